@@ -1,0 +1,39 @@
+//! The store contract: what a place that keeps reservations and outcomes promises.
+//!
+//! [`IdempotencyStore`] is the trait, and everything else here is what goes in and comes out of it. Nothing in this
+//! module does I/O; the stores that do are [`MemoryStore`](crate::MemoryStore), `SqliteStore` and `PostgresStore`.
+//!
+//! ```
+//! use std::time::Duration;
+//! use cratestack_runtime::{Claim, ClaimOutcome, IdempotencyStore, MemoryStore};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), cratestack_runtime::StoreError> {
+//! let store = MemoryStore::new();
+//! let claim = Claim {
+//!     principal: "alice",
+//!     key: "8e03978e",
+//!     request_hash: [7; 32],
+//!     lease: Duration::from_secs(30),
+//!     retention: Duration::from_secs(24 * 60 * 60),
+//! };
+//! assert!(matches!(store.reserve(claim).await?, ClaimOutcome::Reserved { attempt: 1, .. }));
+//! assert!(matches!(store.reserve(claim).await?, ClaimOutcome::InFlight));
+//! # Ok(())
+//! # }
+//! ```
+
+mod contract;
+mod error;
+mod record;
+
+pub use contract::{Claim, ClaimOutcome, Completion, IdempotencyStore, Tenure};
+pub use error::{CoolError, StoreError};
+pub use record::{IdempotencyRecord, ReservationOutcome};
+
+/// The default bound on what is buffered, in bytes (2 MiB): of a request to fingerprint it, of a response to record it.
+///
+/// ```
+/// assert_eq!(cratestack_runtime::MAX_BODY_BYTES, 2 * 1024 * 1024);
+/// ```
+pub const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
