@@ -9,6 +9,7 @@ mod stores;
 pub mod testing;
 
 pub use async_trait::async_trait;
+pub use http::fingerprint::hash_request;
 pub use store::{
     Claim, ClaimOutcome, Completion, CoolError, IdempotencyRecord, IdempotencyStore, MAX_BODY_BYTES,
     ReservationOutcome, StoreError, Tenure,
