@@ -10,6 +10,7 @@ pub mod testing;
 
 pub use async_trait::async_trait;
 pub use http::fingerprint::hash_request;
+pub use http::headers::{decode_headers, encode_headers};
 pub use store::{
     Claim, ClaimOutcome, Completion, CoolError, IdempotencyRecord, IdempotencyStore, MAX_BODY_BYTES,
     ReservationOutcome, StoreError, Tenure,

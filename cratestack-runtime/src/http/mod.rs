@@ -3,3 +3,5 @@
 // The guard is what calls these.
 #[allow(dead_code)]
 pub(crate) mod fingerprint;
+#[allow(dead_code)]
+pub(crate) mod headers;
