@@ -5,3 +5,5 @@
 pub(crate) mod fingerprint;
 #[allow(dead_code)]
 pub(crate) mod headers;
+#[allow(dead_code)]
+pub(crate) mod key;
