@@ -7,3 +7,5 @@ pub(crate) mod fingerprint;
 pub(crate) mod headers;
 #[allow(dead_code)]
 pub(crate) mod key;
+#[allow(dead_code)]
+pub(crate) mod problem;
