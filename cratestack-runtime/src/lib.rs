@@ -1,5 +1,53 @@
-//! Idempotency for axum.
+//! Idempotency for axum: `#[idempotent]` on a handler makes a retried request safe.
+//!
+//! A client that did not hear an answer sends its request again. With `#[idempotent]` the first request that carries an
+//! `Idempotency-Key` runs the handler and its outcome is kept; every later one gets that outcome back, byte for byte;
+//! two at the same time never both run; the same key with another request is refused.
+//!
+//! ```
+//! use axum::extract::{FromRef, Json, State};
+//! use axum::{Router, http::StatusCode, routing::post};
+//! use cratestack_runtime::{Idempotency, MemoryStore, idempotent};
+//! use serde_json::{Value, json};
+//!
+//! #[derive(Clone)]
+//! struct App {
+//!     idempotency: Idempotency,
+//! }
+//!
+//! impl FromRef<App> for Idempotency {
+//!     fn from_ref(app: &App) -> Self {
+//!         app.idempotency.clone()
+//!     }
+//! }
+//!
+//! #[idempotent(ttl = "24h", lease = "30s")]
+//! async fn create_payment(State(app): State<App>, Json(payment): Json<Value>) -> (StatusCode, Json<Value>) {
+//!     # let _ = app;
+//!     (StatusCode::CREATED, Json(json!({ "paid": payment["amount"] })))
+//! }
+//!
+//! let app: Router = Router::new()
+//!     .route("/payments", post(create_payment))
+//!     .with_state(App { idempotency: Idempotency::new(MemoryStore::new()) });
+//! ```
+//!
+//! # Where things are
+//!
+//! - [`idempotent`]: the attribute; [`Idempotency`]: the handle that it finds in the router's state.
+//! - [`MemoryStore`] (one process, tests), `SqliteStore` (feature `sqlite`), `PostgresStore` (feature `postgres`, on by
+//!   default): where reservations and outcomes live. Each creates its table with `migrate()`, when asked to.
+//! - [`IdempotencyStore`]: the contract, for a store of your own; the feature `testing` has a conformance suite for it.
+//!
+//! # What is promised
+//!
+//! For one principal and key, a handler runs at most once per reservation, a recorded outcome is never lost or altered,
+//! and no caller sees another's. A process that dies between the effect and its record leaves the key reserved until the
+//! lease ends; a retry then runs the handler again.
 
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
 mod engine;
 mod extract;
 mod http;
@@ -9,12 +57,14 @@ mod stores;
 pub mod testing;
 
 pub use async_trait::async_trait;
-pub use http::fingerprint::hash_request;
-pub use http::headers::{decode_headers, encode_headers};
+#[cfg(feature = "macros")]
+pub use cratestack_macros::idempotent;
+pub use http::{Idempotency, decode_headers, encode_headers, hash_request};
 pub use store::{
     Claim, ClaimOutcome, Completion, CoolError, IdempotencyRecord, IdempotencyStore, MAX_BODY_BYTES,
     ReservationOutcome, StoreError, Tenure,
 };
+pub use stores::MemoryStore;
 
 // Generated code names this crate from outside; its own examples do so too.
 extern crate self as cratestack_runtime;

@@ -35,7 +35,7 @@ pub fn hash_request(method: &Method, path_and_query: &str, content_type: Option<
 }
 
 /// The caller that an `Authorization` value stands for. A hash, because the value is a credential and this is stored.
-pub(crate) fn principal_from_authorization(value: &str) -> String {
+pub(crate) fn principal_from_authorization(value: &[u8]) -> String {
     hex(&Sha256::digest(value))
 }
 
@@ -99,7 +99,7 @@ mod tests {
     /// Computed with Python's `hashlib`.
     #[test]
     fn principals_and_short_hashes_are_pinned() {
-        let principal = principal_from_authorization("Bearer sk_test_123");
+        let principal = principal_from_authorization(b"Bearer sk_test_123");
         assert_eq!(principal, "622e64b2c22f425807dd4e58a766a477bf47edd1548967fa4fd37ec9ff36d2b1");
         assert_eq!(short_hash("8e03978e-40d5-43dd-bc93-6894a57f9324"), "d77da8028f3c5a13");
     }

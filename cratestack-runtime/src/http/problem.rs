@@ -150,8 +150,13 @@ impl Problem {
 
     /// The answer. `documentation` is an address that [`valid_documentation`] accepts; another one is left out.
     pub(crate) fn into_response(self, documentation: Option<&str>) -> Response<Body> {
+        self.render(documentation).map(Body::from)
+    }
+
+    /// The answer, its body still in hand.
+    pub(crate) fn render(self, documentation: Option<&str>) -> Response<String> {
         let documentation = documentation.filter(|address| valid_documentation(address));
-        let mut response = Response::new(Body::from(self.json(documentation)));
+        let mut response = Response::new(self.json(documentation));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -1,0 +1,98 @@
+use proc_macro2::Span;
+use syn::spanned::Spanned;
+use syn::visit::{self, Visit};
+use syn::{FnArg, GenericParam, Lifetime, ReceiverKind, ReturnType, Safety, Signature, TypeImplTrait, TypeReference};
+
+/// What axum could not call, or the guard could not wrap, said at the token that is to blame. All mistakes at once.
+pub(crate) fn signature(signature: &Signature) -> Result<(), syn::Error> {
+    let mut mistakes: Vec<syn::Error> = Vec::new();
+    let mut refuse = |span, mistake: &str| mistakes.push(syn::Error::new(span, mistake));
+
+    if let Some(constness) = &signature.constness {
+        refuse(constness.span, "a handler cannot be `const`; remove it");
+    }
+    match &signature.safety {
+        Safety::Unsafe(token) => {
+            refuse(
+                token.span,
+                "a handler cannot be `unsafe`, because axum calls it; put the unsafe part inside its body",
+            );
+        }
+        Safety::Safe(token) => refuse(token.span, "`safe` belongs to foreign functions; remove it"),
+        _ => {}
+    }
+    if let Some(abi) = &signature.abi {
+        refuse(abi.extern_token.span, "a handler cannot be `extern`; remove the ABI");
+    }
+    if let Some(variadic) = &signature.variadic {
+        refuse(variadic.span(), "a handler cannot be variadic; take the parts of the request as extractors");
+    }
+    if signature.asyncness.is_none() && matches!(signature.output, ReturnType::Default) {
+        refuse(signature.fn_token.span, "an idempotent handler is `async` or returns a future; write `async fn`");
+    }
+    for parameter in &signature.generics.params {
+        if let GenericParam::Lifetime(lifetime) = parameter {
+            refuse(lifetime.lifetime.span(), BORROWED);
+        }
+    }
+    for argument in &signature.inputs {
+        match argument {
+            FnArg::Receiver(receiver) => {
+                if let ReceiverKind::Reference(ampersand, ..) = &receiver.kind {
+                    refuse(
+                        ampersand.spans[0].join(receiver.self_token.span).unwrap_or(receiver.self_token.span),
+                        "axum cannot call a handler that borrows `self`; take `State<Self>` (or `self` by value, where \
+                         `Self` is an extractor)",
+                    );
+                }
+            }
+            FnArg::Typed(argument) => {
+                // With lifetimes declared, their uses are not told once more.
+                if signature.generics.lifetimes().next().is_none() {
+                    let mut borrows = Borrows::default();
+                    borrows.visit_type(&argument.ty);
+                    if let Some((span, mistake)) = borrows.mistake {
+                        refuse(span, mistake);
+                    }
+                }
+            }
+        }
+    }
+    let mut mistakes = mistakes.into_iter();
+    let Some(mut all) = mistakes.next() else { return Ok(()) };
+    all.extend(mistakes);
+    Err(all)
+}
+
+const BORROWED: &str = "a handler owns what it takes from the request; use an owned type, such as `String` for `&str`";
+
+/// Finds the first thing in an argument's type that no extractor can be.
+#[derive(Default)]
+struct Borrows {
+    mistake: Option<(Span, &'static str)>,
+}
+
+impl<'ast> Visit<'ast> for Borrows {
+    fn visit_type_impl_trait(&mut self, ty: &'ast TypeImplTrait) {
+        let mistake = "`impl Trait` cannot be an argument here, because its type has no name; make the handler generic \
+                       over a named type, such as `async fn create<T: Trait>(State(t): State<T>)`";
+        self.mistake.get_or_insert((ty.impl_token.span, mistake));
+    }
+
+    fn visit_type_reference(&mut self, ty: &'ast TypeReference) {
+        if ty.lifetime.as_ref().is_none_or(|lifetime| lifetime.ident != "static") {
+            self.mistake.get_or_insert((ty.span(), BORROWED));
+        }
+        visit::visit_type_reference(self, ty);
+    }
+
+    fn visit_lifetime(&mut self, lifetime: &'ast Lifetime) {
+        if lifetime.ident != "static" {
+            self.mistake.get_or_insert((lifetime.span(), BORROWED));
+        }
+    }
+
+    // The lifetimes of `fn(&str) -> &str` and `dyn for<'a> Fn(&'a str)` are its own.
+    fn visit_type_fn_ptr(&mut self, _: &'ast syn::TypeFnPtr) {}
+    fn visit_type_trait_object(&mut self, _: &'ast syn::TypeTraitObject) {}
+}

@@ -1,0 +1,87 @@
+use std::time::Duration;
+
+use syn::LitStr;
+
+/// Longer than this is a mistake, not a setting.
+const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
+
+const UNITS: [(&str, u64); 6] =
+    [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("w", 604_800_000)];
+
+/// Reads `"24h"`, `"1h 30m"`, `"250ms"`.
+pub(crate) fn parse(literal: &LitStr) -> syn::Result<Duration> {
+    milliseconds(&literal.value())
+        .map(Duration::from_millis)
+        .map_err(|mistake| syn::Error::new(literal.span(), mistake))
+}
+
+fn milliseconds(text: &str) -> Result<u64, String> {
+    const FORM: &str = "write a whole number and a unit (ms, s, m, h, d or w), such as \"24h\" or \"1h 30m\"";
+    let mut rest = text.trim();
+    if rest.is_empty() {
+        return Err(format!("a duration is missing here; {FORM}"));
+    }
+    if rest.starts_with('-') {
+        return Err(format!("a duration cannot be negative; {FORM}"));
+    }
+    let mut total: u64 = 0;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let (number, after) = rest.split_at(digits);
+        let letters = after.find(|c: char| !c.is_alphabetic()).unwrap_or(after.len());
+        let (unit, after) = after.split_at(letters);
+        if number.is_empty() {
+            return Err(format!("`{text}` is not a duration; {FORM}"));
+        }
+        if unit.is_empty() {
+            return Err(format!("`{text}` has a number without a unit; {FORM}"));
+        }
+        let Some((_, scale)) = UNITS.iter().find(|(name, _)| *name == unit) else {
+            return Err(format!("`{unit}` is not a unit of time; {FORM}"));
+        };
+        let part = number.parse::<u64>().ok().and_then(|number| number.checked_mul(*scale));
+        total = part
+            .and_then(|part| total.checked_add(part))
+            .filter(|total| Duration::from_millis(*total) <= LONGEST)
+            .ok_or_else(|| format!("`{text}` is longer than ten years; write a shorter duration, such as \"24h\""))?;
+        rest = after.trim_start();
+    }
+    if total == 0 {
+        return Err("a duration of zero keeps nothing; write at least \"1ms\"".to_owned());
+    }
+    Ok(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::milliseconds;
+
+    #[test]
+    fn reads_what_people_write() {
+        assert_eq!(milliseconds("250ms"), Ok(250));
+        assert_eq!(milliseconds("24h"), Ok(86_400_000));
+        assert_eq!(milliseconds(" 1h 30m "), Ok(5_400_000));
+        assert_eq!(milliseconds("1h30m"), Ok(5_400_000));
+        assert_eq!(milliseconds("2w"), Ok(1_209_600_000));
+    }
+
+    #[test]
+    fn names_the_mistake() {
+        for (text, mistake) in [
+            ("", "missing"),
+            ("24", "without a unit"),
+            ("h", "not a duration"),
+            ("24 h", "without a unit"),
+            ("24hours", "not a unit"),
+            ("-5s", "negative"),
+            ("0s", "zero"),
+            ("1.5h", "without a unit"),
+            ("100000d", "ten years"),
+            ("99999999999999999999s", "ten years"),
+            ("5µs", "not a unit"),
+        ] {
+            let error = milliseconds(text).unwrap_err();
+            assert!(error.contains(mistake), "{text}: {error}");
+        }
+    }
+}

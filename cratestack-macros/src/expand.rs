@@ -1,0 +1,170 @@
+use proc_macro2::{Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{Attribute, GenericParam, Ident, Signature, Visibility};
+
+use crate::check;
+use crate::handler::Handler;
+use crate::options::Options;
+
+/// The whole attribute: tokens in, tokens out.
+pub(crate) fn idempotent(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    let (options, mut mistakes) = Options::parse(attribute);
+    let handler = match syn::parse2::<Handler>(item.clone()) {
+        Ok(handler) => handler,
+        Err(_) => {
+            let mistake = syn::Error::new(
+                first_span(&item),
+                "`#[idempotent]` goes on a handler: an `async fn`, or a `fn` that returns a future",
+            )
+            .to_compile_error();
+            return quote!(#mistake #item);
+        }
+    };
+    let sound = match check::signature(&handler.signature) {
+        Ok(()) => true,
+        Err(mistake) => {
+            match &mut mistakes {
+                Some(mistakes) => mistakes.combine(mistake),
+                None => mistakes = Some(mistake),
+            }
+            false
+        }
+    };
+    let mistakes = mistakes.map(|mistakes| mistakes.to_compile_error());
+    let expansion = if sound { guarded(&options, handler) } else { refused(handler) };
+    quote!(#mistakes #expansion)
+}
+
+fn first_span(item: &TokenStream) -> Span {
+    item.clone().into_iter().next().map_or_else(Span::call_site, |token| token.span())
+}
+
+/// The only path that generated code names.
+fn private() -> TokenStream {
+    quote!(::cratestack_runtime::__private)
+}
+
+/// The handler moved out of the way, and how to name it from the function that takes its place.
+struct Moved {
+    /// Beside the new function, where the handler must stay an associated one.
+    beside: Option<TokenStream>,
+    /// Inside the new function, else.
+    inside: Option<TokenStream>,
+    path: TokenStream,
+    outer: Outer,
+}
+
+/// What the new function keeps of the old.
+struct Outer {
+    attributes: Vec<Attribute>,
+    visibility: Visibility,
+    signature: Signature,
+}
+
+fn moved(handler: Handler) -> Moved {
+    let associated = handler.is_associated();
+    let Handler { attributes, visibility, signature, body } = handler;
+    let outer = Outer {
+        attributes: attributes.iter().filter(|attribute| stays(attribute)).cloned().collect(),
+        visibility,
+        signature: signature.clone(),
+    };
+    let mut inner = signature;
+    let attributes: Vec<_> = attributes.into_iter().filter(|attribute| moves(attribute)).collect();
+    let turbofish = turbofish(&inner);
+    if associated {
+        inner.ident = format_ident!("__idempotent_{}", inner.ident);
+        let name = &inner.ident;
+        let path = quote!(Self::#name #turbofish);
+        let beside = quote! {
+            #(#attributes)*
+            #[doc(hidden)]
+            #inner #body
+        };
+        return Moved { beside: Some(beside), inside: None, path, outer };
+    }
+    let name = &inner.ident;
+    let path = quote!(#name #turbofish);
+    let inside = quote! {
+        #(#attributes)*
+        #inner #body
+    };
+    Moved { beside: None, inside: Some(inside), path, outer }
+}
+
+fn guarded(options: &Options, handler: Handler) -> TokenStream {
+    let private = private();
+    let types = handler.argument_types();
+    let arguments: Vec<_> =
+        (0..types.len()).map(|index| Ident::new(&format!("argument{index}"), Span::mixed_site())).collect();
+    let options = options.expand(&private);
+    let Moved { beside, inside, path, outer: Outer { attributes, visibility, signature } } = moved(handler);
+    let guarded = Ident::new("guarded", Span::mixed_site());
+    let call = Ident::new("call", Span::mixed_site());
+    // Where the function's result is no future or no response, this is where it says so.
+    let result = match &signature.output {
+        syn::ReturnType::Type(_, ty) => ty.span(),
+        syn::ReturnType::Default => signature.ident.span(),
+    };
+    let response = quote_spanned!(result.resolved_at(Span::call_site())=> #private::response);
+    let name = &signature.ident;
+    let generics = &signature.generics;
+    let where_clause = &generics.where_clause;
+    quote! {
+        #beside
+        #(#attributes)*
+        #visibility async fn #name #generics (
+            #guarded: #private::Guarded<(#(#types,)*)>,
+        ) -> #private::Response #where_clause {
+            #inside
+            let (#call, (#(#arguments,)*)) = #guarded.into_parts();
+            // Within the block, because a plain `fn` that returns a future may do its work before it returns it.
+            #call.run(#options, #private::Box::pin(async move { #response(#path(#(#arguments,)*)).await })).await
+        }
+    }
+}
+
+/// A handler that cannot work is emitted all the same, under its name and as something that axum would take, so that
+/// its mistake is the only error.
+fn refused(handler: Handler) -> TokenStream {
+    let private = private();
+    let Moved { beside, inside, outer: Outer { attributes, visibility, signature }, .. } = moved(handler);
+    let name = &signature.ident;
+    let silenced = quote!(#[allow(dead_code, unused_variables, clippy::all)]);
+    let beside = beside.map(|beside| quote!(#silenced #beside));
+    let inside = inside.map(|inside| quote!(#silenced #inside));
+    quote! {
+        #beside
+        #(#attributes)*
+        #visibility async fn #name(_: #private::Guarded<()>) -> #private::Response {
+            #inside
+            #private::refused()
+        }
+    }
+}
+
+/// What describes the function to others stays on the one that others see.
+fn stays(attribute: &Attribute) -> bool {
+    ["doc", "cfg", "allow", "deprecated", "must_use"].iter().any(|name| attribute.path().is_ident(name))
+}
+
+/// The rest goes with the handler, and sees its signature.
+fn moves(attribute: &Attribute) -> bool {
+    !["doc", "deprecated", "must_use"].iter().any(|name| attribute.path().is_ident(name))
+}
+
+/// The handler's own generics, named, since nothing but its arguments could tell them.
+fn turbofish(signature: &Signature) -> TokenStream {
+    let parameters: Vec<_> = signature
+        .generics
+        .params
+        .iter()
+        .filter_map(|parameter| match parameter {
+            GenericParam::Type(parameter) => Some(&parameter.ident),
+            GenericParam::Const(parameter) => Some(&parameter.ident),
+            GenericParam::Lifetime(_) => None,
+        })
+        .collect();
+    if parameters.is_empty() { TokenStream::new() } else { quote!(::<#(#parameters),*>) }
+}

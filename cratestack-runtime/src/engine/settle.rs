@@ -1,0 +1,101 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use super::guard::{Answer, Hold};
+use super::lease::Lease;
+use crate::store::{Completion, IdempotencyStore, StoreError, Tenure};
+
+/// What a finished run leaves: what becomes of its key, and the reply to whoever asked.
+#[derive(Debug)]
+pub(crate) struct Settled<R> {
+    pub(crate) verdict: Verdict,
+    pub(crate) reply: R,
+}
+
+/// What becomes of the key.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// The outcome is frozen.
+    Record { status: u16, headers: Vec<u8>, body: Bytes },
+    /// The key is given back: nothing happened.
+    #[allow(dead_code)]
+    Release,
+}
+
+/// The pauses between attempts to write an outcome down grow from the first to the second.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(15));
+/// The store's answer to one attempt is awaited this long.
+const ATTEMPT: Duration = Duration::from_secs(10);
+
+/// Writes the outcome down and replies. The reply waits for the first attempt only; later ones go on behind it, under
+/// the lease, until the store has answered or the outcome is no longer worth keeping.
+pub(crate) async fn settle<R>(
+    store: &dyn IdempotencyStore,
+    hold: &Hold,
+    lease: Lease,
+    settled: Option<Settled<R>>,
+    reply: oneshot::Sender<Answer<R>>,
+) {
+    let (verdict, answer) = match settled {
+        Some(Settled { verdict, reply }) => (verdict, Answer::Ran(reply)),
+        None => (Verdict::Release, Answer::Panicked),
+    };
+    match write(store, hold, &verdict).await {
+        Ok(Tenure::Lost) => drop(reply.send(Answer::Lost)),
+        Ok(Tenure::Unknown) if lease.is_lost() => drop(reply.send(Answer::Lost)),
+        Ok(Tenure::Held | Tenure::Unknown) => drop(reply.send(answer)),
+        Err(failure) => {
+            drop(reply.send(answer));
+            // A key that is to be given back needs no heartbeat: the end of its lease gives it back as well.
+            let _lease = matches!(verdict, Verdict::Record { .. }).then_some(lease);
+            persist(store, hold, &verdict, failure).await;
+        }
+    }
+}
+
+async fn persist(store: &dyn IdempotencyStore, hold: &Hold, verdict: &Verdict, failure: StoreError) {
+    let stake = match verdict {
+        Verdict::Record { .. } => "the client has its answer, but a retry after the lease would run the handler again",
+        Verdict::Release => "a retry is answered 409 until the lease ends",
+    };
+    error!(error = %failure, stake, "idempotency outcome not written; trying again in the background");
+    let since = Instant::now();
+    let mut pause = BACKOFF.0;
+    while since.elapsed() < hold.claim.retention {
+        tokio::time::sleep(pause).await;
+        pause = BACKOFF.1.min(pause * 2);
+        match write(store, hold, verdict).await {
+            Ok(Tenure::Lost) => {
+                error!(
+                    "idempotency outcome lost: the lease ended before it could be written, and the request ran again"
+                );
+                return;
+            }
+            Ok(_) => {
+                info!(after = ?since.elapsed(), "idempotency outcome written late");
+                return;
+            }
+            Err(failure) => warn!(error = %failure, stake, "idempotency outcome still not written"),
+        }
+    }
+    error!(stake, "idempotency outcome given up: its retention has passed");
+}
+
+async fn write(store: &dyn IdempotencyStore, hold: &Hold, verdict: &Verdict) -> Result<Tenure, StoreError> {
+    let (principal, key, token) = (hold.claim.principal.as_str(), hold.claim.key.as_str(), hold.token);
+    let writing = async {
+        match verdict {
+            Verdict::Record { status, headers, body } => {
+                store.finish(Completion { principal, key, token, status: *status, headers, body }).await
+            }
+            Verdict::Release => store.release(principal, key, token).await.map(|()| Tenure::Unknown),
+        }
+    };
+    tokio::time::timeout(ATTEMPT, writing)
+        .await
+        .unwrap_or_else(|_| Err(StoreError::Unavailable(format!("no answer within {ATTEMPT:?}"))))
+}

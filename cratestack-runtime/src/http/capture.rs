@@ -1,0 +1,144 @@
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::{Bytes, BytesMut};
+use http::{StatusCode, header};
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
+
+use crate::engine::caught;
+
+/// A response, held against the bound on what can be kept.
+pub(crate) enum Captured {
+    /// All of it is here.
+    Whole(Response<()>, Bytes),
+    /// It cannot be replayed; the response is the live one, unharmed.
+    Unkept(Response, Unkept),
+}
+
+/// Why a response cannot be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unkept {
+    /// The body is larger than the bound.
+    TooLarge,
+    /// The body is a stream of events, or did not end within the time that a record waits for it.
+    Unending,
+    /// The body ends with trailers, for which a record has no place.
+    Trailers,
+    /// The body failed before its end.
+    Failed,
+    /// The connection changes its protocol.
+    Upgrade,
+}
+
+/// How long a body that arrives in pieces may take before it is passed on as a stream.
+const UNHURRIED: Duration = Duration::from_secs(5);
+
+/// Reads a response's body up to `bound` bytes.
+pub(crate) async fn capture(response: Response, bound: usize) -> Captured {
+    let (parts, body) = response.into_parts();
+    let early = if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+        Some(Unkept::Upgrade)
+    } else if is_event_stream(&parts.headers) {
+        Some(Unkept::Unending)
+    } else {
+        let least = http_body::Body::size_hint(&body).lower();
+        (least > bound as u64).then_some(Unkept::TooLarge)
+    };
+    if let Some(why) = early {
+        return Captured::Unkept(Response::from_parts(parts, body), why);
+    }
+    let mut taken = Taken { frames: VecDeque::new(), bytes: 0, rest: body };
+    let read = tokio::time::timeout(UNHURRIED, taken.fill(bound)).await.unwrap_or(Err(Unkept::Unending));
+    match read {
+        Ok(()) => Captured::Whole(Response::from_parts(parts, ()), taken.concat()),
+        Err(why) => Captured::Unkept(Response::from_parts(parts, Body::new(taken)), why),
+    }
+}
+
+fn is_event_stream(headers: &http::HeaderMap) -> bool {
+    let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("text/event-stream")
+}
+
+/// A body of which the first frames have been read; as a body it gives them back before the rest.
+struct Taken {
+    frames: VecDeque<Result<Frame<Bytes>, axum::Error>>,
+    bytes: usize,
+    rest: Body,
+}
+
+impl Taken {
+    async fn fill(&mut self, bound: usize) -> Result<(), Unkept> {
+        while let Some(frame) = self.next().await {
+            let verdict = match &frame {
+                Err(_) => Err(Unkept::Failed),
+                Ok(frame) => match frame.data_ref() {
+                    None => Err(Unkept::Trailers),
+                    Some(data) => {
+                        self.bytes = self.bytes.saturating_add(data.len());
+                        if self.bytes > bound { Err(Unkept::TooLarge) } else { Ok(()) }
+                    }
+                },
+            };
+            self.frames.push_back(frame);
+            verdict?;
+        }
+        Ok(())
+    }
+
+    /// The next frame. The effect has happened, so a body that panics must not give the key back: it is a response that
+    /// broke off.
+    async fn next(&mut self) -> Option<Result<Frame<Bytes>, axum::Error>> {
+        let Some(frame) = caught(self.rest.frame()).await else {
+            self.rest = Body::empty();
+            return Some(Err(axum::Error::new("the response body panicked")));
+        };
+        frame
+    }
+
+    /// All the data; a single frame is not copied.
+    fn concat(self) -> Bytes {
+        let mut pieces = self.frames.into_iter().filter_map(|frame| frame.ok()?.into_data().ok());
+        let Some(first) = pieces.next() else { return Bytes::new() };
+        let Some(second) = pieces.next() else { return first };
+        let mut whole = BytesMut::with_capacity(self.bytes);
+        whole.extend_from_slice(&first);
+        whole.extend_from_slice(&second);
+        pieces.for_each(|piece| whole.extend_from_slice(&piece));
+        whole.freeze()
+    }
+}
+
+impl http_body::Body for Taken {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match self.frames.pop_front() {
+            Some(frame) => Poll::Ready(Some(frame)),
+            None => Pin::new(&mut self.rest).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.frames.is_empty() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let taken =
+            self.frames.iter().filter_map(|frame| frame.as_ref().ok()?.data_ref()).map(Bytes::len).sum::<usize>();
+        let rest = self.rest.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(taken as u64));
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(taken as u64));
+        }
+        hint
+    }
+}

@@ -1,0 +1,38 @@
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderName, HeaderValue, StatusCode};
+
+use super::headers::try_decode;
+use super::problem::Problem;
+use crate::store::IdempotencyRecord;
+
+/// Marks a response as the recorded one.
+pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// Marks a record whose response is not the handler's own, but a problem that stands in for it.
+const TOMBSTONE: HeaderName = HeaderName::from_static("idempotency-tombstone");
+
+/// What is recorded in place of a response that cannot be kept. Being an ordinary outcome, it needs no place of its own
+/// in any store, and other implementations that share the table answer with it too.
+pub(crate) fn tombstone(original_status: u16, documentation: Option<&str>) -> http::Response<String> {
+    let mut problem = Problem::ResponseNotReplayable { original_status }.render(documentation);
+    problem.headers_mut().insert(TOMBSTONE, HeaderValue::from_static("true"));
+    problem
+}
+
+/// A record that does not hold a response.
+#[derive(Debug)]
+pub(crate) struct Damaged(pub(crate) &'static str);
+
+/// The response that a record holds, marked as a replay unless a tombstone stands in for it. A record that is not whole is not answered in part.
+pub(crate) fn replay(record: IdempotencyRecord) -> Result<Response, Damaged> {
+    let mut response = Response::new(Body::from(record.response_body));
+    *response.status_mut() =
+        StatusCode::from_u16(record.response_status).map_err(|_| Damaged("its status is not an HTTP status"))?;
+    *response.headers_mut() =
+        try_decode(&record.response_headers).map_err(|_| Damaged("its header blob cannot be read"))?;
+    if response.headers_mut().remove(TOMBSTONE).is_none() {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}

@@ -1,0 +1,93 @@
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::RequestExt;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, OriginalUri, Request};
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Method, header};
+use http_body::{Body as _, Frame};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use super::fingerprint::{hash_request, principal_from_authorization};
+use super::problem::Problem;
+use crate::store::MAX_BODY_BYTES;
+
+/// RFC 9110, 9.2.1: what changes nothing needs no guard.
+pub(crate) fn is_safe(method: &Method) -> bool {
+    method.is_safe()
+}
+
+/// The default caller: whoever holds the `Authorization` value, else the peer's address.
+///
+/// Forwarded-for headers are not looked at, because a client writes them as it likes.
+pub(crate) fn verified_caller(parts: &Parts) -> Option<String> {
+    // An empty value is nobody's: to hash it would put all who send one under one name.
+    let authorization = parts.headers.get(header::AUTHORIZATION).map(|value| value.as_bytes().trim_ascii());
+    if let Some(value) = authorization.filter(|value| !value.is_empty()) {
+        return Some(principal_from_authorization(value));
+    }
+    parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_string())
+}
+
+/// The request with its body read whole, and what it looks like.
+pub(crate) async fn buffer(request: Request, bound: Option<usize>) -> Result<(Request, [u8; 32]), Problem> {
+    let (mut request, limit) = match bound {
+        Some(bound) => (request, bound),
+        None => {
+            let (request, limit) = axum_limit(request);
+            (request, limit.unwrap_or(MAX_BODY_BYTES))
+        }
+    };
+    // What is buffered is within the bound; axum's own limit would only disagree with it.
+    DefaultBodyLimit::disable().apply(&mut request);
+    let (parts, body) = request.into_parts();
+    let body = read(body, limit).await?;
+    let hash = fingerprint(&parts, &body);
+    Ok((Request::from_parts(parts, Body::from(body)), hash))
+}
+
+/// The limit that axum applies to this request; `None` where it is disabled.
+///
+/// axum does not tell the number. But it announces it: a limited body of unknown length has the limit as its upper size.
+fn axum_limit(request: Request) -> (Request, Option<usize>) {
+    let (parts, body) = request.into_parts();
+    let probe = Request::from_parts(parts, Body::new(OfUnknownLength)).with_limited_body();
+    let limit = probe.body().size_hint().upper().and_then(|upper| usize::try_from(upper).ok());
+    let (parts, _) = probe.into_parts();
+    (Request::from_parts(parts, body), limit)
+}
+
+struct OfUnknownLength;
+
+impl http_body::Body for OfUnknownLength {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(None)
+    }
+}
+
+async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
+    // A length that is announced over the limit needs no reading.
+    if body.size_hint().lower() > limit as u64 {
+        return Err(Problem::RequestTooLarge { limit });
+    }
+    match Limited::new(body, limit).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Problem::RequestTooLarge { limit }),
+        Err(_) => Err(Problem::RequestIncomplete),
+    }
+}
+
+fn fingerprint(parts: &Parts, body: &[u8]) -> [u8; 32] {
+    // Inside a nested router the URI has lost its prefix, and two routes would look the same.
+    let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0);
+    let path = uri.path_and_query().map_or_else(|| uri.path(), http::uri::PathAndQuery::as_str);
+    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    hash_request(&parts.method, path, content_type, body)
+}
