@@ -13,6 +13,10 @@ pub use store::{
     Claim, ClaimOutcome, Completion, CoolError, IdempotencyRecord, IdempotencyStore, MAX_BODY_BYTES,
     ReservationOutcome, StoreError, Tenure,
 };
+#[cfg(feature = "postgres")]
+pub use stores::PostgresStore;
+#[cfg(feature = "sqlite")]
+pub use stores::SqliteStore;
 
 // Generated code names this crate from outside; its own examples do so too.
 extern crate self as cratestack_runtime;

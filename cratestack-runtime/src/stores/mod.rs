@@ -1,1 +1,21 @@
-//! TODO
+//! The stores: each implements the contract of [`crate::store`] over one place, and each is behind a feature.
+//!
+//! What two of them share lives beside them: `row` turns a row into an answer, `refusal` an error of sqlx into one of
+//! ours.
+
+// SQLite and PostgreSQL are names, not code.
+#![allow(clippy::doc_markdown)]
+
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod refusal;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod row;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresStore;
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteStore;
