@@ -59,12 +59,18 @@ pub mod testing;
 pub use async_trait::async_trait;
 #[cfg(feature = "macros")]
 pub use cratestack_macros::idempotent;
+#[cfg(feature = "postgres")]
+pub use cratestack_schema::POSTGRES_DDL as IDEMPOTENCY_TABLE_DDL;
 pub use http::{Idempotency, decode_headers, encode_headers, hash_request};
 pub use store::{
     Claim, ClaimOutcome, Completion, CoolError, IdempotencyRecord, IdempotencyStore, MAX_BODY_BYTES,
     ReservationOutcome, StoreError, Tenure,
 };
 pub use stores::MemoryStore;
+#[cfg(feature = "postgres")]
+pub use stores::PostgresStore;
+#[cfg(feature = "sqlite")]
+pub use stores::SqliteStore;
 
 // Generated code names this crate from outside; its own examples do so too.
 extern crate self as cratestack_runtime;

@@ -1,1 +1,40 @@
+//! The idempotency table as data, and the DDL that is rendered from it.
+//!
+//! [`IDEMPOTENCY`] describes the table once, column by column, each with the version that added it; everything else is
+//! derived. The stores of `cratestack-runtime` take their names from here, so a column is spelled in one place.
+//!
+//! ```
+//! use cratestack_schema::{Dialect, IDEMPOTENCY, POSTGRES_DDL};
+//!
+//! // What `cratestack-schema ddl` prints: it creates the table, or upgrades one of an older version in place.
+//! let ddl = IDEMPOTENCY.ddl(Dialect::Postgres, IDEMPOTENCY.latest())?;
+//! assert_eq!(ddl, POSTGRES_DDL);
+//!
+//! // What leads from one version to the next.
+//! let steps = IDEMPOTENCY.migration(Dialect::Sqlite, 2)?;
+//! assert_eq!(steps[0], "ALTER TABLE cratestack_idempotency ADD COLUMN lease_expires_at INTEGER;");
+//! # Ok::<(), cratestack_schema::UnknownVersion>(())
+//! ```
+//!
+//! # Versions
+//!
+//! Every version stays reachable, since a fleet upgrades one service at a time.
+//!
+//! | version | what it adds |
+//! |---|---|
+//! | 1 | the table: who, which key, what was asked, what was answered, until when |
+//! | 2 | `lease_expires_at` and `attempt`: how long a silent holder owns a key, and how often it was taken over |
+//!
+//! A program that knows version 1 alone works on a table of version 2: the added columns are nullable and have no
+//! default.
+//!
+//! # Features
+//!
+//! The library needs `std` only. The feature `cli` (on by default) adds the command `cratestack-schema`.
 
+#![forbid(unsafe_code)]
+mod ddl;
+mod table;
+
+pub use ddl::{POSTGRES_DDL, UnknownVersion};
+pub use table::{Column, Dialect, IDEMPOTENCY, Index, TABLE, Table, columns};

@@ -6,7 +6,6 @@ use tokio::sync::oneshot;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::caught::caught;
 use super::lease::Lease;
 use super::settle::{Settled, settle};
 use super::tasks::Tasks;
@@ -82,8 +81,7 @@ impl Engine {
     /// Reserves, runs and settles, all on a task of its own: a caller that goes away changes nothing.
     ///
     /// `work` is called once the key is reserved, and only then; it must do nothing before its future is polled, so that
-    /// a panic of its is caught. `patience` bounds the wait for the store's answer to the
-    /// reservation.
+    /// a panic of its is caught. `patience` bounds the wait for the store's answer to the reservation.
     pub(crate) async fn guard<R, W>(
         &self,
         claim: OwnedClaim,
@@ -92,7 +90,7 @@ impl Engine {
     ) -> Answer<R>
     where
         R: Send + 'static,
-        W: Future<Output = Settled<R>> + Send,
+        W: Future<Output = Settled<R>> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
         let store = Arc::clone(&self.store);
@@ -102,9 +100,11 @@ impl Engine {
                 Err(not_ours) => drop(reply.send(not_ours)),
                 Ok(hold) => {
                     let hold = Arc::new(hold);
-                    let lease = Lease::keep(Arc::clone(&store), Arc::clone(&hold));
-                    let settled = caught(work(&hold)).await;
-                    settle(&*store, &hold, lease, settled, reply).await;
+                    let mut lease = Lease::new(Arc::clone(&store), Arc::clone(&hold));
+                    // On a task of its own, so that a handler that blocks its thread does not stop the heartbeat here.
+                    let working = tokio::spawn(work(&hold).in_current_span());
+                    let settled = lease.during(working).await;
+                    settle(&*store, &hold, lease, settled.ok(), reply).await;
                 }
             }
             drop(running);

@@ -1,39 +1,24 @@
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::task::AbortHandle;
-use tracing::{Instrument, warn};
+use tokio::time::Instant;
+use tracing::warn;
 
 use super::guard::Hold;
-use crate::store::{IdempotencyStore, Tenure};
+use crate::store::{IdempotencyStore, StoreError, Tenure};
 
-/// Keeps a reservation alive from the moment it is made until this is dropped.
+/// Keeps a reservation alive while something goes on.
 ///
-/// It renews from a task of its own, because a handler that blocks its thread would starve a heartbeat beside it.
-#[derive(Debug)]
+/// The heartbeat runs on the task that supervises the handler, and the handler on another: one that blocks its thread
+/// does not starve it.
 pub(crate) struct Lease {
-    heartbeat: AbortHandle,
-    lost: Arc<AtomicBool>,
-}
-
-impl Lease {
-    pub(crate) fn keep(store: Arc<dyn IdempotencyStore>, hold: Arc<Hold>) -> Self {
-        let lost = Arc::new(AtomicBool::new(false));
-        let heartbeat = beat(store, hold, Arc::clone(&lost)).in_current_span();
-        Self { heartbeat: tokio::spawn(heartbeat).abort_handle(), lost }
-    }
-
-    /// Whether a renewal found that another reservation has taken the key over.
-    pub(crate) fn is_lost(&self) -> bool {
-        self.lost.load(Ordering::Acquire)
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.heartbeat.abort();
-    }
+    store: Arc<dyn IdempotencyStore>,
+    hold: Arc<Hold>,
+    /// `None` once there is nothing left to renew.
+    next: Option<Instant>,
+    lost: bool,
 }
 
 /// A renewal may fail twice in a row before the lease ends.
@@ -41,26 +26,65 @@ const BEATS_PER_LEASE: u32 = 3;
 /// After a failed renewal the next one does not wait for its turn.
 const RETRIES_PER_BEAT: u32 = 4;
 
-async fn beat(store: Arc<dyn IdempotencyStore>, hold: Arc<Hold>, lost: Arc<AtomicBool>) {
-    let claim = &hold.claim;
-    let turn = claim.lease / BEATS_PER_LEASE;
-    let mut pause = turn;
-    loop {
-        tokio::time::sleep(pause.max(Duration::from_millis(1))).await;
-        let renewal = store.renew(&claim.principal, &claim.key, hold.token, claim.lease, claim.retention);
-        pause = match tokio::time::timeout(turn, renewal).await {
-            Ok(Ok(Tenure::Held)) => turn,
-            Ok(Ok(Tenure::Unknown)) => return,
-            Ok(Ok(Tenure::Lost)) => {
-                lost.store(true, Ordering::Release);
-                warn!(attempt = hold.attempt, "idempotency lease lost: another run has taken this request over");
-                return;
+impl Lease {
+    pub(crate) fn new(store: Arc<dyn IdempotencyStore>, hold: Arc<Hold>) -> Self {
+        let next = Some(Instant::now() + turn(&hold));
+        Self { store, hold, next, lost: false }
+    }
+
+    /// Whether a renewal found that another reservation has taken the key over.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// Lets the lease run out.
+    pub(crate) fn abandon(&mut self) {
+        self.next = None;
+    }
+
+    /// Renews the lease until the future is ready.
+    pub(crate) async fn during<T>(&mut self, future: impl Future<Output = T>) -> T {
+        let mut future = pin!(future);
+        loop {
+            let Some(next) = self.next else { return future.await };
+            let beat = async {
+                tokio::time::sleep_until(next).await;
+                self.renew().await
+            };
+            let renewal = tokio::select! {
+                biased;
+                output = &mut future => return output,
+                renewal = beat => renewal,
+            };
+            self.note(renewal);
+        }
+    }
+
+    async fn renew(&self) -> Result<Tenure, StoreError> {
+        let claim = &self.hold.claim;
+        let renewal = self.store.renew(&claim.principal, &claim.key, self.hold.token, claim.lease, claim.retention);
+        tokio::time::timeout(turn(&self.hold), renewal)
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Unavailable("no answer to a renewal in time".to_owned())))
+    }
+
+    fn note(&mut self, renewal: Result<Tenure, StoreError>) {
+        let turn = turn(&self.hold);
+        self.next = match renewal {
+            Ok(Tenure::Held) => Some(Instant::now() + turn),
+            Ok(Tenure::Unknown) => None,
+            Ok(Tenure::Lost) => {
+                self.lost = true;
+                None
             }
-            Ok(Err(error)) => {
+            Err(error) => {
                 warn!(%error, "idempotency lease not renewed; trying again");
-                turn / RETRIES_PER_BEAT
+                Some(Instant::now() + turn / RETRIES_PER_BEAT)
             }
-            Err(_) => turn / RETRIES_PER_BEAT,
         };
     }
+}
+
+fn turn(hold: &Hold) -> Duration {
+    (hold.claim.lease / BEATS_PER_LEASE).max(Duration::from_millis(1))
 }

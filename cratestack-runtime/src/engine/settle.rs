@@ -36,7 +36,7 @@ const ATTEMPT: Duration = Duration::from_secs(10);
 pub(crate) async fn settle<R>(
     store: &dyn IdempotencyStore,
     hold: &Hold,
-    lease: Lease,
+    mut lease: Lease,
     settled: Option<Settled<R>>,
     reply: oneshot::Sender<Answer<R>>,
 ) {
@@ -44,15 +44,20 @@ pub(crate) async fn settle<R>(
         Some(Settled { verdict, reply }) => (verdict, Answer::Ran(reply)),
         None => (Verdict::Release, Answer::Panicked),
     };
-    match write(store, hold, &verdict).await {
-        Ok(Tenure::Lost) => drop(reply.send(Answer::Lost)),
-        Ok(Tenure::Unknown) if lease.is_lost() => drop(reply.send(Answer::Lost)),
-        Ok(Tenure::Held | Tenure::Unknown) => drop(reply.send(answer)),
+    if matches!(verdict, Verdict::Release) {
+        // The end of the lease gives the key back as well.
+        lease.abandon();
+    }
+    match lease.during(write(store, hold, &verdict)).await {
+        Ok(Tenure::Held) => drop(reply.send(answer)),
+        Ok(Tenure::Unknown) if !lease.is_lost() => drop(reply.send(answer)),
+        Ok(Tenure::Lost | Tenure::Unknown) => {
+            warn!(attempt = hold.attempt, "idempotent handler ran past its lease, and another run took its key over");
+            drop(reply.send(Answer::Lost));
+        }
         Err(failure) => {
             drop(reply.send(answer));
-            // A key that is to be given back needs no heartbeat: the end of its lease gives it back as well.
-            let _lease = matches!(verdict, Verdict::Record { .. }).then_some(lease);
-            persist(store, hold, &verdict, failure).await;
+            lease.during(persist(store, hold, &verdict, failure)).await;
         }
     }
 }

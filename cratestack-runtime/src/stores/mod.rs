@@ -1,5 +1,20 @@
-//! The stores: each implements the contract of [`store`](crate::store), each behind a feature.
+//! The stores: each implements the contract of [`crate::store`] over one place, and each is behind a feature.
+//!
+//! What two of them share lives beside them: `row` turns a row into an answer, `refusal` an error of sqlx into one of
+//! ours.
 
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod refusal;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod row;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 pub use memory::MemoryStore;
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresStore;
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteStore;

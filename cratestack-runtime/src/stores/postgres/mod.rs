@@ -1,0 +1,324 @@
+mod migrate;
+mod sql;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use cratestack_schema::Dialect;
+use sqlx::error::DatabaseError;
+use sqlx::postgres::PgRow;
+use sqlx::{PgPool, Row as _};
+use uuid::Uuid;
+
+use self::sql::Statements;
+use super::refusal::{Refusal, store_error};
+use super::row::{Row, Tick, attempt, recordable, remaining};
+use crate::{Claim, ClaimOutcome, Completion, IdempotencyStore, ReservationOutcome, StoreError, Tenure};
+
+/// Keeps reservations and outcomes in a table of a Postgres database: the store for a fleet.
+///
+/// Every method is one statement outside any transaction (`migrate` is one transaction), so dropping a future leaves
+/// nothing half-done. All times are the database's.
+///
+/// The table must be there first: call [`migrate`](Self::migrate) when the program starts, or apply what
+/// `cratestack-schema ddl` prints.
+///
+/// Principals and keys are stored whole; Postgres bounds what its primary key holds, to about 2,700 bytes for the two
+/// together. A longer one is refused with an error, as is one that contains a NUL character.
+///
+/// By default sqlx pings a connection each time it is taken from the pool, a round trip as long as a reservation's own;
+/// `PgPoolOptions::test_before_acquire(false)` saves it.
+///
+/// ```no_run
+/// use cratestack_runtime::PostgresStore;
+/// use sqlx::postgres::PgPoolOptions;
+///
+/// # async fn start() -> Result<(), Box<dyn std::error::Error>> {
+/// let pool = PgPoolOptions::new().connect("postgres://localhost/payments").await?;
+/// let store = PostgresStore::new(pool);
+/// store.migrate().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct PostgresStore {
+    pool: PgPool,
+    sql: Arc<Statements>,
+}
+
+const TICK: Tick = Tick::Microsecond;
+
+/// How often `reserve` looks before it answers that another request is running, which is then all but certain: each
+/// look that finds nothing was overtaken by somebody else's reservation.
+const LOOKS: u32 = 5;
+
+impl PostgresStore {
+    /// A store over `pool`. Does not connect.
+    ///
+    /// ```no_run
+    /// # fn make(pool: sqlx::PgPool) {
+    /// let store = cratestack_runtime::PostgresStore::new(pool);
+    /// # }
+    /// ```
+    pub fn new(pool: PgPool) -> Self {
+        Self { pool, sql: Arc::new(Statements::new()) }
+    }
+
+    /// Creates the table, or upgrades one of an older version in place.
+    ///
+    /// Safe to call from every process of a fleet at once, and while others use the table: an upgrade adds nullable
+    /// columns, and takes the table's lock only if there is something to add. The table is looked for along the
+    /// `search_path`; a new one is created in its first schema.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be reached or refuses, when the lock cannot be had within five seconds (or the
+    /// connection's own `lock_timeout`), or when a table of this name is there that is not ours.
+    ///
+    /// ```no_run
+    /// # async fn start(store: cratestack_runtime::PostgresStore) -> Result<(), cratestack_runtime::StoreError> {
+    /// store.migrate().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        migrate::migrate(&self.pool).await
+    }
+}
+
+// `fetch_optional` and `execute` of sqlx's Postgres driver read on until the server is ready for the next statement.
+// That is what tells that the implicit transaction has committed, so an answer that is given here is durable.
+#[async_trait]
+impl IdempotencyStore for PostgresStore {
+    async fn reserve_or_fetch(
+        &self,
+        principal: &str,
+        key: &str,
+        request_hash: [u8; 32],
+        expires_at: SystemTime,
+    ) -> Result<ReservationOutcome, StoreError> {
+        let retention = remaining(expires_at);
+        let claim = Claim { principal, key, request_hash, lease: retention, retention };
+        self.reserve(claim).await.map(ReservationOutcome::from)
+    }
+
+    async fn complete(
+        &self,
+        principal: &str,
+        key: &str,
+        token: Uuid,
+        status: u16,
+        headers: &[u8],
+        body: &[u8],
+    ) -> Result<(), StoreError> {
+        self.record(principal, key, token, status, headers, body).await.map(drop)
+    }
+
+    async fn release(&self, principal: &str, key: &str, token: Uuid) -> Result<(), StoreError> {
+        refuse_nul(principal, key)?;
+        sqlx::query(self.sql.release.clone())
+            .bind(principal)
+            .bind(key)
+            .bind(token)
+            .execute(&self.pool)
+            .await
+            .map(drop)
+            .map_err(refused)
+    }
+
+    async fn reserve(&self, claim: Claim<'_>) -> Result<ClaimOutcome, StoreError> {
+        let Claim { principal, key, request_hash, lease, retention } = claim;
+        refuse_nul(principal, key)?;
+        let token = Uuid::new_v4();
+        let (lease, retention) = TICK.claim(lease, retention);
+        let mut looks = 1;
+        loop {
+            let found = sqlx::query(self.sql.reserve.clone())
+                .bind(principal)
+                .bind(key)
+                .bind(request_hash.as_slice())
+                .bind(token)
+                .bind(lease)
+                .bind(retention)
+                .fetch_optional(&self.pool)
+                .await;
+            match found {
+                Ok(Some(row)) => return answer(&row, token, principal, key, request_hash),
+                Ok(None) if looks == LOOKS => return Ok(ClaimOutcome::InFlight),
+                // Where the default isolation is stricter than READ COMMITTED, a row that a concurrent insert hid is
+                // an error instead of no row.
+                Err(error) if looks == LOOKS || !is_serialization_failure(&error) => return Err(refused(error)),
+                Ok(None) | Err(_) => looks += 1,
+            }
+        }
+    }
+
+    async fn renew(
+        &self,
+        principal: &str,
+        key: &str,
+        token: Uuid,
+        lease: Duration,
+        retention: Duration,
+    ) -> Result<Tenure, StoreError> {
+        refuse_nul(principal, key)?;
+        let renewed = sqlx::query(self.sql.renew.clone())
+            .bind(principal)
+            .bind(key)
+            .bind(token)
+            .bind(TICK.count(lease))
+            .bind(TICK.count(retention))
+            .execute(&self.pool)
+            .await
+            .map_err(refused)?;
+        Ok(if renewed.rows_affected() > 0 { Tenure::Held } else { Tenure::Lost })
+    }
+
+    async fn finish(&self, completion: Completion<'_>) -> Result<Tenure, StoreError> {
+        let Completion { principal, key, token, status, headers, body } = completion;
+        if self.record(principal, key, token, status, headers, body).await? {
+            return Ok(Tenure::Held);
+        }
+        // The row is not in flight under this token. If it bears the token all the same, an earlier call recorded it
+        // whose answer was lost.
+        let finished = sqlx::query(self.sql.finished.clone())
+            .bind(principal)
+            .bind(key)
+            .bind(token)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(refused)?;
+        Ok(if finished.is_some() { Tenure::Held } else { Tenure::Lost })
+    }
+
+    async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {
+        let swept =
+            sqlx::query(self.sql.sweep.clone()).bind(i64::from(limit)).execute(&self.pool).await.map_err(refused)?;
+        Ok(swept.rows_affected())
+    }
+}
+
+impl PostgresStore {
+    async fn record(
+        &self,
+        principal: &str,
+        key: &str,
+        token: Uuid,
+        status: u16,
+        headers: &[u8],
+        body: &[u8],
+    ) -> Result<bool, StoreError> {
+        refuse_nul(principal, key)?;
+        recordable(status)?;
+        let recorded = sqlx::query(self.sql.finish.clone())
+            .bind(principal)
+            .bind(key)
+            .bind(token)
+            .bind(i32::from(status))
+            .bind(headers)
+            .bind(body)
+            .execute(&self.pool)
+            .await
+            .map_err(refused)?;
+        Ok(recorded.rows_affected() > 0)
+    }
+}
+
+fn answer(
+    row: &PgRow,
+    token: Uuid,
+    principal: &str,
+    key: &str,
+    request_hash: [u8; 32],
+) -> Result<ClaimOutcome, StoreError> {
+    if let Some(count) = row.try_get::<Option<i32>, _>(0).map_err(refused)? {
+        return Ok(ClaimOutcome::Reserved { token, attempt: attempt(Some(i64::from(count))) });
+    }
+    let row = Row {
+        request_hash: row.try_get(1).map_err(refused)?,
+        status: row.try_get::<Option<i32>, _>(2).map_err(refused)?.map(i64::from),
+        headers: row.try_get(3).map_err(refused)?,
+        body: row.try_get(4).map_err(refused)?,
+        created_at: TICK.moment(row.try_get(5).map_err(refused)?)?,
+        expires_at: TICK.moment(row.try_get(6).map_err(refused)?)?,
+    };
+    row.classify(principal, key, request_hash)
+}
+
+/// Postgres text holds every character but this one. Found here, it costs its sender an error and nobody else a round
+/// trip.
+fn refuse_nul(principal: &str, key: &str) -> Result<(), StoreError> {
+    for (what, text) in [("principal", principal), ("key", key)] {
+        if text.contains('\0') {
+            return Err(StoreError::Database(format!(
+                "the {what} contains a NUL character, which Postgres text cannot hold"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn refused(error: sqlx::Error) -> StoreError {
+    store_error(
+        Dialect::Postgres,
+        |error: &dyn DatabaseError| judge(error.code().as_deref().unwrap_or_default()),
+        error,
+    )
+}
+
+fn judge(sqlstate: &str) -> Refusal {
+    match sqlstate {
+        // undefined_table, undefined_column
+        "42P01" | "42703" => Refusal::Schema,
+        // Not the server's state but the moment's: a standby after a failover, a lock or a statement that took too
+        // long, transactions in each other's way.
+        "25006" | "55P03" | "57014" | "40001" | "40P01" => Refusal::Unavailable,
+        // Connections, resources, shutdown.
+        code if code.starts_with("08") || code.starts_with("53") || code.starts_with("57P0") => Refusal::Unavailable,
+        _ => Refusal::Database,
+    }
+}
+
+fn is_serialization_failure(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(DatabaseError::code).is_some_and(|code| code == "40001" || code == "40P01")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sqlstates_are_told_apart() {
+        for code in ["08006", "53300", "57P01", "57P03", "25006", "55P03"] {
+            assert_eq!(judge(code), Refusal::Unavailable, "{code}");
+        }
+        for code in ["42P01", "42703"] {
+            assert_eq!(judge(code), Refusal::Schema, "{code}");
+        }
+        for code in ["", "22021", "42501", "54000"] {
+            assert_eq!(judge(code), Refusal::Database, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_nul_is_refused_without_being_told() {
+        assert_eq!(refuse_nul("alice", "k"), Ok(()));
+        for (principal, key, what) in [("ali\0ce", "k", "principal"), ("alice", "\0k", "key")] {
+            let Err(StoreError::Database(text)) = refuse_nul(principal, key) else { panic!() };
+            assert!(text.starts_with(&format!("the {what} contains")) && !text.contains("ali"), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_server_is_unavailable() {
+        let pool = sqlx::postgres::PgPoolOptions::new()
+            .acquire_timeout(Duration::from_millis(200))
+            .connect_lazy("postgres://127.0.0.1:1/none")
+            .unwrap();
+        let store = PostgresStore::new(pool);
+        assert!(matches!(store.migrate().await, Err(StoreError::Unavailable(_))));
+        let outcome = store.reserve_or_fetch("alice", "k", [0; 32], SystemTime::now()).await;
+        assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
+    }
+}

@@ -1,0 +1,143 @@
+use cratestack_schema::TABLE;
+use cratestack_schema::columns::{
+    ATTEMPT, CREATED_AT, EXPIRES_AT, KEY, LEASE_EXPIRES_AT, PRINCIPAL_FINGERPRINT, REQUEST_HASH, RESERVATION_ID,
+    RESPONSE_BODY, RESPONSE_HEADERS, RESPONSE_STATUS,
+};
+use sqlx::SqlStr;
+
+use crate::stores::row::{dead, shared};
+
+/// First half of the advisory locks' keys ("crst"), so that they meet nobody else's.
+pub(super) const LOCK_CLASS: i32 = 0x6372_7374;
+
+/// The statements, built once per store. Nothing but names of the schema goes into their text.
+#[derive(Debug)]
+pub(super) struct Statements {
+    pub(super) reserve: SqlStr,
+    pub(super) renew: SqlStr,
+    pub(super) finish: SqlStr,
+    pub(super) finished: SqlStr,
+    pub(super) release: SqlStr,
+    pub(super) sweep: SqlStr,
+}
+
+impl Statements {
+    pub(super) fn new() -> Self {
+        Self {
+            reserve: shared(reserve()),
+            renew: shared(renew()),
+            finish: shared(finish()),
+            finished: shared(finished()),
+            release: shared(release()),
+            sweep: shared(sweep()),
+        }
+    }
+}
+
+fn after(parameter: u8) -> String {
+    format!("NOW() + ${parameter}::bigint * INTERVAL '1 microsecond'")
+}
+
+// An operator may have kept a row forever with 'infinity', which no integer holds.
+fn micros(time: &str) -> String {
+    format!(
+        "(EXTRACT(EPOCH FROM LEAST(GREATEST({time}, TIMESTAMPTZ '0001-01-01 00:00:00+00'), \
+         TIMESTAMPTZ '9999-12-31 00:00:00+00')) * 1000000)::bigint"
+    )
+}
+
+/// Claims the key or reads who has it, in one round trip.
+///
+/// Where a live row is there, `claimed` inserts nothing: no lock, no transaction id, no dead tuple. Neither part
+/// returns a row when another insert committed after this statement's snapshot was taken; then the caller asks again.
+///
+/// A row that is taken over before it expired had a lease that counts, and with it an attempt that does.
+fn reserve() -> String {
+    format!(
+        "WITH live AS (
+            SELECT held.{REQUEST_HASH}, held.{RESPONSE_STATUS}, held.{RESPONSE_HEADERS}, held.{RESPONSE_BODY},
+                   held.{CREATED_AT}, held.{EXPIRES_AT}
+            FROM {TABLE} AS held
+            WHERE held.{PRINCIPAL_FINGERPRINT} = $1 AND held.{KEY} = $2 AND NOT {dead}
+        ), claimed AS (
+            INSERT INTO {TABLE} AS held ({PRINCIPAL_FINGERPRINT}, {KEY}, {REQUEST_HASH}, {RESERVATION_ID},
+                {CREATED_AT}, {LEASE_EXPIRES_AT}, {EXPIRES_AT}, {ATTEMPT})
+            SELECT $1::text, $2::text, $3::bytea, $4::uuid, NOW(), {lease_end}, {expiry}, 1
+            WHERE NOT EXISTS (SELECT 1 FROM live)
+            ON CONFLICT ({PRINCIPAL_FINGERPRINT}, {KEY}) DO UPDATE SET
+                {REQUEST_HASH} = EXCLUDED.{REQUEST_HASH},
+                {RESERVATION_ID} = EXCLUDED.{RESERVATION_ID},
+                {RESPONSE_STATUS} = NULL,
+                {RESPONSE_HEADERS} = NULL,
+                {RESPONSE_BODY} = NULL,
+                {CREATED_AT} = EXCLUDED.{CREATED_AT},
+                {LEASE_EXPIRES_AT} = EXCLUDED.{LEASE_EXPIRES_AT},
+                {EXPIRES_AT} = EXCLUDED.{EXPIRES_AT},
+                {ATTEMPT} = CASE WHEN held.{EXPIRES_AT} <= NOW() THEN 1
+                    ELSE LEAST(COALESCE(held.{ATTEMPT}, 1), 2147483646) + 1 END
+            WHERE {dead}
+            RETURNING held.{ATTEMPT}
+        )
+        SELECT {ATTEMPT}, NULL::bytea, NULL::int, NULL::bytea, NULL::bytea, NULL::bigint, NULL::bigint FROM claimed
+        UNION ALL
+        SELECT NULL::int, {REQUEST_HASH}, {RESPONSE_STATUS}, {RESPONSE_HEADERS}, {RESPONSE_BODY},
+               {created}, {expires} FROM live",
+        dead = dead("held", "NOW()"),
+        lease_end = after(5),
+        expiry = after(6),
+        created = micros(CREATED_AT),
+        expires = micros(EXPIRES_AT),
+    )
+}
+
+/// The lease stays within the row's expiry and after its creation (also where the clock was set back), for the sake of
+/// `dead`.
+fn renew() -> String {
+    format!(
+        "UPDATE {TABLE} SET
+            {EXPIRES_AT} = GREATEST({EXPIRES_AT}, {expiry}),
+            {LEASE_EXPIRES_AT} = LEAST(
+                GREATEST({lease_end}, {CREATED_AT} + INTERVAL '1 microsecond'),
+                GREATEST({EXPIRES_AT}, {expiry})
+            )
+        WHERE {PRINCIPAL_FINGERPRINT} = $1 AND {KEY} = $2 AND {RESERVATION_ID} = $3 AND {RESPONSE_STATUS} IS NULL",
+        lease_end = after(4),
+        expiry = after(5),
+    )
+}
+
+/// Touches no indexed column, so that the update stays within its page (HOT).
+fn finish() -> String {
+    format!(
+        "UPDATE {TABLE} SET {RESPONSE_STATUS} = $4, {RESPONSE_HEADERS} = $5, {RESPONSE_BODY} = $6
+        WHERE {PRINCIPAL_FINGERPRINT} = $1 AND {KEY} = $2 AND {RESERVATION_ID} = $3 AND {RESPONSE_STATUS} IS NULL"
+    )
+}
+
+fn finished() -> String {
+    format!("SELECT 1 FROM {TABLE} WHERE {PRINCIPAL_FINGERPRINT} = $1 AND {KEY} = $2 AND {RESERVATION_ID} = $3")
+}
+
+fn release() -> String {
+    format!(
+        "DELETE FROM {TABLE}
+        WHERE {PRINCIPAL_FINGERPRINT} = $1 AND {KEY} = $2 AND {RESERVATION_ID} = $3 AND {RESPONSE_STATUS} IS NULL"
+    )
+}
+
+/// One sweeper per table at a time; the others find nothing. The lock goes with the statement's transaction.
+///
+/// By `ctid`, because a join on the key may be planned as a scan of the table. The outer condition is checked on the
+/// version of the row that is deleted: a row that was renewed or taken over meanwhile stays. It is put so that the index
+/// on `expires_at` cannot serve it; else each sweep may be planned as a walk over all that is expired, however small the
+/// limit.
+fn sweep() -> String {
+    format!(
+        "DELETE FROM {TABLE} WHERE {EXPIRES_AT} + INTERVAL '0' <= NOW() AND ctid = ANY (ARRAY(
+            SELECT ctid FROM {TABLE}
+            WHERE {EXPIRES_AT} <= NOW()
+              AND (SELECT pg_try_advisory_xact_lock({LOCK_CLASS}, '{TABLE}'::regclass::oid::int))
+            ORDER BY {EXPIRES_AT} LIMIT $1 FOR UPDATE SKIP LOCKED
+        ))"
+    )
+}

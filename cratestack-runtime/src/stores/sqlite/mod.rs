@@ -1,0 +1,273 @@
+mod migrate;
+mod sql;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use cratestack_schema::Dialect;
+use sqlx::error::DatabaseError;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqlitePool};
+use tokio::sync::{Mutex, MutexGuard};
+use uuid::Uuid;
+
+use self::sql::Statements;
+use super::refusal::{Refusal, store_error};
+use super::row::{Row, Tick, attempt, recordable, remaining};
+use crate::{Claim, ClaimOutcome, Completion, IdempotencyStore, ReservationOutcome, StoreError, Tenure};
+
+/// Keeps reservations and outcomes in a table of an SQLite database: the store for one machine, a file and no server.
+///
+/// Several processes may share the file, in any journal mode; how long one waits for another's write is the
+/// connection's `busy_timeout` (five seconds unless set otherwise). The writes of one store and its clones queue in
+/// order among themselves. Every method's write is one statement (`migrate` is one transaction), so dropping a future
+/// leaves nothing half-done.
+///
+/// The table must be there first: call [`migrate`](Self::migrate) when the program starts.
+///
+/// ```
+/// use cratestack_runtime::{IdempotencyStore, ReservationOutcome, SqliteStore};
+/// use sqlx::sqlite::SqlitePoolOptions;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // In memory each connection is a database of its own, hence one; `sqlite://app.db?mode=rwc` needs no such bound.
+/// let pool = SqlitePoolOptions::new().max_connections(1).connect("sqlite::memory:").await?;
+/// let store = SqliteStore::new(pool);
+/// store.migrate().await?;
+///
+/// let tomorrow = std::time::SystemTime::now() + std::time::Duration::from_secs(24 * 60 * 60);
+/// let outcome = store.reserve_or_fetch("alice", "8e03978e", [7; 32], tomorrow).await?;
+/// assert!(matches!(outcome, ReservationOutcome::Reserved { .. }));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct SqliteStore {
+    pool: SqlitePool,
+    sql: Arc<Statements>,
+    turn: Arc<Mutex<()>>,
+}
+
+const TICK: Tick = Tick::Millisecond;
+
+/// How often `reserve` looks before it answers that another request is running, which is then all but certain: each
+/// look that finds nothing was overtaken by somebody else's reservation.
+const LOOKS: u32 = 5;
+
+impl SqliteStore {
+    /// A store over `pool`. Does not connect.
+    ///
+    /// ```no_run
+    /// # fn make(pool: sqlx::SqlitePool) {
+    /// let store = cratestack_runtime::SqliteStore::new(pool);
+    /// # }
+    /// ```
+    pub fn new(pool: SqlitePool) -> Self {
+        Self { pool, sql: Arc::new(Statements::new()), turn: Arc::default() }
+    }
+
+    /// Creates the table, or upgrades one of an older version in place.
+    ///
+    /// Safe to call from every process that shares the file at once, and while others use the table.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be opened or refuses, when another process writes for longer than `busy_timeout`, or
+    /// when a table of this name is there that is not ours.
+    ///
+    /// ```no_run
+    /// # async fn start(store: cratestack_runtime::SqliteStore) -> Result<(), cratestack_runtime::StoreError> {
+    /// store.migrate().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        let _turn = self.turn().await;
+        migrate::migrate(&self.pool).await
+    }
+
+    /// SQLite lets one write in at a time, and those that wait for it sleep and poll: the unlucky ones starve into
+    /// `SQLITE_BUSY`. In a queue of our own everybody has a turn. It is entered before a connection is taken, never
+    /// after, as whoever has the turn may need the pool's last one.
+    async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
+    async fn record(
+        &self,
+        principal: &str,
+        key: &str,
+        token: Uuid,
+        status: u16,
+        headers: &[u8],
+        body: &[u8],
+    ) -> Result<bool, StoreError> {
+        recordable(status)?;
+        let _turn = self.turn().await;
+        let recorded = sqlx::query(self.sql.finish.clone())
+            .bind(principal)
+            .bind(key)
+            .bind(token)
+            .bind(i64::from(status))
+            .bind(headers)
+            .bind(body)
+            .execute(&self.pool)
+            .await
+            .map_err(refused)?;
+        Ok(recorded.rows_affected() > 0)
+    }
+}
+
+#[async_trait]
+impl IdempotencyStore for SqliteStore {
+    async fn reserve_or_fetch(
+        &self,
+        principal: &str,
+        key: &str,
+        request_hash: [u8; 32],
+        expires_at: SystemTime,
+    ) -> Result<ReservationOutcome, StoreError> {
+        let retention = remaining(expires_at);
+        let claim = Claim { principal, key, request_hash, lease: retention, retention };
+        self.reserve(claim).await.map(ReservationOutcome::from)
+    }
+
+    async fn complete(
+        &self,
+        principal: &str,
+        key: &str,
+        token: Uuid,
+        status: u16,
+        headers: &[u8],
+        body: &[u8],
+    ) -> Result<(), StoreError> {
+        self.record(principal, key, token, status, headers, body).await.map(drop)
+    }
+
+    async fn release(&self, principal: &str, key: &str, token: Uuid) -> Result<(), StoreError> {
+        let _turn = self.turn().await;
+        sqlx::query(self.sql.release.clone())
+            .bind(principal)
+            .bind(key)
+            .bind(token)
+            .execute(&self.pool)
+            .await
+            .map(drop)
+            .map_err(refused)
+    }
+
+    async fn reserve(&self, claim: Claim<'_>) -> Result<ClaimOutcome, StoreError> {
+        let Claim { principal, key, request_hash, lease, retention } = claim;
+        let token = Uuid::new_v4();
+        let (lease, retention) = TICK.claim(lease, retention);
+        for _ in 0..LOOKS {
+            let live = sqlx::query(self.sql.live.clone())
+                .bind(principal)
+                .bind(key)
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(refused)?;
+            if let Some(row) = live {
+                return read(&row)?.classify(principal, key, request_hash);
+            }
+            let _turn = self.turn().await;
+            // Not `fetch_optional`: SQLite commits a statement when it has been stepped to its end, and sqlx would drop
+            // it, and an error in committing with it, once it has a row.
+            let claimed = sqlx::query(self.sql.claim.clone())
+                .bind(principal)
+                .bind(key)
+                .bind(request_hash.as_slice())
+                .bind(token)
+                .bind(lease)
+                .bind(retention)
+                .fetch_all(&self.pool)
+                .await
+                .map_err(refused)?;
+            if let Some(row) = claimed.first() {
+                return Ok(ClaimOutcome::Reserved { token, attempt: attempt(row.try_get(0).map_err(refused)?) });
+            }
+        }
+        Ok(ClaimOutcome::InFlight)
+    }
+
+    async fn renew(
+        &self,
+        principal: &str,
+        key: &str,
+        token: Uuid,
+        lease: Duration,
+        retention: Duration,
+    ) -> Result<Tenure, StoreError> {
+        let _turn = self.turn().await;
+        let renewed = sqlx::query(self.sql.renew.clone())
+            .bind(principal)
+            .bind(key)
+            .bind(token)
+            .bind(TICK.count(lease))
+            .bind(TICK.count(retention))
+            .execute(&self.pool)
+            .await
+            .map_err(refused)?;
+        Ok(if renewed.rows_affected() > 0 { Tenure::Held } else { Tenure::Lost })
+    }
+
+    async fn finish(&self, completion: Completion<'_>) -> Result<Tenure, StoreError> {
+        let Completion { principal, key, token, status, headers, body } = completion;
+        if self.record(principal, key, token, status, headers, body).await? {
+            return Ok(Tenure::Held);
+        }
+        // The row is not in flight under this token. If it bears the token all the same, an earlier call recorded it
+        // whose answer was lost.
+        let finished = sqlx::query(self.sql.finished.clone())
+            .bind(principal)
+            .bind(key)
+            .bind(token)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(refused)?;
+        Ok(if finished.is_some() { Tenure::Held } else { Tenure::Lost })
+    }
+
+    async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {
+        let _turn = self.turn().await;
+        let swept =
+            sqlx::query(self.sql.sweep.clone()).bind(i64::from(limit)).execute(&self.pool).await.map_err(refused)?;
+        Ok(swept.rows_affected())
+    }
+}
+
+fn read(row: &SqliteRow) -> Result<Row, StoreError> {
+    Ok(Row {
+        request_hash: row.try_get(0).map_err(refused)?,
+        status: row.try_get(1).map_err(refused)?,
+        headers: row.try_get(2).map_err(refused)?,
+        body: row.try_get(3).map_err(refused)?,
+        created_at: TICK.moment(row.try_get(4).map_err(refused)?)?,
+        expires_at: TICK.moment(row.try_get(5).map_err(refused)?)?,
+    })
+}
+
+fn refused(error: sqlx::Error) -> StoreError {
+    store_error(Dialect::Sqlite, judge, error)
+}
+
+fn judge(error: &dyn DatabaseError) -> Refusal {
+    let code = error.code().and_then(|code| code.parse::<u32>().ok()).unwrap_or_default();
+    // The low byte is the primary result code.
+    match code & 0xff {
+        // BUSY, LOCKED, IOERR, FULL, CANTOPEN
+        5 | 6 | 10 | 13 | 14 => Refusal::Unavailable,
+        // ERROR: only the text tells what a statement stumbled over.
+        1 if ["no such table", "no such column", "has no column named"]
+            .iter()
+            .any(|sign| error.message().contains(sign)) =>
+        {
+            Refusal::Schema
+        }
+        _ => Refusal::Database,
+    }
+}

@@ -1,0 +1,106 @@
+use cratestack_schema::TABLE;
+use cratestack_schema::columns::{
+    ATTEMPT, CREATED_AT, EXPIRES_AT, KEY, LEASE_EXPIRES_AT, PRINCIPAL_FINGERPRINT, REQUEST_HASH, RESERVATION_ID,
+    RESPONSE_BODY, RESPONSE_HEADERS, RESPONSE_STATUS,
+};
+use sqlx::SqlStr;
+
+use crate::stores::row::{dead, shared};
+
+/// Milliseconds since the Unix epoch, the same throughout a statement.
+const NOW: &str = "CAST(ROUND(unixepoch('subsec') * 1000) AS INTEGER)";
+
+/// The statements, built once per store. Nothing but names of the schema goes into their text.
+#[derive(Debug)]
+pub(super) struct Statements {
+    pub(super) live: SqlStr,
+    pub(super) claim: SqlStr,
+    pub(super) renew: SqlStr,
+    pub(super) finish: SqlStr,
+    pub(super) finished: SqlStr,
+    pub(super) release: SqlStr,
+    pub(super) sweep: SqlStr,
+}
+
+impl Statements {
+    pub(super) fn new() -> Self {
+        Self {
+            live: shared(live()),
+            claim: shared(claim()),
+            renew: shared(renew()),
+            finish: shared(finish()),
+            finished: shared(finished()),
+            release: shared(release()),
+            sweep: shared(sweep()),
+        }
+    }
+}
+
+fn live() -> String {
+    format!(
+        "SELECT {REQUEST_HASH}, {RESPONSE_STATUS}, {RESPONSE_HEADERS}, {RESPONSE_BODY}, {CREATED_AT}, {EXPIRES_AT}
+        FROM {TABLE} AS held
+        WHERE {PRINCIPAL_FINGERPRINT} = ?1 AND {KEY} = ?2 AND NOT {dead}",
+        dead = dead("held", NOW),
+    )
+}
+
+/// A row that is taken over before it expired had a lease that counts, and with it an attempt that does.
+fn claim() -> String {
+    format!(
+        "INSERT INTO {TABLE} AS held ({PRINCIPAL_FINGERPRINT}, {KEY}, {REQUEST_HASH}, {RESERVATION_ID},
+            {CREATED_AT}, {LEASE_EXPIRES_AT}, {EXPIRES_AT}, {ATTEMPT})
+        VALUES (?1, ?2, ?3, ?4, {NOW}, {NOW} + ?5, {NOW} + ?6, 1)
+        ON CONFLICT ({PRINCIPAL_FINGERPRINT}, {KEY}) DO UPDATE SET
+            {REQUEST_HASH} = excluded.{REQUEST_HASH},
+            {RESERVATION_ID} = excluded.{RESERVATION_ID},
+            {RESPONSE_STATUS} = NULL,
+            {RESPONSE_HEADERS} = NULL,
+            {RESPONSE_BODY} = NULL,
+            {CREATED_AT} = excluded.{CREATED_AT},
+            {LEASE_EXPIRES_AT} = excluded.{LEASE_EXPIRES_AT},
+            {EXPIRES_AT} = excluded.{EXPIRES_AT},
+            {ATTEMPT} = CASE WHEN held.{EXPIRES_AT} <= {NOW} THEN 1
+                ELSE MIN(COALESCE(held.{ATTEMPT}, 1), 2147483646) + 1 END
+        WHERE {dead}
+        RETURNING {ATTEMPT}",
+        dead = dead("held", NOW),
+    )
+}
+
+/// The lease stays within the row's expiry and after its creation (also where the clock was set back), for the sake of
+/// `dead`.
+fn renew() -> String {
+    format!(
+        "UPDATE {TABLE} SET
+            {EXPIRES_AT} = MAX({EXPIRES_AT}, {NOW} + ?5),
+            {LEASE_EXPIRES_AT} = MIN(MAX({NOW} + ?4, {CREATED_AT} + 1), MAX({EXPIRES_AT}, {NOW} + ?5))
+        WHERE {PRINCIPAL_FINGERPRINT} = ?1 AND {KEY} = ?2 AND {RESERVATION_ID} = ?3 AND {RESPONSE_STATUS} IS NULL"
+    )
+}
+
+fn finish() -> String {
+    format!(
+        "UPDATE {TABLE} SET {RESPONSE_STATUS} = ?4, {RESPONSE_HEADERS} = ?5, {RESPONSE_BODY} = ?6
+        WHERE {PRINCIPAL_FINGERPRINT} = ?1 AND {KEY} = ?2 AND {RESERVATION_ID} = ?3 AND {RESPONSE_STATUS} IS NULL"
+    )
+}
+
+fn finished() -> String {
+    format!("SELECT 1 FROM {TABLE} WHERE {PRINCIPAL_FINGERPRINT} = ?1 AND {KEY} = ?2 AND {RESERVATION_ID} = ?3")
+}
+
+fn release() -> String {
+    format!(
+        "DELETE FROM {TABLE}
+        WHERE {PRINCIPAL_FINGERPRINT} = ?1 AND {KEY} = ?2 AND {RESERVATION_ID} = ?3 AND {RESPONSE_STATUS} IS NULL"
+    )
+}
+
+fn sweep() -> String {
+    format!(
+        "DELETE FROM {TABLE} WHERE rowid IN (
+            SELECT rowid FROM {TABLE} WHERE {EXPIRES_AT} <= {NOW} ORDER BY {EXPIRES_AT} LIMIT ?1
+        )"
+    )
+}

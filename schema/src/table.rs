@@ -1,0 +1,263 @@
+use std::fmt;
+use std::str::FromStr;
+
+/// The table's name.
+///
+/// ```
+/// assert_eq!(cratestack_schema::TABLE, "cratestack_idempotency");
+/// ```
+pub const TABLE: &str = "cratestack_idempotency";
+
+/// The columns' names, for those who write statements.
+///
+/// ```
+/// use cratestack_schema::{IDEMPOTENCY, columns};
+///
+/// assert_eq!(IDEMPOTENCY.primary_key, [columns::PRINCIPAL_FINGERPRINT, columns::KEY]);
+/// ```
+pub mod columns {
+    /// Whom the key belongs to.
+    pub const PRINCIPAL_FINGERPRINT: &str = "principal_fingerprint";
+    /// The idempotency key.
+    pub const KEY: &str = "key";
+    /// What the request looked like, 32 bytes.
+    pub const REQUEST_HASH: &str = "request_hash";
+    /// The token of the current reservation.
+    pub const RESERVATION_ID: &str = "reservation_id";
+    /// The recorded status; NULL while the request is in flight.
+    pub const RESPONSE_STATUS: &str = "response_status";
+    /// The recorded headers.
+    pub const RESPONSE_HEADERS: &str = "response_headers";
+    /// The recorded body.
+    pub const RESPONSE_BODY: &str = "response_body";
+    /// When the key was reserved.
+    pub const CREATED_AT: &str = "created_at";
+    /// When the row may be deleted or replaced.
+    pub const EXPIRES_AT: &str = "expires_at";
+    /// When a reservation that nobody renews is up for takeover (version 2).
+    pub const LEASE_EXPIRES_AT: &str = "lease_expires_at";
+    /// How many reservations this execution has needed so far (version 2).
+    pub const ATTEMPT: &str = "attempt";
+}
+
+/// The table that `cratestack-runtime` keeps its records in.
+///
+/// ```
+/// use cratestack_schema::IDEMPOTENCY;
+///
+/// let added: Vec<_> = IDEMPOTENCY.columns.iter().filter(|column| column.since == 2).map(|column| column.name).collect();
+/// assert_eq!(added, ["lease_expires_at", "attempt"]);
+/// ```
+pub const IDEMPOTENCY: Table = Table {
+    name: TABLE,
+    columns: &[
+        Column::new(columns::PRINCIPAL_FINGERPRINT, "TEXT", "TEXT").not_null(),
+        Column::new(columns::KEY, "TEXT", "TEXT").not_null(),
+        Column::new(columns::REQUEST_HASH, "BYTEA", "BLOB").not_null(),
+        Column::new(columns::RESERVATION_ID, "UUID", "BLOB").not_null(),
+        Column::new(columns::RESPONSE_STATUS, "INT", "INTEGER"),
+        Column::new(columns::RESPONSE_HEADERS, "BYTEA", "BLOB"),
+        Column::new(columns::RESPONSE_BODY, "BYTEA", "BLOB"),
+        Column::new(columns::CREATED_AT, "TIMESTAMPTZ", "INTEGER").not_null().default("NOW()", SQLITE_NOW),
+        Column::new(columns::EXPIRES_AT, "TIMESTAMPTZ", "INTEGER").not_null(),
+        Column::new(columns::LEASE_EXPIRES_AT, "TIMESTAMPTZ", "INTEGER").since(2),
+        Column::new(columns::ATTEMPT, "INT", "INTEGER").since(2),
+    ],
+    primary_key: &[columns::PRINCIPAL_FINGERPRINT, columns::KEY],
+    index: Index { name: "cratestack_idempotency_expires_idx", columns: &[columns::EXPIRES_AT] },
+};
+
+// A REAL of seconds times 1000 can land a hair under the whole millisecond that it stands for; truncating would then
+// lose one.
+const SQLITE_NOW: &str = "(CAST(ROUND(unixepoch('subsec') * 1000) AS INTEGER))";
+
+/// A table, in all its versions and dialects.
+///
+/// Rendered with [`ddl`](Self::ddl) and [`migration`](Self::migration).
+///
+/// ```
+/// assert_eq!(cratestack_schema::IDEMPOTENCY.latest(), 2);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Table {
+    /// The table's name.
+    pub name: &'static str,
+    /// Its columns, in order; those of a later version come last.
+    pub columns: &'static [Column],
+    /// The columns that identify a row.
+    pub primary_key: &'static [&'static str],
+    /// The index that finds expired rows.
+    pub index: Index,
+}
+
+impl Table {
+    /// The newest version.
+    ///
+    /// ```
+    /// use cratestack_schema::IDEMPOTENCY;
+    ///
+    /// assert!(IDEMPOTENCY.columns.iter().all(|column| column.since <= IDEMPOTENCY.latest()));
+    /// ```
+    pub const fn latest(&self) -> u32 {
+        let mut latest = 1;
+        let mut rest = self.columns;
+        while let [column, others @ ..] = rest {
+            if column.since > latest {
+                latest = column.since;
+            }
+            rest = others;
+        }
+        latest
+    }
+}
+
+/// A column, in all dialects.
+///
+/// ```
+/// use cratestack_schema::{Dialect, IDEMPOTENCY, columns};
+///
+/// let status = IDEMPOTENCY.columns.iter().find(|column| column.name == columns::RESPONSE_STATUS).unwrap();
+/// assert_eq!(status.data_type(Dialect::Postgres), "INT");
+/// assert_eq!(status.data_type(Dialect::Sqlite), "INTEGER");
+/// assert!(status.nullable);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Column {
+    /// The column's name.
+    pub name: &'static str,
+    /// Whether it can be NULL.
+    pub nullable: bool,
+    /// The version of the table that added it.
+    pub since: u32,
+    types: PerDialect,
+    default: Option<PerDialect>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct PerDialect {
+    postgres: &'static str,
+    sqlite: &'static str,
+}
+
+impl PerDialect {
+    const fn get(self, dialect: Dialect) -> &'static str {
+        match dialect {
+            Dialect::Postgres => self.postgres,
+            Dialect::Sqlite => self.sqlite,
+        }
+    }
+}
+
+impl Column {
+    const fn new(name: &'static str, postgres: &'static str, sqlite: &'static str) -> Self {
+        Self { name, nullable: true, since: 1, types: PerDialect { postgres, sqlite }, default: None }
+    }
+
+    const fn not_null(mut self) -> Self {
+        self.nullable = false;
+        self
+    }
+
+    const fn default(mut self, postgres: &'static str, sqlite: &'static str) -> Self {
+        self.default = Some(PerDialect { postgres, sqlite });
+        self
+    }
+
+    const fn since(mut self, version: u32) -> Self {
+        self.since = version;
+        self
+    }
+
+    /// The column's type.
+    ///
+    /// ```
+    /// use cratestack_schema::{Dialect, IDEMPOTENCY};
+    ///
+    /// assert_eq!(IDEMPOTENCY.columns[0].data_type(Dialect::Postgres), "TEXT");
+    /// ```
+    pub const fn data_type(&self, dialect: Dialect) -> &'static str {
+        self.types.get(dialect)
+    }
+
+    /// The SQL expression that fills the column where an insert leaves it out.
+    ///
+    /// ```
+    /// use cratestack_schema::{Dialect, IDEMPOTENCY, columns};
+    ///
+    /// let created_at = IDEMPOTENCY.columns.iter().find(|column| column.name == columns::CREATED_AT).unwrap();
+    /// assert_eq!(created_at.default_expression(Dialect::Postgres), Some("NOW()"));
+    /// ```
+    pub fn default_expression(&self, dialect: Dialect) -> Option<&'static str> {
+        self.default.map(|default| default.get(dialect))
+    }
+}
+
+/// An index.
+///
+/// ```
+/// assert_eq!(cratestack_schema::IDEMPOTENCY.index.columns, ["expires_at"]);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Index {
+    /// The index's name.
+    pub name: &'static str,
+    /// The columns that it is over.
+    pub columns: &'static [&'static str],
+}
+
+/// A database's way to say it.
+///
+/// ```
+/// use cratestack_schema::Dialect;
+///
+/// assert_eq!("sqlite".parse(), Ok(Dialect::Sqlite));
+/// assert_eq!(Dialect::Postgres.to_string(), "postgres");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Dialect {
+    /// PostgreSQL 12 or newer.
+    Postgres,
+    /// SQLite 3.42 or newer. Times are INTEGER milliseconds since the Unix epoch.
+    Sqlite,
+}
+
+impl Dialect {
+    /// All of them.
+    ///
+    /// ```
+    /// assert_eq!(cratestack_schema::Dialect::ALL.len(), 2);
+    /// ```
+    pub const ALL: [Self; 2] = [Self::Postgres, Self::Sqlite];
+
+    /// The name that the command line uses.
+    ///
+    /// ```
+    /// assert_eq!(cratestack_schema::Dialect::Postgres.name(), "postgres");
+    /// ```
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Sqlite => "sqlite",
+        }
+    }
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Dialect {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|dialect| dialect.name() == name).ok_or_else(|| {
+            format!("there is no dialect {name:?}; there are {}", Self::ALL.map(Self::name).join(" and "))
+        })
+    }
+}

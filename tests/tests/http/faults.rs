@@ -1,0 +1,267 @@
+//! A store that fails, hangs or loses: what the client sees, and what is still kept.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use axum::http::StatusCode;
+use cratestack_runtime::{
+    Claim, ClaimOutcome, Completion, Idempotency, IdempotencyRecord, IdempotencyStore, MemoryStore, ReservationOutcome,
+    StoreError, Tenure, async_trait,
+};
+use uuid::Uuid;
+
+use crate::app::{App, eventually, held, request};
+
+const BODY: &str = r#"{"amount":100}"#;
+
+/// A memory store whose faults can be switched on.
+#[derive(Default)]
+struct Faulty {
+    inner: MemoryStore,
+    down: AtomicBool,
+    deaf: AtomicBool,
+    no_heartbeat: AtomicBool,
+    finishes: AtomicUsize,
+}
+
+impl Faulty {
+    fn reach(&self) -> Result<(), StoreError> {
+        if self.down.load(Ordering::SeqCst) { Err(StoreError::Unavailable("switched off".to_owned())) } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl IdempotencyStore for Faulty {
+    async fn reserve_or_fetch(
+        &self,
+        principal: &str,
+        key: &str,
+        request_hash: [u8; 32],
+        expires_at: SystemTime,
+    ) -> Result<ReservationOutcome, StoreError> {
+        self.inner.reserve_or_fetch(principal, key, request_hash, expires_at).await
+    }
+
+    async fn complete(
+        &self,
+        principal: &str,
+        key: &str,
+        token: Uuid,
+        status: u16,
+        headers: &[u8],
+        body: &[u8],
+    ) -> Result<(), StoreError> {
+        self.inner.complete(principal, key, token, status, headers, body).await
+    }
+
+    async fn release(&self, principal: &str, key: &str, token: Uuid) -> Result<(), StoreError> {
+        self.reach()?;
+        self.inner.release(principal, key, token).await
+    }
+
+    async fn reserve(&self, claim: Claim<'_>) -> Result<ClaimOutcome, StoreError> {
+        self.reach()?;
+        let outcome = self.inner.reserve(claim).await;
+        if self.deaf.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+        outcome
+    }
+
+    async fn renew(
+        &self,
+        principal: &str,
+        key: &str,
+        token: Uuid,
+        lease: Duration,
+        retention: Duration,
+    ) -> Result<Tenure, StoreError> {
+        if self.no_heartbeat.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("no heartbeat".to_owned()));
+        }
+        self.reach()?;
+        self.inner.renew(principal, key, token, lease, retention).await
+    }
+
+    async fn finish(&self, completion: Completion<'_>) -> Result<Tenure, StoreError> {
+        self.finishes.fetch_add(1, Ordering::SeqCst);
+        self.reach()?;
+        self.inner.finish(completion).await
+    }
+}
+
+fn faulty() -> (App, Arc<Faulty>) {
+    let store = Arc::new(Faulty::default());
+    (App::over(Idempotency::new(Arc::clone(&store)).lease(Duration::from_secs(30))), store)
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_reached_is_503_and_nothing_runs() {
+    let (app, store) = faulty();
+    store.down.store(true, Ordering::SeqCst);
+    let refused = app.send(request("k1", "/payments", BODY)).await;
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (StatusCode::SERVICE_UNAVAILABLE, "idempotency_store_unavailable")
+    );
+    assert!(refused.header("retry-after").is_some());
+    assert!(!String::from_utf8_lossy(&refused.body).contains("switched off"), "the store's text is for the log");
+    assert_eq!(app.effects(), 0);
+    store.down.store(false, Ordering::SeqCst);
+    assert_eq!(app.send(request("k1", "/payments", BODY)).await.status, StatusCode::CREATED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_does_not_answer_is_503_and_pins_no_key() {
+    let (app, store) = faulty();
+    store.deaf.store(true, Ordering::SeqCst);
+    let refused = app.send(request("k1", "/payments", BODY)).await;
+    assert_eq!(refused.code(), "idempotency_store_unavailable");
+    store.deaf.store(false, Ordering::SeqCst);
+    // The late answer arrives after 60 seconds, past the lease; the reservation of another key shows the release itself.
+    tokio::time::sleep(Duration::from_secs(51)).await;
+    assert_eq!(app.send(request("k1", "/payments", BODY)).await.status, StatusCode::CREATED);
+    assert_eq!(app.effects(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_that_cannot_be_written_goes_out_and_is_written_later() {
+    let (app, store) = faulty();
+    let running = app.hold().await;
+    store.down.store(true, Ordering::SeqCst);
+    app.gate.notify_one();
+    let live = running.await.unwrap();
+    assert_eq!((live.status, live.is_replay()), (StatusCode::CREATED, false));
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert!(store.finishes.load(Ordering::SeqCst) > 3, "it is tried again");
+    store.down.store(false, Ordering::SeqCst);
+    eventually("the outcome is recorded", async || {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        app.send(held()).await.is_replay()
+    })
+    .await;
+    assert_eq!(app.send(held()).await.body, live.body);
+    assert_eq!(app.effects(), 1);
+}
+
+/// A process that stalls past its lease: its handler comes back to a key that another run has taken over.
+#[tokio::test(start_paused = true)]
+async fn a_stale_holder_changes_nothing_and_does_not_answer_for_the_key() {
+    let (app, store) = faulty();
+    store.no_heartbeat.store(true, Ordering::SeqCst);
+    let stale = app.hold().await;
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    let second = app.hold().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    app.gate.notify_one();
+    let stale = stale.await.unwrap();
+    assert_eq!((stale.status, stale.code().as_str()), (StatusCode::CONFLICT, "idempotency_reservation_lost"));
+    let during = app.send(held()).await;
+    assert_eq!(during.code(), "idempotency_request_in_flight", "the stale completion did not end the newer run");
+    app.gate.notify_one();
+    let second = second.await.unwrap();
+    assert_eq!(second.status, StatusCode::CREATED);
+    let replayed = app.send(held()).await;
+    assert_eq!((replayed.is_replay(), replayed.body), (true, second.body));
+}
+
+/// The original trait, with three methods and nothing else.
+struct ThreeMethods(MemoryStore);
+
+#[async_trait]
+impl IdempotencyStore for ThreeMethods {
+    async fn reserve_or_fetch(
+        &self,
+        principal: &str,
+        key: &str,
+        request_hash: [u8; 32],
+        expires_at: SystemTime,
+    ) -> Result<ReservationOutcome, cratestack_runtime::CoolError> {
+        self.0.reserve_or_fetch(principal, key, request_hash, expires_at).await
+    }
+
+    async fn complete(
+        &self,
+        principal: &str,
+        key: &str,
+        token: Uuid,
+        status: u16,
+        headers: &[u8],
+        body: &[u8],
+    ) -> Result<(), cratestack_runtime::CoolError> {
+        self.0.complete(principal, key, token, status, headers, body).await
+    }
+
+    async fn release(&self, principal: &str, key: &str, token: Uuid) -> Result<(), cratestack_runtime::CoolError> {
+        self.0.release(principal, key, token).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_of_three_methods_is_enough() {
+    let app = App::over(Idempotency::new(ThreeMethods(MemoryStore::new())).lease(Duration::from_secs(1)));
+    let running = app.hold().await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let during = app.send(held()).await;
+    assert_eq!(during.code(), "idempotency_request_in_flight", "it knows no lease, and is safe without");
+    app.gate.notify_one();
+    let first = running.await.unwrap();
+    let again = app.send(held()).await;
+    assert_eq!((again.is_replay(), again.body), (true, first.body));
+}
+
+/// A store whose records are not what was recorded.
+struct Damaged(fn(&mut IdempotencyRecord));
+
+#[async_trait]
+impl IdempotencyStore for Damaged {
+    async fn reserve_or_fetch(
+        &self,
+        principal: &str,
+        key: &str,
+        request_hash: [u8; 32],
+        expires_at: SystemTime,
+    ) -> Result<ReservationOutcome, StoreError> {
+        let mut record = IdempotencyRecord {
+            key: key.to_owned(),
+            principal_fingerprint: principal.to_owned(),
+            request_hash,
+            response_status: 201,
+            response_headers: vec![1, 0, 0, 0, 1, 0, 0, 0, b'a', 1, 0, 0, 0, b'b'],
+            response_body: b"kept".to_vec(),
+            created_at: SystemTime::now(),
+            expires_at,
+        };
+        (self.0)(&mut record);
+        Ok(ReservationOutcome::Replay(record))
+    }
+
+    async fn complete(&self, _: &str, _: &str, _: Uuid, _: u16, _: &[u8], _: &[u8]) -> Result<(), StoreError> {
+        unreachable!("nothing runs")
+    }
+
+    async fn release(&self, _: &str, _: &str, _: Uuid) -> Result<(), StoreError> {
+        unreachable!("nothing runs")
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_record_is_neither_replayed_in_part_nor_run_again() {
+    let whole = App::over(Idempotency::new(Damaged(|_| {})));
+    assert_eq!(whole.send(request("k1", "/payments", BODY)).await.header("a"), Some("b"));
+    let damages: [fn(&mut IdempotencyRecord); 5] = [
+        |record| record.response_status = 9,
+        |record| record.response_status = 1000,
+        |record| record.response_headers = vec![1, 0, 0, 0],
+        |record| record.response_headers = vec![255; 20],
+        |record| *record.response_headers.last_mut().unwrap() = b'\n',
+    ];
+    for damage in damages {
+        let app = App::over(Idempotency::new(Damaged(damage)));
+        let answer = app.send(request("k1", "/payments", BODY)).await;
+        assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(answer.code(), "idempotency_record_damaged");
+        assert_eq!(app.effects(), 0);
+    }
+}
