@@ -131,10 +131,10 @@ impl Service {
         self.running.process.id()
     }
 
-    /// The memory that it holds, in bytes; `None` where the system does not tell.
-    pub fn resident_memory(&self) -> Option<u64> {
+    /// The most memory that it ever held since its last start, in bytes; `None` where the system does not tell.
+    pub fn peak_memory(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
         line.trim().strip_suffix(" kB")?.parse().ok().map(|kilobytes: u64| kilobytes * 1024)
     }
 
