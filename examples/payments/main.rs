@@ -1,1 +1,119 @@
-fn main() {}
+//! A service that takes payments, each of them once.
+//!
+//! ```text
+//! cargo run --example payments
+//! ```
+//!
+//! It prints a `curl` line to try: send it twice, then look at `GET /payments`. `settings.rs` has what the
+//! environment can set, `trouble.rs` what can be made to go wrong.
+
+mod error;
+mod ledger;
+mod settings;
+mod trouble;
+
+use std::{net::SocketAddr, process::ExitCode};
+
+use axum::{
+    Json, Router,
+    extract::{FromRef, Path, Query, State},
+    http::{HeaderName, StatusCode, header::LOCATION},
+    routing::{get, post},
+};
+use cratestack_runtime::{Idempotency, PostgresStore, SqliteStore, idempotent};
+use serde::Deserialize;
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    error::ApiError,
+    ledger::{Ledger, Payment},
+    settings::{Database, Settings},
+    trouble::Trouble,
+};
+
+#[derive(Clone)]
+struct App {
+    idempotency: Idempotency,
+    ledger: Ledger,
+}
+
+/// How `#[idempotent]` finds its store.
+impl FromRef<App> for Idempotency {
+    fn from_ref(app: &App) -> Self {
+        app.idempotency.clone()
+    }
+}
+
+#[derive(Deserialize)]
+struct CreatePayment {
+    /// In minor units: 1200 is 12.00 EUR.
+    amount: i64,
+    currency: String,
+}
+
+#[idempotent]
+async fn create_payment(
+    State(app): State<App>,
+    Query(trouble): Query<Trouble>,
+    Json(request): Json<CreatePayment>,
+) -> Result<(StatusCode, [(HeaderName, String); 1], Json<Payment>), ApiError> {
+    if request.amount <= 0 {
+        return Err(ApiError::AmountNotPositive(request.amount));
+    }
+    trouble.before_the_effect().await?;
+    let payment = app.ledger.insert(request.amount, &request.currency).await?;
+    trouble.after_the_effect();
+    let location = format!("/payments/{}", payment.id);
+    Ok((StatusCode::CREATED, [(LOCATION, location)], Json(payment)))
+}
+
+async fn list_payments(State(app): State<App>) -> Result<Json<Vec<Payment>>, ApiError> {
+    Ok(Json(app.ledger.all().await?))
+}
+
+async fn get_payment(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Payment>, ApiError> {
+    app.ledger.get(&id).await?.map(Json).ok_or(ApiError::NotFound)
+}
+
+async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
+    let (ledger, idempotency) = match &settings.database {
+        Database::Sqlite(options) => {
+            let pool = ledger::open_sqlite(options).await?;
+            let store = SqliteStore::new(pool.clone());
+            store.migrate().await?;
+            (Ledger::Sqlite(pool), Idempotency::new(store))
+        }
+        Database::Postgres(options) => {
+            let pool = ledger::open_postgres(options).await?;
+            let store = PostgresStore::new(pool.clone());
+            store.migrate().await?;
+            (Ledger::Postgres(pool), Idempotency::new(store))
+        }
+    };
+    let router = Router::new()
+        .route("/payments", post(create_payment).get(list_payments))
+        .route("/payments/{id}", get(get_payment))
+        .with_state(App { idempotency: idempotency.lease(settings.lease), ledger });
+
+    let listener = settings.listen().await?;
+    settings::announce(listener.local_addr()?);
+    // With the peer's address, the caller is known also where no `Authorization` says who it is.
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).with_graceful_shutdown(settings::told_to_stop()).await?;
+    Ok(())
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let (error, code) = match Settings::from_env() {
+        Err(wrong) => (wrong, 2),
+        Ok(settings) => match run(settings).await {
+            Ok(()) => return ExitCode::SUCCESS,
+            Err(failed) => (failed.to_string(), 1),
+        },
+    };
+    eprintln!("{error}");
+    ExitCode::from(code)
+}

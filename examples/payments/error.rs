@@ -1,0 +1,46 @@
+//! What the handlers answer when they refuse.
+
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+
+pub(crate) enum ApiError {
+    AmountNotPositive(i64),
+    NotFound,
+    /// `?fail=` asked for this status.
+    Asked(u16),
+    Ledger(sqlx::Error),
+}
+
+impl From<sqlx::Error> for ApiError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Ledger(error)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, error) = match self {
+            Self::AmountNotPositive(amount) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, format!("amount must be above 0 minor units, and is {amount}"))
+            }
+            Self::NotFound => (StatusCode::NOT_FOUND, "there is no such payment".to_owned()),
+            Self::Asked(status) => match StatusCode::from_u16(status) {
+                Ok(known) if !known.is_informational() => (known, format!("asked to fail with {status}")),
+                _ => (
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    format!("fail must be a status from 200 to 999, and is {status}"),
+                ),
+            },
+            Self::Ledger(error) => {
+                // The cause is the operator's business, not the caller's.
+                eprintln!("the ledger does not answer: {error}");
+                (StatusCode::SERVICE_UNAVAILABLE, "the ledger does not answer, try again later".to_owned())
+            }
+        };
+        (status, Json(json!({ "error": error }))).into_response()
+    }
+}

@@ -1,0 +1,401 @@
+//! A private server: started in a directory of its own, gone without a trace when the process that started it is.
+
+use std::{
+    env, fs,
+    io::{BufRead as _, BufReader, Write as _},
+    net::{Ipv4Addr, TcpListener},
+    os::unix::process::CommandExt as _,
+    path::PathBuf,
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use super::binaries;
+
+const KEEPER: &str = include_str!("keeper.sh");
+
+/// How a [`PostgresServer`] is set up.
+#[derive(Debug, Clone, Default)]
+pub struct PostgresOptions {
+    durable: bool,
+    log_statements: bool,
+    settings: Vec<String>,
+}
+
+impl PostgresOptions {
+    /// Fast, and quiet in its log.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Writes reach the disk as they would in production, at a tenth of the speed. Without this, what is committed still
+    /// survives the end of the server, however sudden, but not that of the machine.
+    #[must_use]
+    pub fn durable(mut self) -> Self {
+        self.durable = true;
+        self
+    }
+
+    /// Logs every statement, for [`PostgresServer::statements`].
+    #[must_use]
+    pub fn log_statements(mut self) -> Self {
+        self.log_statements = true;
+        self
+    }
+
+    /// Any other setting of `postgresql.conf`.
+    #[must_use]
+    pub fn set(mut self, name: &str, value: &str) -> Self {
+        self.settings.push(format!("{name}={value}"));
+        self
+    }
+
+    /// Starts the server.
+    ///
+    /// # Panics
+    /// When it cannot be started; the message ends with the server's log.
+    pub async fn start(self) -> PostgresServer {
+        blocking(move || self.start_blocking()).await
+    }
+
+    pub(super) fn start_blocking(self) -> PostgresServer {
+        let mut keeper = Keeper::spawn(&self.arguments());
+        // The port is free when it is picked and may be taken when the server binds it.
+        for _ in 0..10 {
+            let port = free_port();
+            if keeper.start(port) {
+                return PostgresServer { port, keeper: Arc::new(Mutex::new(keeper)) };
+            }
+            if !keeper.port_was_taken() {
+                break;
+            }
+        }
+        panic!("the private Postgres server did not start:\n{}", keeper.log_tail());
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        let mut settings = vec![
+            "listen_addresses=127.0.0.1",
+            "unix_socket_directories=",
+            "max_connections=300",
+            "shared_buffers=64MB",
+            "lc_messages=C",
+            "log_timezone=UTC",
+            "log_line_prefix=%m [%p] %q<%d|%a> ",
+        ];
+        if !self.durable {
+            // `synchronous_commit` stays on: without it a stopped server would forget what it had committed.
+            settings.extend(["fsync=off", "full_page_writes=off"]);
+        }
+        if self.log_statements {
+            settings.push("log_statement=all");
+        }
+        let settings = settings.into_iter().map(str::to_owned).chain(self.settings.iter().cloned());
+        settings.flat_map(|setting| ["-c".to_owned(), setting]).collect()
+    }
+}
+
+/// A Postgres server that one test owns, on 127.0.0.1 with a port of its own.
+///
+/// It ends, and its directory goes, when the value is dropped or the process ends in any way.
+#[derive(Debug)]
+pub struct PostgresServer {
+    port: u16,
+    keeper: Arc<Mutex<Keeper>>,
+}
+
+impl PostgresServer {
+    /// A server with the default options.
+    ///
+    /// # Panics
+    /// When it cannot be started; the message ends with the server's log.
+    pub async fn launch() -> Self {
+        PostgresOptions::new().start().await
+    }
+
+    /// Its database `postgres`, as the superuser.
+    pub fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Its port, the same for its whole life.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Cuts it off as a crash would: no goodbye to its clients, recovery at the next start.
+    ///
+    /// # Panics
+    /// When the server's keeper is gone.
+    pub async fn stop_immediate(&self) {
+        self.with_keeper(|keeper| assert_eq!(keeper.ask("stop"), "stopped")).await;
+    }
+
+    /// Starts it again, on the same port and data.
+    ///
+    /// # Panics
+    /// When it does not come back; the message ends with the server's log.
+    pub async fn start(&self) {
+        let port = self.port;
+        self.with_keeper(move |keeper| {
+            // While the server was away, an outgoing connection may have been given its port for a moment.
+            for _ in 0..50 {
+                if keeper.start(port) {
+                    return;
+                }
+                if !keeper.port_was_taken() {
+                    break;
+                }
+                thread::sleep(Duration::from_millis(200));
+            }
+            panic!("the private Postgres server did not come back:\n{}", keeper.log_tail());
+        })
+        .await;
+    }
+
+    /// Every statement that the server executed so far, in order. Needs [`PostgresOptions::log_statements`].
+    ///
+    /// A statement is logged before it runs, so the ones that a client has an answer to are all there. What is a
+    /// message of the protocol and not a statement (a pool's ping) is not: [`RoundTrips`](super::RoundTrips) has those.
+    pub fn statements(&self) -> Vec<Statement> {
+        parse_statements(&self.log())
+    }
+
+    /// The server's log so far.
+    pub fn log(&self) -> String {
+        lock(&self.keeper).log()
+    }
+
+    async fn with_keeper<T: Send + 'static>(&self, work: impl FnOnce(&mut Keeper) -> T + Send + 'static) -> T {
+        let keeper = Arc::clone(&self.keeper);
+        blocking(move || work(&mut lock(&keeper))).await
+    }
+}
+
+/// A statement in the server's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// The database that it ran in.
+    pub database: String,
+    /// The `application_name` of the connection; empty when it gave none.
+    pub application: String,
+    /// The text, on one line or several as it was sent.
+    pub text: String,
+}
+
+fn parse_statements(log: &str) -> Vec<Statement> {
+    let mut statements: Vec<Statement> = Vec::new();
+    let mut continues = false;
+    for line in log.lines() {
+        if let Some(rest) = line.strip_prefix('\t') {
+            if let (true, Some(last)) = (continues, statements.last_mut()) {
+                last.text.push('\n');
+                last.text.push_str(rest);
+            }
+            continue;
+        }
+        let parsed = parse_statement(line);
+        continues = parsed.is_some();
+        statements.extend(parsed);
+    }
+    statements
+}
+
+fn parse_statement(line: &str) -> Option<Statement> {
+    let (origin, message) = line.split_once("> LOG:  ")?;
+    let (database, application) = origin.split_once('<')?.1.split_once('|')?;
+    let text = match message.strip_prefix("execute ") {
+        Some(execution) => execution.split_once(": ")?.1,
+        None => message.strip_prefix("statement: ")?,
+    };
+    Some(Statement { database: database.to_owned(), application: application.to_owned(), text: text.to_owned() })
+}
+
+/// The shell that owns server and directory, see `keeper.sh`.
+#[derive(Debug)]
+struct Keeper {
+    process: Child,
+    commands: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+    directory: PathBuf,
+}
+
+impl Keeper {
+    fn spawn(arguments: &[String]) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", KEEPER, "keeper"]).arg(env::temp_dir()).arg(binaries::find()).args(arguments);
+        // A variable such as PGDATA or PGOPTIONS belongs to the caller's own servers.
+        for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
+            command.env_remove(name);
+        }
+        // Postgres refuses to run as root.
+        if is_root() {
+            let (uid, gid) = normal_user();
+            command.uid(uid).gid(gid);
+        }
+        // No inherited output: whoever reads the test's output to its end would wait for the keeper, too.
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut process = command.current_dir("/").process_group(0).spawn().expect("`sh` runs");
+        let commands = process.stdin.take();
+        let answers = BufReader::new(process.stdout.take().expect("the output is piped"));
+        let mut keeper = Self { process, commands, answers, directory: PathBuf::new() };
+        keeper.directory = keeper.answer().into();
+        assert!(keeper.directory.is_dir(), "the user that runs Postgres has no directory for temporary files");
+        keeper
+    }
+
+    fn start(&mut self, port: u16) -> bool {
+        self.ask(&format!("start {port}")) == "ready"
+    }
+
+    fn ask(&mut self, command: &str) -> String {
+        let commands = self.commands.as_mut().expect("the keeper listens until it is dropped");
+        writeln!(commands, "{command}").expect("the keeper listens");
+        self.answer()
+    }
+
+    fn answer(&mut self) -> String {
+        let mut line = String::new();
+        self.answers.read_line(&mut line).expect("the keeper answers in text");
+        line.trim_end().to_owned()
+    }
+
+    fn port_was_taken(&self) -> bool {
+        self.log_tail().contains("Address already in use")
+    }
+
+    fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.directory.join("log")).unwrap_or_default()).into_owned()
+    }
+
+    fn log_tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(12)..].join("\n")
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        drop(self.commands.take());
+        let _ = self.process.wait();
+    }
+}
+
+pub(super) fn is_root() -> bool {
+    id(&["-u"]) == Some(0)
+}
+
+fn normal_user() -> (u32, u32) {
+    ["postgres", "nobody"]
+        .into_iter()
+        .find_map(|user| Some((id(&["-u", user])?, id(&["-g", user])?)))
+        .expect("Postgres does not run as root, and there is no user `postgres` or `nobody` to run it as")
+}
+
+fn id(arguments: &[&str]) -> Option<u32> {
+    let output = Command::new("id").args(arguments).output().ok()?;
+    String::from_utf8(output.stdout).ok()?.trim().parse().ok()
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+    listener.local_addr().expect("a bound socket has an address").port()
+}
+
+fn lock(keeper: &Mutex<Keeper>) -> std::sync::MutexGuard<'_, Keeper> {
+    // A panic of one test says nothing about the keeper.
+    keeper.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{path::Path, time::Instant};
+
+    use sqlx::{Connection, PgConnection};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn commits_survive_a_stop_and_a_start() {
+        let server = PostgresServer::launch().await;
+        let mut connection = PgConnection::connect(&server.url()).await.unwrap();
+        sqlx::raw_sql("CREATE TABLE kept AS SELECT 7 AS n").execute(&mut connection).await.unwrap();
+
+        server.stop_immediate().await;
+        assert!(PgConnection::connect(&server.url()).await.is_err());
+
+        server.start().await;
+        let mut connection = PgConnection::connect(&server.url()).await.unwrap();
+        let (n,): (i32,) = sqlx::query_as("SELECT n FROM kept").fetch_one(&mut connection).await.unwrap();
+        assert_eq!(n, 7);
+    }
+
+    #[tokio::test]
+    async fn statements_are_seen_whole_and_by_their_application() {
+        let server = PostgresOptions::new().log_statements().start().await;
+        let url = format!("{}?application_name=counted", server.url());
+        let mut connection = PgConnection::connect(&url).await.unwrap();
+        let before = server.statements().len();
+        sqlx::query("SELECT $1::int,\n       2").bind(1).fetch_one(&mut connection).await.unwrap();
+        sqlx::raw_sql("SELECT 3").execute(&mut connection).await.unwrap();
+
+        let seen = server.statements().split_off(before);
+        assert!(seen.iter().all(|s| s.database == "postgres" && s.application == "counted"), "{seen:?}");
+        let texts: Vec<_> = seen.iter().map(|s| s.text.as_str()).collect();
+        assert_eq!(texts, ["SELECT $1::int,\n       2", "SELECT 3"]);
+    }
+
+    #[tokio::test]
+    async fn a_failed_start_shows_the_log() {
+        let failed = tokio::spawn(PostgresOptions::new().set("no_such_setting", "1").start()).await.unwrap_err();
+        let message = failed.into_panic().downcast::<String>().unwrap();
+        assert!(message.contains("no_such_setting"), "{message}");
+    }
+
+    const HELD: &str = "CRATESTACK_TEST_HOLDS_A_SERVER";
+
+    /// Not a test of its own: the process that the next one kills.
+    #[tokio::test]
+    async fn holds_a_server() {
+        if env::var_os(HELD).is_none() {
+            return;
+        }
+        let server = PostgresServer::launch().await;
+        println!("\nheld {} {}", server.port(), lock(&server.keeper).directory.display());
+        tokio::time::sleep(Duration::from_mins(1)).await;
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_killed_process() {
+        let mut holder = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "postgres::server::tests::holds_a_server", "--nocapture"])
+            .env(HELD, "1")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let held = BufReader::new(holder.stdout.take().unwrap())
+            .lines()
+            .map_while(Result::ok)
+            .find_map(|line| line.strip_prefix("held ").map(str::to_owned))
+            .unwrap();
+        let (port, directory) = held.split_once(' ').unwrap();
+        let address = (Ipv4Addr::LOCALHOST, port.parse::<u16>().unwrap());
+        assert!(Path::new(directory).is_dir() && std::net::TcpStream::connect(address).is_ok());
+
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+        let killed = Instant::now();
+        while Path::new(directory).exists() || std::net::TcpStream::connect(address).is_ok() {
+            assert!(killed.elapsed() < Duration::from_secs(20), "{held} is still there");
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
