@@ -61,10 +61,15 @@ pub use async_trait::async_trait;
 pub use cratestack_macros::idempotent;
 #[cfg(feature = "postgres")]
 pub use cratestack_schema::POSTGRES_DDL as IDEMPOTENCY_TABLE_DDL;
-pub use http::{Idempotency, decode_headers, encode_headers, hash_request};
+pub use engine::Sweeper;
+pub use extract::Reservation;
+pub use http::{
+    Event, Idempotency, KeyPart, OnStoreError, Outcome, PartHasher, Unrecorded, decode_headers, encode_headers,
+    hash_request,
+};
 pub use store::{
     Claim, ClaimOutcome, Completion, CoolError, IdempotencyRecord, IdempotencyStore, MAX_BODY_BYTES,
-    ReservationOutcome, StoreError, Tenure,
+    ReservationOutcome, StoreError, Tenure, Watch,
 };
 pub use stores::MemoryStore;
 #[cfg(feature = "postgres")]

@@ -3,13 +3,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tracing::Instrument;
+use tracing::{Instrument, warn};
 use uuid::Uuid;
 
 use super::lease::Lease;
+use super::reserve::{Reserved, reserve};
+use super::rooms::Rooms;
 use super::settle::{Settled, settle};
 use super::tasks::Tasks;
-use crate::store::{Claim, ClaimOutcome, IdempotencyRecord, IdempotencyStore, StoreError};
+use crate::store::{Claim, IdempotencyRecord, IdempotencyStore, StoreError};
 
 /// What a guarded request claims; the owned form of [`Claim`].
 #[derive(Debug)]
@@ -22,7 +24,7 @@ pub(crate) struct OwnedClaim {
 }
 
 impl OwnedClaim {
-    fn as_claim(&self) -> Claim<'_> {
+    pub(crate) fn as_claim(&self) -> Claim<'_> {
         Claim {
             principal: &self.principal,
             key: &self.key,
@@ -36,9 +38,20 @@ impl OwnedClaim {
 /// A reservation that is ours.
 #[derive(Debug)]
 pub(crate) struct Hold {
-    pub(crate) claim: OwnedClaim,
+    pub(crate) claim: Arc<OwnedClaim>,
     pub(crate) token: Uuid,
     pub(crate) attempt: u32,
+}
+
+/// How patient a request is, and with whom.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Policy {
+    /// How long the store may take to answer a reservation.
+    pub(crate) patience: Duration,
+    /// How long a duplicate of a running request waits for its outcome.
+    pub(crate) wait: Duration,
+    /// Whether the work runs, unguarded, where the store cannot reserve.
+    pub(crate) run_unreserved: bool,
 }
 
 /// What became of a guarded request.
@@ -47,7 +60,7 @@ pub(crate) enum Answer<R> {
     /// The work ran; this is its reply.
     Ran(R),
     /// The same request had finished before.
-    Replay(IdempotencyRecord),
+    Replay(Arc<IdempotencyRecord>),
     /// The same request is running.
     InFlight,
     /// The key belongs to another request.
@@ -60,10 +73,21 @@ pub(crate) enum Answer<R> {
     Unavailable(StoreError),
 }
 
+/// A step in the life of a reservation, told to whoever watches as it is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    Reserved,
+    Recorded { status: u16 },
+    Released,
+    Lost,
+    Panicked,
+}
+
 /// Runs guarded work over one store.
 #[derive(Debug)]
 pub(crate) struct Engine {
     store: Arc<dyn IdempotencyStore>,
+    rooms: Arc<Rooms>,
     tasks: Tasks,
 }
 
@@ -75,36 +99,60 @@ impl std::fmt::Debug for dyn IdempotencyStore {
 
 impl Engine {
     pub(crate) fn new(store: Arc<dyn IdempotencyStore>) -> Self {
-        Self { store, tasks: Tasks::default() }
+        Self { store, rooms: Arc::default(), tasks: Tasks::default() }
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn IdempotencyStore> {
+        &self.store
     }
 
     /// Reserves, runs and settles, all on a task of its own: a caller that goes away changes nothing.
     ///
     /// `work` is called once the key is reserved, and only then; it must do nothing before its future is polled, so that
-    /// a panic of its is caught. `patience` bounds the wait for the store's answer to the reservation.
+    /// a panic of its is caught.
     pub(crate) async fn guard<R, W>(
         &self,
         claim: OwnedClaim,
-        patience: Duration,
+        policy: Policy,
+        observe: impl Fn(Step, &Hold) + Send + Sync + 'static,
         work: impl FnOnce(&Arc<Hold>) -> W + Send + 'static,
     ) -> Answer<R>
     where
         R: Send + 'static,
         W: Future<Output = Settled<R>> + Send + 'static,
     {
-        let (reply, answer) = oneshot::channel();
-        let store = Arc::clone(&self.store);
+        let claim = Arc::new(claim);
+        let (mut reply, answer) = oneshot::channel();
+        let (store, rooms) = (Arc::clone(&self.store), Arc::clone(&self.rooms));
         let running = self.tasks.enter();
         let life = async move {
-            match reserve(&store, claim, patience).await {
-                Err(not_ours) => drop(reply.send(not_ours)),
-                Ok(hold) => {
-                    let hold = Arc::new(hold);
+            let reserved = if policy.wait.is_zero() {
+                reserve(&store, &claim, policy.patience).await
+            } else {
+                rooms.wait(&store, &claim, policy, reply.closed()).await
+            };
+            match reserved {
+                Ok(Reserved::Replay(record)) => drop(reply.send(Answer::Replay(record))),
+                Ok(Reserved::InFlight) => drop(reply.send(Answer::InFlight)),
+                Ok(Reserved::Conflict) => drop(reply.send(Answer::Conflict)),
+                // There is a record, so the effect may have happened.
+                Err(StoreError::Codec(what)) => drop(reply.send(Answer::Unavailable(StoreError::Codec(what)))),
+                Err(failure) if policy.run_unreserved => {
+                    warn!(error = %failure, "idempotency key not reserved; the handler runs without protection");
+                    let hold = Arc::new(Hold { claim, token: Uuid::nil(), attempt: 0 });
+                    let ran = tokio::spawn(work(&hold).in_current_span()).await;
+                    drop(reply.send(ran.map_or(Answer::Panicked, |settled| Answer::Ran(settled.reply))));
+                }
+                Err(failure) => drop(reply.send(Answer::Unavailable(failure))),
+                Ok(Reserved::Ours { token, attempt }) => {
+                    let hold = Arc::new(Hold { claim, token, attempt });
                     let mut lease = Lease::new(Arc::clone(&store), Arc::clone(&hold));
+                    observe(Step::Reserved, &hold);
                     // On a task of its own, so that a handler that blocks its thread does not stop the heartbeat here.
                     let working = tokio::spawn(work(&hold).in_current_span());
                     let settled = lease.during(working).await;
-                    settle(&*store, &hold, lease, settled.ok(), reply).await;
+                    settle(&*store, &hold, lease, settled.ok(), reply, &observe).await;
+                    rooms.knock(&hold.claim);
                 }
             }
             drop(running);
@@ -116,39 +164,8 @@ impl Engine {
             .unwrap_or_else(|_| Answer::Unavailable(StoreError::Internal("the runtime is shutting down".into())))
     }
 
-    /// Waits until all that runs has settled; `false` where something still ran at the deadline.
-    #[allow(dead_code)]
-    pub(crate) async fn drained(&self, deadline: Duration) -> bool {
+    /// Waits until all that runs has settled, and says how much still ran at the deadline.
+    pub(crate) async fn drained(&self, deadline: Duration) -> usize {
         self.tasks.drained(deadline).await
-    }
-}
-
-async fn reserve<R>(
-    store: &Arc<dyn IdempotencyStore>,
-    claim: OwnedClaim,
-    patience: Duration,
-) -> Result<Hold, Answer<R>> {
-    let shared = Arc::clone(store);
-    let mut asking = Box::pin(async move {
-        let outcome = shared.reserve(claim.as_claim()).await;
-        (claim, outcome)
-    });
-    let Ok((claim, outcome)) = tokio::time::timeout(patience, &mut asking).await else {
-        // The store may still reserve. To drop the question now would pin the key until the lease ends.
-        let store = Arc::clone(store);
-        tokio::spawn(async move {
-            if let (claim, Ok(ClaimOutcome::Reserved { token, .. })) = asking.await {
-                drop(store.release(&claim.principal, &claim.key, token).await);
-            }
-        });
-        let late = format!("no answer to a reservation within {patience:?}");
-        return Err(Answer::Unavailable(StoreError::Unavailable(late)));
-    };
-    match outcome {
-        Ok(ClaimOutcome::Reserved { token, attempt }) => Ok(Hold { claim, token, attempt }),
-        Ok(ClaimOutcome::Replay(record)) => Err(Answer::Replay(record)),
-        Ok(ClaimOutcome::InFlight) => Err(Answer::InFlight),
-        Ok(ClaimOutcome::Conflict) => Err(Answer::Conflict),
-        Err(error) => Err(Answer::Unavailable(error)),
     }
 }

@@ -4,15 +4,22 @@
 //! the store only through its trait and knows nothing of HTTP: what the work's outcome looks like on the wire, the
 //! work itself says in a [`Settled`].
 //!
-//! Who does what: `guard` is the life of one request, `caught` turns its panic into a value, `lease` keeps its reservation alive, `settle` writes its outcome
-//! down (and does not give up), `tasks` counts what is running so that a shutdown can wait for it.
+//! Who does what: `guard` is the life of one request, `reserve` asks for its key, `rooms` is where the duplicates of a
+//! running one wait, `lease` keeps its reservation alive, `settle` writes its outcome down (and does not give up), `caught`
+//! turns a panic into a value, `sweep` deletes what expired, `tasks` counts what is running so that a shutdown can wait
+//! for it.
 
 mod caught;
 mod guard;
 mod lease;
+mod reserve;
+mod rooms;
 mod settle;
+mod sweep;
 mod tasks;
 
 pub(crate) use caught::caught;
-pub(crate) use guard::{Answer, Engine, OwnedClaim};
+pub(crate) use guard::{Answer, Engine, Hold, OwnedClaim, Policy, Step};
 pub(crate) use settle::{Settled, Verdict};
+pub use sweep::Sweeper;
+pub(crate) use sweep::sweep;

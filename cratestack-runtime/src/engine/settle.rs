@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use super::guard::{Answer, Hold};
+use super::guard::{Answer, Hold, Step};
 use super::lease::Lease;
 use crate::store::{Completion, IdempotencyStore, StoreError, Tenure};
 
@@ -22,7 +22,6 @@ pub(crate) enum Verdict {
     /// The outcome is frozen.
     Record { status: u16, headers: Vec<u8>, body: Bytes },
     /// The key is given back: nothing happened.
-    #[allow(dead_code)]
     Release,
 }
 
@@ -39,30 +38,43 @@ pub(crate) async fn settle<R>(
     mut lease: Lease,
     settled: Option<Settled<R>>,
     reply: oneshot::Sender<Answer<R>>,
+    observe: &impl Fn(Step, &Hold),
 ) {
     let (verdict, answer) = match settled {
         Some(Settled { verdict, reply }) => (verdict, Answer::Ran(reply)),
-        None => (Verdict::Release, Answer::Panicked),
+        None => {
+            observe(Step::Panicked, hold);
+            (Verdict::Release, Answer::Panicked)
+        }
+    };
+    let written = match &verdict {
+        Verdict::Record { status, .. } => Step::Recorded { status: *status },
+        Verdict::Release => Step::Released,
     };
     if matches!(verdict, Verdict::Release) {
         // The end of the lease gives the key back as well.
         lease.abandon();
     }
     match lease.during(write(store, hold, &verdict)).await {
-        Ok(Tenure::Held) => drop(reply.send(answer)),
-        Ok(Tenure::Unknown) if !lease.is_lost() => drop(reply.send(answer)),
-        Ok(Tenure::Lost | Tenure::Unknown) => {
-            warn!(attempt = hold.attempt, "idempotent handler ran past its lease, and another run took its key over");
+        Ok(tenure) if tenure == Tenure::Held || (tenure == Tenure::Unknown && !lease.is_lost()) => {
+            observe(written, hold);
+            drop(reply.send(answer));
+        }
+        Ok(_) => {
+            observe(Step::Lost, hold);
             drop(reply.send(Answer::Lost));
         }
         Err(failure) => {
             drop(reply.send(answer));
-            lease.during(persist(store, hold, &verdict, failure)).await;
+            if let Some(tenure) = lease.during(persist(store, hold, &verdict, failure)).await {
+                observe(if tenure == Tenure::Lost { Step::Lost } else { written }, hold);
+            }
         }
     }
 }
 
-async fn persist(store: &dyn IdempotencyStore, hold: &Hold, verdict: &Verdict, failure: StoreError) {
+/// Tries again until the store has answered; `None` where the outcome is no longer worth keeping.
+async fn persist(store: &dyn IdempotencyStore, hold: &Hold, verdict: &Verdict, failure: StoreError) -> Option<Tenure> {
     let stake = match verdict {
         Verdict::Record { .. } => "the client has its answer, but a retry after the lease would run the handler again",
         Verdict::Release => "a retry is answered 409 until the lease ends",
@@ -78,16 +90,17 @@ async fn persist(store: &dyn IdempotencyStore, hold: &Hold, verdict: &Verdict, f
                 error!(
                     "idempotency outcome lost: the lease ended before it could be written, and the request ran again"
                 );
-                return;
+                return Some(Tenure::Lost);
             }
-            Ok(_) => {
+            Ok(tenure) => {
                 info!(after = ?since.elapsed(), "idempotency outcome written late");
-                return;
+                return Some(tenure);
             }
             Err(failure) => warn!(error = %failure, stake, "idempotency outcome still not written"),
         }
     }
     error!(stake, "idempotency outcome given up: its retention has passed");
+    None
 }
 
 async fn write(store: &dyn IdempotencyStore, hold: &Hold, verdict: &Verdict) -> Result<Tenure, StoreError> {

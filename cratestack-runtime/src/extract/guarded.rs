@@ -3,11 +3,14 @@ use std::marker::PhantomData;
 use axum::extract::{FromRef, FromRequest, Request};
 use axum::response::{IntoResponse, Response};
 
-use crate::http::{Call, Idempotency};
+use crate::http::{Call, Idempotency, Intake};
 
 /// A handler's arguments `A` (a tuple of extractors), together with the guard that its body will run under.
+///
+/// What must be known before the body is read stands in the type: whether the key comes from the arguments and not from
+/// the header, and the attribute's bound on the body, where 0 is none.
 #[derive(Debug)]
-pub struct Guarded<A> {
+pub struct Guarded<A, const KEYED_BY_ARGUMENTS: bool = false, const BODY_LIMIT: usize = 0> {
     call: Call,
     arguments: A,
 }
@@ -17,14 +20,15 @@ pub struct Guarded<A> {
 #[derive(Debug)]
 pub struct Via<M>(PhantomData<M>);
 
-impl<A> Guarded<A> {
+impl<A, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> Guarded<A, KEYED_BY_ARGUMENTS, BODY_LIMIT> {
     /// The guard and the arguments.
     pub fn into_parts(self) -> (Call, A) {
         (self.call, self.arguments)
     }
 }
 
-impl<S, A, M> FromRequest<S, Via<M>> for Guarded<A>
+impl<S, A, M, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> FromRequest<S, Via<M>>
+    for Guarded<A, KEYED_BY_ARGUMENTS, BODY_LIMIT>
 where
     A: FromRequest<S, M>,
     Idempotency: FromRef<S>,
@@ -33,7 +37,9 @@ where
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
-        let (call, request) = Call::prepare(Idempotency::from_ref(state), request).await?;
+        let body_limit = (BODY_LIMIT > 0).then_some(BODY_LIMIT);
+        let intake = Intake { keyed_by_arguments: KEYED_BY_ARGUMENTS, body_limit };
+        let (call, request) = Call::prepare(Idempotency::from_ref(state), request, intake).await?;
         let arguments = A::from_request(request, state).await.map_err(IntoResponse::into_response)?;
         Ok(Self { call, arguments })
     }

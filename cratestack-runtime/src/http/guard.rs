@@ -1,192 +1,284 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::Request;
 use axum::response::Response;
+use http::{Method, Uri};
 use tracing::{error, warn};
 
 use super::capture::{Captured, capture};
-use super::fingerprint::short_hash;
-use super::handle::Idempotency;
+use super::event::{Outcome, Subject};
+use super::handle::{Idempotency, OnStoreError};
 use super::headers::encode_headers;
 use super::key::{self, KeyError};
+use super::options::Options;
+use super::part::{KeyPart, PartHasher, digest};
 use super::problem::Problem;
 use super::replay::{Damaged, replay, tombstone};
-use super::request::{buffer, is_safe};
-use crate::engine::{Answer, OwnedClaim, Settled, Verdict};
+use super::request::{buffer, is_safe, original_uri};
+use super::slot::{Slot, Vacancy};
+use super::unrecorded::Unrecorded;
+use crate::engine::{Answer, Hold, OwnedClaim, Policy, Settled, Step, Verdict};
 use crate::store::StoreError;
 
 /// The handler, boxed once: everything behind it is compiled once, in this crate, and not once per handler.
 pub type Work = Pin<Box<dyn Future<Output = Response> + Send>>;
 
-/// What the attribute says, as the generated code hands it over.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Options {
-    ttl: Option<Duration>,
-    lease: Option<Duration>,
-    optional: bool,
-}
-
-impl Options {
-    /// An attribute that says nothing.
-    pub const fn new() -> Self {
-        Self { ttl: None, lease: None, optional: false }
-    }
-
-    /// `ttl = "…"`
-    #[must_use]
-    pub const fn ttl_ms(mut self, milliseconds: u64) -> Self {
-        self.ttl = Some(Duration::from_millis(milliseconds));
-        self
-    }
-
-    /// `lease = "…"`
-    #[must_use]
-    pub const fn lease_ms(mut self, milliseconds: u64) -> Self {
-        self.lease = Some(Duration::from_millis(milliseconds));
-        self
-    }
-
-    /// `optional`
-    #[must_use]
-    pub const fn optional(mut self) -> Self {
-        self.optional = true;
-        self
-    }
-}
-
 /// One request on its way through the guard, between its buffering and its handler.
 #[derive(Debug)]
 pub struct Call {
     idempotency: Idempotency,
-    key: Key,
+    standing: Standing,
 }
 
 #[derive(Debug)]
-enum Key {
+enum Standing {
     /// The method is safe.
     NotNeeded,
-    Missing,
-    Malformed(KeyError),
-    Given {
-        key: String,
-        principal: Option<String>,
-        request_hash: [u8; 32],
-    },
+    KeyMissing,
+    KeyMalformed(KeyError),
+    Guarded(Subjects),
+}
+
+/// What is compared: as the request has it, until the attribute's expressions say otherwise.
+#[derive(Debug)]
+struct Subjects {
+    key: Option<String>,
+    principal: Option<String>,
+    request_hash: [u8; 32],
+    method: Method,
+    uri: Uri,
+    slot: Slot,
+}
+
+/// Where the attribute says that the key comes from, and its bound on the body.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Intake {
+    pub(crate) keyed_by_arguments: bool,
+    pub(crate) body_limit: Option<usize>,
 }
 
 impl Call {
     /// Reads the key and, where there is one, the body; gives the request back whole, for the extractors.
-    pub(crate) async fn prepare(idempotency: Idempotency, request: Request) -> Result<(Self, Request), Response> {
+    pub(crate) async fn prepare(
+        idempotency: Idempotency,
+        mut request: Request,
+        intake: Intake,
+    ) -> Result<(Self, Request), Response> {
         // A key that is missing or malformed is judged after the extractors: who may not call at all learns that first.
-        let key = match key::parse(request.headers()) {
-            _ if is_safe(request.method()) => Key::NotNeeded,
-            Ok(None) => Key::Missing,
-            Err(mistake) => Key::Malformed(mistake),
-            Ok(Some(key)) => {
-                let settings = idempotency.settings();
-                let (request, request_hash) = buffer(request, settings.max_request_bytes)
-                    .await
-                    .map_err(|problem| answer(&idempotency, problem))?;
-                let (parts, body) = request.into_parts();
-                let principal = (settings.identify)(&parts);
-                let request = Request::from_parts(parts, body);
-                return Ok((Self { idempotency, key: Key::Given { key, principal, request_hash } }, request));
+        let vacant = if is_safe(request.method()) {
+            Some((Standing::NotNeeded, Vacancy::SafeMethod))
+        } else if intake.keyed_by_arguments {
+            None
+        } else {
+            match key::parse(request.headers()) {
+                Ok(Some(key)) => return Self::guarded(idempotency, request, Some(key), intake).await,
+                Ok(None) => Some((Standing::KeyMissing, Vacancy::NoKey(Problem::KeyMissing))),
+                Err(mistake) => Some((Standing::KeyMalformed(mistake), Vacancy::NoKey(Problem::KeyInvalid(mistake)))),
             }
         };
-        Ok((Self { idempotency, key }, request))
+        let Some((standing, vacancy)) = vacant else { return Self::guarded(idempotency, request, None, intake).await };
+        request.extensions_mut().insert(Slot::Vacant(vacancy));
+        Ok((Self { idempotency, standing }, request))
+    }
+
+    async fn guarded(
+        idempotency: Idempotency,
+        request: Request,
+        key: Option<String>,
+        intake: Intake,
+    ) -> Result<(Self, Request), Response> {
+        let settings = idempotency.settings();
+        let bound = intake.body_limit.or(settings.max_request_bytes);
+        let (request, request_hash) = buffer(request, bound).await.map_err(|problem| answer(&idempotency, problem))?;
+        let (mut parts, body) = request.into_parts();
+        let slot = Slot::default();
+        parts.extensions.insert(slot.clone());
+        let subjects = Subjects {
+            key,
+            principal: (settings.identify)(&parts),
+            request_hash,
+            method: parts.method.clone(),
+            uri: original_uri(&parts).clone(),
+            slot,
+        };
+        Ok((Self { idempotency, standing: Standing::Guarded(subjects) }, Request::from_parts(parts, body)))
+    }
+
+    /// Whether there is anything to guard, and so any use for the attribute's expressions.
+    pub fn is_guarded(&self) -> bool {
+        matches!(self.standing, Standing::Guarded(_))
+    }
+
+    fn subjects(&mut self) -> Option<&mut Subjects> {
+        match &mut self.standing {
+            Standing::Guarded(subjects) => Some(subjects),
+            _ => None,
+        }
+    }
+
+    /// `key = EXPR`
+    pub fn key(&mut self, part: &(impl KeyPart + ?Sized)) {
+        if let Some(subjects) = self.subjects() {
+            // No header can spell this, so the two kinds of keys of one caller never meet.
+            subjects.key = Some(format!("\u{2192}{}", digest("key", part)));
+        }
+    }
+
+    /// `principal = EXPR`
+    pub fn principal(&mut self, part: &(impl KeyPart + ?Sized)) {
+        if let Some(subjects) = self.subjects() {
+            subjects.principal = Some(digest("principal", part));
+        }
+    }
+
+    /// `fingerprint = EXPR`: what stands for the body and the query. Method and path are always compared, so that a key
+    /// never answers for another operation.
+    pub fn fingerprint(&mut self, part: &(impl KeyPart + ?Sized)) {
+        if let Some(subjects) = self.subjects() {
+            let mut hasher = PartHasher::new("fingerprint");
+            (subjects.method.as_str(), subjects.uri.path()).feed(&mut hasher);
+            part.feed(&mut hasher);
+            subjects.request_hash = hasher.finish();
+        }
     }
 
     /// Guards the handler: everything between the extractors and the response.
     pub async fn run(self, options: Options, handler: Work) -> Response {
-        let Self { idempotency, key } = self;
-        let (key, principal, request_hash) = match key {
-            Key::NotNeeded => return handler.await,
-            Key::Missing if options.optional => return handler.await,
-            Key::Missing => return answer(&idempotency, Problem::KeyMissing),
-            Key::Malformed(mistake) => return answer(&idempotency, Problem::KeyInvalid(mistake)),
-            Key::Given { key, principal, request_hash } => (key, principal, request_hash),
+        let Self { idempotency, standing } = self;
+        let subjects = match standing {
+            Standing::NotNeeded => return handler.await,
+            Standing::KeyMissing if options.optional => return handler.await,
+            Standing::KeyMissing => return answer(&idempotency, Problem::KeyMissing),
+            Standing::KeyMalformed(mistake) => return answer(&idempotency, Problem::KeyInvalid(mistake)),
+            Standing::Guarded(subjects) => subjects,
+        };
+        let Subjects { key: Some(key), principal, request_hash, slot, .. } = subjects else {
+            return answer(&idempotency, Problem::KeyMissing);
         };
         let Some(principal) = principal else {
             error!(
                 "idempotency: a request has no verifiable caller and was refused. Serve the router with \
-                 `into_make_service_with_connect_info::<SocketAddr>()`, or tell the caller with `Idempotency::identify`"
+                 `into_make_service_with_connect_info::<SocketAddr>()`, or tell the caller with `principal = …` or \
+                 `Idempotency::identify`"
             );
             return answer(&idempotency, Problem::CallerUnknown);
         };
         let settings = idempotency.settings();
+        let principal = storable(principal);
+        let subject = Subject::of(&principal, &key);
         let retention = options.ttl.unwrap_or(settings.ttl);
         let lease = options.lease.unwrap_or(settings.lease).min(retention);
-        let names = Names { key: short_hash(&key), principal: short_hash(&principal) };
         let claim = OwnedClaim { principal, key, request_hash, lease, retention };
-        let bound = settings.max_response_bytes;
-        let documentation = settings.documentation.clone();
-        let answered = idempotency
-            .engine()
-            .guard(claim, settings.store_timeout, move |_hold| async move {
-                settle(handler.await, bound, documentation).await
-            })
-            .await;
-        respond(&idempotency, answered, &names)
+        let policy = Policy {
+            patience: settings.store_timeout,
+            wait: options.wait.unwrap_or_default(),
+            run_unreserved: options.run_on_store_error || settings.on_store_error == OnStoreError::Run,
+        };
+        let keep = Keep { idempotency: idempotency.clone(), success_only: options.record_success };
+        let observe = {
+            let (idempotency, subject) = (idempotency.clone(), subject.clone());
+            move |step: Step, hold: &Hold| {
+                idempotency.tell(&subject.event(Outcome::from(step)).of_attempt(hold.attempt))
+            }
+        };
+        let work = move |hold: &Arc<Hold>| {
+            slot.fill(Arc::clone(hold));
+            async move { keep.settle(handler.await).await }
+        };
+        let answered = idempotency.engine().guard(claim, policy, observe, work).await;
+        respond(&idempotency, answered, &subject)
     }
 }
 
-/// Keys and principals as the log may show them.
-struct Names {
-    key: String,
-    principal: String,
+/// Longer ones would not fit an index of every database, and one has no place for NUL.
+const LONGEST_PRINCIPAL: usize = 255;
+
+fn storable(principal: String) -> String {
+    if principal.len() > LONGEST_PRINCIPAL || principal.contains('\0') {
+        digest("long principal", &principal)
+    } else {
+        principal
+    }
 }
 
-async fn settle(response: Response, bound: usize, documentation: Option<Arc<str>>) -> Settled<Response> {
-    match capture(response, bound).await {
-        Captured::Whole(head, body) => {
-            let headers = encode_headers(head.headers());
-            let verdict = Verdict::Record { status: head.status().as_u16(), headers, body: body.clone() };
-            Settled { verdict, reply: head.map(|()| body.into()) }
+/// What is to be kept of a handler's response.
+struct Keep {
+    idempotency: Idempotency,
+    success_only: bool,
+}
+
+impl Keep {
+    async fn settle(self, mut response: Response) -> Settled<Response> {
+        let unrecorded = response.extensions_mut().remove::<Unrecorded>().is_some();
+        let status = response.status();
+        if unrecorded || (self.success_only && !(status.is_success() || status.is_redirection())) {
+            return Settled { verdict: Verdict::Release, reply: response };
         }
-        Captured::Unkept(reply, why) => {
-            warn!(?why, status = reply.status().as_u16(), "idempotent response cannot be replayed");
-            let original_status = reply.status().as_u16();
-            let (head, body) = tombstone(original_status, documentation.as_deref()).into_parts();
-            let headers = encode_headers(&head.headers);
-            Settled { verdict: Verdict::Record { status: head.status.as_u16(), headers, body: body.into() }, reply }
+        let settings = self.idempotency.settings();
+        match capture(response, settings.max_response_bytes).await {
+            Captured::Whole(head, body) => {
+                let headers = encode_headers(head.headers());
+                let verdict = Verdict::Record { status: status.as_u16(), headers, body: body.clone() };
+                Settled { verdict, reply: head.map(|()| body.into()) }
+            }
+            Captured::Unkept(reply, why) => {
+                warn!(
+                    ?why,
+                    status = status.as_u16(),
+                    "idempotent response cannot be replayed; a retry is answered 409"
+                );
+                let (head, body) = tombstone(status.as_u16(), settings.documentation.as_deref()).into_parts();
+                let headers = encode_headers(&head.headers);
+                Settled { verdict: Verdict::Record { status: head.status.as_u16(), headers, body: body.into() }, reply }
+            }
         }
     }
 }
 
-fn respond(idempotency: &Idempotency, answered: Answer<Response>, names: &Names) -> Response {
+/// The response to whatever became of the request. What the engine did not see as a step is told here.
+fn respond(idempotency: &Idempotency, answered: Answer<Response>, subject: &Subject) -> Response {
+    let tell = |outcome| idempotency.tell(&subject.event(outcome));
     let problem = match answered {
         Answer::Ran(response) => return response,
-        Answer::Replay(record) => match replay(record) {
-            Ok(response) => return response,
-            Err(Damaged(what)) => return damaged(idempotency, what, names),
-        },
-        Answer::InFlight => Problem::RequestInFlight,
-        Answer::Conflict => Problem::KeyConflict,
-        Answer::Lost => Problem::ReservationLost,
-        Answer::Panicked => {
-            error!(key = names.key, principal = names.principal, "idempotent handler panicked; its key is free again");
-            Problem::HandlerPanicked
+        Answer::Replay(record) => {
+            let created_at = record.created_at;
+            match replay(record) {
+                Ok(response) => {
+                    let outcome = Outcome::Replayed { status: response.status() };
+                    idempotency.tell(&subject.event(outcome).since(created_at));
+                    return response;
+                }
+                Err(Damaged(what)) => {
+                    error!(what, "damaged idempotency record");
+                    tell(Outcome::Damaged);
+                    Problem::RecordDamaged
+                }
+            }
         }
-        Answer::Unavailable(StoreError::Codec(what)) => return damaged(idempotency, &what, names),
+        Answer::InFlight => {
+            tell(Outcome::InFlight);
+            Problem::RequestInFlight
+        }
+        Answer::Conflict => {
+            tell(Outcome::Conflict);
+            Problem::KeyConflict
+        }
+        Answer::Lost => Problem::ReservationLost,
+        Answer::Panicked => Problem::HandlerPanicked,
+        Answer::Unavailable(StoreError::Codec(what)) => {
+            error!(what, "damaged idempotency record");
+            tell(Outcome::Damaged);
+            Problem::RecordDamaged
+        }
         Answer::Unavailable(failure) => {
             error!(error = %failure, "idempotency key not reserved, request refused");
+            tell(Outcome::Unavailable);
             Problem::StoreUnavailable
         }
     };
     answer(idempotency, problem)
-}
-
-fn damaged(idempotency: &Idempotency, what: &str, names: &Names) -> Response {
-    error!(
-        key = names.key,
-        principal = names.principal,
-        what,
-        "damaged idempotency record: it is neither replayed nor run again until it expires or is deleted by hand"
-    );
-    answer(idempotency, Problem::RecordDamaged)
 }
 
 fn answer(idempotency: &Idempotency, problem: Problem) -> Response {

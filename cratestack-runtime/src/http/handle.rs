@@ -1,12 +1,14 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::request::Parts;
 
+use super::event::Event;
 use super::problem::valid_documentation;
 use super::request::verified_caller;
-use crate::engine::Engine;
-use crate::store::{IdempotencyStore, MAX_BODY_BYTES};
+use crate::engine::{Engine, Sweeper, sweep};
+use crate::store::{IdempotencyStore, MAX_BODY_BYTES, StoreError};
 
 type Identify = dyn Fn(&Parts) -> Option<String> + Send + Sync;
 
@@ -58,6 +60,27 @@ pub(crate) struct Settings {
     pub(crate) max_response_bytes: usize,
     pub(crate) identify: Arc<Identify>,
     pub(crate) documentation: Option<Arc<str>>,
+    pub(crate) on_store_error: OnStoreError,
+    on_event: Option<Arc<Hook>>,
+}
+
+type Hook = dyn Fn(&Event<'_>) + Send + Sync;
+
+/// What happens to a request whose key the store cannot reserve.
+///
+/// ```
+/// use cratestack_runtime::OnStoreError;
+///
+/// assert_eq!(OnStoreError::default(), OnStoreError::Refuse);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnStoreError {
+    /// It is answered 503 and does not run.
+    #[default]
+    Refuse,
+    /// It runs without protection: a retry runs it again, and two at once both run. For handlers that are better run
+    /// twice than not at all.
+    Run,
 }
 
 /// A shorter lease would be renewed more often than a store can answer.
@@ -85,6 +108,8 @@ impl Idempotency {
                 max_response_bytes: MAX_BODY_BYTES,
                 identify: Arc::new(verified_caller),
                 documentation: None,
+                on_store_error: OnStoreError::Refuse,
+                on_event: None,
             }),
         }
     }
@@ -209,6 +234,107 @@ impl Idempotency {
             return self;
         }
         self.set(|settings| settings.documentation = Some(Arc::from(address)))
+    }
+
+    /// What happens to a request whose key the store cannot reserve. Default: it is refused. The attribute's
+    /// `on_store_error = run` says it for one handler.
+    ///
+    /// ```
+    /// # use cratestack_runtime::{Idempotency, MemoryStore, OnStoreError};
+    /// let idempotency = Idempotency::new(MemoryStore::new()).on_store_error(OnStoreError::Run);
+    /// # let _ = idempotency;
+    /// ```
+    #[must_use]
+    pub fn on_store_error(self, choice: OnStoreError) -> Self {
+        self.set(|settings| settings.on_store_error = choice)
+    }
+
+    /// Calls `hook` with everything that happens to guarded requests, for metrics. The same events go to `tracing`, at
+    /// the level `debug` where nothing is wrong.
+    ///
+    /// The hook is called in the path of the request, so it must be quick. A panic in it is caught and dropped.
+    ///
+    /// ```
+    /// # use cratestack_runtime::{Idempotency, MemoryStore};
+    /// let idempotency = Idempotency::new(MemoryStore::new())
+    ///     .on_event(|event| println!("{} {}", event.outcome.name(), event.key));
+    /// # let _ = idempotency;
+    /// ```
+    #[must_use]
+    pub fn on_event(self, hook: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
+        self.set(|settings| settings.on_event = Some(Arc::new(hook)))
+    }
+
+    /// Lets what is running finish and record, for at most `deadline`, and says how many requests were still unfinished
+    /// then: with 0, every outcome is recorded.
+    ///
+    /// Call it after axum's graceful shutdown: that waits for connections, this for the handlers whose clients have hung
+    /// up and for outcomes that the store has not taken yet. What is cut off by the end of the process leaves its key
+    /// reserved until the lease ends.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use cratestack_runtime::{Idempotency, MemoryStore};
+    ///
+    /// # async fn serve(app: axum::Router, listener: tokio::net::TcpListener) -> std::io::Result<()> {
+    /// let idempotency = Idempotency::new(MemoryStore::new());
+    /// let told_to_stop = async { drop(tokio::signal::ctrl_c().await) };
+    /// axum::serve(listener, app).with_graceful_shutdown(told_to_stop).await?;
+    /// let unfinished = idempotency.shutdown(Duration::from_secs(30)).await;
+    /// if unfinished > 0 {
+    ///     eprintln!("{unfinished} requests were cut off");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn shutdown(&self, deadline: Duration) -> usize {
+        self.engine.drained(deadline).await
+    }
+
+    /// Deletes the records that have expired, in batches, and says how many.
+    ///
+    /// An expired record is never replayed, swept or not: this only frees its space. Of a fleet on Postgres one process
+    /// sweeps at a time, and the others get 0.
+    ///
+    /// ```
+    /// # use cratestack_runtime::{Idempotency, MemoryStore};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), cratestack_runtime::StoreError> {
+    /// let swept = Idempotency::new(MemoryStore::new()).sweep().await?;
+    /// assert_eq!(swept, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be reached. What was deleted until then stays deleted.
+    pub async fn sweep(&self) -> Result<u64, StoreError> {
+        sweep(&**self.engine.store()).await
+    }
+
+    /// Sweeps in the background, once every `interval`, until the [`Sweeper`] is stopped or dropped.
+    ///
+    /// It must be called within a tokio runtime.
+    ///
+    /// ```
+    /// # use cratestack_runtime::{Idempotency, MemoryStore};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let sweeper = Idempotency::new(MemoryStore::new()).sweep_every(std::time::Duration::from_secs(300));
+    /// # drop(sweeper);
+    /// # }
+    /// ```
+    pub fn sweep_every(&self, interval: Duration) -> Sweeper {
+        Sweeper::start(Arc::clone(self.engine.store()), interval)
+    }
+
+    pub(crate) fn tell(&self, event: &Event<'_>) {
+        event.log();
+        if let Some(hook) = &self.settings.on_event {
+            // A hook that fails must not take the request's outcome along.
+            let _ = catch_unwind(AssertUnwindSafe(|| hook(event)));
+        }
     }
 
     pub(crate) fn engine(&self) -> &Engine {

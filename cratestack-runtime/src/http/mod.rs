@@ -1,20 +1,34 @@
 //! The HTTP side: from a request to a claim, and from what became of it to a response.
 //!
-//! `key` reads the header, `request` buffers and fingerprints, `guard` drives the engine and answers, `capture` turns a
-//! response into a record and `replay` turns it back, `problem` is every error that a client can see. `handle` is
-//! [`Idempotency`](crate::Idempotency), where a service sets what applies to all its handlers.
+//! `key` reads the header, `request` buffers and fingerprints, `part` is what the attribute's expressions may be made of;
+//! `guard` drives the engine and answers, under the `options` of the attribute; `capture` turns a response into a record
+//! and `replay` turns it back; `slot` hands the reservation to the handler's arguments, and `unrecorded` is a response's
+//! own word that there is nothing to keep; `problem` is every error that a client can see, `event` what the operator is
+//! told. `handle` is [`Idempotency`](crate::Idempotency), where a service sets what applies to all its handlers.
 
 mod capture;
+mod event;
 mod fingerprint;
 mod guard;
 mod handle;
 mod headers;
 mod key;
+mod options;
+mod part;
 mod problem;
 mod replay;
 mod request;
+mod slot;
+mod unrecorded;
 
+pub use event::{Event, Outcome};
 pub use fingerprint::hash_request;
-pub use guard::{Call, Options, Work};
-pub use handle::Idempotency;
+pub(crate) use guard::Intake;
+pub use guard::{Call, Work};
+pub use handle::{Idempotency, OnStoreError};
 pub use headers::{decode_headers, encode_headers};
+pub use options::Options;
+pub use part::{KeyPart, PartHasher};
+pub(crate) use problem::Problem;
+pub(crate) use slot::{Slot, Vacancy};
+pub use unrecorded::Unrecorded;

@@ -39,6 +39,8 @@ pub(crate) enum Problem {
     },
     /// Another attempt took the request over while this one ran.
     ReservationLost,
+    /// A handler asks for its reservation where there is none to have: the server's own mistake.
+    NoReservation,
 }
 
 impl Problem {
@@ -56,6 +58,7 @@ impl Problem {
             Self::HandlerPanicked => "idempotency_handler_panicked",
             Self::ResponseNotReplayable { .. } => "idempotency_response_not_replayable",
             Self::ReservationLost => "idempotency_reservation_lost",
+            Self::NoReservation => "idempotency_no_reservation",
         }
     }
 
@@ -65,7 +68,9 @@ impl Problem {
             Self::KeyConflict => StatusCode::UNPROCESSABLE_ENTITY,
             Self::RequestInFlight | Self::ResponseNotReplayable { .. } | Self::ReservationLost => StatusCode::CONFLICT,
             Self::RequestTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::CallerUnknown | Self::RecordDamaged | Self::HandlerPanicked => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::CallerUnknown | Self::RecordDamaged | Self::HandlerPanicked | Self::NoReservation => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
             Self::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -84,6 +89,7 @@ impl Problem {
             Self::HandlerPanicked => "Request handler failed",
             Self::ResponseNotReplayable { .. } => "Response cannot be replayed",
             Self::ReservationLost => "Another attempt took this request over",
+            Self::NoReservation => "Request has no reservation",
         }
     }
 
@@ -135,6 +141,10 @@ impl Problem {
             Self::ReservationLost => {
                 "Another attempt with this idempotency key took this request over. Retry with the same key and the \
                  same request to get its outcome."
+            }
+            Self::NoReservation => {
+                "The server's handler needs a reservation that this request cannot have, because the server is \
+                 misconfigured. This attempt executed nothing. Contact the operator, whose log says how to fix it."
             }
         };
         text.to_owned()

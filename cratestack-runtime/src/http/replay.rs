@@ -1,5 +1,8 @@
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::response::Response;
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::headers::try_decode;
@@ -25,14 +28,24 @@ pub(crate) fn tombstone(original_status: u16, documentation: Option<&str>) -> ht
 pub(crate) struct Damaged(pub(crate) &'static str);
 
 /// The response that a record holds, marked as a replay unless a tombstone stands in for it. A record that is not whole is not answered in part.
-pub(crate) fn replay(record: IdempotencyRecord) -> Result<Response, Damaged> {
-    let mut response = Response::new(Body::from(record.response_body));
+pub(crate) fn replay(record: Arc<IdempotencyRecord>) -> Result<Response, Damaged> {
+    let mut response = Response::new(Body::empty());
     *response.status_mut() =
         StatusCode::from_u16(record.response_status).map_err(|_| Damaged("its status is not an HTTP status"))?;
     *response.headers_mut() =
         try_decode(&record.response_headers).map_err(|_| Damaged("its header blob cannot be read"))?;
+    *response.body_mut() = Body::from(Bytes::from_owner(SharedBody(record)));
     if response.headers_mut().remove(TOMBSTONE).is_none() {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
     Ok(response)
+}
+
+/// A record's body, without a copy of it: many waiters may be answered from one record.
+struct SharedBody(Arc<IdempotencyRecord>);
+
+impl AsRef<[u8]> for SharedBody {
+    fn as_ref(&self) -> &[u8] {
+        &self.0.response_body
+    }
 }

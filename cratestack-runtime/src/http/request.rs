@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, OriginalUri, Request};
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Method, header};
+use http::{Method, Uri, header};
 use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
@@ -84,9 +84,13 @@ async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
     }
 }
 
+/// Inside a nested router the URI has lost its prefix, and two routes would look the same.
+pub(crate) fn original_uri(parts: &Parts) -> &Uri {
+    parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0)
+}
+
 fn fingerprint(parts: &Parts, body: &[u8]) -> [u8; 32] {
-    // Inside a nested router the URI has lost its prefix, and two routes would look the same.
-    let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0);
+    let uri = original_uri(parts);
     let path = uri.path_and_query().map_or_else(|| uri.path(), http::uri::PathAndQuery::as_str);
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     hash_request(&parts.method, path, content_type, body)

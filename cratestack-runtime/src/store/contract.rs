@@ -1,3 +1,5 @@
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -208,6 +210,19 @@ pub trait IdempotencyStore: Send + Sync + 'static {
         Ok(Tenure::Unknown)
     }
 
+    /// Begins to watch a key that is in flight; the caller asks [`reserve`](Self::reserve) once more after that, and then
+    /// waits for [`Watch::changed`].
+    ///
+    /// The provided body cannot watch and answers `None`: the caller then polls, at growing intervals.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be reached; the caller then polls.
+    async fn watch(&self, principal: &str, key: &str) -> Result<Option<Watch>, StoreError> {
+        let _ = (principal, key);
+        Ok(None)
+    }
+
     /// Deletes up to `limit` rows that expired, and says how many. Never touches a row that is live.
     ///
     /// The provided body deletes nothing.
@@ -348,6 +363,46 @@ pub enum Tenure {
     Unknown,
 }
 
+/// A watch on one key, made by [`IdempotencyStore::watch`]; dropping it ends the watch.
+///
+/// ```
+/// use cratestack_runtime::Watch;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let (told, news) = tokio::sync::oneshot::channel::<()>();
+/// let mut watch = Watch::new(async move { drop(news.await) });
+/// told.send(()).unwrap();
+/// watch.changed().await;
+/// # }
+/// ```
+pub struct Watch {
+    change: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Watch {
+    /// A watch that is told by `change` becoming ready, once.
+    pub fn new(change: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self { change: Some(Box::pin(change)) }
+    }
+
+    /// Waits until the key may have been completed or released. It may also return early, and after the first time it
+    /// does not return again: the caller asks the store, and watches anew.
+    pub async fn changed(&mut self) {
+        match &mut self.change {
+            Some(change) => change.as_mut().await,
+            None => std::future::pending().await,
+        }
+        self.change = None;
+    }
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watch")
+    }
+}
+
 #[async_trait]
 impl<S: IdempotencyStore + ?Sized> IdempotencyStore for Arc<S> {
     async fn reserve_or_fetch(
@@ -393,6 +448,10 @@ impl<S: IdempotencyStore + ?Sized> IdempotencyStore for Arc<S> {
 
     async fn finish(&self, completion: Completion<'_>) -> Result<Tenure, StoreError> {
         (**self).finish(completion).await
+    }
+
+    async fn watch(&self, principal: &str, key: &str) -> Result<Option<Watch>, StoreError> {
+        (**self).watch(principal, key).await
     }
 
     async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {

@@ -27,7 +27,7 @@ mod contract;
 mod error;
 mod record;
 
-pub use contract::{Claim, ClaimOutcome, Completion, IdempotencyStore, Tenure};
+pub use contract::{Claim, ClaimOutcome, Completion, IdempotencyStore, Tenure, Watch};
 pub use error::{CoolError, StoreError};
 pub use record::{IdempotencyRecord, ReservationOutcome};
 

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use tower::ServiceExt;
 
 #[derive(Clone)]
-pub(crate) struct App {
+pub struct App {
     pub idempotency: Idempotency,
     /// How often the handler's effect happened.
     pub effects: Arc<AtomicUsize>,
@@ -71,12 +71,12 @@ impl App {
 }
 
 #[derive(Deserialize)]
-pub(crate) struct Payment {
+pub struct Payment {
     amount: i64,
 }
 
 #[derive(Deserialize)]
-pub(crate) struct Trouble {
+pub struct Trouble {
     #[serde(default)]
     wait: bool,
     #[serde(default)]
@@ -114,16 +114,16 @@ async fn pay_optionally(
 }
 
 /// A request by one caller, with a key and a JSON body.
-pub(crate) fn request(key: &str, uri: &str, body: &str) -> Request<Body> {
+pub fn request(key: &str, uri: &str, body: &str) -> Request<Body> {
     keyless(uri, body, |request| request.header("idempotency-key", key))
 }
 
 /// A request under the key `k1` whose handler waits at the gate.
-pub(crate) fn held() -> Request<Body> {
+pub fn held() -> Request<Body> {
     request("k1", "/payments?wait=true", r#"{"amount":100}"#)
 }
 
-pub(crate) fn keyless(
+pub fn keyless(
     uri: &str,
     body: &str,
     more: impl FnOnce(axum::http::request::Builder) -> axum::http::request::Builder,
@@ -137,7 +137,7 @@ pub(crate) fn keyless(
 }
 
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Bytes,
@@ -168,7 +168,7 @@ impl Answer {
     }
 }
 
-pub(crate) async fn send(router: Router, request: Request<Body>) -> Answer {
+pub async fn send(router: Router, request: Request<Body>) -> Answer {
     let response = router.oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
@@ -176,7 +176,7 @@ pub(crate) async fn send(router: Router, request: Request<Body>) -> Answer {
 }
 
 /// Waits until `condition` holds, which must be soon.
-pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     for _ in 0..500 {
         if condition().await {
             return;

@@ -1,0 +1,138 @@
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::guard::{OwnedClaim, Policy};
+use super::reserve::{Reserved, reserve};
+use crate::store::{IdempotencyRecord, IdempotencyStore, StoreError};
+
+/// Where the duplicates of running requests wait, one room per request.
+///
+/// Of all who wait in a room one asks the store and the others wait for it, so that many waiters cost no more statements
+/// than one. Whoever ends a reservation in this process knocks; for the rest there is the store's own watch, and a slow
+/// poll in case that fails.
+#[derive(Debug, Default)]
+pub(crate) struct Rooms {
+    rooms: Mutex<HashMap<Name, Arc<Room>>>,
+}
+
+type Name = (String, String, [u8; 32]);
+
+#[derive(Debug, Default)]
+struct Room {
+    lead: tokio::sync::Mutex<()>,
+    knock: Notify,
+    outcome: OnceLock<Arc<IdempotencyRecord>>,
+}
+
+/// Asked again this long after the first time, then at growing intervals.
+const FIRST_POLL: Duration = Duration::from_millis(100);
+const SLOWEST_POLL: Duration = Duration::from_secs(1);
+/// With a watch the poll is only the safety net.
+const WATCHED_POLL: Duration = Duration::from_secs(2);
+
+impl Rooms {
+    /// Reserves, or waits for the outcome of whoever has the key. After `policy.wait`, or once the caller is `gone`, the
+    /// request is in flight still.
+    pub(crate) async fn wait(
+        self: &Arc<Self>,
+        store: &Arc<dyn IdempotencyStore>,
+        claim: &Arc<OwnedClaim>,
+        policy: Policy,
+        gone: impl Future<Output = ()>,
+    ) -> Result<Reserved, StoreError> {
+        let deadline = Instant::now() + policy.wait;
+        let mut gone = pin!(gone);
+        let seat = self.enter(claim);
+        let room = &seat.room;
+        let _lead = tokio::select! {
+            biased;
+            () = tokio::time::sleep_until(deadline) => return Ok(Reserved::InFlight),
+            () = &mut gone => return Ok(Reserved::InFlight),
+            lead = room.lead.lock() => lead,
+        };
+        if let Some(record) = room.outcome.get() {
+            return Ok(Reserved::Replay(Arc::clone(record)));
+        }
+        let mut watch = None;
+        let mut poll = FIRST_POLL;
+        loop {
+            match reserve(store, claim, policy.patience).await? {
+                Reserved::InFlight => {}
+                Reserved::Replay(record) => {
+                    return Ok(Reserved::Replay(Arc::clone(room.outcome.get_or_init(|| record))));
+                }
+                other => return Ok(other),
+            }
+            if watch.is_none() {
+                watch = store.watch(&claim.principal, &claim.key).await.unwrap_or_else(|error| {
+                    debug!(%error, "idempotency waiters poll: the store cannot watch");
+                    None
+                });
+                if watch.is_some() {
+                    // What happened between the answer and the watch would be missed.
+                    poll = WATCHED_POLL;
+                    continue;
+                }
+            }
+            let changed = async {
+                match &mut watch {
+                    Some(watch) => watch.changed().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = &mut gone => return Ok(Reserved::InFlight),
+                () = room.knock.notified() => {}
+                () = changed => {}
+                () = tokio::time::sleep_until(deadline) => return Ok(Reserved::InFlight),
+                () = tokio::time::sleep(poll) => poll = (poll * 2).min(SLOWEST_POLL.max(poll)),
+            }
+        }
+    }
+
+    /// Tells who waits for this reservation that it has ended.
+    pub(crate) fn knock(&self, claim: &OwnedClaim) {
+        if let Some(room) = self.lock().get(&name(claim)) {
+            room.knock.notify_one();
+        }
+    }
+
+    fn enter(self: &Arc<Self>, claim: &OwnedClaim) -> Seat {
+        let name = name(claim);
+        let room = Arc::clone(self.lock().entry(name.clone()).or_default());
+        Seat { rooms: Arc::clone(self), name, room }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Name, Arc<Room>>> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn name(claim: &OwnedClaim) -> Name {
+    (claim.principal.clone(), claim.key.clone(), claim.request_hash)
+}
+
+/// A place in a room; the last one to leave takes the room down.
+struct Seat {
+    rooms: Arc<Rooms>,
+    name: Name,
+    room: Arc<Room>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut rooms = self.rooms.lock();
+        // The map's and our own.
+        if Arc::strong_count(&self.room) == 2 {
+            rooms.remove(&self.name);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+use std::time::{Duration, SystemTime};
+
+use http::StatusCode;
+
+use super::fingerprint::short_hash;
+use crate::engine::Step;
+
+/// What happened to one guarded request, as [`Idempotency::on_event`](crate::Idempotency::on_event) is told it.
+///
+/// Never a key, a principal, a header or a body in clear: `key` and `principal` are the first 16 hexadecimal digits of
+/// their SHA-256, enough to find the same one again.
+///
+/// ```
+/// use cratestack_runtime::{Idempotency, MemoryStore, Outcome};
+///
+/// let idempotency = Idempotency::new(MemoryStore::new()).on_event(|event| {
+///     // For example a counter with `event.outcome.name()` as its label.
+///     if let Outcome::Replayed { .. } = event.outcome {
+///         println!("replayed {} after {:?}", event.key, event.age);
+///     }
+/// });
+/// # let _ = idempotency;
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Event<'a> {
+    /// What happened.
+    pub outcome: Outcome,
+    /// The key, hashed.
+    pub key: &'a str,
+    /// The caller, hashed.
+    pub principal: &'a str,
+    /// Which attempt at the request this was; 0 where none was made.
+    pub attempt: u32,
+    /// How long ago the replayed request was reserved, by this process's clock.
+    pub age: Option<Duration>,
+}
+
+/// What happened to a guarded request.
+///
+/// ```
+/// use cratestack_runtime::Outcome;
+///
+/// assert_eq!(Outcome::InFlight.name(), "in_flight");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The key was free and is reserved; the handler runs.
+    Reserved,
+    /// The outcome is recorded.
+    Recorded {
+        /// The recorded status.
+        status: StatusCode,
+    },
+    /// The key was given back: the response was not to be recorded, or the handler panicked.
+    Released,
+    /// A recorded outcome was answered.
+    Replayed {
+        /// The recorded status.
+        status: StatusCode,
+    },
+    /// Answered 409: the same request is running.
+    InFlight,
+    /// Answered 422: the key belongs to another request.
+    Conflict,
+    /// The handler ran past its lease and another run took its key over.
+    Lost,
+    /// The handler panicked.
+    Panicked,
+    /// The store could not reserve.
+    Unavailable,
+    /// The record is damaged.
+    Damaged,
+}
+
+impl Outcome {
+    /// A stable name in `snake_case`, for metrics and logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Reserved => "reserved",
+            Self::Recorded { .. } => "recorded",
+            Self::Released => "released",
+            Self::Replayed { .. } => "replayed",
+            Self::InFlight => "in_flight",
+            Self::Conflict => "conflict",
+            Self::Lost => "lost",
+            Self::Panicked => "panicked",
+            Self::Unavailable => "unavailable",
+            Self::Damaged => "damaged",
+        }
+    }
+
+    fn status(&self) -> Option<u16> {
+        match self {
+            Self::Recorded { status } | Self::Replayed { status } => Some(status.as_u16()),
+            _ => None,
+        }
+    }
+}
+
+/// A key and its principal as a log may show them.
+#[derive(Debug, Clone)]
+pub(crate) struct Subject {
+    pub(crate) key: String,
+    pub(crate) principal: String,
+}
+
+impl Subject {
+    pub(crate) fn of(principal: &str, key: &str) -> Self {
+        Self { key: short_hash(key), principal: short_hash(principal) }
+    }
+
+    pub(crate) fn event(&self, outcome: Outcome) -> Event<'_> {
+        Event { outcome, key: &self.key, principal: &self.principal, attempt: 0, age: None }
+    }
+}
+
+impl From<Step> for Outcome {
+    fn from(step: Step) -> Self {
+        match step {
+            Step::Reserved => Self::Reserved,
+            // Recorded statuses are those of responses, so each is one.
+            Step::Recorded { status } => Self::Recorded { status: StatusCode::from_u16(status).unwrap_or_default() },
+            Step::Released => Self::Released,
+            Step::Lost => Self::Lost,
+            Step::Panicked => Self::Panicked,
+        }
+    }
+}
+
+impl Event<'_> {
+    pub(crate) fn of_attempt(mut self, attempt: u32) -> Self {
+        self.attempt = attempt;
+        self
+    }
+
+    pub(crate) fn since(mut self, created_at: SystemTime) -> Self {
+        self.age = Some(created_at.elapsed().unwrap_or_default());
+        self
+    }
+
+    /// Writes the event to the log. The names of its fields are stable.
+    pub(crate) fn log(&self) {
+        let (outcome, status) = (self.outcome.name(), self.outcome.status());
+        let age_ms = self.age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+        let Self { key, principal, attempt, .. } = self;
+        match self.outcome {
+            Outcome::Lost => tracing::error!(
+                outcome,
+                key,
+                principal,
+                attempt,
+                "idempotent handler ran past its lease and its key was taken over: the request has run twice"
+            ),
+            Outcome::Panicked => {
+                tracing::error!(outcome, key, principal, attempt, "idempotent handler panicked; its key is free again");
+            }
+            Outcome::Damaged => tracing::error!(
+                outcome,
+                key,
+                principal,
+                "damaged idempotency record: it is neither replayed nor run again until it expires or is deleted by hand"
+            ),
+            Outcome::Reserved if *attempt > 1 => tracing::warn!(
+                outcome,
+                key,
+                principal,
+                attempt,
+                "idempotency key taken over from a run that went silent: what that run did may happen again"
+            ),
+            _ => tracing::debug!(outcome, key, principal, attempt, age_ms, status, "idempotency"),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+use std::time::Duration;
+
+/// What the attribute says, as the generated code hands it over.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) lease: Option<Duration>,
+    pub(crate) wait: Option<Duration>,
+    pub(crate) optional: bool,
+    pub(crate) record_success: bool,
+    pub(crate) run_on_store_error: bool,
+}
+
+impl Options {
+    /// An attribute that says nothing.
+    pub const fn new() -> Self {
+        Self { ttl: None, lease: None, wait: None, optional: false, record_success: false, run_on_store_error: false }
+    }
+
+    /// `ttl = "…"`
+    #[must_use]
+    pub const fn ttl_ms(mut self, milliseconds: u64) -> Self {
+        self.ttl = Some(Duration::from_millis(milliseconds));
+        self
+    }
+
+    /// `lease = "…"`
+    #[must_use]
+    pub const fn lease_ms(mut self, milliseconds: u64) -> Self {
+        self.lease = Some(Duration::from_millis(milliseconds));
+        self
+    }
+
+    /// `wait = "…"`
+    #[must_use]
+    pub const fn wait_ms(mut self, milliseconds: u64) -> Self {
+        self.wait = Some(Duration::from_millis(milliseconds));
+        self
+    }
+
+    /// `optional`
+    #[must_use]
+    pub const fn optional(mut self) -> Self {
+        self.optional = true;
+        self
+    }
+
+    /// `record = success`
+    #[must_use]
+    pub const fn record_success(mut self) -> Self {
+        self.record_success = true;
+        self
+    }
+
+    /// `on_store_error = run`
+    #[must_use]
+    pub const fn run_on_store_error(mut self) -> Self {
+        self.run_on_store_error = true;
+        self
+    }
+}
