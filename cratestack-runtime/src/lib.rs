@@ -13,6 +13,7 @@ pub use store::{
     Claim, ClaimOutcome, Completion, CoolError, IdempotencyRecord, IdempotencyStore, MAX_BODY_BYTES,
     ReservationOutcome, StoreError, Tenure,
 };
+pub use stores::MemoryStore;
 
 // Generated code names this crate from outside; its own examples do so too.
 extern crate self as cratestack_runtime;

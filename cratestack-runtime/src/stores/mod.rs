@@ -1,1 +1,5 @@
-//! TODO
+//! The stores that come with this crate.
+
+mod memory;
+
+pub use memory::MemoryStore;
