@@ -19,7 +19,7 @@ use crate::store::{
 const SHARDS: usize = 64;
 
 /// What stands in a record for a retention that no timestamp can hold.
-const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+const FAR: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// Keeps reservations and outcomes in this process: for tests, and for services of one process that may forget
 /// everything when they stop.
@@ -377,7 +377,7 @@ mod tests {
         store.shared.shards.iter().map(|shard| lock(shard).len()).sum()
     }
 
-    const HOUR: Duration = Duration::from_secs(3600);
+    const HOUR: Duration = Duration::from_hours(1);
 
     #[tokio::test]
     async fn no_duration_is_too_long() {

@@ -1,1 +1,184 @@
-//! TODO
+//! The conformance suite: does a store keep what [`IdempotencyStore`] promises?
+//!
+//! Three lines in a store's own tests run all of it:
+//!
+//! ```
+//! use cratestack_runtime::{MemoryStore, testing};
+//!
+//! # #[tokio::main]
+//! # async fn main() {
+//! testing::conformance(|| async { MemoryStore::new() }).await.assert();
+//! # }
+//! ```
+//!
+//! Every check makes principals of its own, so the suite can run over a database that others use at the same time. What
+//! it leaves behind expires within ten minutes; nothing it does deletes a row that is live.
+//!
+//! A store with only the three required methods passes what applies to it: a store whose
+//! [`renew`](IdempotencyStore::renew) answers [`Tenure::Unknown`](crate::Tenure::Unknown) has no lease, and the checks
+//! about leases are [skipped](Verdict::Skipped), not passed.
+//!
+//! No check fails because a machine is busy. Where a promise is about time, the check measures how long it took itself;
+//! if that was too long to tell, it starts over with twice the time. Only a store that is too slow for
+//! [`Conformance::unit`] after several such rounds fails, and says so.
+
+mod bench;
+mod checks;
+mod model;
+mod report;
+mod rng;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+pub use report::{Check, Report, Verdict};
+
+use crate::IdempotencyStore;
+
+/// Runs every check with the default options; see [`Conformance`] for others.
+///
+/// `connect` makes a handle on the store, and is called once for each check. Where a handle is costly, let it hand out
+/// clones: `|| async { PostgresStore::new(pool.clone()) }`.
+///
+/// ```
+/// use cratestack_runtime::{MemoryStore, testing};
+///
+/// # #[tokio::main]
+/// # async fn main() {
+/// let report = testing::conformance(|| async { MemoryStore::new() }).await;
+/// println!("{report}");
+/// report.assert();
+/// # }
+/// ```
+pub async fn conformance<S, F, Fut>(connect: F) -> Report
+where
+    S: IdempotencyStore,
+    F: Fn() -> Fut,
+    Fut: Future<Output = S>,
+{
+    Conformance::new().run(connect).await
+}
+
+/// The conformance suite and its options.
+///
+/// ```
+/// use std::time::Duration;
+/// use cratestack_runtime::MemoryStore;
+/// use cratestack_runtime::testing::Conformance;
+///
+/// # #[tokio::main]
+/// # async fn main() {
+/// let report = Conformance::new()
+///     .unit(Duration::from_millis(50))
+///     .model_runs(200)
+///     .require_every_method()
+///     .run(|| async { MemoryStore::new() })
+///     .await;
+/// report.assert();
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "the suite does nothing until `run`"]
+pub struct Conformance {
+    unit: Duration,
+    runs: u32,
+    seed: u64,
+    every_method: bool,
+}
+
+impl Conformance {
+    /// The whole suite: a unit of 100 milliseconds, 1,000 runs of the model, a new seed each time.
+    ///
+    /// ```
+    /// let suite = cratestack_runtime::testing::Conformance::new();
+    /// # let _ = suite;
+    /// ```
+    pub fn new() -> Self {
+        let seed = Uuid::new_v4().as_u64_pair().0;
+        Self { unit: Duration::from_millis(100), runs: 1000, seed, every_method: false }
+    }
+
+    /// The measure of every wait: a lease of the suite lasts two to four units. It should be well over the resolution of
+    /// the store's clock and the time that a call takes.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use cratestack_runtime::testing::Conformance;
+    ///
+    /// let suite = Conformance::new().unit(Duration::from_secs(1));
+    /// # let _ = suite;
+    /// ```
+    pub fn unit(mut self, unit: Duration) -> Self {
+        self.unit = unit;
+        self
+    }
+
+    /// Where the random choices start. A report names the seed it ran with, and a failure of the model names the seed
+    /// that repeats it at once.
+    ///
+    /// ```
+    /// use cratestack_runtime::testing::Conformance;
+    ///
+    /// let suite = Conformance::new().seed(0x5eed).model_runs(1);
+    /// # let _ = suite;
+    /// ```
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// How many random histories are compared with the reference model.
+    ///
+    /// ```
+    /// let suite = cratestack_runtime::testing::Conformance::new().model_runs(10_000);
+    /// # let _ = suite;
+    /// ```
+    pub fn model_runs(mut self, runs: u32) -> Self {
+        self.runs = runs;
+        self
+    }
+
+    /// Demands leases and sweeping: a store that answers [`Tenure::Unknown`](crate::Tenure::Unknown) or never deletes
+    /// anything then fails, where it would otherwise skip the checks about them.
+    ///
+    /// ```
+    /// let suite = cratestack_runtime::testing::Conformance::new().require_every_method();
+    /// # let _ = suite;
+    /// ```
+    pub fn require_every_method(mut self) -> Self {
+        self.every_method = true;
+        self
+    }
+
+    /// Runs the suite. The checks run at the same time, each as a task of the current tokio runtime; a runtime of several
+    /// threads finds more.
+    ///
+    /// ```
+    /// use cratestack_runtime::MemoryStore;
+    /// use cratestack_runtime::testing::Conformance;
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() {
+    /// let store = MemoryStore::new();
+    /// let report = Conformance::new().model_runs(100).run(|| async { store.clone() }).await;
+    /// assert!(report.passed());
+    /// # }
+    /// ```
+    pub async fn run<S, F, Fut>(&self, connect: F) -> Report
+    where
+        S: IdempotencyStore,
+        F: Fn() -> Fut,
+        Fut: Future<Output = S>,
+    {
+        checks::run(self, connect).await
+    }
+}
+
+impl Default for Conformance {
+    fn default() -> Self {
+        Self::new()
+    }
+}

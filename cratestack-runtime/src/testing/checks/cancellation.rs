@@ -1,0 +1,103 @@
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use super::super::bench::{A, Answer, Bench, Checked, LONG, Stop, Way, describe, ensure};
+use super::super::rng::Rng;
+use crate::ReservationOutcome::{InFlight, Replay, Reserved};
+
+const KEYS: usize = 32;
+
+/// How far a call gets before its caller hangs up.
+#[derive(Clone, Copy)]
+enum Patience {
+    Polls(usize),
+    Time(Duration),
+}
+
+impl Patience {
+    fn random(rng: &mut Rng) -> Self {
+        if rng.chance(60) { Self::Polls(rng.below(6)) } else { Self::Time(Duration::from_micros(rng.next() % 2000)) }
+    }
+
+    async fn run<T>(self, call: impl Future<Output = T>) -> Option<T> {
+        let mut polls = match self {
+            Self::Time(time) => return timeout(time, call).await.ok(),
+            Self::Polls(polls) => polls,
+        };
+        let mut call = pin!(call);
+        std::future::poll_fn(|context| {
+            if polls == 0 {
+                return Poll::Ready(None);
+            }
+            polls -= 1;
+            match call.as_mut().poll(context) {
+                Poll::Ready(value) => Poll::Ready(Some(value)),
+                Poll::Pending if polls == 0 => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    }
+}
+
+fn patiences(bench: &Bench) -> Vec<Patience> {
+    let mut rng = Rng::new(bench.seed);
+    (0..KEYS).map(|_| Patience::random(&mut rng)).collect()
+}
+
+pub(super) async fn dropped_reservation_leaves_the_key_usable(bench: Bench) -> Checked {
+    let patiences = patiences(&bench);
+    let call = |bench: Bench, n: usize| {
+        let patience = patiences[n];
+        async move {
+            let key = format!("key {n}");
+            let lives = bench.units(2);
+            // Where there are leases, it is the lease that has to free the key; without, the whole reservation.
+            if bench.way == Way::Extended && bench.leases {
+                patience.run(bench.reserve(&key, A, lives, LONG)).await.transpose()?;
+            } else {
+                patience.run(bench.claim(&key, A, lives)).await.transpose()?;
+            }
+            let until = Instant::now() + bench.units(30);
+            let token = loop {
+                match bench.claim(&key, A, LONG).await? {
+                    Reserved { token } => break token,
+                    InFlight if Instant::now() < until => bench.wait(1).await,
+                    other => {
+                        let seen = describe(&other);
+                        let why = "a reservation was dropped, and long after its lease the key is still";
+                        return Err(Stop::Broken(format!("{why} {seen}")));
+                    }
+                }
+            };
+            let answer = Answer::new(200, &key);
+            bench.record(&key, token, &answer).await?;
+            bench.replays(&key, A, &answer, "a key that was used after a dropped reservation").await.map(drop)
+        }
+    };
+    bench.rush(KEYS, call).await.map(drop)
+}
+
+pub(super) async fn dropped_completion_can_be_repeated(bench: Bench) -> Checked {
+    let patiences = patiences(&bench);
+    let call = |bench: Bench, n: usize| {
+        let patience = patiences[n];
+        async move {
+            let key = format!("key {n}");
+            let token = bench.take(&key, A, LONG, "a fresh key").await?;
+            let answer = Answer::new(200, &"x".repeat(10_000));
+            patience.run(bench.record(&key, token, &answer)).await.transpose()?;
+            match bench.claim(&key, A, LONG).await? {
+                InFlight => {}
+                Replay(record) => ensure!(answer.is_in(&record), "a dropped completion recorded a part of its outcome"),
+                other => ensure!(false, "a completion was dropped, and its key is {}", describe(&other)),
+            }
+            bench.record(&key, token, &answer).await?;
+            bench.replays(&key, A, &answer, "a completion repeated after a dropped one").await.map(drop)
+        }
+    };
+    bench.rush(KEYS, call).await.map(drop)
+}
