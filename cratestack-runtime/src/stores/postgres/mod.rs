@@ -1,20 +1,22 @@
 mod migrate;
 mod sql;
+mod watch;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use cratestack_schema::Dialect;
+use cratestack_schema::{Dialect, TABLE};
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
 
 use self::sql::Statements;
+use self::watch::{Watcher, lock_of};
 use super::refusal::{Refusal, store_error};
 use super::row::{Row, Tick, attempt, recordable, remaining};
-use crate::{Claim, ClaimOutcome, Completion, IdempotencyStore, ReservationOutcome, StoreError, Tenure};
+use crate::{Claim, ClaimOutcome, Completion, IdempotencyStore, ReservationOutcome, StoreError, Tenure, Watch};
 
 /// Keeps reservations and outcomes in a table of a Postgres database: the store for a fleet.
 ///
@@ -45,6 +47,7 @@ use crate::{Claim, ClaimOutcome, Completion, IdempotencyStore, ReservationOutcom
 pub struct PostgresStore {
     pool: PgPool,
     sql: Arc<Statements>,
+    watcher: Arc<Watcher>,
 }
 
 const TICK: Tick = Tick::Microsecond;
@@ -62,7 +65,7 @@ impl PostgresStore {
     /// # }
     /// ```
     pub fn new(pool: PgPool) -> Self {
-        Self { pool, sql: Arc::new(Statements::new()) }
+        Self { pool, sql: Arc::new(Statements::new()), watcher: Arc::default() }
     }
 
     /// Creates the table, or upgrades one of an older version in place.
@@ -121,7 +124,8 @@ impl IdempotencyStore for PostgresStore {
             .bind(principal)
             .bind(key)
             .bind(token)
-            .execute(&self.pool)
+            .bind(lock_of(TABLE, principal, key))
+            .fetch_optional(&self.pool)
             .await
             .map(drop)
             .map_err(refused)
@@ -192,6 +196,10 @@ impl IdempotencyStore for PostgresStore {
         Ok(if finished.is_some() { Tenure::Held } else { Tenure::Lost })
     }
 
+    async fn watch(&self, principal: &str, key: &str) -> Result<Option<Watch>, StoreError> {
+        Ok(self.watcher.watch(&self.pool, lock_of(TABLE, principal, key)).await)
+    }
+
     async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {
         let swept =
             sqlx::query(self.sql.sweep.clone()).bind(i64::from(limit)).execute(&self.pool).await.map_err(refused)?;
@@ -218,10 +226,11 @@ impl PostgresStore {
             .bind(i32::from(status))
             .bind(headers)
             .bind(body)
-            .execute(&self.pool)
+            .bind(lock_of(TABLE, principal, key))
+            .fetch_optional(&self.pool)
             .await
             .map_err(refused)?;
-        Ok(recorded.rows_affected() > 0)
+        Ok(recorded.is_some())
     }
 }
 

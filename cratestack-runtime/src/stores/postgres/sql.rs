@@ -5,6 +5,7 @@ use cratestack_schema::columns::{
 };
 use sqlx::SqlStr;
 
+use super::watch::CHANNEL;
 use crate::stores::row::{dead, shared};
 
 /// First half of the advisory locks' keys ("crst"), so that they meet nobody else's.
@@ -106,12 +107,23 @@ fn renew() -> String {
     )
 }
 
+/// One row where `ended`, a statement that ends a reservation, did so; whoever waits for it is notified in the same
+/// statement. See `watch` for the lock.
+fn notifying(ended: &str, lock: &str) -> String {
+    format!(
+        "WITH ended AS ({ended} RETURNING 1)
+        SELECT CASE WHEN pg_try_advisory_xact_lock({lock}) THEN '' ELSE pg_notify('{CHANNEL}', ({lock})::text)::text END
+        FROM ended"
+    )
+}
+
 /// Touches no indexed column, so that the update stays within its page (HOT).
 fn finish() -> String {
-    format!(
+    let finish = format!(
         "UPDATE {TABLE} SET {RESPONSE_STATUS} = $4, {RESPONSE_HEADERS} = $5, {RESPONSE_BODY} = $6
         WHERE {PRINCIPAL_FINGERPRINT} = $1 AND {KEY} = $2 AND {RESERVATION_ID} = $3 AND {RESPONSE_STATUS} IS NULL"
-    )
+    );
+    notifying(&finish, "$7::bigint")
 }
 
 fn finished() -> String {
@@ -119,10 +131,11 @@ fn finished() -> String {
 }
 
 fn release() -> String {
-    format!(
+    let release = format!(
         "DELETE FROM {TABLE}
         WHERE {PRINCIPAL_FINGERPRINT} = $1 AND {KEY} = $2 AND {RESERVATION_ID} = $3 AND {RESPONSE_STATUS} IS NULL"
-    )
+    );
+    notifying(&release, "$4::bigint")
 }
 
 /// One sweeper per table at a time; the others find nothing. The lock goes with the statement's transaction.
