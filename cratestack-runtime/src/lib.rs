@@ -79,3 +79,8 @@ pub use stores::SqliteStore;
 
 // Generated code names this crate from outside; its own examples do so too.
 extern crate self as cratestack_runtime;
+
+/// The README's examples compile.
+#[cfg(all(doctest, feature = "macros", feature = "postgres", feature = "sqlite"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -40,12 +40,11 @@ pub(crate) async fn settle<R>(
     reply: oneshot::Sender<Answer<R>>,
     observe: &impl Fn(Step, &Hold),
 ) {
-    let (verdict, answer) = match settled {
-        Some(Settled { verdict, reply }) => (verdict, Answer::Ran(reply)),
-        None => {
-            observe(Step::Panicked, hold);
-            (Verdict::Release, Answer::Panicked)
-        }
+    let (verdict, answer) = if let Some(Settled { verdict, reply }) = settled {
+        (verdict, Answer::Ran(reply))
+    } else {
+        observe(Step::Panicked, hold);
+        (Verdict::Release, Answer::Panicked)
     };
     let written = match &verdict {
         Verdict::Record { status, .. } => Step::Recorded { status: *status },

@@ -57,7 +57,7 @@ impl Sweeper {
                 match sweep(&*store).await {
                     Ok(swept) => debug!(swept, "expired idempotency records deleted"),
                     Err(error) => {
-                        warn!(%error, "expired idempotency records not deleted; trying again at the next turn")
+                        warn!(%error, "expired idempotency records not deleted; trying again at the next turn");
                     }
                 }
             }

@@ -76,7 +76,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// A stable name in `snake_case`, for metrics and logs.
-    pub fn name(&self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Reserved => "reserved",
             Self::Recorded { .. } => "recorded",
@@ -91,7 +91,7 @@ impl Outcome {
         }
     }
 
-    fn status(&self) -> Option<u16> {
+    fn status(self) -> Option<u16> {
         match self {
             Self::Recorded { status } | Self::Replayed { status } => Some(status.as_u16()),
             _ => None,

@@ -38,7 +38,7 @@ enum Standing {
     NotNeeded,
     KeyMissing,
     KeyMalformed(KeyError),
-    Guarded(Subjects),
+    Guarded(Box<Subjects>),
 }
 
 /// What is compared: as the request has it, until the attribute's expressions say otherwise.
@@ -103,7 +103,7 @@ impl Call {
             uri: original_uri(&parts).clone(),
             slot,
         };
-        Ok((Self { idempotency, standing: Standing::Guarded(subjects) }, Request::from_parts(parts, body)))
+        Ok((Self { idempotency, standing: Standing::Guarded(Box::new(subjects)) }, Request::from_parts(parts, body)))
     }
 
     /// Whether there is anything to guard, and so any use for the attribute's expressions.
@@ -154,7 +154,7 @@ impl Call {
             Standing::KeyMalformed(mistake) => return answer(&idempotency, Problem::KeyInvalid(mistake)),
             Standing::Guarded(subjects) => subjects,
         };
-        let Subjects { key: Some(key), principal, request_hash, slot, .. } = subjects else {
+        let Subjects { key: Some(key), principal, request_hash, slot, .. } = *subjects else {
             return answer(&idempotency, Problem::KeyMissing);
         };
         let Some(principal) = principal else {
@@ -180,7 +180,7 @@ impl Call {
         let observe = {
             let (idempotency, subject) = (idempotency.clone(), subject.clone());
             move |step: Step, hold: &Hold| {
-                idempotency.tell(&subject.event(Outcome::from(step)).of_attempt(hold.attempt))
+                idempotency.tell(&subject.event(Outcome::from(step)).of_attempt(hold.attempt));
             }
         };
         let work = move |hold: &Arc<Hold>| {

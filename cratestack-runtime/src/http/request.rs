@@ -35,12 +35,11 @@ pub(crate) fn verified_caller(parts: &Parts) -> Option<String> {
 
 /// The request with its body read whole, and what it looks like.
 pub(crate) async fn buffer(request: Request, bound: Option<usize>) -> Result<(Request, [u8; 32]), Problem> {
-    let (mut request, limit) = match bound {
-        Some(bound) => (request, bound),
-        None => {
-            let (request, limit) = axum_limit(request);
-            (request, limit.unwrap_or(MAX_BODY_BYTES))
-        }
+    let (mut request, limit) = if let Some(bound) = bound {
+        (request, bound)
+    } else {
+        let (request, limit) = axum_limit(request);
+        (request, limit.unwrap_or(MAX_BODY_BYTES))
     };
     // What is buffered is within the bound; axum's own limit would only disagree with it.
     DefaultBodyLimit::disable().apply(&mut request);

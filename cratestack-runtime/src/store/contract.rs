@@ -41,6 +41,7 @@ use super::{IdempotencyRecord, ReservationOutcome, StoreError};
 /// struct Row {
 ///     token: Uuid,
 ///     hash: [u8; 32],
+///     created_at: SystemTime,
 ///     expires_at: SystemTime,
 ///     record: Option<IdempotencyRecord>,
 /// }
@@ -67,7 +68,8 @@ use super::{IdempotencyRecord, ReservationOutcome, StoreError};
 ///             });
 ///         }
 ///         let token = Uuid::new_v4();
-///         rows.insert(slot, Row { token, hash: request_hash, expires_at, record: None });
+///         let created_at = SystemTime::now();
+///         rows.insert(slot, Row { token, hash: request_hash, created_at, expires_at, record: None });
 ///         Ok(ReservationOutcome::Reserved { token })
 ///     }
 ///
@@ -90,7 +92,7 @@ use super::{IdempotencyRecord, ReservationOutcome, StoreError};
 ///                 response_status: status,
 ///                 response_headers: headers.to_vec(),
 ///                 response_body: body.to_vec(),
-///                 created_at: SystemTime::now(),
+///                 created_at: row.created_at,
 ///                 expires_at: row.expires_at,
 ///             });
 ///         }
@@ -176,7 +178,8 @@ pub trait IdempotencyStore: Send + Sync + 'static {
     }
 
     /// Starts the lease of a running reservation anew: it ends `lease` from now, and the row is kept at least
-    /// `retention` from now.
+    /// `retention` from now. A holder that is late, but whose key nobody has taken over, holds it again; one whose
+    /// outcome is recorded has nothing left to renew and gets [`Tenure::Lost`].
     ///
     /// The provided body does nothing and answers [`Tenure::Unknown`].
     ///
@@ -223,7 +226,8 @@ pub trait IdempotencyStore: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// Deletes up to `limit` rows that expired, and says how many. Never touches a row that is live.
+    /// Deletes up to `limit` rows whose retention ended, and says how many. A row of which only the lease ended stays:
+    /// it counts the attempts.
     ///
     /// The provided body deletes nothing.
     ///
@@ -280,7 +284,8 @@ pub enum ClaimOutcome {
     Reserved {
         /// Proof of this reservation.
         token: Uuid,
-        /// 1 for a fresh key; one more for each time that a dead reservation of it was taken over.
+        /// 1 for a fresh key, which one is again when its retention has ended; one more for each time that a dead
+        /// reservation of it was taken over.
         attempt: u32,
     },
     /// The same request has finished: answer with this.
@@ -357,7 +362,7 @@ pub struct Completion<'a> {
 pub enum Tenure {
     /// It was, and the call took effect.
     Held,
-    /// Another reservation has taken the key over, or the key is gone; the call did nothing.
+    /// Another reservation has taken the key over, or the key is gone, or (for a renewal) finished; the call did nothing.
     Lost,
     /// The store cannot tell.
     Unknown,

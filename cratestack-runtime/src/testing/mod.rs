@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Every check makes principals of its own, so the suite can run over a database that others use at the same time. What
-//! it leaves behind expires within ten minutes; nothing it does deletes a row that is live.
+//! it leaves behind expires within ten minutes, but for three rows whose retention is measured in years; nothing it does deletes a row that is live.
 //!
 //! A store with only the three required methods passes what applies to it: a store whose
 //! [`renew`](IdempotencyStore::renew) answers [`Tenure::Unknown`](crate::Tenure::Unknown) has no lease, and the checks

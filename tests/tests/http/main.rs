@@ -1,5 +1,8 @@
 //! The HTTP table of the design, line by line, over the memory store: no sockets, so that a line is one call.
 
+// A test panics where its expectation fails, and a handler is `async` whether or not it awaits.
+#![allow(clippy::unused_async, clippy::unwrap_used)]
+
 mod app;
 mod bodies;
 mod faults;
