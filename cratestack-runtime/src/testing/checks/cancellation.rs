@@ -19,7 +19,7 @@ enum Patience {
 
 impl Patience {
     fn random(rng: &mut Rng) -> Self {
-        if rng.chance(60) { Self::Polls(rng.below(6)) } else { Self::Time(Duration::from_micros(rng.next() % 2000)) }
+        if rng.chance(60) { Self::Polls(rng.below(16)) } else { Self::Time(Duration::from_micros(rng.next() % 2000)) }
     }
 
     async fn run<T>(self, call: impl Future<Output = T>) -> Option<T> {
@@ -43,9 +43,10 @@ impl Patience {
     }
 }
 
+/// Each of the first polls surely, since that is where most calls wait; the rest at random.
 fn patiences(bench: &Bench) -> Vec<Patience> {
     let mut rng = Rng::new(bench.seed);
-    (0..KEYS).map(|_| Patience::random(&mut rng)).collect()
+    (0..8).map(Patience::Polls).chain((8..KEYS).map(|_| Patience::random(&mut rng))).collect()
 }
 
 pub(super) async fn dropped_reservation_leaves_the_key_usable(bench: Bench) -> Checked {
