@@ -19,7 +19,7 @@ pub(crate) fn signature(signature: &Signature) -> Result<(), syn::Error> {
             );
         }
         Safety::Safe(token) => refuse(token.span, "`safe` belongs to foreign functions; remove it"),
-        _ => {}
+        Safety::Default => {}
     }
     if let Some(abi) = &signature.abi {
         refuse(abi.extern_token.span, "a handler cannot be `extern`; remove the ABI");

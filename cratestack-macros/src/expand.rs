@@ -6,31 +6,28 @@ use syn::{Attribute, GenericParam, Ident, Signature, Visibility};
 use crate::check;
 use crate::handler::Handler;
 use crate::options::Options;
+use crate::parts;
 
 /// The whole attribute: tokens in, tokens out.
+#[allow(clippy::needless_pass_by_value)] // The signature of an attribute macro.
 pub(crate) fn idempotent(attribute: TokenStream, item: TokenStream) -> TokenStream {
     let (options, mut mistakes) = Options::parse(attribute);
-    let handler = match syn::parse2::<Handler>(item.clone()) {
-        Ok(handler) => handler,
-        Err(_) => {
-            let mistake = syn::Error::new(
-                first_span(&item),
-                "`#[idempotent]` goes on a handler: an `async fn`, or a `fn` that returns a future",
-            )
-            .to_compile_error();
-            return quote!(#mistake #item);
-        }
+    let Ok(handler) = syn::parse2::<Handler>(item.clone()) else {
+        let mistake = syn::Error::new(
+            first_span(&item),
+            "`#[idempotent]` goes on a handler: an `async fn`, or a `fn` that returns a future",
+        )
+        .to_compile_error();
+        return quote!(#mistake #item);
     };
-    let sound = match check::signature(&handler.signature) {
-        Ok(()) => true,
-        Err(mistake) => {
-            match &mut mistakes {
-                Some(mistakes) => mistakes.combine(mistake),
-                None => mistakes = Some(mistake),
-            }
-            false
+    let refusal = [check::signature(&handler.signature).err(), parts::check(&options)];
+    let sound = refusal.iter().all(Option::is_none);
+    for mistake in refusal.into_iter().flatten() {
+        match &mut mistakes {
+            Some(mistakes) => mistakes.combine(mistake),
+            None => mistakes = Some(mistake),
         }
-    };
+    }
     let mistakes = mistakes.map(|mistakes| mistakes.to_compile_error());
     let expansion = if sound { guarded(&options, handler) } else { refused(handler) };
     quote!(#mistakes #expansion)
@@ -71,7 +68,7 @@ fn moved(handler: Handler) -> Moved {
         signature: signature.clone(),
     };
     let mut inner = signature;
-    let attributes: Vec<_> = attributes.into_iter().filter(|attribute| moves(attribute)).collect();
+    let attributes: Vec<_> = attributes.into_iter().filter(moves).collect();
     let turbofish = turbofish(&inner);
     if associated {
         inner.ident = format_ident!("__idempotent_{}", inner.ident);
@@ -98,10 +95,23 @@ fn guarded(options: &Options, handler: Handler) -> TokenStream {
     let types = handler.argument_types();
     let arguments: Vec<_> =
         (0..types.len()).map(|index| Ident::new(&format!("argument{index}"), Span::mixed_site())).collect();
-    let options = options.expand(&private);
     let Moved { beside, inside, path, outer: Outer { attributes, visibility, signature } } = moved(handler);
     let guarded = Ident::new("guarded", Span::mixed_site());
     let call = Ident::new("call", Span::mixed_site());
+    let evaluate = parts::evaluate(options, &signature, &call, &arguments);
+    let mutable = (!evaluate.is_empty()).then(|| quote!(mut));
+    let keyed_by_arguments = options.key.is_some();
+    let parameters = match &options.body_limit {
+        Some(limit) => quote!(, #keyed_by_arguments, #limit),
+        None if keyed_by_arguments => quote!(, true),
+        None => TokenStream::new(),
+    };
+    let state = options.state.as_ref().map(|state| {
+        let provides =
+            quote_spanned!(state.span().resolved_at(Span::call_site())=> #private::state_provides_idempotency);
+        quote!(let _ = #provides::<#state>;)
+    });
+    let options = options.expand(&private);
     // Where the function's result is no future or no response, this is where it says so.
     let result = match &signature.output {
         syn::ReturnType::Type(_, ty) => ty.span(),
@@ -115,10 +125,12 @@ fn guarded(options: &Options, handler: Handler) -> TokenStream {
         #beside
         #(#attributes)*
         #visibility async fn #name #generics (
-            #guarded: #private::Guarded<(#(#types,)*)>,
+            #guarded: #private::Guarded<(#(#types,)*) #parameters>,
         ) -> #private::Response #where_clause {
             #inside
-            let (#call, (#(#arguments,)*)) = #guarded.into_parts();
+            #state
+            let (#mutable #call, (#(#arguments,)*)) = #guarded.into_parts();
+            #evaluate
             // Within the block, because a plain `fn` that returns a future may do its work before it returns it.
             #call.run(#options, #private::Box::pin(async move { #response(#path(#(#arguments,)*)).await })).await
         }

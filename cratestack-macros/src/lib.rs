@@ -6,6 +6,7 @@ mod duration;
 mod expand;
 mod handler;
 mod options;
+mod parts;
 mod suggest;
 
 use proc_macro::TokenStream;
@@ -26,6 +27,14 @@ use proc_macro::TokenStream;
 /// | `ttl = "24h"` | `Idempotency::ttl`, 24 hours | how long the outcome is kept |
 /// | `lease = "30s"` | `Idempotency::lease`, 30 seconds | how long the key stays reserved after its process died |
 /// | `optional` | the header is required | a request without the header runs unguarded |
+/// | `wait = "5s"` | 409 at once | a duplicate of a running request waits that long for its outcome |
+/// | `key = EXPR` | the header | the key is made of the handler's arguments |
+/// | `principal = EXPR` | `Idempotency::identify` | who the key belongs to |
+/// | `fingerprint = EXPR` | the whole request | what must match on a retry, beside method and path |
+/// | `record = success` | `all` | only 2xx and 3xx are kept; otherwise the key is free again |
+/// | `on_store_error = run` | `Idempotency::on_store_error` | the handler runs unprotected where the store cannot reserve |
+/// | `body_limit = 65536` | `Idempotency::max_request_bytes` | the bound on the request's body, in bytes |
+/// | `state = App` | | checks at compile time that the router's state provides `Idempotency` |
 ///
 /// Durations are whole numbers with a unit, `ms`, `s`, `m`, `h`, `d` or `w`, one after another: `"90s"`, `"1h 30m"`.
 ///

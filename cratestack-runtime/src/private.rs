@@ -39,3 +39,18 @@ pub fn response<F: HandlerFuture>(handler: F) -> impl Future<Output = Response> 
 pub fn refused() -> Response {
     axum::http::StatusCode::NOT_IMPLEMENTED.into_response()
 }
+
+/// `state = App`
+pub fn state_provides_idempotency<S: ProvidesIdempotency>() {}
+
+/// A router's state in which `#[idempotent]` finds its handle.
+#[diagnostic::on_unimplemented(
+    message = "the state `{Self}` does not provide an `Idempotency`",
+    label = "no `Idempotency` in this state",
+    note = "add the field `idempotency: Idempotency` to it and derive axum's `FromRef`, or implement \
+            `FromRef<{Self}> for Idempotency`"
+)]
+pub trait ProvidesIdempotency {}
+
+#[diagnostic::do_not_recommend]
+impl<S> ProvidesIdempotency for S where crate::Idempotency: axum::extract::FromRef<S> {}

@@ -8,5 +8,6 @@ mod bodies;
 mod faults;
 mod keys;
 mod life;
+mod semantics;
 mod shapes;
 mod table;

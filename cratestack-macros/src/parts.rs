@@ -1,0 +1,135 @@
+//! The attribute's expressions: `key`, `principal`, `fingerprint`.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::visit::{self, Visit};
+use syn::visit_mut::{self, VisitMut};
+use syn::{Expr, FnArg, Ident, Pat, PatIdent, Signature};
+
+use crate::options::Options;
+
+/// The statements that evaluate the expressions over the extracted arguments, by reference.
+pub(crate) fn evaluate(options: &Options, signature: &Signature, call: &Ident, arguments: &[Ident]) -> TokenStream {
+    let parts = [("key", &options.key), ("principal", &options.principal), ("fingerprint", &options.fingerprint)];
+    let parts: Vec<_> = parts
+        .into_iter()
+        .filter_map(|(method, expression)| {
+            let method = Ident::new(method, call.span());
+            let mut expression = expression.clone()?;
+            let receiver = arguments.first();
+            if let (Some(FnArg::Receiver(_)), Some(receiver)) = (signature.inputs.first(), receiver) {
+                Receiver(receiver).visit_expr_mut(&mut expression);
+            }
+            let part = by_reference(&expression);
+            Some(quote!(#call.#method(#part);))
+        })
+        .collect();
+    if parts.is_empty() {
+        return TokenStream::new();
+    }
+    let (patterns, values): (Vec<_>, Vec<_>) = signature
+        .inputs
+        .iter()
+        .zip(arguments)
+        .filter_map(|(argument, value)| match argument {
+            FnArg::Receiver(_) => None,
+            FnArg::Typed(argument) => {
+                let mut pattern = (*argument.pat).clone();
+                Immutable.visit_pat_mut(&mut pattern);
+                Some((pattern, value))
+            }
+        })
+        .unzip();
+    quote! {
+        if #call.is_guarded() {
+            #[allow(unused_variables)]
+            let (#(#patterns,)*) = (#(&#values,)*);
+            #(#parts)*
+        }
+    }
+}
+
+/// Each element of a tuple by reference, so that a field need not be `Copy` to be part of one.
+fn by_reference(expression: &Expr) -> TokenStream {
+    match expression {
+        Expr::Tuple(tuple) => {
+            let elements = tuple.elems.iter().map(by_reference);
+            quote!(&(#(#elements,)*))
+        }
+        Expr::Paren(inner) => by_reference(&inner.expr),
+        other => quote!(&(#other)),
+    }
+}
+
+/// Takes `mut` from the bindings: the expressions only look.
+struct Immutable;
+
+impl VisitMut for Immutable {
+    fn visit_pat_ident_mut(&mut self, pattern: &mut PatIdent) {
+        if pattern.by_ref.is_none() {
+            pattern.mutability = None;
+        }
+        visit_mut::visit_pat_ident_mut(self, pattern);
+    }
+
+    fn visit_pat_mut(&mut self, pattern: &mut Pat) {
+        visit_mut::visit_pat_mut(self, pattern);
+    }
+}
+
+/// `self` by value is the first argument.
+struct Receiver<'a>(&'a Ident);
+
+impl VisitMut for Receiver<'_> {
+    fn visit_ident_mut(&mut self, ident: &mut Ident) {
+        if ident == "self" {
+            let span = ident.span();
+            *ident = self.0.clone();
+            ident.set_span(span.resolved_at(self.0.span()));
+        }
+    }
+}
+
+/// What leaves the expression instead of giving a value, said at the token that does.
+pub(crate) fn check(options: &Options) -> Option<syn::Error> {
+    let mut leaves = Leaves { mistake: None };
+    for expression in [&options.key, &options.principal, &options.fingerprint].into_iter().flatten() {
+        leaves.visit_expr(expression);
+    }
+    leaves.mistake
+}
+
+struct Leaves {
+    mistake: Option<syn::Error>,
+}
+
+impl Leaves {
+    fn refuse(&mut self, token: impl quote::ToTokens, what: &str) {
+        let mistake = syn::Error::new_spanned(
+            token,
+            format!(
+                "{what} cannot stand here: the expression is evaluated before the handler runs, and gives a value at \
+                 once; extract what it needs with an extractor of your own"
+            ),
+        );
+        match &mut self.mistake {
+            Some(mistakes) => mistakes.combine(mistake),
+            None => self.mistake = Some(mistake),
+        }
+    }
+}
+
+impl<'ast> Visit<'ast> for Leaves {
+    fn visit_expr(&mut self, expression: &'ast Expr) {
+        match expression {
+            Expr::Await(inner) => self.refuse(inner.await_token, "`.await`"),
+            Expr::Try(inner) => self.refuse(inner.question_token, "`?`"),
+            Expr::Return(inner) => self.refuse(inner.return_token, "`return`"),
+            // They have a body of their own to leave.
+            Expr::Closure(_) | Expr::Async(_) => {}
+            other => visit::visit_expr(self, other),
+        }
+    }
+
+    fn visit_item(&mut self, _: &'ast syn::Item) {}
+}

@@ -1,0 +1,11 @@
+//! The stores over real databases: the conformance suite over each, and what only a real server can show.
+
+// A test panics where its expectation fails, and a handler is `async` whether or not it awaits.
+#![allow(clippy::unused_async, clippy::unwrap_used)]
+
+mod conformance;
+mod damage;
+mod databases;
+mod load;
+mod sweep;
+mod waiting;

@@ -1,0 +1,221 @@
+//! Duplicates that wait: they get the outcome at once, and cost the database next to nothing.
+
+use std::time::{Duration, Instant};
+
+use axum::http::StatusCode;
+use cratestack_runtime::{Idempotency, PostgresStore};
+use cratestack_tests::postgres::{PostgresOptions, PostgresServer};
+use futures_util::future::join_all;
+
+use crate::databases::{Service, postgres, postgres_on, postgres_pool, sqlite};
+
+async fn server_with_log() -> PostgresServer {
+    PostgresOptions::new().log_statements().start().await
+}
+
+/// Statements that touch the table or its waiters, by what they begin with.
+fn statements(server: &PostgresServer, of: &str) -> Vec<String> {
+    let all = server.statements().into_iter().map(|statement| statement.text);
+    all.filter(|text| text.contains("cratestack_idempotency") || text.contains("advisory"))
+        .filter(|text| text.contains(of))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_hundred_waiters_cost_a_handful_of_statements() {
+    let server = server_with_log().await;
+    let (_database, pool, store) = postgres_on(&server, 10).await;
+    let running = Service::over(Idempotency::new(store));
+    let elsewhere = Service::over(Idempotency::new(PostgresStore::new(pool.clone())));
+    let first = tokio::spawn({
+        let running = running.clone();
+        async move { running.post("/patient", "k1").await }
+    });
+    running.waiting.notified().await;
+    let before = statements(&server, "").len();
+    let waiters = join_all((0..500).map(|n| {
+        // Half of them in the process that runs the request, half in another.
+        let service = if n % 2 == 0 { running.clone() } else { elsewhere.clone() };
+        tokio::spawn(async move {
+            let (status, headers, body) = service.post("/patient", "k1").await;
+            (status, headers.contains_key("idempotency-replayed"), body, Instant::now())
+        })
+    }));
+    let waiters = tokio::spawn(waiters);
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    running.gate.notify_one();
+    let (status, _, body) = first.await.unwrap();
+    let finished = Instant::now();
+    assert_eq!((status, &body[..]), (StatusCode::CREATED, &b"effect 1"[..]));
+    let mut slowest = Duration::ZERO;
+    for waiter in waiters.await.unwrap() {
+        let (status, replayed, outcome, at) = waiter.unwrap();
+        assert_eq!((status, replayed, outcome), (StatusCode::CREATED, true, body.clone()));
+        slowest = slowest.max(at.saturating_duration_since(finished));
+    }
+    let cost = statements(&server, "").len() - before;
+    println!("500 waiters: {cost} statements; the last was answered {slowest:?} after the first request");
+    assert!(cost <= 20, "{cost} statements");
+    assert_eq!((running.effects(), elsewhere.effects()), (1, 0));
+}
+
+/// The safety net polls every two seconds, so an answer well before that came by notification. Of ten rounds one may be
+/// slow, because this machine may be busy.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_completion_elsewhere_wakes_who_waits_here() {
+    let (_database, pool, store) = postgres(10).await;
+    let there = Service::over(Idempotency::new(store));
+    let here = Service::over(Idempotency::new(PostgresStore::new(pool.clone())));
+    let mut quick = 0;
+    for round in 0..10 {
+        let key = format!("k{round}");
+        let first = tokio::spawn({
+            let (there, key) = (there.clone(), key.clone());
+            async move { there.post("/patient", &key).await }
+        });
+        there.waiting.notified().await;
+        let second = tokio::spawn({
+            let (here, key) = (here.clone(), key.clone());
+            async move { here.post("/patient", &key).await }
+        });
+        watched(&pool).await;
+        there.gate.notify_one();
+        first.await.unwrap();
+        let finished = Instant::now();
+        let (status, headers, _) = second.await.unwrap();
+        assert_eq!((status, headers.contains_key("idempotency-replayed")), (StatusCode::CREATED, true));
+        quick += usize::from(finished.elapsed() < Duration::from_millis(1_000));
+    }
+    assert!(quick >= 9, "only {quick} of 10 waiters were told");
+}
+
+/// Waits until a session holds the lock of one who waits.
+async fn watched(pool: &sqlx::PgPool) {
+    for _ in 0..1_000 {
+        let held: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock' AND granted
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))",
+        )
+        .fetch_one(pool)
+        .await
+        .unwrap();
+        if held {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("nobody watches");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_completion_that_nobody_waits_for_notifies_nobody() {
+    let (_database, pool, store) = postgres(10).await;
+    let service = Service::over(Idempotency::new(store));
+    let mut listener = sqlx::postgres::PgListener::connect_with(&pool).await.unwrap();
+    listener.listen("cratestack_idempotency").await.unwrap();
+    for key in 0..20 {
+        service.post("/pay", &format!("k{key}")).await;
+    }
+    let heard = tokio::time::timeout(Duration::from_millis(500), listener.recv()).await;
+    assert!(heard.is_err(), "{heard:?}");
+    // The same listener does hear a completion that is waited for.
+    let first = tokio::spawn({
+        let service = service.clone();
+        async move { service.post("/patient", "waited").await }
+    });
+    service.waiting.notified().await;
+    let second = tokio::spawn({
+        let service = service.clone();
+        async move { service.post("/patient", "waited").await }
+    });
+    watched(&pool).await;
+    service.gate.notify_one();
+    tokio::time::timeout(Duration::from_secs(10), listener.recv()).await.unwrap().unwrap();
+    first.await.unwrap();
+    assert_eq!(second.await.unwrap().0, StatusCode::CREATED);
+}
+
+/// A holder that died tells nobody: whoever waits takes over once its lease has ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waiter_takes_over_from_the_dead() {
+    let (_database, pool, store) = postgres(10).await;
+    let service = Service::over(Idempotency::new(store));
+    let first = tokio::spawn({
+        let service = service.clone();
+        async move { service.post("/patient", "k1").await }
+    });
+    service.waiting.notified().await;
+    // Its process is gone, as far as the database can tell: another token, and a lease that nobody renews.
+    sqlx::query(
+        "UPDATE cratestack_idempotency
+         SET reservation_id = gen_random_uuid(), lease_expires_at = NOW() + INTERVAL '1 second'",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    let second = tokio::spawn({
+        let service = service.clone();
+        async move { service.post("/patient", "k1").await }
+    });
+    service.waiting.notified().await;
+    service.gate.notify_one();
+    service.gate.notify_one();
+    let (mut statuses, mut notified) = (Vec::new(), 0);
+    for request in [first, second] {
+        while !request.is_finished() && notified < 2_000 {
+            service.gate.notify_one();
+            notified += 1;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        statuses.push(request.await.unwrap().0);
+    }
+    assert_eq!(statuses, [StatusCode::CONFLICT, StatusCode::CREATED], "the stale holder does not answer for the key");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_server_cannot_notify_the_poll_finds_it() {
+    let (_folder, pool, store) = sqlite(4).await;
+    let there = Service::over(Idempotency::new(store));
+    let here = Service::over(Idempotency::new(cratestack_runtime::SqliteStore::new(pool)));
+    let first = tokio::spawn({
+        let there = there.clone();
+        async move { there.post("/patient", "k1").await }
+    });
+    there.waiting.notified().await;
+    let second = tokio::spawn({
+        let here = here.clone();
+        async move { here.post("/patient", "k1").await }
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    there.gate.notify_one();
+    assert_eq!(first.await.unwrap().2, second.await.unwrap().2);
+    assert_eq!(here.effects(), 0);
+}
+
+/// The listening session is cut off while somebody waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_listener_loses_no_waiter() {
+    let (database, pool, store) = postgres(10).await;
+    let there = Service::over(Idempotency::new(store));
+    let here = Service::over(Idempotency::new(PostgresStore::new(postgres_pool(database.url(), 4).await)));
+    let first = tokio::spawn({
+        let there = there.clone();
+        async move { there.post("/patient", "k1").await }
+    });
+    there.waiting.notified().await;
+    let second = tokio::spawn({
+        let here = here.clone();
+        async move { here.post("/patient", "k1").await }
+    });
+    watched(&pool).await;
+    sqlx::query("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock'")
+        .execute(&pool)
+        .await
+        .unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    there.gate.notify_one();
+    first.await.unwrap();
+    let (status, headers, _) = second.await.unwrap();
+    assert_eq!((status, headers.contains_key("idempotency-replayed")), (StatusCode::CREATED, true));
+    assert_eq!(here.effects(), 0);
+}
