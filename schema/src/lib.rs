@@ -34,7 +34,11 @@
 
 #![forbid(unsafe_code)]
 mod ddl;
+mod name;
 mod table;
+mod upkeep;
 
-pub use ddl::{POSTGRES_DDL, UnknownVersion};
+pub use ddl::{Layout, POSTGRES_DDL, UnknownVersion};
+pub use name::{NameError, TableName};
 pub use table::{Column, Dialect, IDEMPOTENCY, Index, TABLE, Table, columns};
+pub use upkeep::{LOCK_CLASS, Stats};

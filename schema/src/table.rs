@@ -8,6 +8,9 @@ use std::str::FromStr;
 /// ```
 pub const TABLE: &str = "cratestack_idempotency";
 
+/// What the name of a table's index adds to the table's own.
+pub(crate) const INDEX_SUFFIX: &str = "_expires_idx";
+
 /// The columns' names, for those who write statements.
 ///
 /// ```
@@ -58,7 +61,7 @@ pub const IDEMPOTENCY: Table = Table {
         Column::new(columns::RESPONSE_STATUS, "INT", "INTEGER"),
         Column::new(columns::RESPONSE_HEADERS, "BYTEA", "BLOB"),
         Column::new(columns::RESPONSE_BODY, "BYTEA", "BLOB"),
-        Column::new(columns::CREATED_AT, "TIMESTAMPTZ", "INTEGER").not_null().default("NOW()", SQLITE_NOW),
+        Column::new(columns::CREATED_AT, "TIMESTAMPTZ", "INTEGER").not_null().default("NOW()", SQLITE_DEFAULT),
         Column::new(columns::EXPIRES_AT, "TIMESTAMPTZ", "INTEGER").not_null(),
         Column::new(columns::LEASE_EXPIRES_AT, "TIMESTAMPTZ", "INTEGER").since(2),
         Column::new(columns::ATTEMPT, "INT", "INTEGER").since(2),
@@ -67,9 +70,7 @@ pub const IDEMPOTENCY: Table = Table {
     index: Index { name: "cratestack_idempotency_expires_idx", columns: &[columns::EXPIRES_AT] },
 };
 
-// A REAL of seconds times 1000 can land a hair under the whole millisecond that it stands for; truncating would then
-// lose one.
-const SQLITE_NOW: &str = "(CAST(ROUND(unixepoch('subsec') * 1000) AS INTEGER))";
+const SQLITE_DEFAULT: &str = "(CAST(ROUND(unixepoch('subsec') * 1000) AS INTEGER))";
 
 /// A table, in all its versions and dialects.
 ///

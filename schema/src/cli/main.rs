@@ -5,11 +5,11 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use cratestack_schema::{Dialect, IDEMPOTENCY};
+use cratestack_schema::{Dialect, IDEMPOTENCY, Layout, TableName};
 
 /// The idempotency table of cratestack-runtime, for whoever creates and migrates databases.
 ///
-/// Services keep their idempotency keys in one table, cratestack_idempotency. This command prints what creates it.
+/// Services keep their idempotency keys in one table. This command prints what creates it.
 /// It never connects to a database.
 #[derive(Parser)]
 #[command(name = "cratestack-schema", version, after_help = EXAMPLES)]
@@ -44,6 +44,44 @@ struct Ddl {
     /// The version of the table: 1, or 2 with leases [default: the latest]
     #[arg(long, value_name = "N", value_parser = version)]
     version: Option<u32>,
+
+    #[command(flatten)]
+    name: Name,
+
+    /// Spread the table over this many hash partitions (Postgres)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    partitions: Option<u16>,
+}
+
+#[derive(Args)]
+struct Name {
+    /// The table's name, as you would write it without quotes
+    #[arg(long, value_name = "NAME", default_value = cratestack_schema::TABLE)]
+    table: String,
+
+    /// The schema that the table is in [default: where the database looks first]
+    #[arg(long, value_name = "NAME")]
+    schema: Option<String>,
+}
+
+impl Name {
+    fn checked(&self, dialect: Dialect) -> Result<TableName, String> {
+        let name = TableName::new(self.schema.as_deref(), &self.table);
+        name.and_then(|name| name.check(dialect).map(|()| name)).map_err(|error| {
+            let flag = if error.is_schema() { "--schema" } else { "--table" };
+            format!("{flag}: {error}")
+        })
+    }
+}
+
+impl Ddl {
+    fn text(&self) -> Result<String, String> {
+        if self.partitions.is_some() && self.dialect != Dialect::Postgres {
+            return Err(format!("--partitions: {} has none; leave it out or say --dialect postgres", self.dialect));
+        }
+        let layout = Layout::new(self.name.checked(self.dialect)?).partitions(self.partitions.unwrap_or(0));
+        layout.ddl(self.dialect, self.version.unwrap_or(IDEMPOTENCY.latest())).map_err(|error| error.to_string())
+    }
 }
 
 fn dialects() -> impl clap::builder::TypedValueParser<Value = Dialect> {
@@ -64,8 +102,8 @@ fn version(text: &str) -> Result<u32, String> {
 }
 
 fn main() -> ExitCode {
-    let Command::Ddl(Ddl { dialect, version }) = Cli::parse().command;
-    let text = match IDEMPOTENCY.ddl(dialect, version.unwrap_or(IDEMPOTENCY.latest())) {
+    let Command::Ddl(ddl) = Cli::parse().command;
+    let text = match ddl.text() {
         Ok(text) => text,
         Err(error) => {
             eprintln!("error: {error}");

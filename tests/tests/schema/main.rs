@@ -1,0 +1,7 @@
+//! From the data of `cratestack-schema` to real databases: names, migrations, drift, the command line.
+
+#![allow(clippy::unwrap_used)]
+
+mod databases;
+mod names;
+mod partitions;
