@@ -33,12 +33,16 @@
 //! The library needs `std` only. The feature `cli` (on by default) adds the command `cratestack-schema`.
 
 #![forbid(unsafe_code)]
+mod catalogue;
 mod ddl;
 mod name;
+mod report;
 mod table;
 mod upkeep;
 
+pub use catalogue::Fact;
 pub use ddl::{Layout, POSTGRES_DDL, UnknownVersion};
 pub use name::{NameError, TableName};
+pub use report::{Finding, FindingKind, Report};
 pub use table::{Column, Dialect, IDEMPOTENCY, Index, TABLE, Table, columns};
 pub use upkeep::{LOCK_CLASS, Stats};

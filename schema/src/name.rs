@@ -126,7 +126,7 @@ impl TableName {
     /// ```
     /// use cratestack_schema::TableName;
     ///
-    /// assert_eq!(TableName::new(Some("app"), "it's")?.flags(), r" --schema app --table 'it'\\''s'");
+    /// assert_eq!(TableName::new(Some("app"), "it's")?.flags(), r" --schema app --table 'it'\''s'");
     /// # Ok::<(), cratestack_schema::NameError>(())
     /// ```
     pub fn flags(&self) -> String {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cratestack_runtime::SqliteStore;
 use cratestack_runtime::TableName;
 use cratestack_tests::postgres::TestDatabase;
-use sqlx::postgres::PgPoolOptions;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, PgPool, SqlitePool};
 
@@ -41,4 +41,11 @@ pub async fn sqlite(table: TableName) -> (tempfile::TempDir, SqlitePool, SqliteS
 
 pub async fn run_sqlite(pool: &SqlitePool, text: &str) {
     sqlx::raw_sql(AssertSqlSafe(text)).execute(pool).await.unwrap_or_else(|error| panic!("{text}: {error}"));
+}
+
+/// A pool whose sessions act as this role, on the same server.
+pub async fn as_role(url: &str, role: &str) -> PgPool {
+    let options: PgConnectOptions = url.parse().unwrap();
+    // A superuser may take any role, and no password is needed for it.
+    PgPoolOptions::new().max_connections(2).connect_with(options.options([("role", role)])).await.unwrap()
 }

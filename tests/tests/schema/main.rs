@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod databases;
+mod drift;
 mod names;
 mod partitions;

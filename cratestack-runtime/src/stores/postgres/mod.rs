@@ -1,3 +1,4 @@
+mod check;
 mod migrate;
 mod sql;
 mod watch;
@@ -6,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use cratestack_schema::{Dialect, TableName};
+use cratestack_schema::{Dialect, Report, TableName};
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row as _};
@@ -101,6 +102,27 @@ impl PostgresStore {
     /// ```
     pub async fn migrate(&self) -> Result<(), StoreError> {
         migrate::migrate(&self.pool, &self.sql.name).await
+    }
+
+    /// What the database has, compared with what this program needs: the same report as `cratestack-schema check`.
+    ///
+    /// Reads the catalogue only. A role without any right on the table can ask.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be reached or refuses. A table that is missing or wrong is no error but a report.
+    ///
+    /// ```no_run
+    /// # async fn start(store: cratestack_runtime::PostgresStore) -> Result<(), Box<dyn std::error::Error>> {
+    /// let report = store.check().await?;
+    /// if !report.is_clean() {
+    ///     return Err(report.to_string().into());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn check(&self) -> Result<Report, StoreError> {
+        check::check(&self.pool, &self.sql.name).await
     }
 }
 

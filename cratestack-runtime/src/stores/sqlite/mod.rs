@@ -1,3 +1,4 @@
+mod check;
 mod migrate;
 mod sql;
 #[cfg(test)]
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use cratestack_schema::{Dialect, TableName};
+use cratestack_schema::{Dialect, Report, TableName};
 use sqlx::error::DatabaseError;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqlitePool};
@@ -104,6 +105,27 @@ impl SqliteStore {
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let _turn = self.turn().await;
         migrate::migrate(&self.pool, &self.sql.name).await
+    }
+
+    /// What the database has, compared with what this program needs: the same report as `cratestack-schema check`.
+    ///
+    /// Reads the catalogue only.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be reached or refuses. A table that is missing or wrong is no error but a report.
+    ///
+    /// ```no_run
+    /// # async fn start(store: cratestack_runtime::SqliteStore) -> Result<(), Box<dyn std::error::Error>> {
+    /// let report = store.check().await?;
+    /// if !report.is_clean() {
+    ///     return Err(report.to_string().into());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn check(&self) -> Result<Report, StoreError> {
+        check::check(&self.pool, &self.sql.name).await
     }
 
     /// SQLite lets one write in at a time, and those that wait for it sleep and poll: the unlucky ones starve into
