@@ -260,6 +260,10 @@ impl Layout {
         self.name.derived(INDEX_SUFFIX)
     }
 
+    pub(crate) fn is_partitioned(&self) -> bool {
+        self.partitions.is_some()
+    }
+
     fn creation(&self, dialect: Dialect, version: u32) -> Vec<String> {
         let partitions = self.partitions.filter(|_| dialect == Dialect::Postgres);
         let mut table = format!("CREATE TABLE IF NOT EXISTS {} (\n", self.name);

@@ -35,6 +35,7 @@
 #![forbid(unsafe_code)]
 mod catalogue;
 mod ddl;
+mod files;
 mod name;
 mod report;
 mod table;
@@ -42,6 +43,7 @@ mod upkeep;
 
 pub use catalogue::Fact;
 pub use ddl::{Layout, POSTGRES_DDL, UnknownVersion};
+pub use files::{Format, MigrationError, MigrationFile, Numbering};
 pub use name::{NameError, TableName};
 pub use report::{Finding, FindingKind, Report};
 pub use table::{Column, Dialect, IDEMPOTENCY, Index, TABLE, Table, columns};
