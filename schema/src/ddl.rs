@@ -340,7 +340,7 @@ impl Table {
     }
 }
 
-fn known(version: u32) -> Result<(), UnknownVersion> {
+pub(crate) fn known(version: u32) -> Result<(), UnknownVersion> {
     let latest = IDEMPOTENCY.latest();
     if (1..=latest).contains(&version) { Ok(()) } else { Err(UnknownVersion { asked: version, latest }) }
 }

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::ddl::known;
 use crate::{Dialect, Layout, UnknownVersion};
 
 /// A migration tool, which reads files of its own names and shapes.
@@ -212,8 +213,8 @@ impl Layout {
     }
 
     fn steps(&self, dialect: Dialect, format: Format, from: u32, to: u32) -> Result<Vec<Step>, MigrationError> {
-        let first = if from == 0 { self.ddl(dialect, to)? } else { self.migration(dialect, from)?.concat() };
-        self.migration(dialect, to)?;
+        known(from.max(1))?;
+        known(to)?;
         if from >= to {
             return Err(MigrationError::Nothing { from, to });
         }
@@ -221,7 +222,7 @@ impl Layout {
         let mut step = Step {
             name: format!("{slug}_v{to}"),
             about: format!("The idempotency table, version {to}."),
-            up: vec![first.trim_end().to_owned()],
+            up: vec![self.ddl(dialect, to)?.trim_end().to_owned()],
             down: self.reversal(dialect, 1)?,
             transaction: true,
         };
