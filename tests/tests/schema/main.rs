@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod command;
 mod databases;
 mod drift;
 mod names;
 mod partitions;
+mod tools;
+mod upgrade;
