@@ -2,7 +2,7 @@ use std::fmt::{self, Write as _};
 
 use crate::name::quoted;
 use crate::table::INDEX_SUFFIX;
-use crate::{Column, Dialect, IDEMPOTENCY, Table, TableName};
+use crate::{Column, Dialect, IDEMPOTENCY, StorageOption, Table, TableName};
 
 /// The latest DDL for Postgres: creates the table, or upgrades one of an older version in place.
 ///
@@ -31,6 +31,9 @@ CREATE INDEX IF NOT EXISTS cratestack_idempotency_expires_idx
 ALTER TABLE cratestack_idempotency
     ADD COLUMN IF NOT EXISTS lease_expires_at TIMESTAMPTZ,
     ADD COLUMN IF NOT EXISTS attempt INT;
+
+ALTER TABLE cratestack_idempotency
+    SET (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
 ";
 
 /// A version that the table never had.
@@ -161,7 +164,13 @@ impl Layout {
                 let clauses: Vec<_> = added
                     .map(|column| format!("    ADD COLUMN IF NOT EXISTS {}", definition(column, dialect)))
                     .collect();
-                vec![format!("ALTER TABLE {}\n{};", self.name, clauses.join(",\n"))]
+                let mut statements = vec![format!("ALTER TABLE {}\n{};", self.name, clauses.join(",\n"))];
+                // A partitioned table stores nothing itself; its partitions have their options from the start.
+                let options = options(|option| option.since == version);
+                if self.partitions.is_none() && !options.is_empty() {
+                    statements.push(format!("ALTER TABLE {}\n    SET ({});", self.name, options.join(", ")));
+                }
+                statements
             }
             Dialect::Sqlite => added.map(|column| self.add_column(dialect, column)).collect(),
         })
@@ -191,8 +200,13 @@ impl Layout {
         let added = IDEMPOTENCY.columns.iter().filter(|column| column.since == version).rev();
         Ok(match dialect {
             Dialect::Postgres => {
-                let clauses: Vec<_> =
+                let mut clauses: Vec<_> =
                     added.map(|column| format!("    DROP COLUMN IF EXISTS {}", column.name)).collect();
+                let options = IDEMPOTENCY.storage.iter().filter(|option| option.since == version);
+                let options: Vec<_> = options.map(|option| option.name).collect();
+                if self.partitions.is_none() && !options.is_empty() {
+                    clauses.push(format!("    RESET ({})", options.join(", ")));
+                }
                 vec![format!("ALTER TABLE {}\n{};", self.name, clauses.join(",\n"))]
             }
             Dialect::Sqlite => {
@@ -286,8 +300,10 @@ impl Layout {
                 let partition = self.name.beside(&self.name.derived(&format!("_p{number}")));
                 format!(
                     "CREATE TABLE IF NOT EXISTS {partition} PARTITION OF {}\n    \
-                     FOR VALUES WITH (MODULUS {count}, REMAINDER {number});",
-                    self.name
+                     FOR VALUES WITH (MODULUS {count}, REMAINDER {number})\n    \
+                     WITH ({});",
+                    self.name,
+                    options(|_| true).join(", ")
                 )
             }));
         }
@@ -331,13 +347,17 @@ impl Table {
     /// use cratestack_schema::{Dialect, IDEMPOTENCY};
     ///
     /// let steps = IDEMPOTENCY.migration(Dialect::Postgres, 2)?;
-    /// assert_eq!(steps.len(), 1);
     /// assert!(steps[0].starts_with("ALTER TABLE cratestack_idempotency"));
     /// # Ok::<(), cratestack_schema::UnknownVersion>(())
     /// ```
     pub fn migration(&self, dialect: Dialect, version: u32) -> Result<Vec<String>, UnknownVersion> {
         Layout::default().migration(dialect, version)
     }
+}
+
+fn options(which: impl Fn(&StorageOption) -> bool) -> Vec<String> {
+    let options = IDEMPOTENCY.storage.iter().filter(|option| which(option));
+    options.map(|option| format!("{} = {}", option.name, option.value)).collect()
 }
 
 pub(crate) fn known(version: u32) -> Result<(), UnknownVersion> {

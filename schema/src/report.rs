@@ -303,8 +303,12 @@ impl<'a> Comparison<'a> {
                 "the table is of version {version}, this program's is {}; rows are safe, leases are not kept",
                 IDEMPOTENCY.latest()
             );
+            let partitions = match self.of("partition").count() {
+                0 => String::new(),
+                count => format!(" --partitions {count}"),
+            };
             let command = format!(
-                "cratestack-schema migration --dialect {} --from {version}{}",
+                "cratestack-schema migration --dialect {} --from {version}{}{partitions}",
                 self.dialect,
                 self.table.flags()
             );

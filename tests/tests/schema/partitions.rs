@@ -58,3 +58,26 @@ async fn a_sweep_of_partitions_deletes_what_it_picked_and_no_more() {
     held.rollback().await.unwrap();
     assert_eq!(store.sweep(1_000).await, Ok(50));
 }
+
+#[tokio::test]
+async fn partitions_of_version_1_are_upgraded_and_every_table_has_its_storage_options() {
+    let (_database, pool) = postgres(4).await;
+    let name = TableName::new(None, "parted").unwrap();
+    run(&pool, &Layout::new(name.clone()).partitions(2).ddl(Dialect::Postgres, 1).unwrap()).await;
+    for name in [name, TableName::default()] {
+        let store = PostgresStore::with_table(pool.clone(), name);
+        store.migrate().await.unwrap();
+        let report = store.check().await.unwrap();
+        assert!(report.is_clean(), "{report}");
+    }
+    let expected: Vec<_> =
+        IDEMPOTENCY.storage.iter().map(|option| format!("{}={}", option.name, option.value)).collect();
+    for table in ["cratestack_idempotency", "parted_p0", "parted_p1"] {
+        let options: Vec<String> = sqlx::query_scalar("SELECT reloptions FROM pg_class WHERE relname = $1")
+            .bind(table)
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+        assert_eq!(options, expected, "{table}");
+    }
+}

@@ -9,6 +9,7 @@ use crate::stores::refusal::{foreign_table, lacking};
 struct Found {
     columns: Vec<String>,
     indexed: bool,
+    partitioned: bool,
 }
 
 impl Found {
@@ -61,6 +62,8 @@ async fn upgrade(pool: &PgPool, table: &TableName) -> Result<(), StoreError> {
         // Not the whole text: its CREATE would look into the first schema of the search path only, and shadow a table
         // that was found in another.
         Some(found) => {
+            // How many partitions there are matters to creation only.
+            let layout = if found.partitioned { layout.partitions(1) } else { layout };
             if let Some(column) = lacking(&found.columns) {
                 return Err(foreign_table(table, column));
             }
@@ -82,7 +85,7 @@ async fn upgrade(pool: &PgPool, table: &TableName) -> Result<(), StoreError> {
 async fn look(connection: &mut PgConnection, table: &TableName) -> Result<Option<Found>, StoreError> {
     // `to_regclass` follows the search path as the statements do, takes no lock and finds NULL where there is nothing.
     let row = sqlx::query(AssertSqlSafe(format!(
-        "SELECT to_regclass($1) IS NOT NULL,
+        "SELECT (SELECT relkind = 'p' FROM pg_catalog.pg_class WHERE oid = to_regclass($1)),
             ARRAY(
                 SELECT attname::text FROM pg_catalog.pg_attribute
                 WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped
@@ -99,10 +102,10 @@ async fn look(connection: &mut PgConnection, table: &TableName) -> Result<Option
     .fetch_one(connection)
     .await
     .map_err(refused(table))?;
-    let present: bool = row.try_get(0).map_err(refused(table))?;
+    let partitioned: Option<bool> = row.try_get(0).map_err(refused(table))?;
     let columns = row.try_get(1).map_err(refused(table))?;
     let indexed = row.try_get(2).map_err(refused(table))?;
-    Ok(present.then_some(Found { columns, indexed }))
+    Ok(partitioned.map(|partitioned| Found { columns, indexed, partitioned }))
 }
 
 async fn run(connection: &mut PgConnection, table: &TableName, text: String) -> Result<(), StoreError> {
