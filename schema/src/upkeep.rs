@@ -56,6 +56,22 @@ impl TableName {
         }
     }
 
+    /// The statement that counts what a sweep would find, by the index.
+    ///
+    /// ```
+    /// use cratestack_schema::{Dialect, TableName};
+    ///
+    /// let count = TableName::default().expired(Dialect::Postgres);
+    /// assert_eq!(count, "SELECT count(*) FROM cratestack_idempotency WHERE expires_at <= NOW()");
+    /// ```
+    pub fn expired(&self, dialect: Dialect) -> String {
+        let now = match dialect {
+            Dialect::Postgres => "NOW()",
+            Dialect::Sqlite => SQLITE_NOW,
+        };
+        format!("SELECT count(*) FROM {} WHERE {EXPIRES_AT} <= {now}", self.sql())
+    }
+
     /// The statement that counts the rows: one row of seven integers, in the order of [`Stats`](crate::Stats).
     ///
     /// Reads the whole table once.

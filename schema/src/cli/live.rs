@@ -119,6 +119,15 @@ impl Connection {
         Ok(counts?)
     }
 
+    async fn expired(&mut self, name: &TableName) -> Result<u64, Failure> {
+        let text = AssertSqlSafe(name.expired(self.dialect()));
+        let count: i64 = match self {
+            Self::Postgres(connection) => sqlx::query_scalar(text).fetch_one(connection).await?,
+            Self::Sqlite(connection) => sqlx::query_scalar(text).fetch_one(connection).await?,
+        };
+        Ok(u64::try_from(count).unwrap_or_default())
+    }
+
     async fn sweep(&mut self, name: &TableName, batch: u32) -> Result<u64, Failure> {
         let text = AssertSqlSafe(name.sweep(self.dialect()));
         Ok(match self {
@@ -221,8 +230,7 @@ impl Sweep {
     pub async fn run(self) -> Result<ExitCode, Failure> {
         let (mut connection, name) = self.database.connect().await?;
         connection.sound(&name).await?;
-        let expired = connection.counts(&name).await?.expired;
-        let progress = Progress::new(u64::try_from(expired).unwrap_or_default());
+        let progress = Progress::new(connection.expired(&name).await?);
         let started = Instant::now();
         let mut swept = 0;
         loop {
@@ -238,7 +246,7 @@ impl Sweep {
             }
         }
         progress.clear();
-        let left = connection.counts(&name).await?.expired;
+        let left = connection.expired(&name).await?;
         connection.close().await;
         eprintln!("deleted {swept} expired rows in {:.1} s", started.elapsed().as_secs_f64());
         if left > 0 {
