@@ -122,13 +122,13 @@ impl Options {
             "key" => self.key = Some(expression(&name, value)?),
             "principal" => self.principal = Some(expression(&name, value)?),
             "fingerprint" => self.fingerprint = Some(expression(&name, value)?),
-            "state" => match value {
-                Some(Value::Type(state)) => self.state = Some(state),
-                _ => {
+            "state" => {
+                let Some(Value::Type(state)) = value else {
                     let mistake = "`state` needs the type of the router's state, such as `state = App`";
                     return Err(syn::Error::new(name.span(), mistake));
-                }
-            },
+                };
+                self.state = Some(state);
+            }
             unknown => {
                 let help = match nearest(unknown, &NAMES) {
                     Some(near) => format!("did you mean `{near}`?"),
