@@ -14,8 +14,11 @@ fn accepted_and_refused() {
 
 /// Mistakes of the attribute itself, whose place is its own line.
 fn is_about_the_attribute(name: &str) -> bool {
-    name.starts_with("option_") || name.starts_with("expression_")
+    name.starts_with("option_") || name.starts_with("expression_") || name == "item_twice"
 }
+
+/// What rustc says by itself, at the right token but without a fix: it knows no better than the name that it shows.
+const WITHOUT_A_FIX: [&str; 1] = ["expression_names_nothing"];
 
 fn messages() -> Vec<(String, PathBuf)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("ui/fail");
@@ -49,5 +52,8 @@ fn every_message_follows_the_rule() {
             is_about_the_attribute(&name),
             "{name} is reported at {blamed:?}"
         );
+        let has_a_fix = ["help:", "note:", ";", "did you mean", "write "].iter().any(|sign| message.contains(sign));
+        assert_eq!(has_a_fix, !WITHOUT_A_FIX.contains(&name.as_str()), "{name} and its fix:\n{message}");
     }
+    assert!(messages().len() >= 45, "the catalogue has lost some of its mistakes");
 }

@@ -10,9 +10,13 @@ struct Order {
     amount: f64,
 }
 
-#[idempotent(key = drop(order))]
+#[idempotent(key = consume(order))]
 async fn pay(Json(order): Json<Order>) {
     let _ = (order.id, order.amount);
+}
+
+fn consume(order: Order) -> u64 {
+    order.id
 }
 
 fn main() {

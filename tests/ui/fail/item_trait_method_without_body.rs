@@ -1,6 +1,4 @@
-use axum::Router;
-use axum::routing::post;
-use cratestack_runtime::{Idempotency, idempotent};
+use cratestack_runtime::idempotent;
 
 trait Shop {
     #[idempotent]
