@@ -1,3 +1,4 @@
+use proc_macro_crate::FoundCrate;
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
@@ -7,6 +8,9 @@ use crate::handler::Handler;
 use crate::options::Options;
 use crate::parts;
 use crate::{check, checks};
+
+#[cfg(test)]
+mod tests;
 
 /// The whole attribute: tokens in, tokens out.
 #[allow(clippy::needless_pass_by_value)] // The signature of an attribute macro.
@@ -40,7 +44,12 @@ fn first_span(item: &TokenStream) -> Span {
 
 /// The only path that generated code names.
 fn private() -> TokenStream {
-    quote!(::cratestack_runtime::__private)
+    let name = match proc_macro_crate::crate_name("cratestack-runtime") {
+        Ok(FoundCrate::Name(name)) => Ident::new(&name, Span::call_site()),
+        // The crate's own examples name it from outside; and where no manifest tells, it has its own name.
+        Ok(FoundCrate::Itself) | Err(_) => Ident::new("cratestack_runtime", Span::call_site()),
+    };
+    quote!(::#name::__private)
 }
 
 /// The handler moved out of the way, and how to name it from the function that takes its place.
