@@ -23,7 +23,7 @@
 //! | version | what it adds |
 //! |---|---|
 //! | 1 | the table: who, which key, what was asked, what was answered, until when |
-//! | 2 | `lease_expires_at` and `attempt`: how long a silent holder owns a key, and how often it was taken over |
+//! | 2 | `lease_expires_at` and `attempt`: how long a silent holder owns a key, and how often it was taken over; storage options |
 //!
 //! A program that knows version 1 alone works on a table of version 2: the added columns are nullable and have no
 //! default.
@@ -33,8 +33,18 @@
 //! The library needs `std` only. The feature `cli` (on by default) adds the command `cratestack-schema`.
 
 #![forbid(unsafe_code)]
+mod catalogue;
 mod ddl;
+mod files;
+mod name;
+mod report;
 mod table;
+mod upkeep;
 
-pub use ddl::{POSTGRES_DDL, UnknownVersion};
-pub use table::{Column, Dialect, IDEMPOTENCY, Index, TABLE, Table, columns};
+pub use catalogue::Fact;
+pub use ddl::{Layout, POSTGRES_DDL, UnknownVersion};
+pub use files::{Format, MigrationError, MigrationFile, Numbering};
+pub use name::{NameError, TableName};
+pub use report::{Finding, FindingKind, Report};
+pub use table::{Column, Dialect, IDEMPOTENCY, Index, StorageOption, TABLE, Table, columns};
+pub use upkeep::{LOCK_CLASS, Stats};

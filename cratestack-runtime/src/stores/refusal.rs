@@ -1,4 +1,4 @@
-use cratestack_schema::{Column, Dialect, IDEMPOTENCY, TABLE};
+use cratestack_schema::{Column, Dialect, IDEMPOTENCY, TableName};
 use sqlx::error::DatabaseError;
 
 use crate::StoreError;
@@ -16,6 +16,7 @@ pub(super) enum Refusal {
 
 pub(super) fn store_error(
     dialect: Dialect,
+    table: &TableName,
     judge: fn(&dyn DatabaseError) -> Refusal,
     error: sqlx::Error,
 ) -> StoreError {
@@ -28,7 +29,7 @@ pub(super) fn store_error(
             };
             match judge(refused.as_ref()) {
                 Refusal::Unavailable => StoreError::Unavailable(text),
-                Refusal::Schema => StoreError::Schema(advice(dialect, &text)),
+                Refusal::Schema => StoreError::Schema(advice(dialect, table, &text)),
                 Refusal::Database => StoreError::Database(text),
             }
         }
@@ -42,22 +43,23 @@ pub(super) fn store_error(
     }
 }
 
-fn advice(dialect: Dialect, said: &str) -> String {
+fn advice(dialect: Dialect, table: &TableName, said: &str) -> String {
     let store = match dialect {
         Dialect::Sqlite => "SqliteStore",
         _ => "PostgresStore",
     };
     format!(
-        "the table {TABLE} is missing or older than this program needs: call `{store}::migrate()` when the program \
-         starts, or apply what `cratestack-schema ddl --dialect {dialect}` prints (the database said: {said})"
+        "the table {table} is missing or older than this program needs: call `{store}::migrate()` when the program \
+         starts, or apply what `cratestack-schema ddl --dialect {dialect}{flags}` prints (the database said: {said})",
+        flags = table.flags(),
     )
 }
 
 /// A table of this name lacks what it has had since its first version, so adding what later versions brought would
 /// not make it ours.
-pub(super) fn foreign_table(column: &Column) -> StoreError {
+pub(super) fn foreign_table(table: &TableName, column: &Column) -> StoreError {
     StoreError::Schema(format!(
-        "there is a table {TABLE}, but it has no column {}: it is not the table that this program keeps its \
+        "there is a table {table}, but it has no column {}: it is not the table that this program keeps its \
          idempotency records in, and migrating would not make it so; see `cratestack-schema ddl`",
         column.name
     ))

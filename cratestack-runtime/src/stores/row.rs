@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use cratestack_schema::TABLE;
+use cratestack_schema::TableName;
 use cratestack_schema::columns::{
     CREATED_AT, EXPIRES_AT, LEASE_EXPIRES_AT, REQUEST_HASH, RESPONSE_BODY, RESPONSE_STATUS,
 };
@@ -79,7 +79,15 @@ impl Row {
 }
 
 fn damaged(what: &str) -> StoreError {
-    StoreError::Codec(format!("{what} (table {TABLE})"))
+    StoreError::Codec(what.to_owned())
+}
+
+/// Says which table the damage is in.
+pub(super) fn within(table: &TableName) -> impl FnOnce(StoreError) -> StoreError {
+    move |error| match error {
+        StoreError::Codec(what) => StoreError::Codec(format!("{what} (table {table})")),
+        other => other,
+    }
 }
 
 /// Refuses what could never be replayed, before it is frozen.

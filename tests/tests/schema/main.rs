@@ -1,0 +1,11 @@
+//! From the data of `cratestack-schema` to real databases: names, migrations, drift, the command line.
+
+#![allow(clippy::unwrap_used)]
+
+mod command;
+mod databases;
+mod drift;
+mod names;
+mod partitions;
+mod tools;
+mod upgrade;
