@@ -149,6 +149,7 @@ const RIGHTS: &[(&str, FindingKind, &str)] = &[
     ("GRANT DELETE, SELECT, INSERT, UPDATE (key) ON {t} TO {r}", Rights, "lacks UPDATE"),
     ("GRANT ALL ON {t} TO {r}; REVOKE USAGE ON SCHEMA {s} FROM {r}", Rights, "may not use the schema"),
     ("GRANT ALL ON {t} TO {r}; ALTER TABLE {t} ENABLE ROW LEVEL SECURITY", Interference, "row security hides rows"),
+    ("GRANT ALL ON {t} TO {r}; ALTER TABLE {t} DROP attempt, DROP lease_expires_at", Version, "only its owner"),
 ];
 
 /// What may be done to the table, since it changes nothing for this program.
@@ -234,7 +235,7 @@ async fn every_drift_of_a_postgres_table_is_found_and_nothing_beside_it() {
         let their_store = PostgresStore::with_table(theirs.clone(), TableName::new(Some(&schema), "t").unwrap());
         is_found(done, *kind, says, &their_store.check().await.unwrap());
         theirs.close().await;
-        assert!(store.check().await.unwrap().is_clean(), "{done}");
+        assert!(*kind == Version || store.check().await.unwrap().is_clean(), "{done}");
         run(&pool, &format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
         found += 1;
     }

@@ -4,6 +4,7 @@
 
 mod command;
 mod databases;
+mod docs;
 mod drift;
 mod names;
 mod partitions;
