@@ -332,16 +332,13 @@ async fn every_drift_of_an_sqlite_table_is_found() {
     let ddl = Layout::new(name()).ddl(Dialect::Sqlite, IDEMPOTENCY.latest()).unwrap();
     for (done, kind, says) in SQLITE {
         let (_folder, pool, store) = sqlite(name()).await;
-        match done.strip_prefix("{create}:").and_then(|change| change.split_once('|')) {
-            Some((from, to)) => {
-                let changed = ddl.replace(from, to);
-                assert_ne!(changed, ddl, "{done}");
-                run_sqlite(&pool, &changed).await;
-            }
-            None => {
-                run_sqlite(&pool, &ddl).await;
-                run_sqlite(&pool, done).await;
-            }
+        if let Some((from, to)) = done.strip_prefix("{create}:").and_then(|change| change.split_once('|')) {
+            let changed = ddl.replace(from, to);
+            assert_ne!(changed, ddl, "{done}");
+            run_sqlite(&pool, &changed).await;
+        } else {
+            run_sqlite(&pool, &ddl).await;
+            run_sqlite(&pool, done).await;
         }
         let report = store.check().await.unwrap();
         let found = report.findings().iter().any(|finding| finding.kind == *kind && finding.text.contains(says));
