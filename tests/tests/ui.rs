@@ -53,7 +53,7 @@ fn every_message_follows_the_rule() {
             is_about_the_attribute(&name),
             "{name} is reported at {blamed:?}"
         );
-        let signs = ["help:", "note: ", ";", "did you mean", "write "];
+        let signs = ["help:", "note: ", ";", "did you mean", "such as", "write "];
         // That a function is defined where it is, is no fix.
         let told = message.replace("note: function defined here", "");
         let has_a_fix = signs.iter().any(|sign| told.contains(sign));
