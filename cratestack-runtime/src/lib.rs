@@ -61,6 +61,10 @@ pub use async_trait::async_trait;
 pub use cratestack_macros::idempotent;
 #[cfg(feature = "postgres")]
 pub use cratestack_schema::POSTGRES_DDL as IDEMPOTENCY_TABLE_DDL;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use cratestack_schema::{Drift, Finding, NameError, Report as TableReport, TableName};
+#[cfg(feature = "postgres")]
+pub use cratestack_schema::{Partitions, PartitionsError};
 pub use engine::Sweeper;
 pub use extract::Reservation;
 pub use http::{

@@ -1,6 +1,6 @@
-use std::fmt::{self, Write as _};
+use std::fmt;
 
-use crate::{Column, Dialect, Table};
+use crate::{Column, Dialect, NamedTable, Table, TableName};
 
 /// The latest DDL for Postgres: creates the table, or upgrades one of an older version in place.
 ///
@@ -29,6 +29,11 @@ CREATE INDEX IF NOT EXISTS cratestack_idempotency_expires_idx
 ALTER TABLE cratestack_idempotency
     ADD COLUMN IF NOT EXISTS lease_expires_at TIMESTAMPTZ,
     ADD COLUMN IF NOT EXISTS attempt INT;
+
+ALTER TABLE cratestack_idempotency SET (
+    autovacuum_vacuum_scale_factor = 0.02,
+    autovacuum_vacuum_insert_scale_factor = 0.02
+);
 ";
 
 /// A version that the table never had.
@@ -37,7 +42,7 @@ ALTER TABLE cratestack_idempotency
 /// use cratestack_schema::{Dialect, IDEMPOTENCY};
 ///
 /// let error = IDEMPOTENCY.ddl(Dialect::Postgres, 9).unwrap_err();
-/// assert_eq!(error.to_string(), "the table has no version 9; there are versions 1 to 2");
+/// assert_eq!(error.to_string(), "the table has no version 9; there are versions 1 to 3");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownVersion {
@@ -54,11 +59,24 @@ impl fmt::Display for UnknownVersion {
 impl std::error::Error for UnknownVersion {}
 
 impl Table {
-    /// The text that creates the table in `version`.
+    /// The table under a name of your own.
     ///
-    /// For Postgres the text of each version is that of the one before and more, so it also upgrades an older table in
-    /// place. SQLite cannot say `ADD COLUMN IF NOT EXISTS`: there the text is for a database without the table, and
-    /// [`migration`](Self::migration) is for one with it.
+    /// ```
+    /// use cratestack_schema::{Dialect, IDEMPOTENCY, TableName};
+    ///
+    /// let table = IDEMPOTENCY.named(TableName::new(Some("billing"), "keys")?);
+    /// assert!(table.ddl(Dialect::Postgres, 1)?.contains("TABLE IF NOT EXISTS billing.keys ("));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn named(self, name: TableName) -> NamedTable {
+        NamedTable::new(self, name)
+    }
+
+    fn with_default_name(self) -> NamedTable {
+        self.named(TableName::default())
+    }
+
+    /// The text that creates the table in `version`, under its own name; see [`NamedTable::ddl`].
     ///
     /// # Errors
     ///
@@ -73,22 +91,10 @@ impl Table {
     /// # Ok::<(), cratestack_schema::UnknownVersion>(())
     /// ```
     pub fn ddl(&self, dialect: Dialect, version: u32) -> Result<String, UnknownVersion> {
-        self.check(version)?;
-        let mut statements = match dialect {
-            Dialect::Postgres => self.creation(dialect, 1),
-            Dialect::Sqlite => self.creation(dialect, version),
-        };
-        if dialect == Dialect::Postgres {
-            for later in 2..=version {
-                statements.extend(self.migration(dialect, later)?);
-            }
-        }
-        Ok(statements.join("\n\n") + "\n")
+        self.with_default_name().ddl(dialect, version)
     }
 
-    /// The statements that lead to `version` from the one before; for version 1, from nothing.
-    ///
-    /// For SQLite each statement adds one column, in the order of [`columns`](Self::columns).
+    /// The statements that lead to `version` from the one before; see [`NamedTable::migration`].
     ///
     /// # Errors
     ///
@@ -103,79 +109,16 @@ impl Table {
     /// # Ok::<(), cratestack_schema::UnknownVersion>(())
     /// ```
     pub fn migration(&self, dialect: Dialect, version: u32) -> Result<Vec<String>, UnknownVersion> {
-        self.check(version)?;
-        if version == 1 {
-            return Ok(self.creation(dialect, 1));
-        }
-        let added = self.columns.iter().filter(|column| column.since == version);
-        Ok(match dialect {
-            // One statement takes the table's lock once, and no reader ever sees half a version.
-            Dialect::Postgres => {
-                let clauses: Vec<_> = added
-                    .map(|column| format!("    ADD COLUMN IF NOT EXISTS {}", definition(column, dialect)))
-                    .collect();
-                vec![format!("ALTER TABLE {}\n{};", self.name, clauses.join(",\n"))]
-            }
-            Dialect::Sqlite => added.map(|column| self.add_column(dialect, column)).collect(),
-        })
+        self.with_default_name().migration(dialect, version)
     }
 
-    /// The statement that adds one column to a table that lacks it.
-    ///
-    /// ```
-    /// use cratestack_schema::{Dialect, IDEMPOTENCY};
-    ///
-    /// let attempt = IDEMPOTENCY.columns.last().unwrap();
-    /// assert_eq!(
-    ///     IDEMPOTENCY.add_column(Dialect::Sqlite, attempt),
-    ///     "ALTER TABLE cratestack_idempotency ADD COLUMN attempt INTEGER;",
-    /// );
-    /// ```
-    pub fn add_column(&self, dialect: Dialect, column: &Column) -> String {
-        let guard = match dialect {
-            Dialect::Postgres => "IF NOT EXISTS ",
-            Dialect::Sqlite => "",
-        };
-        format!("ALTER TABLE {} ADD COLUMN {guard}{};", self.name, definition(column, dialect))
-    }
-
-    /// The statement that creates the table's index where it is missing.
-    ///
-    /// ```
-    /// use cratestack_schema::IDEMPOTENCY;
-    ///
-    /// assert!(IDEMPOTENCY.create_index().starts_with("CREATE INDEX IF NOT EXISTS"));
-    /// ```
-    pub fn create_index(&self) -> String {
-        format!(
-            "CREATE INDEX IF NOT EXISTS {}\n    ON {} ({});",
-            self.index.name,
-            self.name,
-            self.index.columns.join(", ")
-        )
-    }
-
-    fn creation(&self, dialect: Dialect, version: u32) -> Vec<String> {
-        let mut table = format!("CREATE TABLE IF NOT EXISTS {} (\n", self.name);
-        for column in self.columns.iter().filter(|column| column.since <= version) {
-            let _ = writeln!(table, "    {},", definition(column, dialect));
-        }
-        let _ = write!(table, "    PRIMARY KEY ({})\n)", self.primary_key.join(", "));
-        if dialect == Dialect::Sqlite {
-            // Without it SQLite stores whatever it is given, under any column's type.
-            table.push_str(" STRICT");
-        }
-        table.push(';');
-        vec![table, self.create_index()]
-    }
-
-    fn check(&self, version: u32) -> Result<(), UnknownVersion> {
+    pub(crate) fn known(&self, version: u32) -> Result<(), UnknownVersion> {
         let latest = self.latest();
         if (1..=latest).contains(&version) { Ok(()) } else { Err(UnknownVersion { asked: version, latest }) }
     }
 }
 
-fn definition(column: &Column, dialect: Dialect) -> String {
+pub(crate) fn definition(column: &Column, dialect: Dialect) -> String {
     let mut text = format!("{} {}", column.name, column.data_type(dialect));
     if !column.nullable {
         text.push_str(" NOT NULL");
@@ -232,6 +175,7 @@ CREATE INDEX IF NOT EXISTS cratestack_idempotency_expires_idx
     #[test]
     fn sqlite_creates_every_version_in_one_statement() {
         let first = IDEMPOTENCY.ddl(Dialect::Sqlite, 1).unwrap();
+        assert_eq!(IDEMPOTENCY.ddl(Dialect::Sqlite, 2), IDEMPOTENCY.ddl(Dialect::Sqlite, 3));
         let second = IDEMPOTENCY.ddl(Dialect::Sqlite, 2).unwrap();
         assert!(!first.contains("lease_expires_at"));
         assert!(second.contains("    lease_expires_at INTEGER,\n    attempt INTEGER,\n    PRIMARY KEY"));

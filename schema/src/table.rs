@@ -64,7 +64,11 @@ pub const IDEMPOTENCY: Table = Table {
         Column::new(columns::ATTEMPT, "INT", "INTEGER").since(2),
     ],
     primary_key: &[columns::PRINCIPAL_FINGERPRINT, columns::KEY],
-    index: Index { name: "cratestack_idempotency_expires_idx", columns: &[columns::EXPIRES_AT] },
+    index: Index { suffix: "expires_idx", columns: &[columns::EXPIRES_AT] },
+    storage: &[
+        StorageOption::new("autovacuum_vacuum_scale_factor", "0.02").since(3),
+        StorageOption::new("autovacuum_vacuum_insert_scale_factor", "0.02").since(3),
+    ],
 };
 
 // A REAL of seconds times 1000 can land a hair under the whole millisecond that it stands for; truncating would then
@@ -73,15 +77,16 @@ const SQLITE_NOW: &str = "(CAST(ROUND(unixepoch('subsec') * 1000) AS INTEGER))";
 
 /// A table, in all its versions and dialects.
 ///
-/// Rendered with [`ddl`](Self::ddl) and [`migration`](Self::migration).
+/// Rendered with [`ddl`](Self::ddl) and [`migration`](Self::migration); under another name, or in partitions, through
+/// [`named`](Self::named).
 ///
 /// ```
-/// assert_eq!(cratestack_schema::IDEMPOTENCY.latest(), 2);
+/// assert_eq!(cratestack_schema::IDEMPOTENCY.latest(), 3);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Table {
-    /// The table's name.
+    /// The table's name, unless it is given another.
     pub name: &'static str,
     /// Its columns, in order; those of a later version come last.
     pub columns: &'static [Column],
@@ -89,6 +94,8 @@ pub struct Table {
     pub primary_key: &'static [&'static str],
     /// The index that finds expired rows.
     pub index: Index,
+    /// How Postgres keeps it.
+    pub storage: &'static [StorageOption],
 }
 
 impl Table {
@@ -108,7 +115,19 @@ impl Table {
             }
             rest = others;
         }
+        let mut rest = self.storage;
+        while let [option, others @ ..] = rest {
+            if option.since > latest {
+                latest = option.since;
+            }
+            rest = others;
+        }
         latest
+    }
+
+    /// The columns that a table of `version` has.
+    pub(crate) fn columns_of(&self, version: u32) -> impl Iterator<Item = &'static Column> + use<> {
+        self.columns.iter().filter(move |column| column.since <= version)
     }
 }
 
@@ -202,10 +221,39 @@ impl Column {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Index {
-    /// The index's name.
-    pub name: &'static str,
+    /// What follows the table's name in the index's.
+    pub suffix: &'static str,
     /// The columns that it is over.
     pub columns: &'static [&'static str],
+}
+
+/// A storage parameter of Postgres, chosen from measurement.
+///
+/// ```
+/// use cratestack_schema::IDEMPOTENCY;
+///
+/// assert!(IDEMPOTENCY.storage.iter().all(|option| option.since == 3));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StorageOption {
+    /// The parameter's name.
+    pub name: &'static str,
+    /// Its value. An operator's own value stands: what is checked is that somebody chose one.
+    pub value: &'static str,
+    /// The version of the table that set it.
+    pub since: u32,
+}
+
+impl StorageOption {
+    const fn new(name: &'static str, value: &'static str) -> Self {
+        Self { name, value, since: 1 }
+    }
+
+    const fn since(mut self, version: u32) -> Self {
+        self.since = version;
+        self
+    }
 }
 
 /// A database's way to say it.

@@ -1,4 +1,4 @@
-use cratestack_schema::{Column, Dialect, IDEMPOTENCY, TABLE};
+use cratestack_schema::{Dialect, Unusable};
 use sqlx::error::DatabaseError;
 
 use crate::StoreError;
@@ -47,24 +47,14 @@ fn advice(dialect: Dialect, said: &str) -> String {
         Dialect::Sqlite => "SqliteStore",
         _ => "PostgresStore",
     };
+    // Which table, the database says itself.
     format!(
-        "the table {TABLE} is missing or older than this program needs: call `{store}::migrate()` when the program \
+        "the idempotency table is missing or older than this program needs: call `{store}::migrate()` when the program \
          starts, or apply what `cratestack-schema ddl --dialect {dialect}` prints (the database said: {said})"
     )
 }
 
-/// A table of this name lacks what it has had since its first version, so adding what later versions brought would
-/// not make it ours.
-pub(super) fn foreign_table(column: &Column) -> StoreError {
-    StoreError::Schema(format!(
-        "there is a table {TABLE}, but it has no column {}: it is not the table that this program keeps its \
-         idempotency records in, and migrating would not make it so; see `cratestack-schema ddl`",
-        column.name
-    ))
-}
-
-/// A column of the first version that is not among `present`.
-pub(super) fn lacking(present: &[String]) -> Option<&'static Column> {
-    let columns: &'static [Column] = IDEMPOTENCY.columns;
-    columns.iter().find(|column| column.since == 1 && !present.iter().any(|name| name == column.name))
+/// Something else has the table's name.
+pub(super) fn unusable(error: &Unusable) -> StoreError {
+    StoreError::Schema(error.to_string())
 }

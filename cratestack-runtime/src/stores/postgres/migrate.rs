@@ -1,50 +1,38 @@
-use cratestack_schema::{Dialect, IDEMPOTENCY, TABLE, columns};
+use cratestack_schema::{Dialect, INSPECTION_COLUMNS, Inspection, LOCK_CLASS, NamedTable};
+use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row as _};
 
 use super::refused;
-use super::sql::LOCK_CLASS;
 use crate::StoreError;
-use crate::stores::refusal::{foreign_table, lacking};
+use crate::stores::refusal::unusable;
 
-/// What the catalogue says of the table that unqualified statements would find.
-struct Found {
-    columns: Vec<String>,
-    indexed: bool,
-}
-
-impl Found {
-    fn has(&self, column: &str) -> bool {
-        self.columns.iter().any(|name| name == column)
-    }
-
-    fn is_latest(&self) -> bool {
-        self.indexed && IDEMPOTENCY.columns.iter().all(|column| self.has(column.name))
-    }
-}
-
-pub(super) async fn migrate(pool: &PgPool) -> Result<(), StoreError> {
+pub(super) async fn migrate(pool: &PgPool, table: &NamedTable) -> Result<(), StoreError> {
     // Most starts find the table ready. They only read the catalogue: DDL, also DDL that changes nothing, would queue
     // behind every long transaction on the table, and everybody else behind it.
     let mut connection = pool.acquire().await.map_err(refused)?;
-    if look(&mut connection).await?.is_some_and(|found| found.is_latest()) {
+    if is_latest(&look(&mut connection, table).await?) {
         return Ok(());
     }
     drop(connection);
 
-    match upgrade(pool).await {
+    match upgrade(pool, table).await {
         Ok(()) => Ok(()),
         // Somebody else (a migration tool, an older program) may have created the same at the same moment.
         Err(error) => {
             let mut connection = pool.acquire().await.map_err(refused)?;
-            match look(&mut connection).await {
-                Ok(Some(found)) if found.is_latest() => Ok(()),
+            match look(&mut connection, table).await {
+                Ok(found) if is_latest(&found) => Ok(()),
                 _ => Err(error),
             }
         }
     }
 }
 
-async fn upgrade(pool: &PgPool) -> Result<(), StoreError> {
+fn is_latest(found: &Inspection) -> bool {
+    found.upgrade().is_ok_and(|steps| steps.is_empty())
+}
+
+async fn upgrade(pool: &PgPool, table: &NamedTable) -> Result<(), StoreError> {
     let mut transaction = pool.begin().await.map_err(refused)?;
     run(&mut transaction, format!("SELECT pg_advisory_xact_lock({LOCK_CLASS}, 1)")).await?;
     // The queue of starting processes may be long; the wait for the table itself must not be, as all traffic on the
@@ -54,59 +42,30 @@ async fn upgrade(pool: &PgPool) -> Result<(), StoreError> {
         "SELECT set_config('lock_timeout', '5s', true) WHERE current_setting('lock_timeout') = '0'".to_owned(),
     )
     .await?;
-
-    match look(&mut transaction).await? {
-        None => run(&mut transaction, ddl(IDEMPOTENCY.ddl(Dialect::Postgres, IDEMPOTENCY.latest()))?).await?,
-        // Not the whole text: its CREATE would look into the first schema of the search path only, and shadow a table
-        // that was found in another.
-        Some(found) => {
-            if let Some(column) = lacking(&found.columns) {
-                return Err(foreign_table(column));
-            }
-            if !found.indexed {
-                run(&mut transaction, IDEMPOTENCY.create_index()).await?;
-            }
-            for version in 2..=IDEMPOTENCY.latest() {
-                let mut added = IDEMPOTENCY.columns.iter().filter(|column| column.since == version);
-                if added.any(|column| !found.has(column.name)) {
-                    let statements = ddl(IDEMPOTENCY.migration(Dialect::Postgres, version))?;
-                    run(&mut transaction, statements.join("\n")).await?;
-                }
-            }
-        }
+    for step in look(&mut transaction, table).await?.upgrade().map_err(|error| unusable(&error))? {
+        run(&mut transaction, step.sql).await?;
     }
     transaction.commit().await.map_err(refused)
 }
 
-async fn look(connection: &mut PgConnection) -> Result<Option<Found>, StoreError> {
-    // `to_regclass` follows the search path as the statements do, takes no lock and finds NULL where there is nothing.
-    let row = sqlx::query(AssertSqlSafe(format!(
-        "SELECT to_regclass('{TABLE}') IS NOT NULL,
-            ARRAY(
-                SELECT attname::text FROM pg_catalog.pg_attribute
-                WHERE attrelid = to_regclass('{TABLE}') AND attnum > 0 AND NOT attisdropped
-            ),
-            EXISTS (
-                SELECT 1 FROM pg_catalog.pg_index AS i
-                JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
-                WHERE i.indrelid = to_regclass('{TABLE}') AND i.indisvalid AND a.attname = '{expires_at}'
-            )",
-        expires_at = columns::EXPIRES_AT,
-    )))
-    .persistent(false)
-    .fetch_one(connection)
-    .await
-    .map_err(refused)?;
-    let present: bool = row.try_get(0).map_err(refused)?;
-    let columns = row.try_get(1).map_err(refused)?;
-    let indexed = row.try_get(2).map_err(refused)?;
-    Ok(present.then_some(Found { columns, indexed }))
+pub(super) async fn look(connection: &mut PgConnection, table: &NamedTable) -> Result<Inspection, StoreError> {
+    let rows = sqlx::query(AssertSqlSafe(table.inspection(Dialect::Postgres)))
+        .persistent(false)
+        .fetch_all(connection)
+        .await
+        .map_err(refused)?;
+    let rows = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    Ok(table.inspect(Dialect::Postgres, rows))
+}
+
+fn read(row: &PgRow) -> Result<[Option<String>; INSPECTION_COLUMNS], StoreError> {
+    let mut values = [const { None }; INSPECTION_COLUMNS];
+    for (index, value) in values.iter_mut().enumerate() {
+        *value = row.try_get(index).map_err(refused)?;
+    }
+    Ok(values)
 }
 
 async fn run(connection: &mut PgConnection, text: String) -> Result<(), StoreError> {
     sqlx::raw_sql(AssertSqlSafe(text)).execute(connection).await.map(drop).map_err(refused)
-}
-
-fn ddl<T>(rendered: Result<T, cratestack_schema::UnknownVersion>) -> Result<T, StoreError> {
-    rendered.map_err(|error| StoreError::Internal(error.to_string()))
 }

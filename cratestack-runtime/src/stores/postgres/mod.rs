@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use cratestack_schema::{Dialect, TABLE};
+use cratestack_schema::{Dialect, IDEMPOTENCY, NamedTable, Partitions, Report, TableName};
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row as _};
@@ -46,6 +46,7 @@ use crate::{Claim, ClaimOutcome, Completion, IdempotencyStore, ReservationOutcom
 #[derive(Debug, Clone)]
 pub struct PostgresStore {
     pool: PgPool,
+    table: Arc<NamedTable>,
     sql: Arc<Statements>,
     watcher: Arc<Watcher>,
 }
@@ -65,14 +66,50 @@ impl PostgresStore {
     /// # }
     /// ```
     pub fn new(pool: PgPool) -> Self {
-        Self { pool, sql: Arc::new(Statements::new()), watcher: Arc::default() }
+        Self::with_table(pool, TableName::default())
+    }
+
+    /// A store over `pool` whose table has a name of your own. Does not connect.
+    ///
+    /// ```no_run
+    /// use cratestack_runtime::{PostgresStore, TableName};
+    ///
+    /// # fn make(pool: sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = PostgresStore::with_table(pool, TableName::new(Some("billing"), "payment_keys")?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with_table(pool: PgPool, name: TableName) -> Self {
+        let table = IDEMPOTENCY.named(name);
+        Self { pool, sql: Arc::new(Statements::new(&table)), table: Arc::new(table), watcher: Arc::default() }
+    }
+
+    /// Lets [`migrate`](Self::migrate) create the table in hash partitions, for one that a single autovacuum cannot keep
+    /// up with. A table that is there stays as it is laid out; the store works on both.
+    ///
+    /// ```no_run
+    /// use cratestack_runtime::{Partitions, PostgresStore};
+    ///
+    /// # async fn start(pool: sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = PostgresStore::new(pool).partitioned(Partitions::new(16)?);
+    /// store.migrate().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn partitioned(mut self, partitions: Partitions) -> Self {
+        self.table = Arc::new(NamedTable::clone(&self.table).partitioned(partitions));
+        self
     }
 
     /// Creates the table, or upgrades one of an older version in place.
     ///
     /// Safe to call from every process of a fleet at once, and while others use the table: an upgrade adds nullable
-    /// columns, and takes the table's lock only if there is something to add. The table is looked for along the
-    /// `search_path`; a new one is created in its first schema.
+    /// columns, and takes the table's lock only if there is something to add. A table without a schema in its name is
+    /// looked for along the `search_path`, and a new one is created in its first schema; a schema that is named is
+    /// created where it is missing.
+    ///
+    /// Storage options are the owner's to set: for another role they are left out, and [`check`](Self::check) says so.
     ///
     /// # Errors
     ///
@@ -86,7 +123,27 @@ impl PostgresStore {
     /// # }
     /// ```
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        migrate::migrate(&self.pool).await
+        migrate::migrate(&self.pool, &self.table).await
+    }
+
+    /// Compares the table with what programs expect of it, and says what differs. Reads the catalogue alone.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be reached or refuses; a table that is not as expected is a finding, not an error.
+    ///
+    /// ```no_run
+    /// # async fn start(store: cratestack_runtime::PostgresStore) -> Result<(), cratestack_runtime::StoreError> {
+    /// let report = store.check().await?;
+    /// if !report.is_ok() {
+    ///     eprintln!("{report}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn check(&self) -> Result<Report, StoreError> {
+        let mut connection = self.pool.acquire().await.map_err(refused)?;
+        migrate::look(&mut connection, &self.table).await.map(|found| found.report())
     }
 }
 
@@ -124,7 +181,7 @@ impl IdempotencyStore for PostgresStore {
             .bind(principal)
             .bind(key)
             .bind(token)
-            .bind(lock_of(TABLE, principal, key))
+            .bind(lock_of(&self.sql.table, principal, key))
             .fetch_optional(&self.pool)
             .await
             .map(drop)
@@ -197,7 +254,7 @@ impl IdempotencyStore for PostgresStore {
     }
 
     async fn watch(&self, principal: &str, key: &str) -> Result<Option<Watch>, StoreError> {
-        Ok(self.watcher.watch(&self.pool, lock_of(TABLE, principal, key)).await)
+        Ok(self.watcher.watch(&self.pool, lock_of(&self.sql.table, principal, key)).await)
     }
 
     async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {
@@ -226,7 +283,7 @@ impl PostgresStore {
             .bind(i32::from(status))
             .bind(headers)
             .bind(body)
-            .bind(lock_of(TABLE, principal, key))
+            .bind(lock_of(&self.sql.table, principal, key))
             .fetch_optional(&self.pool)
             .await
             .map_err(refused)?;

@@ -1,19 +1,18 @@
-use cratestack_schema::TABLE;
 use cratestack_schema::columns::{
     ATTEMPT, CREATED_AT, EXPIRES_AT, KEY, LEASE_EXPIRES_AT, PRINCIPAL_FINGERPRINT, REQUEST_HASH, RESERVATION_ID,
     RESPONSE_BODY, RESPONSE_HEADERS, RESPONSE_STATUS,
 };
+use cratestack_schema::{Dialect, NamedTable};
 use sqlx::SqlStr;
 
 use super::watch::CHANNEL;
-use crate::stores::row::{dead, shared};
+use crate::stores::row::shared;
 
-/// First half of the advisory locks' keys ("crst"), so that they meet nobody else's.
-pub(super) const LOCK_CLASS: i32 = 0x6372_7374;
-
-/// The statements, built once per store. Nothing but names of the schema goes into their text.
+/// The statements, built once per store. Nothing but names of the schema and the table's, quoted, goes into their text.
 #[derive(Debug)]
 pub(super) struct Statements {
+    /// The table's name, as the statements spell it.
+    pub(super) table: String,
     pub(super) reserve: SqlStr,
     pub(super) renew: SqlStr,
     pub(super) finish: SqlStr,
@@ -23,14 +22,16 @@ pub(super) struct Statements {
 }
 
 impl Statements {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(named: &NamedTable) -> Self {
+        let table = &named.name().sql(Dialect::Postgres);
         Self {
-            reserve: shared(reserve()),
-            renew: shared(renew()),
-            finish: shared(finish()),
-            finished: shared(finished()),
-            release: shared(release()),
-            sweep: shared(sweep()),
+            table: table.clone(),
+            reserve: shared(reserve(table)),
+            renew: shared(renew(table)),
+            finish: shared(finish(table)),
+            finished: shared(finished(table)),
+            release: shared(release(table)),
+            sweep: shared(named.sweep(Dialect::Postgres)),
         }
     }
 }
@@ -53,15 +54,15 @@ fn micros(time: &str) -> String {
 /// returns a row when another insert committed after this statement's snapshot was taken; then the caller asks again.
 ///
 /// A row that is taken over before it expired had a lease that counts, and with it an attempt that does.
-fn reserve() -> String {
+fn reserve(table: &str) -> String {
     format!(
         "WITH live AS (
             SELECT held.{REQUEST_HASH}, held.{RESPONSE_STATUS}, held.{RESPONSE_HEADERS}, held.{RESPONSE_BODY},
                    held.{CREATED_AT}, held.{EXPIRES_AT}
-            FROM {TABLE} AS held
+            FROM {table} AS held
             WHERE held.{PRINCIPAL_FINGERPRINT} = $1 AND held.{KEY} = $2 AND NOT {dead}
         ), claimed AS (
-            INSERT INTO {TABLE} AS held ({PRINCIPAL_FINGERPRINT}, {KEY}, {REQUEST_HASH}, {RESERVATION_ID},
+            INSERT INTO {table} AS held ({PRINCIPAL_FINGERPRINT}, {KEY}, {REQUEST_HASH}, {RESERVATION_ID},
                 {CREATED_AT}, {LEASE_EXPIRES_AT}, {EXPIRES_AT}, {ATTEMPT})
             SELECT $1::text, $2::text, $3::bytea, $4::uuid, NOW(), {lease_end}, {expiry}, 1
             WHERE NOT EXISTS (SELECT 1 FROM live)
@@ -83,7 +84,7 @@ fn reserve() -> String {
         UNION ALL
         SELECT NULL::int, {REQUEST_HASH}, {RESPONSE_STATUS}, {RESPONSE_HEADERS}, {RESPONSE_BODY},
                {created}, {expires} FROM live",
-        dead = dead("held", "NOW()"),
+        dead = Dialect::Postgres.dead("held"),
         lease_end = after(5),
         expiry = after(6),
         created = micros(CREATED_AT),
@@ -93,9 +94,9 @@ fn reserve() -> String {
 
 /// The lease stays within the row's expiry and after its creation (also where the clock was set back), for the sake of
 /// `dead`.
-fn renew() -> String {
+fn renew(table: &str) -> String {
     format!(
-        "UPDATE {TABLE} SET
+        "UPDATE {table} SET
             {EXPIRES_AT} = GREATEST({EXPIRES_AT}, {expiry}),
             {LEASE_EXPIRES_AT} = LEAST(
                 GREATEST({lease_end}, {CREATED_AT} + INTERVAL '1 microsecond'),
@@ -118,39 +119,22 @@ fn notifying(ended: &str, lock: &str) -> String {
 }
 
 /// Touches no indexed column, so that the update stays within its page (HOT).
-fn finish() -> String {
+fn finish(table: &str) -> String {
     let finish = format!(
-        "UPDATE {TABLE} SET {RESPONSE_STATUS} = $4, {RESPONSE_HEADERS} = $5, {RESPONSE_BODY} = $6
+        "UPDATE {table} SET {RESPONSE_STATUS} = $4, {RESPONSE_HEADERS} = $5, {RESPONSE_BODY} = $6
         WHERE {PRINCIPAL_FINGERPRINT} = $1 AND {KEY} = $2 AND {RESERVATION_ID} = $3 AND {RESPONSE_STATUS} IS NULL"
     );
     notifying(&finish, "$7::bigint")
 }
 
-fn finished() -> String {
-    format!("SELECT 1 FROM {TABLE} WHERE {PRINCIPAL_FINGERPRINT} = $1 AND {KEY} = $2 AND {RESERVATION_ID} = $3")
+fn finished(table: &str) -> String {
+    format!("SELECT 1 FROM {table} WHERE {PRINCIPAL_FINGERPRINT} = $1 AND {KEY} = $2 AND {RESERVATION_ID} = $3")
 }
 
-fn release() -> String {
+fn release(table: &str) -> String {
     let release = format!(
-        "DELETE FROM {TABLE}
+        "DELETE FROM {table}
         WHERE {PRINCIPAL_FINGERPRINT} = $1 AND {KEY} = $2 AND {RESERVATION_ID} = $3 AND {RESPONSE_STATUS} IS NULL"
     );
     notifying(&release, "$4::bigint")
-}
-
-/// One sweeper per table at a time; the others find nothing. The lock goes with the statement's transaction.
-///
-/// By `ctid`, because a join on the key may be planned as a scan of the table. The outer condition is checked on the
-/// version of the row that is deleted: a row that was renewed or taken over meanwhile stays. It is put so that the index
-/// on `expires_at` cannot serve it; else each sweep may be planned as a walk over all that is expired, however small the
-/// limit.
-fn sweep() -> String {
-    format!(
-        "DELETE FROM {TABLE} WHERE {EXPIRES_AT} + INTERVAL '0' <= NOW() AND ctid = ANY (ARRAY(
-            SELECT ctid FROM {TABLE}
-            WHERE {EXPIRES_AT} <= NOW()
-              AND (SELECT pg_try_advisory_xact_lock({LOCK_CLASS}, '{TABLE}'::regclass::oid::int))
-            ORDER BY {EXPIRES_AT} LIMIT $1 FOR UPDATE SKIP LOCKED
-        ))"
-    )
 }

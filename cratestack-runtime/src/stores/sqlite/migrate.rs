@@ -1,77 +1,43 @@
-use cratestack_schema::{Dialect, IDEMPOTENCY, TABLE, columns};
+use cratestack_schema::{Dialect, INSPECTION_COLUMNS, Inspection, NamedTable};
+use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row as _, SqliteConnection, SqlitePool};
 
 use super::refused;
 use crate::StoreError;
-use crate::stores::refusal::{foreign_table, lacking};
+use crate::stores::refusal::unusable;
 
-struct Found {
-    columns: Vec<String>,
-    indexed: bool,
-}
-
-impl Found {
-    fn has(&self, column: &str) -> bool {
-        self.columns.iter().any(|name| name == column)
-    }
-
-    fn is_latest(&self) -> bool {
-        self.indexed && IDEMPOTENCY.columns.iter().all(|column| self.has(column.name))
-    }
-}
-
-pub(super) async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
+pub(super) async fn migrate(pool: &SqlitePool, table: &NamedTable) -> Result<(), StoreError> {
     // Most starts find the table ready, and need not wait for other processes' writes to learn that.
     let mut connection = pool.acquire().await.map_err(refused)?;
-    if look(&mut connection).await?.is_some_and(|found| found.is_latest()) {
+    if look(&mut connection, table).await?.upgrade().is_ok_and(|steps| steps.is_empty()) {
         return Ok(());
     }
     drop(connection);
 
     // IMMEDIATE: a transaction that began by reading could not wait for another's write, only fail.
     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(refused)?;
-    match look(&mut transaction).await? {
-        None => {
-            let text = IDEMPOTENCY
-                .ddl(Dialect::Sqlite, IDEMPOTENCY.latest())
-                .map_err(|error| StoreError::Internal(error.to_string()))?;
-            run(&mut transaction, text).await?;
-        }
-        Some(found) => {
-            if let Some(column) = lacking(&found.columns) {
-                return Err(foreign_table(column));
-            }
-            for column in IDEMPOTENCY.columns.iter().filter(|column| !found.has(column.name)) {
-                run(&mut transaction, IDEMPOTENCY.add_column(Dialect::Sqlite, column)).await?;
-            }
-            if !found.indexed {
-                run(&mut transaction, IDEMPOTENCY.create_index()).await?;
-            }
-        }
+    for step in look(&mut transaction, table).await?.upgrade().map_err(|error| unusable(&error))? {
+        run(&mut transaction, step.sql).await?;
     }
     transaction.commit().await.map_err(refused)
 }
 
-async fn look(connection: &mut SqliteConnection) -> Result<Option<Found>, StoreError> {
-    let rows = sqlx::query(AssertSqlSafe(format!("SELECT name FROM pragma_table_info('{TABLE}')")))
+pub(super) async fn look(connection: &mut SqliteConnection, table: &NamedTable) -> Result<Inspection, StoreError> {
+    let rows = sqlx::query(AssertSqlSafe(table.inspection(Dialect::Sqlite)))
         .persistent(false)
-        .fetch_all(&mut *connection)
+        .fetch_all(connection)
         .await
         .map_err(refused)?;
-    let columns: Vec<String> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(refused)?;
-    if columns.is_empty() {
-        return Ok(None);
+    let rows = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    Ok(table.inspect(Dialect::Sqlite, rows))
+}
+
+fn read(row: &SqliteRow) -> Result<[Option<String>; INSPECTION_COLUMNS], StoreError> {
+    let mut values = [const { None }; INSPECTION_COLUMNS];
+    for (index, value) in values.iter_mut().enumerate() {
+        *value = row.try_get(index).map_err(refused)?;
     }
-    let index = sqlx::query(AssertSqlSafe(format!(
-        "SELECT 1 FROM pragma_index_list('{TABLE}') AS listed, pragma_index_info(listed.name) AS part
-        WHERE part.seqno = 0 AND part.name = '{expires_at}'",
-        expires_at = columns::EXPIRES_AT,
-    )))
-    .persistent(false)
-    .fetch_optional(connection)
-    .await
-    .map_err(refused)?;
-    Ok(Some(Found { columns, indexed: index.is_some() }))
+    Ok(values)
 }
 
 async fn run(connection: &mut SqliteConnection, text: String) -> Result<(), StoreError> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use cratestack_schema::Dialect;
+use cratestack_schema::{Dialect, IDEMPOTENCY, NamedTable, Report, TableName};
 use sqlx::error::DatabaseError;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqlitePool};
@@ -48,6 +48,7 @@ use crate::{Claim, ClaimOutcome, Completion, IdempotencyStore, ReservationOutcom
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
     pool: SqlitePool,
+    table: Arc<NamedTable>,
     sql: Arc<Statements>,
     turn: Arc<Mutex<()>>,
 }
@@ -67,7 +68,25 @@ impl SqliteStore {
     /// # }
     /// ```
     pub fn new(pool: SqlitePool) -> Self {
-        Self { pool, sql: Arc::new(Statements::new()), turn: Arc::default() }
+        Self::with_table(pool, TableName::default())
+    }
+
+    /// A store over `pool` whose table has a name of your own. Does not connect.
+    ///
+    /// A schema is the name under which a database is attached, on every connection of the pool; `main` is the one that
+    /// was opened.
+    ///
+    /// ```no_run
+    /// use cratestack_runtime::{SqliteStore, TableName};
+    ///
+    /// # fn make(pool: sqlx::SqlitePool) -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = SqliteStore::with_table(pool, TableName::new(None, "payment_keys")?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with_table(pool: SqlitePool, name: TableName) -> Self {
+        let table = IDEMPOTENCY.named(name);
+        Self { pool, sql: Arc::new(Statements::new(&table)), table: Arc::new(table), turn: Arc::default() }
     }
 
     /// Creates the table, or upgrades one of an older version in place.
@@ -87,7 +106,27 @@ impl SqliteStore {
     /// ```
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let _turn = self.turn().await;
-        migrate::migrate(&self.pool).await
+        migrate::migrate(&self.pool, &self.table).await
+    }
+
+    /// Compares the table with what programs expect of it, and says what differs.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be opened or refuses; a table that is not as expected is a finding, not an error.
+    ///
+    /// ```no_run
+    /// # async fn start(store: cratestack_runtime::SqliteStore) -> Result<(), cratestack_runtime::StoreError> {
+    /// let report = store.check().await?;
+    /// if !report.is_ok() {
+    ///     eprintln!("{report}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn check(&self) -> Result<Report, StoreError> {
+        let mut connection = self.pool.acquire().await.map_err(refused)?;
+        migrate::look(&mut connection, &self.table).await.map(|found| found.report())
     }
 
     /// SQLite lets one write in at a time, and those that wait for it sleep and poll: the unlucky ones starve into

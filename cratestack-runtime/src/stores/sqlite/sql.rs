@@ -1,16 +1,16 @@
-use cratestack_schema::TABLE;
 use cratestack_schema::columns::{
     ATTEMPT, CREATED_AT, EXPIRES_AT, KEY, LEASE_EXPIRES_AT, PRINCIPAL_FINGERPRINT, REQUEST_HASH, RESERVATION_ID,
     RESPONSE_BODY, RESPONSE_HEADERS, RESPONSE_STATUS,
 };
+use cratestack_schema::{Dialect, NamedTable};
 use sqlx::SqlStr;
 
-use crate::stores::row::{dead, shared};
+use crate::stores::row::shared;
 
 /// Milliseconds since the Unix epoch, the same throughout a statement.
-const NOW: &str = "CAST(ROUND(unixepoch('subsec') * 1000) AS INTEGER)";
+const NOW: &str = Dialect::Sqlite.now();
 
-/// The statements, built once per store. Nothing but names of the schema goes into their text.
+/// The statements, built once per store. Nothing but names of the schema and the table's, quoted, goes into their text.
 #[derive(Debug)]
 pub(super) struct Statements {
     pub(super) live: SqlStr,
@@ -23,32 +23,33 @@ pub(super) struct Statements {
 }
 
 impl Statements {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(named: &NamedTable) -> Self {
+        let table = &named.name().sql(Dialect::Sqlite);
         Self {
-            live: shared(live()),
-            claim: shared(claim()),
-            renew: shared(renew()),
-            finish: shared(finish()),
-            finished: shared(finished()),
-            release: shared(release()),
-            sweep: shared(sweep()),
+            live: shared(live(table)),
+            claim: shared(claim(table)),
+            renew: shared(renew(table)),
+            finish: shared(finish(table)),
+            finished: shared(finished(table)),
+            release: shared(release(table)),
+            sweep: shared(named.sweep(Dialect::Sqlite)),
         }
     }
 }
 
-fn live() -> String {
+fn live(table: &str) -> String {
     format!(
         "SELECT {REQUEST_HASH}, {RESPONSE_STATUS}, {RESPONSE_HEADERS}, {RESPONSE_BODY}, {CREATED_AT}, {EXPIRES_AT}
-        FROM {TABLE} AS held
+        FROM {table} AS held
         WHERE {PRINCIPAL_FINGERPRINT} = ?1 AND {KEY} = ?2 AND NOT {dead}",
-        dead = dead("held", NOW),
+        dead = Dialect::Sqlite.dead("held"),
     )
 }
 
 /// A row that is taken over before it expired had a lease that counts, and with it an attempt that does.
-fn claim() -> String {
+fn claim(table: &str) -> String {
     format!(
-        "INSERT INTO {TABLE} AS held ({PRINCIPAL_FINGERPRINT}, {KEY}, {REQUEST_HASH}, {RESERVATION_ID},
+        "INSERT INTO {table} AS held ({PRINCIPAL_FINGERPRINT}, {KEY}, {REQUEST_HASH}, {RESERVATION_ID},
             {CREATED_AT}, {LEASE_EXPIRES_AT}, {EXPIRES_AT}, {ATTEMPT})
         VALUES (?1, ?2, ?3, ?4, {NOW}, {NOW} + ?5, {NOW} + ?6, 1)
         ON CONFLICT ({PRINCIPAL_FINGERPRINT}, {KEY}) DO UPDATE SET
@@ -64,43 +65,35 @@ fn claim() -> String {
                 ELSE MIN(COALESCE(held.{ATTEMPT}, 1), 2147483646) + 1 END
         WHERE {dead}
         RETURNING {ATTEMPT}",
-        dead = dead("held", NOW),
+        dead = Dialect::Sqlite.dead("held"),
     )
 }
 
 /// The lease stays within the row's expiry and after its creation (also where the clock was set back), for the sake of
 /// `dead`.
-fn renew() -> String {
+fn renew(table: &str) -> String {
     format!(
-        "UPDATE {TABLE} SET
+        "UPDATE {table} SET
             {EXPIRES_AT} = MAX({EXPIRES_AT}, {NOW} + ?5),
             {LEASE_EXPIRES_AT} = MIN(MAX({NOW} + ?4, {CREATED_AT} + 1), MAX({EXPIRES_AT}, {NOW} + ?5))
         WHERE {PRINCIPAL_FINGERPRINT} = ?1 AND {KEY} = ?2 AND {RESERVATION_ID} = ?3 AND {RESPONSE_STATUS} IS NULL"
     )
 }
 
-fn finish() -> String {
+fn finish(table: &str) -> String {
     format!(
-        "UPDATE {TABLE} SET {RESPONSE_STATUS} = ?4, {RESPONSE_HEADERS} = ?5, {RESPONSE_BODY} = ?6
+        "UPDATE {table} SET {RESPONSE_STATUS} = ?4, {RESPONSE_HEADERS} = ?5, {RESPONSE_BODY} = ?6
         WHERE {PRINCIPAL_FINGERPRINT} = ?1 AND {KEY} = ?2 AND {RESERVATION_ID} = ?3 AND {RESPONSE_STATUS} IS NULL"
     )
 }
 
-fn finished() -> String {
-    format!("SELECT 1 FROM {TABLE} WHERE {PRINCIPAL_FINGERPRINT} = ?1 AND {KEY} = ?2 AND {RESERVATION_ID} = ?3")
+fn finished(table: &str) -> String {
+    format!("SELECT 1 FROM {table} WHERE {PRINCIPAL_FINGERPRINT} = ?1 AND {KEY} = ?2 AND {RESERVATION_ID} = ?3")
 }
 
-fn release() -> String {
+fn release(table: &str) -> String {
     format!(
-        "DELETE FROM {TABLE}
+        "DELETE FROM {table}
         WHERE {PRINCIPAL_FINGERPRINT} = ?1 AND {KEY} = ?2 AND {RESERVATION_ID} = ?3 AND {RESPONSE_STATUS} IS NULL"
-    )
-}
-
-fn sweep() -> String {
-    format!(
-        "DELETE FROM {TABLE} WHERE rowid IN (
-            SELECT rowid FROM {TABLE} WHERE {EXPIRES_AT} <= {NOW} ORDER BY {EXPIRES_AT} LIMIT ?1
-        )"
     )
 }
