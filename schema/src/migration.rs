@@ -216,7 +216,8 @@ impl<'a> Migration<'a> {
                 vec![file(format!("{number}_{name}.up.sql"), up()), file(format!("{number}_{name}.down.sql"), down())]
             }
             Format::Diesel => {
-                vec![file(format!("{number}_{name}/up.sql"), up()), file(format!("{number}_{name}/down.sql"), down())]
+                let directory = format!("{}_{name}", dashed(number));
+                vec![file(format!("{directory}/up.sql"), up()), file(format!("{directory}/down.sql"), down())]
             }
             Format::Dbmate => vec![file(
                 format!("{number}_{name}.sql"),
@@ -257,6 +258,14 @@ impl<'a> Migration<'a> {
         text.push_str(&statements.join("\n\n"));
         text.push('\n');
         text
+    }
+}
+
+/// A time as diesel writes it: `2025-01-31-093000`. It reads other numbers, too.
+fn dashed(number: &str) -> String {
+    match (number.len(), number.get(..4), number.get(4..6), number.get(6..8), number.get(8..)) {
+        (14, Some(year), Some(month), Some(day), Some(time)) => format!("{year}-{month}-{day}-{time}"),
+        _ => number.to_owned(),
     }
 }
 

@@ -84,6 +84,18 @@ impl NamedTable {
         }
     }
 
+    /// The query for how many rows have expired.
+    ///
+    /// ```
+    /// use cratestack_schema::{Dialect, IDEMPOTENCY, TableName};
+    ///
+    /// let query = IDEMPOTENCY.named(TableName::default()).expired(Dialect::Postgres);
+    /// assert_eq!(query, "SELECT COUNT(*) FROM cratestack_idempotency WHERE expires_at <= NOW()");
+    /// ```
+    pub fn expired(&self, dialect: Dialect) -> String {
+        format!("SELECT COUNT(*) FROM {} WHERE {EXPIRES_AT} <= {}", self.sql(dialect), dialect.now())
+    }
+
     /// The name as Postgres' `regclass` reads it, in a constant.
     pub(crate) fn regclass(&self) -> String {
         // Quoted as plainly as can be: what reads it knows no `U&""`.

@@ -15,24 +15,34 @@ pub(super) async fn migrate(pool: &PgPool, table: &NamedTable) -> Result<(), Sto
     }
     drop(connection);
 
-    match upgrade(pool, table).await {
-        Ok(()) => Ok(()),
+    match upgrade(pool, table, true).await {
+        Ok(()) => {}
         // Somebody else (a migration tool, an older program) may have created the same at the same moment.
         Err(error) => {
             let mut connection = pool.acquire().await.map_err(refused)?;
             match look(&mut connection, table).await {
-                Ok(found) if is_latest(&found) => Ok(()),
-                _ => Err(error),
+                Ok(found) if !is_wanting(&found) => {}
+                _ => return Err(error),
             }
         }
     }
+    // A VACUUM that happens to run holds these up. No program should fail to start for that.
+    if let Err(error) = upgrade(pool, table, false).await {
+        tracing::warn!(%error, "storage options of the idempotency table not set; trying again at the next start");
+    }
+    Ok(())
 }
 
 fn is_latest(found: &Inspection) -> bool {
     found.upgrade().is_ok_and(|steps| steps.is_empty())
 }
 
-async fn upgrade(pool: &PgPool, table: &NamedTable) -> Result<(), StoreError> {
+fn is_wanting(found: &Inspection) -> bool {
+    found.upgrade().map_or(true, |steps| steps.iter().any(|step| step.needed))
+}
+
+/// Takes the steps that programs need, or the others.
+async fn upgrade(pool: &PgPool, table: &NamedTable, needed: bool) -> Result<(), StoreError> {
     let mut transaction = pool.begin().await.map_err(refused)?;
     run(&mut transaction, format!("SELECT pg_advisory_xact_lock({LOCK_CLASS}, 1)")).await?;
     // The queue of starting processes may be long; the wait for the table itself must not be, as all traffic on the
@@ -42,7 +52,8 @@ async fn upgrade(pool: &PgPool, table: &NamedTable) -> Result<(), StoreError> {
         "SELECT set_config('lock_timeout', '5s', true) WHERE current_setting('lock_timeout') = '0'".to_owned(),
     )
     .await?;
-    for step in look(&mut transaction, table).await?.upgrade().map_err(|error| unusable(&error))? {
+    let steps = look(&mut transaction, table).await?.upgrade().map_err(|error| unusable(&error))?;
+    for step in steps.into_iter().filter(|step| step.needed == needed) {
         run(&mut transaction, step.sql).await?;
     }
     transaction.commit().await.map_err(refused)
