@@ -200,7 +200,7 @@ impl<'a> Migration<'a> {
     /// let table = IDEMPOTENCY.named(TableName::default());
     /// let files = Migration::new(&table, Dialect::Postgres, 1, 3)?.files(Format::Flyway, "7")?;
     /// assert_eq!(files[0].path, "V7__upgrade_idempotency_v1_to_v3.sql");
-    /// assert!(files[0].text.contains("SET LOCAL lock_timeout = '5s';"));
+    /// assert!(files[0].text.contains("SET LOCAL lock_timeout = '1s';"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn files(&self, format: Format, number: &str) -> Result<Vec<File>, MigrationError> {
@@ -249,7 +249,7 @@ impl<'a> Migration<'a> {
             // All these tools run a file in a transaction, where LOCAL ends with it.
             text.push_str(
                 "-- Traffic on the table queues behind a statement that waits for it. Rather fail, and be run again.\n\
-                 SET LOCAL lock_timeout = '5s';\n",
+                 SET LOCAL lock_timeout = '1s';\n",
             );
         } else if format == Format::Plain {
             text.push_str("-- Stop at the first error: `sqlite3 -bail`.\n");

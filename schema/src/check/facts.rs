@@ -108,14 +108,15 @@ impl Inspection {
             return None;
         }
         let latest = self.table.table.latest();
+        let stored = self.storage();
         let mut reached = 1;
         for version in 2..=latest {
             let columns = self.table.table.columns.iter().filter(|column| column.since == version);
             let options = self.table.table.storage.iter().filter(|option| option.since == version);
             let began = columns.clone().any(|column| self.has(column))
-                || options.clone().any(|option| self.storage().iter().any(|(_, set)| set.contains(&option.name)));
-            // What changes nothing in this dialect is reached with the version before.
-            let nothing_to_do = columns.count() == 0 && (self.dialect == Dialect::Sqlite || options.count() == 0);
+                || options.clone().any(|option| stored.iter().any(|(_, set)| set.contains(&option.name)));
+            // What changes nothing here is reached with the version before.
+            let nothing_to_do = columns.count() == 0 && (stored.is_empty() || options.count() == 0);
             if began || (nothing_to_do && reached == version - 1) {
                 reached = version;
             }
@@ -176,7 +177,7 @@ impl Inspection {
         let (table, dialect) = (&self.table, self.dialect);
         let latest = table.table.latest();
         let mut steps = Vec::new();
-        let mut push = |sql: String, needed: bool| steps.push(Step { sql, needed });
+        let mut push = |sql: String, needed: bool| steps.push(Step { sql, needed, alone: false });
         let Some(relation) = self.one("relation") else {
             if dialect == Dialect::Postgres && !self.one("schema").is_none_or(|schema| schema.is(0)) {
                 table.create_schema().into_iter().for_each(|sql| push(sql, true));
@@ -207,12 +208,16 @@ impl Inspection {
                 _ => missing.into_iter().for_each(|column| push(table.add_column(dialect, column), true)),
             }
         }
-        if !self.indexed() {
+        let concurrently = dialect == Dialect::Postgres && relation.text(0) == "r";
+        if !self.indexed() && !concurrently {
             push(table.create_index(dialect), true);
         }
         if dialect == Dialect::Postgres && self.owned() {
             for (relation, set) in self.storage() {
                 table.set_missing_storage(&relation, &set).into_iter().for_each(|sql| push(sql, false));
+            }
+            if !self.indexed() && concurrently {
+                steps.extend(postgres::index_steps(self));
             }
         }
         Ok(steps)
@@ -242,15 +247,21 @@ fn option_names(options: &str) -> Vec<&str> {
 /// A statement of an upgrade.
 ///
 /// ```
-/// let step = cratestack_schema::Step { sql: "SELECT 1".to_owned(), needed: true };
-/// assert!(step.needed);
+/// use cratestack_schema::{Dialect, IDEMPOTENCY, TableName};
+///
+/// let nothing = IDEMPOTENCY.named(TableName::default()).inspect(Dialect::Sqlite, []);
+/// assert!(nothing.upgrade()?.iter().all(|step| step.needed && !step.alone));
+/// # Ok::<(), cratestack_schema::Unusable>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Step {
     /// The statement; for a table that is not there, all of them.
     pub sql: String,
     /// Whether programs need it; else it is for the operator's good.
     pub needed: bool,
+    /// Whether it takes long and runs outside of a transaction, so that nobody waits for it meanwhile.
+    pub alone: bool,
 }
 
 /// What has the table's name is not the table.

@@ -1,8 +1,8 @@
 use super::facts::{Fact, SEPARATOR};
 use super::report::{Drift, Finding, Findings};
-use super::{INSPECTION_COLUMNS, Inspection};
+use super::{INSPECTION_COLUMNS, Inspection, Step};
 use crate::name::{identifier, literal};
-use crate::{Dialect, NamedTable, TableName, columns};
+use crate::{Dialect, NamedTable, columns};
 
 const POSTGRES: Dialect = Dialect::Postgres;
 
@@ -225,6 +225,23 @@ pub(super) fn indexed(found: &Inspection) -> bool {
     found.all("index").map(Index::from).any(|index| index.serves(found) && index.valid)
 }
 
+/// What builds the index of a table that is in use.
+pub(super) fn index_steps(found: &Inspection) -> Vec<Step> {
+    let name = found.table.index_name();
+    let mut all = found.all("index").map(Index::from);
+    let failed = all.find(|index| index.name == name && !index.valid).map(|index| drop_index(found, &index));
+    let steps = failed.into_iter().chain([found.table.create_index_concurrently()]);
+    steps.map(|sql| Step { sql, needed: false, alone: true }).collect()
+}
+
+fn drop_index(found: &Inspection, index: &Index<'_>) -> String {
+    let relation = found.one("relation");
+    let concurrently = if relation.is_some_and(|it| it.text(0) == "p") { "" } else { "CONCURRENTLY " };
+    // An index lies beside its table, which the search path may not reach first.
+    let schema = identifier(POSTGRES, relation.map_or("", |it| it.text(1)));
+    format!("DROP INDEX {concurrently}{schema}.{};", identifier(POSTGRES, index.name))
+}
+
 pub(super) fn findings(found: &Inspection) -> Vec<Finding> {
     let mut findings = Findings::new(found);
     server(&mut findings);
@@ -397,15 +414,9 @@ fn primary_key(findings: &mut Findings<'_>) {
 fn indexes(findings: &mut Findings<'_>) {
     let found = findings.found;
     let partitioned = found.one("relation").is_some_and(|relation| relation.text(0) == "p");
-    let concurrently = if partitioned { "" } else { "CONCURRENTLY " };
     let create = if partitioned { found.table.create_index(POSTGRES) } else { found.table.create_index_concurrently() };
     let all: Vec<_> = found.all("index").map(Index::from).collect();
-    let schema = found.one("relation").map_or("", |relation| relation.text(1));
-    let drop = |index: &Index<'_>| {
-        let name = TableName::new(Some(schema), index.name)
-            .map_or_else(|_| identifier(POSTGRES, index.name), |name| name.sql(POSTGRES));
-        format!("DROP INDEX {concurrently}{name};")
-    };
+    let drop = |index: &Index<'_>| drop_index(found, index);
     if !indexed(found) {
         let over = found.table.table.index.columns.join(", ");
         match all.iter().find(|index| index.name == found.table.index_name() || index.serves(found)) {
@@ -447,12 +458,14 @@ fn indexes(findings: &mut Findings<'_>) {
             );
         }
     }
-    // One that serves and is unique refuses the second row that expires at a moment.
+    // One that serves and is unique refuses the second row that expires at a moment; another has to serve instead.
+    let serving = |index: &Index<'_>| index.serves(found) && index.valid && !index.unique;
     for index in all.iter().filter(|index| !index.primary && index.serves(found) && index.unique) {
+        let instead = if all.iter().any(serving) { "" } else { &create };
         findings.mendable(
             Drift::Index,
             format!("the unique index {} on ({}) refuses rows", index.name, index.keys.join(", ")),
-            drop(index),
+            format!("{} {instead}", drop(index)).trim_end(),
         );
     }
 }

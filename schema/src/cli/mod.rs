@@ -47,7 +47,7 @@ enum Command {
     /// From nothing, or from an older version with --from. Where the tool can go back, the files say how. Without --out
     /// they are printed.
     ///
-    /// What upgrades a table waits at most five seconds for its lock, so that traffic does not queue behind it: if it
+    /// What upgrades a table waits at most a second for its lock, so that traffic does not queue behind it: if it
     /// fails for that, run it again.
     Migration(MigrationArgs),
     /// Compare the table in a database with what programs expect

@@ -109,12 +109,13 @@ impl PostgresStore {
     /// looked for along the `search_path`, and a new one is created in its first schema; a schema that is named is
     /// created where it is missing.
     ///
-    /// Storage options are the owner's to set: for another role they are left out, and [`check`](Self::check) says so.
+    /// What only the owner may set, and no program needs (storage options, a lost index), is left out for another role,
+    /// and [`check`](Self::check) says so.
     ///
     /// # Errors
     ///
-    /// When the database cannot be reached or refuses, when the lock cannot be had within five seconds (or the
-    /// connection's own `lock_timeout`), or when a table of this name is there that is not ours.
+    /// When the database cannot be reached or refuses, when the table's lock cannot be had for some twenty seconds, or
+    /// when a table of this name is there that is not ours.
     ///
     /// ```no_run
     /// # async fn start(store: cratestack_runtime::PostgresStore) -> Result<(), cratestack_runtime::StoreError> {
