@@ -1,10 +1,13 @@
 use proc_macro2::Span;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
-use syn::{FnArg, GenericParam, Lifetime, ReceiverKind, ReturnType, Safety, Signature, TypeImplTrait, TypeReference};
+use syn::{FnArg, GenericParam, Lifetime, Path, ReceiverKind, ReturnType, Safety, TypeImplTrait, TypeReference};
+
+use crate::handler::Handler;
 
 /// What axum could not call, or the guard could not wrap, said at the token that is to blame. All mistakes at once.
-pub(crate) fn signature(signature: &Signature) -> Result<(), syn::Error> {
+pub(crate) fn handler(handler: &Handler) -> Result<(), syn::Error> {
+    let signature = &handler.signature;
     let mut mistakes: Vec<syn::Error> = Vec::new();
     let mut refuse = |span, mistake: &str| mistakes.push(syn::Error::new(span, mistake));
 
@@ -58,10 +61,34 @@ pub(crate) fn signature(signature: &Signature) -> Result<(), syn::Error> {
             }
         }
     }
+    if let Some(argument) = signature.inputs.iter().nth(MOST_ARGUMENTS) {
+        refuse(argument.span(), "axum takes at most 16 arguments; put some of them into one extractor of your own");
+    }
+    for attribute in &handler.attributes {
+        let path = attribute.path();
+        if path.is_ident("idempotent") {
+            refuse(path.span(), "`#[idempotent]` is there twice; remove one, and give the other all the options");
+        } else if path.segments.last().is_some_and(|name| name.ident == "test") {
+            refuse(
+                path.span(),
+                "a test is no handler; put `#[idempotent]` on the handler, and call its route in the test",
+            );
+        } else if is_entry_point(path) {
+            refuse(path.span(), "the program's entry point is no handler; put `#[idempotent]` on the handler");
+        }
+    }
     let mut mistakes = mistakes.into_iter();
     let Some(mut all) = mistakes.next() else { return Ok(()) };
     all.extend(mistakes);
     Err(all)
+}
+
+/// The longest tuple of extractors that axum knows.
+const MOST_ARGUMENTS: usize = 16;
+
+/// `#[tokio::main]` and its like.
+fn is_entry_point(path: &Path) -> bool {
+    path.segments.len() == 2 && path.segments.last().is_some_and(|name| name.ident == "main")
 }
 
 const BORROWED: &str = "a handler owns what it takes from the request; use an owned type, such as `String` for `&str`";

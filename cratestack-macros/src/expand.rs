@@ -1,12 +1,16 @@
+use proc_macro_crate::FoundCrate;
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Attribute, GenericParam, Ident, Signature, Visibility};
 
-use crate::check;
 use crate::handler::Handler;
 use crate::options::Options;
 use crate::parts;
+use crate::{check, checks};
+
+#[cfg(test)]
+mod tests;
 
 /// The whole attribute: tokens in, tokens out.
 #[allow(clippy::needless_pass_by_value)] // The signature of an attribute macro.
@@ -15,12 +19,13 @@ pub(crate) fn idempotent(attribute: TokenStream, item: TokenStream) -> TokenStre
     let Ok(handler) = syn::parse2::<Handler>(item.clone()) else {
         let mistake = syn::Error::new(
             first_span(&item),
-            "`#[idempotent]` goes on a handler: an `async fn`, or a `fn` that returns a future",
+            "`#[idempotent]` goes on a handler with a body, an `async fn` or a `fn` that returns a future; write it above the \
+             function that handles the request",
         )
         .to_compile_error();
         return quote!(#mistake #item);
     };
-    let refusal = [check::signature(&handler.signature).err(), parts::check(&options)];
+    let refusal = [check::handler(&handler).err(), parts::check(&options)];
     let sound = refusal.iter().all(Option::is_none);
     for mistake in refusal.into_iter().flatten() {
         match &mut mistakes {
@@ -39,7 +44,12 @@ fn first_span(item: &TokenStream) -> Span {
 
 /// The only path that generated code names.
 fn private() -> TokenStream {
-    quote!(::cratestack_runtime::__private)
+    let name = match proc_macro_crate::crate_name("cratestack-runtime") {
+        Ok(FoundCrate::Name(name)) => Ident::new(&name, Span::call_site()),
+        // The crate's own examples name it from outside; and where no manifest tells, it has its own name.
+        Ok(FoundCrate::Itself) | Err(_) => Ident::new("cratestack_runtime", Span::call_site()),
+    };
+    quote!(::#name::__private)
 }
 
 /// The handler moved out of the way, and how to name it from the function that takes its place.
@@ -48,7 +58,8 @@ struct Moved {
     beside: Option<TokenStream>,
     /// Inside the new function, else.
     inside: Option<TokenStream>,
-    path: TokenStream,
+    /// Its path, to be blamed at the given place.
+    path: Box<dyn Fn(Span) -> TokenStream>,
     outer: Outer,
 }
 
@@ -72,8 +83,12 @@ fn moved(handler: Handler) -> Moved {
     let turbofish = turbofish(&inner);
     if associated {
         inner.ident = format_ident!("__idempotent_{}", inner.ident);
-        let name = &inner.ident;
-        let path = quote!(Self::#name #turbofish);
+        let name = inner.ident.clone();
+        let path = Box::new(move |span: Span| {
+            let mut name = name.clone();
+            name.set_span(span.resolved_at(name.span()));
+            quote_spanned!(span.resolved_at(Span::call_site())=> Self::#name #turbofish)
+        });
         let beside = quote! {
             #(#attributes)*
             #[doc(hidden)]
@@ -81,8 +96,12 @@ fn moved(handler: Handler) -> Moved {
         };
         return Moved { beside: Some(beside), inside: None, path, outer };
     }
-    let name = &inner.ident;
-    let path = quote!(#name #turbofish);
+    let name = inner.ident.clone();
+    let path = Box::new(move |span: Span| {
+        let mut name = name.clone();
+        name.set_span(span.resolved_at(name.span()));
+        quote!(#name #turbofish)
+    });
     let inside = quote! {
         #(#attributes)*
         #inner #body
@@ -90,7 +109,7 @@ fn moved(handler: Handler) -> Moved {
     Moved { beside: None, inside: Some(inside), path, outer }
 }
 
-fn guarded(options: &Options, handler: Handler) -> TokenStream {
+fn guarded(options_read: &Options, handler: Handler) -> TokenStream {
     let private = private();
     let types = handler.argument_types();
     let arguments: Vec<_> =
@@ -98,26 +117,22 @@ fn guarded(options: &Options, handler: Handler) -> TokenStream {
     let Moved { beside, inside, path, outer: Outer { attributes, visibility, signature } } = moved(handler);
     let guarded = Ident::new("guarded", Span::mixed_site());
     let call = Ident::new("call", Span::mixed_site());
-    let evaluate = parts::evaluate(options, &signature, &call, &arguments);
+    let evaluate = parts::evaluate(options_read, &signature, &call, &arguments, &private);
     let mutable = (!evaluate.is_empty()).then(|| quote!(mut));
-    let keyed_by_arguments = options.key.is_some();
-    let parameters = match &options.body_limit {
+    let keyed_by_arguments = options_read.key.is_some();
+    let parameters = match &options_read.body_limit {
         Some(limit) => quote!(, #keyed_by_arguments, #limit),
         None if keyed_by_arguments => quote!(, true),
         None => TokenStream::new(),
     };
-    let state = options.state.as_ref().map(|state| {
+    let state = options_read.state.as_ref().map(|state| {
         let provides =
             quote_spanned!(state.span().resolved_at(Span::call_site())=> #private::state_provides_idempotency);
         quote!(let _ = #provides::<#state>;)
     });
-    let options = options.expand(&private);
-    // Where the function's result is no future or no response, this is where it says so.
-    let result = match &signature.output {
-        syn::ReturnType::Type(_, ty) => ty.span(),
-        syn::ReturnType::Default => signature.ident.span(),
-    };
-    let response = quote_spanned!(result.resolved_at(Span::call_site())=> #private::response);
+    let options = options_read.expand(&private);
+    let checks = checks::expand(options_read, &signature, &types, &path, &private);
+    let handler = path(signature.ident.span());
     let name = &signature.ident;
     let generics = &signature.generics;
     let where_clause = &generics.where_clause;
@@ -129,18 +144,32 @@ fn guarded(options: &Options, handler: Handler) -> TokenStream {
         ) -> #private::Response #where_clause {
             #inside
             #state
+            #checks
             let (#mutable #call, (#(#arguments,)*)) = #guarded.into_parts();
             #evaluate
+            #[allow(unused_imports)]
+            use #private::Fallback as _;
             // Within the block, because a plain `fn` that returns a future may do its work before it returns it.
-            #call.run(#options, #private::Box::pin(async move { #response(#path(#(#arguments,)*)).await })).await
+            #call.run(
+                #options,
+                #private::Box::pin(async move { #private::Handling(#handler(#(#arguments,)*)).respond().await }),
+            ).await
         }
     }
 }
 
 /// A handler that cannot work is emitted all the same, under its name and as something that axum would take, so that
 /// its mistake is the only error.
-fn refused(handler: Handler) -> TokenStream {
+fn refused(mut handler: Handler) -> TokenStream {
     let private = private();
+    if handler.signature.ident == "main" {
+        return quote!(
+            fn main() {}
+        );
+    }
+    // They would have their own opinion of a function that is wrong.
+    handler.attributes.retain(stays);
+    handler.signature.constness = None;
     let Moved { beside, inside, outer: Outer { attributes, visibility, signature }, .. } = moved(handler);
     let name = &signature.ident;
     let silenced = quote!(#[allow(dead_code, unused_variables, clippy::all)]);

@@ -2,6 +2,7 @@
 //! code that the attribute generates calls it.
 
 mod check;
+mod checks;
 mod duration;
 mod expand;
 mod handler;

@@ -64,10 +64,15 @@ impl Parse for Setting {
             .call(Ident::parse_any)
             .map_err(|error| syn::Error::new(error.span(), format!("an option is a name: one of {}", listed())))?;
         let value = match input.parse::<Option<Token![=]>>()? {
-            Some(_) if name == "state" => Some(Value::Type(input.parse()?)),
+            Some(_) if name == "state" => Some(Value::Type(input.parse().map_err(|error: syn::Error| {
+                syn::Error::new(error.span(), "`state` takes the type of the router's state, such as `state = App`")
+            })?)),
             Some(_) => Some(Value::Expr(input.parse()?)),
             None => None,
         };
+        if !(input.is_empty() || input.peek(Token![,])) {
+            return Err(input.error(format!("options are separated by commas; write `,` after `{name}`")));
+        }
         Ok(Self { name, value })
     }
 }
@@ -122,13 +127,13 @@ impl Options {
             "key" => self.key = Some(expression(&name, value)?),
             "principal" => self.principal = Some(expression(&name, value)?),
             "fingerprint" => self.fingerprint = Some(expression(&name, value)?),
-            "state" => match value {
-                Some(Value::Type(state)) => self.state = Some(state),
-                _ => {
+            "state" => {
+                let Some(Value::Type(state)) = value else {
                     let mistake = "`state` needs the type of the router's state, such as `state = App`";
                     return Err(syn::Error::new(name.span(), mistake));
-                }
-            },
+                };
+                self.state = Some(state);
+            }
             unknown => {
                 let help = match nearest(unknown, &NAMES) {
                     Some(near) => format!("did you mean `{near}`?"),

@@ -1,7 +1,8 @@
 //! The attribute's expressions: `key`, `principal`, `fingerprint`.
 
-use proc_macro2::TokenStream;
-use quote::quote;
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::visit_mut::{self, VisitMut};
 use syn::{Expr, FnArg, Ident, Pat, PatIdent, Signature};
@@ -9,7 +10,13 @@ use syn::{Expr, FnArg, Ident, Pat, PatIdent, Signature};
 use crate::options::Options;
 
 /// The statements that evaluate the expressions over the extracted arguments, by reference.
-pub(crate) fn evaluate(options: &Options, signature: &Signature, call: &Ident, arguments: &[Ident]) -> TokenStream {
+pub(crate) fn evaluate(
+    options: &Options,
+    signature: &Signature,
+    call: &Ident,
+    arguments: &[Ident],
+    private: &TokenStream,
+) -> TokenStream {
     let parts = [("key", &options.key), ("principal", &options.principal), ("fingerprint", &options.fingerprint)];
     let parts: Vec<_> = parts
         .into_iter()
@@ -20,8 +27,8 @@ pub(crate) fn evaluate(options: &Options, signature: &Signature, call: &Ident, a
             if let (Some(FnArg::Receiver(_)), Some(receiver)) = (signature.inputs.first(), receiver) {
                 Receiver(receiver).visit_expr_mut(&mut expression);
             }
-            let part = by_reference(&expression);
-            Some(quote!(#call.#method(#part);))
+            let part = by_reference(&expression, private);
+            Some(quote!(#call.#method(&#part);))
         })
         .collect();
     if parts.is_empty() {
@@ -49,15 +56,19 @@ pub(crate) fn evaluate(options: &Options, signature: &Signature, call: &Ident, a
     }
 }
 
-/// Each element of a tuple by reference, so that a field need not be `Copy` to be part of one.
-fn by_reference(expression: &Expr) -> TokenStream {
+/// Each element of a tuple by reference, so that a field need not be `Copy` to be part of one, and each on its own, so
+/// that one that cannot be a part is blamed alone.
+fn by_reference(expression: &Expr, private: &TokenStream) -> TokenStream {
     match expression {
         Expr::Tuple(tuple) => {
-            let elements = tuple.elems.iter().map(by_reference);
-            quote!(&(#(#elements,)*))
+            let elements = tuple.elems.iter().map(|element| by_reference(element, private));
+            quote!((#(#elements,)*))
         }
-        Expr::Paren(inner) => by_reference(&inner.expr),
-        other => quote!(&(#other)),
+        Expr::Paren(inner) => by_reference(&inner.expr, private),
+        other => {
+            let span = other.span().resolved_at(Span::call_site());
+            quote_spanned!(span=> #private::part(&(#other)))
+        }
     }
 }
 

@@ -46,7 +46,7 @@
 //! lease ends; a retry then runs the handler again.
 
 #[doc(hidden)]
-#[path = "private.rs"]
+#[path = "private/mod.rs"]
 pub mod __private;
 mod engine;
 mod extract;
@@ -62,9 +62,7 @@ pub use cratestack_macros::idempotent;
 #[cfg(feature = "postgres")]
 pub use cratestack_schema::POSTGRES_DDL as IDEMPOTENCY_TABLE_DDL;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub use cratestack_schema::{Drift, Finding, NameError, Report as TableReport, TableName};
-#[cfg(feature = "postgres")]
-pub use cratestack_schema::{Partitions, PartitionsError};
+pub use cratestack_schema::{Finding, FindingKind, NameError, Report as SchemaReport, TableName};
 pub use engine::Sweeper;
 pub use extract::Reservation;
 pub use http::{

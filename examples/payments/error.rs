@@ -5,6 +5,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
+use cratestack_runtime::Unrecorded;
 use serde_json::json;
 
 pub(crate) enum ApiError {
@@ -35,10 +36,17 @@ impl IntoResponse for ApiError {
                     format!("fail must be a status from 200 to 999, and is {status}"),
                 ),
             },
-            Self::Ledger(error) => {
+            Self::Ledger(cause) => {
                 // The cause is the operator's business, not the caller's.
-                eprintln!("the ledger does not answer: {error}");
-                (StatusCode::SERVICE_UNAVAILABLE, "the ledger does not answer, try again later".to_owned())
+                eprintln!("the ledger does not answer: {cause}");
+                let error = Json(json!({ "error": "the ledger does not answer, try again later" }));
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                // Without a connection nothing can have happened, so a retry may run the handler again. After any other
+                // failure the payment may have been made, and the answer stays what it is.
+                return match cause {
+                    sqlx::Error::PoolTimedOut => (status, Unrecorded, error).into_response(),
+                    _ => (status, error).into_response(),
+                };
             }
         };
         (status, Json(json!({ "error": error }))).into_response()

@@ -34,26 +34,50 @@ pub(crate) enum Ledger {
 const INSERT: &str = "INSERT INTO payments (id, amount, currency) VALUES ($1, $2, $3)";
 const ALL: &str = "SELECT id, amount, currency FROM payments ORDER BY entry";
 const GET: &str = "SELECT id, amount, currency FROM payments WHERE id = $1";
+const CHARGE: &str = "INSERT INTO charges (id, amount, currency) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING";
+const CHARGES: &str = "SELECT id, amount, currency FROM charges ORDER BY entry";
 
 impl Ledger {
     pub(crate) async fn insert(&self, amount: i64, currency: &str) -> sqlx::Result<Payment> {
         let id = uuid::Uuid::new_v4().to_string();
+        self.write(INSERT, id, amount, currency).await
+    }
+
+    /// One entry per effect, in order.
+    pub(crate) async fn all(&self) -> sqlx::Result<Vec<Payment>> {
+        self.list(ALL).await
+    }
+
+    /// Stands in for a payment provider: it makes one charge per key, however often it is asked.
+    pub(crate) async fn charge_at_provider(
+        &self,
+        key: uuid::Uuid,
+        amount: i64,
+        currency: &str,
+    ) -> sqlx::Result<Payment> {
+        self.write(CHARGE, key.to_string(), amount, currency).await
+    }
+
+    pub(crate) async fn charges(&self) -> sqlx::Result<Vec<Payment>> {
+        self.list(CHARGES).await
+    }
+
+    async fn write(&self, insert: &'static str, id: String, amount: i64, currency: &str) -> sqlx::Result<Payment> {
         match self {
             Self::Postgres(pool) => {
-                sqlx::query(INSERT).bind(&id).bind(amount).bind(currency).execute(pool).await?;
+                sqlx::query(insert).bind(&id).bind(amount).bind(currency).execute(pool).await?;
             }
             Self::Sqlite(pool) => {
-                sqlx::query(INSERT).bind(&id).bind(amount).bind(currency).execute(pool).await?;
+                sqlx::query(insert).bind(&id).bind(amount).bind(currency).execute(pool).await?;
             }
         }
         Ok(Payment { id, amount, currency: currency.to_owned() })
     }
 
-    /// One entry per effect, in order.
-    pub(crate) async fn all(&self) -> sqlx::Result<Vec<Payment>> {
+    async fn list(&self, query: &'static str) -> sqlx::Result<Vec<Payment>> {
         let rows: Vec<(String, i64, String)> = match self {
-            Self::Postgres(pool) => sqlx::query_as(ALL).fetch_all(pool).await?,
-            Self::Sqlite(pool) => sqlx::query_as(ALL).fetch_all(pool).await?,
+            Self::Postgres(pool) => sqlx::query_as(query).fetch_all(pool).await?,
+            Self::Sqlite(pool) => sqlx::query_as(query).fetch_all(pool).await?,
         };
         Ok(rows.into_iter().map(Payment::from).collect())
     }
@@ -87,6 +111,12 @@ pub(crate) async fn open_postgres(options: &PgConnectOptions) -> Result<PgPool, 
             amount BIGINT NOT NULL,
             currency TEXT NOT NULL
         );
+        CREATE TABLE IF NOT EXISTS charges (
+            entry BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            amount BIGINT NOT NULL,
+            currency TEXT NOT NULL
+        );
         COMMIT";
     sqlx::raw_sql(create).execute(&mut connection).await.map_err(|error| unusable(&error))?;
     connection.close().await.map_err(|error| unusable(&error))?;
@@ -99,6 +129,12 @@ pub(crate) async fn open_sqlite(options: &SqliteConnectOptions) -> Result<Sqlite
         format!("cannot use the SQLite file {file}: {error}. Its name comes from DATABASE_URL.")
     };
     let create = "CREATE TABLE IF NOT EXISTS payments (
+            entry INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            amount INTEGER NOT NULL,
+            currency TEXT NOT NULL
+        );
+        CREATE TABLE IF NOT EXISTS charges (
             entry INTEGER PRIMARY KEY,
             id TEXT NOT NULL UNIQUE,
             amount INTEGER NOT NULL,

@@ -5,14 +5,15 @@
 //! ```
 //!
 //! It prints a `curl` line to try: send it twice, then look at `GET /payments`. `settings.rs` has what the
-//! environment can set, `trouble.rs` what can be made to go wrong.
+//! environment can set, `trouble.rs` what can be made to go wrong, `variations.rs` other ways to say `#[idempotent]`.
 
 mod error;
 mod ledger;
 mod settings;
 mod trouble;
+mod variations;
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
 use axum::{
     Json, Router,
@@ -90,16 +91,22 @@ async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
             (Ledger::Postgres(pool), Idempotency::new(store))
         }
     };
+    let idempotency = idempotency.lease(settings.lease);
+    let sweeper = idempotency.sweep_every(Duration::from_secs(300));
     let router = Router::new()
         .route("/payments", post(create_payment).get(list_payments))
         .route("/payments/{id}", get(get_payment))
-        .with_state(App { idempotency: idempotency.lease(settings.lease), ledger });
+        .merge(variations::routes())
+        .with_state(App { idempotency: idempotency.clone(), ledger });
 
     let listener = settings.listen().await?;
     settings::announce(listener.local_addr()?);
     // With the peer's address, the caller is known also where no `Authorization` says who it is.
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).with_graceful_shutdown(settings::told_to_stop()).await?;
+    // Handlers whose clients have hung up are still at work.
+    idempotency.shutdown(Duration::from_secs(30)).await;
+    sweeper.stop().await;
     Ok(())
 }
 

@@ -23,51 +23,28 @@
 //! | version | what it adds |
 //! |---|---|
 //! | 1 | the table: who, which key, what was asked, what was answered, until when |
-//! | 2 | `lease_expires_at` and `attempt`: how long a silent holder owns a key, and how often it was taken over |
-//! | 3 | storage options that keep autovacuum in step (Postgres alone) |
+//! | 2 | `lease_expires_at` and `attempt`: how long a silent holder owns a key, and how often it was taken over; storage options |
 //!
-//! A program that knows version 1 alone works on a table of any version: the added columns are nullable and have no
+//! A program that knows version 1 alone works on a table of version 2: the added columns are nullable and have no
 //! default.
-//!
-//! # Names and layout
-//!
-//! A table can have any [name](TableName) that the databases take, and lie in [hash partitions](NamedTable::partitioned).
-//!
-//! ```
-//! use cratestack_schema::{Dialect, IDEMPOTENCY, TableName};
-//!
-//! let table = IDEMPOTENCY.named(TableName::new(Some("billing"), "Payment Keys")?);
-//! assert!(table.ddl(Dialect::Postgres, 3)?.starts_with("CREATE TABLE IF NOT EXISTS billing.\"Payment Keys\" ("));
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
-//!
-//! # A database that is there
-//!
-//! The library never connects. Where it has to know something, it gives a query and reads the rows:
-//! [`NamedTable::inspection`] and [`NamedTable::inspect`] lead to a [`Report`] of what differs, to the statements of an
-//! [upgrade](Inspection::upgrade), and to [`Statistics`].
 //!
 //! # Features
 //!
-//! The library needs `std` only. The feature `cli` adds the command `cratestack-schema`, and `live` its parts that
-//! connect to a database; both are on by default.
+//! The library needs `std` only. The feature `cli` (on by default) adds the command `cratestack-schema`.
 
 #![forbid(unsafe_code)]
-mod check;
+mod catalogue;
 mod ddl;
-mod migration;
+mod files;
 mod name;
-mod named;
-mod shell;
-mod statistics;
-mod sweep;
+mod report;
 mod table;
+mod upkeep;
 
-pub use check::{Drift, Finding, INSPECTION_COLUMNS, Inspection, Report, Step, Unusable};
-pub use ddl::{POSTGRES_DDL, UnknownVersion};
-pub use migration::{File, Format, Migration, MigrationError};
+pub use catalogue::Fact;
+pub use ddl::{Layout, POSTGRES_DDL, UnknownVersion};
+pub use files::{Format, MigrationError, MigrationFile, Numbering};
 pub use name::{NameError, TableName};
-pub use named::{NamedTable, Partitions, PartitionsError};
-pub use statistics::Statistics;
-pub use sweep::LOCK_CLASS;
+pub use report::{Finding, FindingKind, Report};
 pub use table::{Column, Dialect, IDEMPOTENCY, Index, StorageOption, TABLE, Table, columns};
+pub use upkeep::{LOCK_CLASS, Stats};

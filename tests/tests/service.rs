@@ -57,6 +57,9 @@ on_both! {
     a_malformed_key_costs_nothing,
     a_broken_body_costs_no_key,
     bodies_too_large_are_refused_in_flat_memory,
+    a_duplicate_may_wait,
+    a_key_may_be_in_the_body,
+    a_derived_key_makes_one_charge,
     many_at_once_for_one_key,
     ten_thousand_keys_over_64_connections,
 }
@@ -197,6 +200,48 @@ async fn a_failure_that_the_handler_answers_is_kept(setup: Setup) {
     assert!(first.json()["error"].is_string());
     assert_replay_of(&first, &send(&invalid).await);
     assert!(ledger(service.client()).await.is_empty());
+}
+
+async fn a_duplicate_may_wait(setup: Setup) {
+    let service = Service::start(setup.settings).await;
+    let pay =
+        || service.client().post("/payments/wait?delay_ms=700").key("k").json(&json!({"amount": 5, "currency": "EUR"}));
+    let (first, second) = tokio::join!(async { send(&pay()).await }, async {
+        sleep(Duration::from_millis(200)).await;
+        send(&pay()).await
+    });
+    assert_eq!((first.status.as_u16(), first.is_replay()), (201, false), "{first:?}");
+    assert_replay_of(&first, &second);
+    assert_eq!(ledger(service.client()).await.len(), 1);
+}
+
+async fn a_key_may_be_in_the_body(setup: Setup) {
+    let service = Service::start(setup.settings).await;
+    let order =
+        |body: &'static str| service.client().post("/orders").header("content-type", "application/json").body(body);
+    let id = "67e55044-10b1-426f-9247-bb680e5fe0c8";
+    let first =
+        send(&order(r#"{"request_id": "67e55044-10b1-426f-9247-bb680e5fe0c8", "amount": 5, "currency": "EUR"}"#)).await;
+    assert_eq!(first.status, 201, "{first:?}");
+    let reordered = order(r#"{"currency":"EUR","amount":5,"request_id":"67e55044-10b1-426f-9247-bb680e5fe0c8"}"#);
+    assert_replay_of(&first, &send(&reordered).await);
+    let dearer = service.client().post("/orders").json(&json!({"request_id": id, "amount": 6, "currency": "EUR"}));
+    assert_problem(&send(&dearer).await, 422);
+    assert_eq!(ledger(service.client()).await.len(), 1);
+}
+
+async fn a_derived_key_makes_one_charge(setup: Setup) {
+    let mut service = Service::start(setup.settings.lease("1s")).await;
+    let charge = |client: Client, query: &str| {
+        client.post(&format!("/charges{query}")).key("k").json(&json!({"amount": 5, "currency": "EUR"}))
+    };
+    assert!(charge(service.client(), "?crash=1").send().await.is_err());
+    assert!(!service.wait_exit().await.success());
+    service.restart().await;
+    let again = retry_while(&[409], &charge(service.client(), "")).await;
+    assert_eq!((again.status.as_u16(), again.is_replay()), (201, false), "it runs again: {again:?}");
+    let charges = send(&service.client().get("/charges")).await.json();
+    assert_eq!(charges, json!([again.json()]), "and the provider has made one charge");
 }
 
 async fn another_request_under_the_key_is_refused(setup: Setup) {

@@ -28,7 +28,7 @@ pub use guard::{Call, Work};
 pub use handle::{Idempotency, OnStoreError};
 pub use headers::{decode_headers, encode_headers};
 pub use options::Options;
-pub use part::{KeyPart, PartHasher};
+pub use part::{KeyPart, Part, PartHasher, part};
 pub(crate) use problem::Problem;
 pub(crate) use slot::{Slot, Vacancy};
 pub use unrecorded::Unrecorded;

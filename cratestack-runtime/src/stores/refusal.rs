@@ -1,4 +1,4 @@
-use cratestack_schema::{Dialect, Unusable};
+use cratestack_schema::{Column, Dialect, IDEMPOTENCY, TableName};
 use sqlx::error::DatabaseError;
 
 use crate::StoreError;
@@ -16,6 +16,7 @@ pub(super) enum Refusal {
 
 pub(super) fn store_error(
     dialect: Dialect,
+    table: &TableName,
     judge: fn(&dyn DatabaseError) -> Refusal,
     error: sqlx::Error,
 ) -> StoreError {
@@ -28,7 +29,7 @@ pub(super) fn store_error(
             };
             match judge(refused.as_ref()) {
                 Refusal::Unavailable => StoreError::Unavailable(text),
-                Refusal::Schema => StoreError::Schema(advice(dialect, &text)),
+                Refusal::Schema => StoreError::Schema(advice(dialect, table, &text)),
                 Refusal::Database => StoreError::Database(text),
             }
         }
@@ -42,19 +43,30 @@ pub(super) fn store_error(
     }
 }
 
-fn advice(dialect: Dialect, said: &str) -> String {
+fn advice(dialect: Dialect, table: &TableName, said: &str) -> String {
     let store = match dialect {
         Dialect::Sqlite => "SqliteStore",
         _ => "PostgresStore",
     };
-    // Which table, the database says itself.
     format!(
-        "the idempotency table is missing or older than this program needs: call `{store}::migrate()` when the program \
-         starts, or apply what `cratestack-schema ddl --dialect {dialect}` prints (the database said: {said})"
+        "the table {table} is missing or older than this program needs: call `{store}::migrate()` when the program \
+         starts, or apply what `cratestack-schema ddl --dialect {dialect}{flags}` prints (the database said: {said})",
+        flags = table.flags(),
     )
 }
 
-/// Something else has the table's name.
-pub(super) fn unusable(error: &Unusable) -> StoreError {
-    StoreError::Schema(error.to_string())
+/// A table of this name lacks what it has had since its first version, so adding what later versions brought would
+/// not make it ours.
+pub(super) fn foreign_table(table: &TableName, column: &Column) -> StoreError {
+    StoreError::Schema(format!(
+        "there is a table {table}, but it has no column {}: it is not the table that this program keeps its \
+         idempotency records in, and migrating would not make it so; see `cratestack-schema ddl`",
+        column.name
+    ))
+}
+
+/// A column of the first version that is not among `present`.
+pub(super) fn lacking(present: &[String]) -> Option<&'static Column> {
+    let columns: &'static [Column] = IDEMPOTENCY.columns;
+    columns.iter().find(|column| column.since == 1 && !present.iter().any(|name| name == column.name))
 }

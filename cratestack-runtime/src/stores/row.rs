@@ -1,10 +1,27 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use cratestack_schema::columns::{REQUEST_HASH, RESPONSE_BODY, RESPONSE_STATUS};
+use cratestack_schema::TableName;
+use cratestack_schema::columns::{
+    CREATED_AT, EXPIRES_AT, LEASE_EXPIRES_AT, REQUEST_HASH, RESPONSE_BODY, RESPONSE_STATUS,
+};
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 
 use crate::{ClaimOutcome, IdempotencyRecord, StoreError};
+
+/// The condition under which a row may be taken over, in SQL that both databases speak.
+///
+/// A lease counts only if it ends after `created_at`. Other programs share this table that know no lease: they take
+/// over an expired row by setting `created_at` to now and leave our lease column as it was. A lease of ours never
+/// outlasts its row's `expires_at`, and they wait for that, so a lease that is left over from before such a takeover
+/// ends no later than the new `created_at`: it is recognised, and the row's lease is its `expires_at`.
+pub(super) fn dead(row: &str, now: &str) -> String {
+    format!(
+        "({row}.{EXPIRES_AT} <= {now} OR ({row}.{RESPONSE_STATUS} IS NULL AND \
+         CASE WHEN {row}.{LEASE_EXPIRES_AT} > {row}.{CREATED_AT} THEN {row}.{LEASE_EXPIRES_AT} \
+         ELSE {row}.{EXPIRES_AT} END <= {now}))"
+    )
+}
 
 /// A statement's text in a form that costs nothing to hand out again: `SqlStr` is cheap to clone only behind an `Arc`.
 pub(super) fn shared(text: String) -> SqlStr {
@@ -62,7 +79,15 @@ impl Row {
 }
 
 fn damaged(what: &str) -> StoreError {
-    StoreError::Codec(format!("{what} (a row of the idempotency table)"))
+    StoreError::Codec(what.to_owned())
+}
+
+/// Says which table the damage is in.
+pub(super) fn within(table: &TableName) -> impl FnOnce(StoreError) -> StoreError {
+    move |error| match error {
+        StoreError::Codec(what) => StoreError::Codec(format!("{what} (table {table})")),
+        other => other,
+    }
 }
 
 /// Refuses what could never be replayed, before it is frozen.

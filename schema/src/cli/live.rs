@@ -1,21 +1,21 @@
 //! The commands that connect to a database.
 
-use std::fmt;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io;
 use std::process::ExitCode;
-use std::str::FromStr as _;
+use std::time::{Duration, Instant};
 
 use clap::Args;
-use cratestack_schema::{Dialect, INSPECTION_COLUMNS, Inspection, NamedTable, Statistics};
-use sqlx::postgres::PgConnectOptions;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, Row as _, SqliteConnection};
+use cratestack_schema::{Dialect, Fact, Report, Stats as Counts, TableName};
+use sqlx::{AssertSqlSafe, ColumnIndex, ConnectOptions as _, Connection as _, Decode, Row, Type};
 
-use super::{Failure, Name, print};
+use crate::options::Name;
+use crate::output::{Failure, Progress, paint, print};
 
 #[derive(Args)]
 struct Database {
-    /// Where the database is: `postgres://user@host/name` or `sqlite://file.db`
+    /// Where the database is: `postgres://user@host/name` or `sqlite:app.db`
+    ///
+    /// With a password in it, an environment variable is the better place: the list of processes shows arguments.
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
     database_url: String,
 
@@ -23,79 +23,66 @@ struct Database {
     name: Name,
 }
 
+/// What is compared: the database at --database-url with the table that --schema and --table name.
 #[derive(Args)]
-pub(super) struct Check {
+pub struct Check {
     #[command(flatten)]
     database: Database,
-
-    /// Look at it with the rights of this role, that of the services (Postgres alone)
-    #[arg(long, value_name = "NAME")]
-    role: Option<String>,
 }
 
 #[derive(Args)]
-pub(super) struct Stats {
+pub struct Stats {
     #[command(flatten)]
     database: Database,
 
-    /// Print one JSON object instead
+    /// One line of JSON, for machines
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Args)]
-pub(super) struct Sweep {
+pub struct Sweep {
     #[command(flatten)]
     database: Database,
 
-    /// How many rows to delete at a time
-    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    /// How many rows one statement deletes
+    #[arg(long, value_name = "ROWS", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     batch: u32,
 }
 
-pub(super) trait Live {
-    async fn answer(self) -> Result<ExitCode, Failure>;
-}
-
-pub(super) fn run(command: impl Live) -> Result<ExitCode, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new("cannot start", error))?;
-    runtime.block_on(command.answer())
+pub fn run(command: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
 }
 
 enum Connection {
-    Postgres(PgConnection),
-    Sqlite(SqliteConnection),
-}
-
-fn said(error: impl fmt::Display) -> Failure {
-    Failure::new("the database refused", error)
+    Postgres(sqlx::PgConnection),
+    Sqlite(sqlx::SqliteConnection),
 }
 
 impl Database {
-    async fn open(&self) -> Result<(Connection, NamedTable), Failure> {
-        let table = self.name.table()?;
-        let url = self.database_url.as_str();
-        // The URL may hold a password, so none of what is said here repeats it.
-        let failed = |error: sqlx::Error| Failure::new("--database-url: cannot connect", error);
-        let scheme = url.split(':').next().unwrap_or_default();
-        let connection = match scheme {
-            "postgres" | "postgresql" => {
-                let options = PgConnectOptions::from_str(url).map_err(failed)?.application_name("cratestack-schema");
-                Connection::Postgres(options.disable_statement_logging().connect().await.map_err(failed)?)
-            }
-            "sqlite" => {
-                let options = SqliteConnectOptions::from_str(url).map_err(failed)?;
-                Connection::Sqlite(options.disable_statement_logging().connect().await.map_err(failed)?)
-            }
-            _ => {
-                let text = "--database-url: not the URL of a database that is known: postgres://… or sqlite://…";
-                return Err(Failure(text.to_owned()));
+    async fn connect(&self) -> Result<(Connection, TableName), Failure> {
+        const PATIENCE: Duration = Duration::from_secs(10);
+        let refused = |error: sqlx::Error| Failure::of("--database-url", error);
+        let scheme = self.database_url.split(':').next().unwrap_or_default();
+        let dialect = match scheme {
+            "postgres" | "postgresql" => Dialect::Postgres,
+            "sqlite" => Dialect::Sqlite,
+            _ => return Err(Failure::of("--database-url", "it begins with neither postgres: nor sqlite:")),
+        };
+        let name = self.name.checked(dialect)?;
+        let connecting = async {
+            if dialect == Dialect::Sqlite {
+                let options: sqlx::sqlite::SqliteConnectOptions = self.database_url.parse()?;
+                options.connect().await.map(Connection::Sqlite)
+            } else {
+                let options: sqlx::postgres::PgConnectOptions = self.database_url.parse()?;
+                options.application_name("cratestack-schema").connect().await.map(Connection::Postgres)
             }
         };
-        Ok((connection, table))
+        match tokio::time::timeout(PATIENCE, connecting).await {
+            Ok(connected) => Ok((connected.map_err(refused)?, name)),
+            Err(_) => Err(Failure::of("--database-url", "no answer within ten seconds")),
+        }
     }
 }
 
@@ -107,166 +94,175 @@ impl Connection {
         }
     }
 
-    async fn inspect(&mut self, table: &NamedTable) -> Result<Inspection, Failure> {
+    async fn report(&mut self, name: &TableName) -> Result<Report, Failure> {
         let dialect = self.dialect();
-        let query = sqlx::AssertSqlSafe(table.inspection(dialect));
-        let mut rows = Vec::new();
-        match self {
+        let text = AssertSqlSafe(name.catalogue(dialect));
+        let facts: Result<Vec<_>, _> = match self {
             Self::Postgres(connection) => {
-                for row in sqlx::query(query).fetch_all(connection).await.map_err(said)? {
-                    rows.push(texts(|index| row.try_get(index))?);
-                }
+                let query = sqlx::query(text).bind(name.schema()).bind(name.table());
+                query.fetch_all(connection).await?.iter().map(fact).collect()
             }
             Self::Sqlite(connection) => {
-                for row in sqlx::query(query).fetch_all(connection).await.map_err(said)? {
-                    rows.push(texts(|index| row.try_get(index))?);
-                }
+                let query = sqlx::query(text).bind(name.schema()).bind(name.table());
+                query.fetch_all(connection).await?.iter().map(fact).collect()
             }
-        }
-        Ok(table.inspect(dialect, rows))
+        };
+        Ok(Report::new(name, dialect, &facts?))
     }
 
-    async fn numbers<const N: usize>(&mut self, query: String) -> Result<[Option<i64>; N], Failure> {
-        let mut numbers = [None; N];
-        match self {
+    async fn counts(&mut self, name: &TableName) -> Result<Counts, Failure> {
+        let text = AssertSqlSafe(name.stats(self.dialect()));
+        let counts = match self {
+            Self::Postgres(connection) => counts(&sqlx::query(text).fetch_one(connection).await?),
+            Self::Sqlite(connection) => counts(&sqlx::query(text).fetch_one(connection).await?),
+        };
+        Ok(counts?)
+    }
+
+    async fn sweep(&mut self, name: &TableName, batch: u32) -> Result<u64, Failure> {
+        let text = AssertSqlSafe(name.sweep(self.dialect()));
+        Ok(match self {
             Self::Postgres(connection) => {
-                let row = sqlx::query(AssertSqlSafe(query)).fetch_one(connection).await.map_err(said)?;
-                for (index, number) in numbers.iter_mut().enumerate() {
-                    *number = row.try_get(index).map_err(said)?;
-                }
+                sqlx::query(text).bind(i64::from(batch)).execute(connection).await?.rows_affected()
             }
             Self::Sqlite(connection) => {
-                let row = sqlx::query(AssertSqlSafe(query)).fetch_one(connection).await.map_err(said)?;
-                for (index, number) in numbers.iter_mut().enumerate() {
-                    *number = row.try_get(index).map_err(said)?;
-                }
+                sqlx::query(text).bind(i64::from(batch)).execute(connection).await?.rows_affected()
             }
-        }
-        Ok(numbers)
+        })
     }
 
-    async fn sweep(&mut self, statement: &str, batch: u32) -> Result<u64, Failure> {
-        let statement = AssertSqlSafe(statement);
-        let limit = i64::from(batch);
-        match self {
-            Self::Postgres(connection) => {
-                let swept = sqlx::query(statement).bind(limit).execute(connection).await.map_err(said)?;
-                Ok(swept.rows_affected())
-            }
-            Self::Sqlite(connection) => {
-                let swept = sqlx::query(statement).bind(limit).execute(connection).await.map_err(said)?;
-                Ok(swept.rows_affected())
-            }
-        }
+    /// Statements on a table that is not as they expect fail in their own words; the report says what to do.
+    async fn sound(&mut self, name: &TableName) -> Result<(), Failure> {
+        let report = self.report(name).await?;
+        let whole = report.version() == Some(cratestack_schema::IDEMPOTENCY.latest());
+        if whole { Ok(()) } else { Err(Failure::from(report)) }
     }
 
-    /// What reads or deletes rows needs a table that it can read.
-    async fn usable(&mut self, table: &NamedTable) -> Result<Inspection, Failure> {
-        let found = self.inspect(table).await?;
-        match found.upgrade() {
-            Err(error) => Err(Failure::new("--table", error)),
-            Ok(_) if !found.is_there() => Err(Failure(format!(
-                "--table, --schema: there is no table {}; see `cratestack-schema ddl`",
-                table.name().sql(self.dialect())
-            ))),
-            Ok(_) => Ok(found),
-        }
+    async fn close(self) {
+        // The work is done; how the goodbye went is nobody's concern.
+        let _ = match self {
+            Self::Postgres(connection) => connection.close().await,
+            Self::Sqlite(connection) => connection.close().await,
+        };
     }
 }
 
-fn texts(
-    get: impl Fn(usize) -> Result<Option<String>, sqlx::Error>,
-) -> Result<[Option<String>; INSPECTION_COLUMNS], Failure> {
-    let mut values = [const { None }; INSPECTION_COLUMNS];
-    for (index, value) in values.iter_mut().enumerate() {
-        *value = get(index).map_err(said)?;
-    }
-    Ok(values)
+fn fact<'r, R>(row: &'r R) -> Result<Fact, sqlx::Error>
+where
+    R: Row,
+    usize: ColumnIndex<R>,
+    Option<String>: Decode<'r, R::Database> + Type<R::Database>,
+{
+    let columns: Result<Vec<Option<String>>, _> = (0..Fact::COLUMNS).map(|column| row.try_get(column)).collect();
+    columns.map(Fact::new)
 }
 
-impl Live for Check {
-    async fn answer(self) -> Result<ExitCode, Failure> {
-        let (mut connection, table) = self.database.open().await?;
-        if let Some(role) = &self.role {
-            match &mut connection {
-                Connection::Postgres(connection) => {
-                    let role = format!("SET ROLE \"{}\"", role.replace('"', "\"\""));
-                    let taken = sqlx::raw_sql(AssertSqlSafe(role)).execute(connection).await;
-                    taken.map_err(|error| Failure::new("--role", error))?;
-                }
-                Connection::Sqlite(_) => {
-                    return Err(Failure("--role: sqlite has no roles; leave it out".to_owned()));
-                }
-            }
+fn counts<'r, R>(row: &'r R) -> Result<Counts, sqlx::Error>
+where
+    R: Row,
+    usize: ColumnIndex<R>,
+    i64: Decode<'r, R::Database> + Type<R::Database>,
+    Option<i64>: Decode<'r, R::Database> + Type<R::Database>,
+{
+    Ok(Counts {
+        rows: row.try_get(0)?,
+        in_flight: row.try_get(1)?,
+        past_lease: row.try_get(2)?,
+        expired: row.try_get(3)?,
+        oldest_seconds: row.try_get(4)?,
+        table_bytes: row.try_get(5)?,
+        index_bytes: row.try_get(6)?,
+    })
+}
+
+impl Check {
+    pub async fn run(self) -> Result<ExitCode, Failure> {
+        let (mut connection, name) = self.database.connect().await?;
+        let report = connection.report(&name).await?;
+        connection.close().await;
+        let mut text = report.to_string();
+        for finding in report.findings() {
+            let kind = format!("\n  {:<12}", finding.kind);
+            let painted = format!("\n  {}", paint(&io::stdout(), "31", &format!("{:<12}", finding.kind)));
+            text = text.replace(&kind, &painted);
         }
-        let report = connection.inspect(&table).await?.report();
-        print(&report.to_string())?;
-        Ok(if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        print(&format!("{text}\n"))?;
+        Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
-impl Live for Stats {
-    async fn answer(self) -> Result<ExitCode, Failure> {
-        let (mut connection, table) = self.database.open().await?;
-        let found = connection.usable(&table).await?;
-        let numbers = connection.numbers(found.statistics()).await?;
-        let statistics = Statistics::new(table.name(), numbers);
-        if self.json { print(&format!("{}\n", statistics.to_json())) } else { print(&statistics.to_string()) }
+impl Stats {
+    pub async fn run(self) -> Result<ExitCode, Failure> {
+        let (mut connection, name) = self.database.connect().await?;
+        connection.sound(&name).await?;
+        let counts = connection.counts(&name).await?;
+        connection.close().await;
+        if self.json {
+            print(&format!("{}\n", counts.json()))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let lines = [
+            ("rows", counts.rows.to_string()),
+            ("finished", counts.finished().to_string()),
+            ("in flight", counts.in_flight.to_string()),
+            ("past their lease", counts.past_lease.to_string()),
+            ("expired, unswept", counts.expired.to_string()),
+            ("oldest", counts.oldest_seconds.map_or_else(|| "-".to_owned(), age)),
+            ("table", bytes(counts.table_bytes)),
+            ("indexes", counts.index_bytes.map_or_else(|| "in the table's".to_owned(), bytes)),
+        ];
+        let lines = lines.map(|(what, count)| format!("{what:<18}{count:>16}\n"));
+        print(&lines.concat())?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 
-impl Live for Sweep {
-    async fn answer(self) -> Result<ExitCode, Failure> {
-        let (mut connection, table) = self.database.open().await?;
-        connection.usable(&table).await?;
-        let dialect = connection.dialect();
-        let statement = table.sweep(dialect);
-        let [expired] = connection.numbers(table.expired(dialect)).await?;
-        let expired = expired.and_then(|expired| u64::try_from(expired).ok()).unwrap_or_default();
-        let mut progress = Progress::new(expired);
+impl Sweep {
+    pub async fn run(self) -> Result<ExitCode, Failure> {
+        let (mut connection, name) = self.database.connect().await?;
+        connection.sound(&name).await?;
+        let expired = connection.counts(&name).await?.expired;
+        let progress = Progress::new(u64::try_from(expired).unwrap_or_default());
+        let started = Instant::now();
         let mut swept = 0;
         loop {
-            let batch = connection.sweep(&statement, self.batch).await?;
-            swept += batch;
             progress.show(swept);
-            if batch < u64::from(self.batch) {
+            let batch = connection.sweep(&name, self.batch).await;
+            if batch.is_err() {
+                progress.clear();
+            }
+            let batch = batch?;
+            swept += batch;
+            if batch == 0 {
                 break;
             }
         }
-        progress.end();
-        if swept == 0 && expired > 0 {
-            eprintln!("nothing was deleted of {expired} expired rows: another sweep is at work, or they are locked");
+        progress.clear();
+        let left = connection.counts(&name).await?.expired;
+        connection.close().await;
+        eprintln!("deleted {swept} expired rows in {:.1} s", started.elapsed().as_secs_f64());
+        if left > 0 {
+            eprintln!("{left} are left: another process sweeps, or holds them; run this again later");
         }
-        let name = table.name().sql(dialect);
-        print(&format!("deleted {swept} expired {} from {name}\n", if swept == 1 { "row" } else { "rows" }))
+        print(&format!("{swept}\n"))?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 
-/// A line that is written over and over, where somebody watches.
-struct Progress {
-    whole: u64,
-    watched: bool,
+fn age(seconds: i64) -> String {
+    match seconds {
+        ..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
 }
 
-impl Progress {
-    fn new(whole: u64) -> Self {
-        Self { whole, watched: io::stderr().is_terminal() }
-    }
-
-    fn show(&mut self, done: u64) {
-        if self.watched {
-            // More can expire meanwhile.
-            self.whole = self.whole.max(done).max(1);
-            let hashes = usize::try_from(done * 30 / self.whole).unwrap_or_default();
-            let mut stderr = io::stderr();
-            let _ = write!(stderr, "\r[{:<30}] {done} of {}", "#".repeat(hashes), self.whole);
-            let _ = stderr.flush();
-        }
-    }
-
-    fn end(&self) {
-        if self.watched {
-            eprintln!();
-        }
+fn bytes(count: i64) -> String {
+    match count {
+        ..10_240 => format!("{count} B"),
+        10_240..10_485_760 => format!("{} KiB", count / 1_024),
+        10_485_760..10_737_418_240 => format!("{} MiB", count / 1_048_576),
+        _ => format!("{} GiB", count / 1_073_741_824),
     }
 }

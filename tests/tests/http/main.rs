@@ -8,6 +8,7 @@ mod bodies;
 mod faults;
 mod keys;
 mod life;
+mod logs;
 mod semantics;
 mod shapes;
 mod table;

@@ -408,7 +408,7 @@ async fn a_reservation_is_refused_where_there_is_none_and_optional_where_told_so
 
 #[tokio::test]
 async fn events_tell_what_happened_and_no_secret() {
-    let told: Arc<Mutex<Vec<(Outcome, String, String, u32)>>> = Arc::default();
+    let told = Arc::new(Mutex::new(Vec::new()));
     let idempotency = Idempotency::new(MemoryStore::new()).on_event({
         let told = Arc::clone(&told);
         move |event| {

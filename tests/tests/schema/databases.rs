@@ -1,48 +1,51 @@
-//! Databases for the tests of this binary, and what they say of the table.
+//! Databases for the tests of this binary.
 
-use cratestack_schema::{Dialect, IDEMPOTENCY, INSPECTION_COLUMNS, Inspection, NamedTable, TableName};
-use cratestack_tests::TestDatabase;
-use sqlx::postgres::PgPoolOptions;
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, Row, SqliteConnection};
+use std::time::Duration;
 
-pub fn default_table() -> NamedTable {
-    IDEMPOTENCY.named(TableName::default())
-}
+use cratestack_runtime::SqliteStore;
+use cratestack_runtime::TableName;
+use cratestack_tests::postgres::TestDatabase;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
+use sqlx::{AssertSqlSafe, PgPool, SqlitePool};
 
-pub fn named(schema: Option<&str>, table: &str) -> NamedTable {
-    IDEMPOTENCY.named(TableName::new(schema, table).unwrap())
-}
-
-pub async fn postgres() -> (TestDatabase, PgConnection) {
+pub async fn postgres(connections: u32) -> (TestDatabase, PgPool) {
     let database = TestDatabase::create().await;
-    let connection = PgConnection::connect(database.url()).await.unwrap();
-    (database, connection)
+    let pool = pool(database.url(), connections).await;
+    (database, pool)
 }
 
-pub async fn pool(database: &TestDatabase, connections: u32) -> PgPool {
-    PgPoolOptions::new().max_connections(connections).connect(database.url()).await.unwrap()
+pub async fn pool(url: &str, connections: u32) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(60))
+        .connect(url)
+        .await
+        .unwrap()
 }
 
-pub async fn run(connection: &mut PgConnection, sql: &str) {
-    let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await;
-    done.unwrap_or_else(|error| panic!("{error}\nin: {sql}"));
+pub async fn run(pool: &PgPool, text: &str) {
+    sqlx::raw_sql(AssertSqlSafe(text)).execute(pool).await.unwrap_or_else(|error| panic!("{text}: {error}"));
 }
 
-pub async fn inspect(connection: &mut PgConnection, table: &NamedTable) -> Inspection {
-    let query = AssertSqlSafe(table.inspection(Dialect::Postgres));
-    let rows = sqlx::query(query).persistent(false).fetch_all(connection).await.unwrap();
-    table.inspect(Dialect::Postgres, rows.iter().map(|row| std::array::from_fn(|index| row.get(index))))
+pub async fn sqlite(table: TableName) -> (tempfile::TempDir, SqlitePool, SqliteStore) {
+    let folder = tempfile::tempdir().unwrap();
+    let options = SqliteConnectOptions::new()
+        .filename(folder.path().join("test.db"))
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal);
+    let pool = SqlitePoolOptions::new().max_connections(8).connect_with(options).await.unwrap();
+    let store = SqliteStore::with_table(pool.clone(), table);
+    (folder, pool, store)
 }
 
-pub async fn run_sqlite(connection: &mut SqliteConnection, sql: &str) {
-    let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await;
-    done.unwrap_or_else(|error| panic!("{error}\nin: {sql}"));
+pub async fn run_sqlite(pool: &SqlitePool, text: &str) {
+    sqlx::raw_sql(AssertSqlSafe(text)).execute(pool).await.unwrap_or_else(|error| panic!("{text}: {error}"));
 }
 
-pub async fn inspect_sqlite(connection: &mut SqliteConnection, table: &NamedTable) -> Inspection {
-    let query = AssertSqlSafe(table.inspection(Dialect::Sqlite));
-    let rows = sqlx::query(query).persistent(false).fetch_all(connection).await.unwrap();
-    let rows: Vec<[Option<String>; INSPECTION_COLUMNS]> =
-        rows.iter().map(|row| std::array::from_fn(|index| row.get(index))).collect();
-    table.inspect(Dialect::Sqlite, rows)
+/// A pool whose sessions act as this role, on the same server.
+pub async fn as_role(url: &str, role: &str) -> PgPool {
+    let options: PgConnectOptions = url.parse().unwrap();
+    // A superuser may take any role, and no password is needed for it.
+    PgPoolOptions::new().max_connections(2).connect_with(options.options([("role", role)])).await.unwrap()
 }

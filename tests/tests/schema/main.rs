@@ -1,6 +1,5 @@
-//! From the code to the database: names, drift, upgrades under traffic, partitions, and the command.
+//! From the data of `cratestack-schema` to real databases: names, migrations, drift, the command line.
 
-// A test panics where its expectation fails.
 #![allow(clippy::unwrap_used)]
 
 mod command;
@@ -8,5 +7,5 @@ mod databases;
 mod drift;
 mod names;
 mod partitions;
-mod sqlite_drift;
+mod tools;
 mod upgrade;

@@ -6,6 +6,7 @@
 mod conformance;
 mod damage;
 mod databases;
+mod hangups;
 mod load;
 mod sweep;
 mod waiting;

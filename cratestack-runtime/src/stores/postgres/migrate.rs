@@ -1,156 +1,117 @@
-use std::time::{Duration, Instant};
-
-use cratestack_schema::{Dialect, INSPECTION_COLUMNS, Inspection, LOCK_CLASS, NamedTable};
-use sqlx::postgres::PgRow;
+use cratestack_schema::{Dialect, IDEMPOTENCY, LOCK_CLASS, Layout, TableName, columns};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row as _};
-use tracing::warn;
 
 use super::refused;
 use crate::StoreError;
-use crate::stores::refusal::unusable;
+use crate::stores::refusal::{foreign_table, lacking};
 
-/// Everybody on the table queues behind a statement that waits for its lock, so it waits for a moment only, and comes
-/// again after a pause that lets the queue drain.
-const LOCK_TIMEOUT: &str = "250ms";
-const PAUSE: Duration = Duration::from_millis(500);
+/// What the catalogue says of the table that unqualified statements would find.
+struct Found {
+    columns: Vec<String>,
+    indexed: bool,
+    partitioned: bool,
+}
 
-/// How long a start goes on trying.
-const PATIENCE: Duration = Duration::from_secs(20);
+impl Found {
+    fn has(&self, column: &str) -> bool {
+        self.columns.iter().any(|name| name == column)
+    }
 
-/// How often a process looks whether another has done its work.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+    fn is_latest(&self) -> bool {
+        self.indexed && IDEMPOTENCY.columns.iter().all(|column| self.has(column.name))
+    }
+}
 
-/// Second half of the advisory locks' keys: who upgrades, and who builds an index.
-const UPGRADING: i32 = 1;
-const INDEXING: i32 = 2;
-
-pub(super) async fn migrate(pool: &PgPool, table: &NamedTable) -> Result<(), StoreError> {
+pub(super) async fn migrate(pool: &PgPool, table: &TableName) -> Result<(), StoreError> {
     // Most starts find the table ready. They only read the catalogue: DDL, also DDL that changes nothing, would queue
     // behind every long transaction on the table, and everybody else behind it.
-    let mut connection = pool.acquire().await.map_err(refused)?;
-    let found = look(&mut connection, table).await?;
+    let mut connection = pool.acquire().await.map_err(refused(table))?;
+    if look(&mut connection, table).await?.is_some_and(|found| found.is_latest()) {
+        return Ok(());
+    }
     drop(connection);
-    let steps = found.upgrade().map_err(|error| unusable(&error))?;
-    if steps.iter().any(|step| step.needed) {
-        patiently(pool, table).await?;
-    }
-    if steps.iter().any(|step| !step.needed && !step.alone) {
-        // A VACUUM that happens to run holds these up. No program should fail to start for that.
-        if let Err(error) = upgrade(pool, table, false, Instant::now()).await {
-            warn!(%error, "storage options of the idempotency table not set; trying again at the next start");
-        }
-    }
-    if steps.iter().any(|step| step.alone)
-        && let Err(error) = index(pool, table).await
-    {
-        warn!(%error, "the index that finds expired idempotency records is missing; trying again at the next start");
-    }
-    Ok(())
-}
 
-/// Takes the steps that programs need, as soon as the table can be had.
-async fn patiently(pool: &PgPool, table: &NamedTable) -> Result<(), StoreError> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let refusal = match upgrade(pool, table, true, deadline).await {
-            Ok(true) => return Ok(()),
-            Ok(false) => StoreError::Unavailable("another process is upgrading the idempotency table".to_owned()),
-            Err(error) => error,
-        };
-        // Somebody else (another start, a migration tool, an older program) may have done the same at the same moment.
-        let mut connection = pool.acquire().await.map_err(refused)?;
-        let found = look(&mut connection, table).await?;
-        drop(connection);
-        if found.upgrade().is_ok_and(|steps| steps.iter().all(|step| !step.needed)) {
-            return Ok(());
+    match upgrade(pool, table).await {
+        Ok(()) => Ok(()),
+        // Somebody else (a migration tool, an older program) may have created the same at the same moment.
+        Err(error) => {
+            let mut connection = pool.acquire().await.map_err(refused(table))?;
+            match look(&mut connection, table).await {
+                Ok(Some(found)) if found.is_latest() => Ok(()),
+                _ => Err(error),
+            }
         }
-        if !matches!(refusal, StoreError::Unavailable(_)) || Instant::now() >= deadline {
-            return Err(refusal);
-        }
-        tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
 
-/// Takes the steps that programs need, or the others, in one transaction. Does nothing and says so where another process
-/// is at it.
-async fn upgrade(pool: &PgPool, table: &NamedTable, needed: bool, deadline: Instant) -> Result<bool, StoreError> {
-    let mut transaction = pool.begin().await.map_err(refused)?;
-    if !locked(&mut transaction, &format!("pg_try_advisory_xact_lock({LOCK_CLASS}, {UPGRADING})")).await? {
-        return Ok(false);
-    }
+async fn upgrade(pool: &PgPool, table: &TableName) -> Result<(), StoreError> {
+    let layout = Layout::new(table.clone());
+    let mut transaction = pool.begin().await.map_err(refused(table))?;
+    run(&mut transaction, table, format!("SELECT pg_advisory_xact_lock({LOCK_CLASS}, 1)")).await?;
+    // The queue of starting processes may be long; the wait for the table itself must not be, as all traffic on the
+    // table waits with it.
     run(
         &mut transaction,
-        format!(
-            "SELECT set_config('lock_timeout', '{LOCK_TIMEOUT}', true) WHERE current_setting('lock_timeout') = '0'"
-        ),
+        table,
+        "SELECT set_config('lock_timeout', '5s', true) WHERE current_setting('lock_timeout') = '0'".to_owned(),
     )
     .await?;
-    run(&mut transaction, "SAVEPOINT untouched".to_owned()).await?;
-    while let Err(error) = take_steps(&mut transaction, table, needed).await {
-        if !matches!(error, StoreError::Unavailable(_)) || Instant::now() >= deadline {
-            return Err(error);
+
+    match look(&mut transaction, table).await? {
+        None => run(&mut transaction, table, ddl(layout.ddl(Dialect::Postgres, IDEMPOTENCY.latest()))?).await?,
+        // Not the whole text: its CREATE would look into the first schema of the search path only, and shadow a table
+        // that was found in another.
+        Some(found) => {
+            // How many partitions there are matters to creation only.
+            let layout = if found.partitioned { layout.partitions(1) } else { layout };
+            if let Some(column) = lacking(&found.columns) {
+                return Err(foreign_table(table, column));
+            }
+            if !found.indexed {
+                run(&mut transaction, table, layout.create_index(Dialect::Postgres)).await?;
+            }
+            for version in 2..=IDEMPOTENCY.latest() {
+                let mut added = IDEMPOTENCY.columns.iter().filter(|column| column.since == version);
+                if added.any(|column| !found.has(column.name)) {
+                    let statements = ddl(layout.migration(Dialect::Postgres, version))?;
+                    run(&mut transaction, table, statements.join("\n")).await?;
+                }
+            }
         }
-        // The pause is taken with the advisory lock in hand: another process would only bring the queue back.
-        run(&mut transaction, "ROLLBACK TO SAVEPOINT untouched".to_owned()).await?;
-        tokio::time::sleep(PAUSE).await;
     }
-    transaction.commit().await.map_err(refused)?;
-    Ok(true)
+    transaction.commit().await.map_err(refused(table))
 }
 
-async fn take_steps(connection: &mut PgConnection, table: &NamedTable, needed: bool) -> Result<(), StoreError> {
-    let steps = look(connection, table).await?.upgrade().map_err(|error| unusable(&error))?;
-    for step in steps.into_iter().filter(|step| step.needed == needed && !step.alone) {
-        run(connection, step.sql).await?;
-    }
-    Ok(())
+async fn look(connection: &mut PgConnection, table: &TableName) -> Result<Option<Found>, StoreError> {
+    // `to_regclass` follows the search path as the statements do, takes no lock and finds NULL where there is nothing.
+    let row = sqlx::query(AssertSqlSafe(format!(
+        "SELECT (SELECT relkind = 'p' FROM pg_catalog.pg_class WHERE oid = to_regclass($1)),
+            ARRAY(
+                SELECT attname::text FROM pg_catalog.pg_attribute
+                WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped
+            ),
+            EXISTS (
+                SELECT 1 FROM pg_catalog.pg_index AS i
+                JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+                WHERE i.indrelid = to_regclass($1) AND i.indisvalid AND a.attname = '{expires_at}'
+            )",
+        expires_at = columns::EXPIRES_AT,
+    )))
+    .bind(table.sql())
+    .persistent(false)
+    .fetch_one(connection)
+    .await
+    .map_err(refused(table))?;
+    let partitioned: Option<bool> = row.try_get(0).map_err(refused(table))?;
+    let columns = row.try_get(1).map_err(refused(table))?;
+    let indexed = row.try_get(2).map_err(refused(table))?;
+    Ok(partitioned.map(|partitioned| Found { columns, indexed, partitioned }))
 }
 
-/// Builds the index while others read and write.
-async fn index(pool: &PgPool, table: &NamedTable) -> Result<(), StoreError> {
-    let mut connection = pool.acquire().await.map_err(refused)?;
-    // The session holds the lock, and must not go back to the pool with it if this future is dropped.
-    connection.close_on_drop();
-    // Asking again and again, because who builds waits for all who wait inside a statement.
-    while !locked(&mut connection, &format!("pg_try_advisory_lock({LOCK_CLASS}, {INDEXING})")).await? {
-        tokio::time::sleep(PAUSE).await;
-    }
-    // Building waits for every transaction that began before it, and some never end.
-    run(&mut connection, "SET lock_timeout = '30s'".to_owned()).await?;
-    let steps = look(&mut connection, table).await?.upgrade().map_err(|error| unusable(&error))?;
-    for step in steps.into_iter().filter(|step| step.alone) {
-        run(&mut connection, step.sql).await?;
-    }
-    Ok(())
+async fn run(connection: &mut PgConnection, table: &TableName, text: String) -> Result<(), StoreError> {
+    sqlx::raw_sql(AssertSqlSafe(text)).execute(connection).await.map(drop).map_err(refused(table))
 }
 
-pub(super) async fn look(connection: &mut PgConnection, table: &NamedTable) -> Result<Inspection, StoreError> {
-    let rows = sqlx::query(AssertSqlSafe(table.inspection(Dialect::Postgres)))
-        .persistent(false)
-        .fetch_all(connection)
-        .await
-        .map_err(refused)?;
-    let rows = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    Ok(table.inspect(Dialect::Postgres, rows))
-}
-
-fn read(row: &PgRow) -> Result<[Option<String>; INSPECTION_COLUMNS], StoreError> {
-    let mut values = [const { None }; INSPECTION_COLUMNS];
-    for (index, value) in values.iter_mut().enumerate() {
-        *value = row.try_get(index).map_err(refused)?;
-    }
-    Ok(values)
-}
-
-async fn locked(connection: &mut PgConnection, lock: &str) -> Result<bool, StoreError> {
-    let row = sqlx::query(AssertSqlSafe(format!("SELECT {lock}")))
-        .persistent(false)
-        .fetch_one(connection)
-        .await
-        .map_err(refused)?;
-    row.try_get(0).map_err(refused)
-}
-
-async fn run(connection: &mut PgConnection, text: String) -> Result<(), StoreError> {
-    sqlx::raw_sql(AssertSqlSafe(text)).execute(connection).await.map(drop).map_err(refused)
+fn ddl<T>(rendered: Result<T, cratestack_schema::UnknownVersion>) -> Result<T, StoreError> {
+    rendered.map_err(|error| StoreError::Internal(error.to_string()))
 }

@@ -1,3 +1,4 @@
+mod check;
 mod migrate;
 mod sql;
 mod watch;
@@ -6,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use cratestack_schema::{Dialect, IDEMPOTENCY, NamedTable, Partitions, Report, TableName};
+use cratestack_schema::{Dialect, Report, TableName};
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row as _};
@@ -15,7 +16,7 @@ use uuid::Uuid;
 use self::sql::Statements;
 use self::watch::{Watcher, lock_of};
 use super::refusal::{Refusal, store_error};
-use super::row::{Row, Tick, attempt, recordable, remaining};
+use super::row::{Row, Tick, attempt, recordable, remaining, within};
 use crate::{Claim, ClaimOutcome, Completion, IdempotencyStore, ReservationOutcome, StoreError, Tenure, Watch};
 
 /// Keeps reservations and outcomes in a table of a Postgres database: the store for a fleet.
@@ -46,7 +47,6 @@ use crate::{Claim, ClaimOutcome, Completion, IdempotencyStore, ReservationOutcom
 #[derive(Debug, Clone)]
 pub struct PostgresStore {
     pool: PgPool,
-    table: Arc<NamedTable>,
     sql: Arc<Statements>,
     watcher: Arc<Watcher>,
 }
@@ -69,53 +69,30 @@ impl PostgresStore {
         Self::with_table(pool, TableName::default())
     }
 
-    /// A store over `pool` whose table has a name of your own. Does not connect.
+    /// A store over `pool` whose table has a name of the user's. Does not connect.
     ///
     /// ```no_run
     /// use cratestack_runtime::{PostgresStore, TableName};
     ///
     /// # fn make(pool: sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = PostgresStore::with_table(pool, TableName::new(Some("billing"), "payment_keys")?);
+    /// let store = PostgresStore::with_table(pool, TableName::new(Some("payments"), "Idempotency Keys")?);
     /// # Ok(())
     /// # }
     /// ```
-    pub fn with_table(pool: PgPool, name: TableName) -> Self {
-        let table = IDEMPOTENCY.named(name);
-        Self { pool, sql: Arc::new(Statements::new(&table)), table: Arc::new(table), watcher: Arc::default() }
-    }
-
-    /// Lets [`migrate`](Self::migrate) create the table in hash partitions, for one that a single autovacuum cannot keep
-    /// up with. A table that is there stays as it is laid out; the store works on both.
-    ///
-    /// ```no_run
-    /// use cratestack_runtime::{Partitions, PostgresStore};
-    ///
-    /// # async fn start(pool: sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = PostgresStore::new(pool).partitioned(Partitions::new(16)?);
-    /// store.migrate().await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    #[must_use]
-    pub fn partitioned(mut self, partitions: Partitions) -> Self {
-        self.table = Arc::new(NamedTable::clone(&self.table).partitioned(partitions));
-        self
+    pub fn with_table(pool: PgPool, table: TableName) -> Self {
+        Self { pool, sql: Arc::new(Statements::new(table)), watcher: Arc::default() }
     }
 
     /// Creates the table, or upgrades one of an older version in place.
     ///
     /// Safe to call from every process of a fleet at once, and while others use the table: an upgrade adds nullable
-    /// columns, and takes the table's lock only if there is something to add. A table without a schema in its name is
-    /// looked for along the `search_path`, and a new one is created in its first schema; a schema that is named is
-    /// created where it is missing.
-    ///
-    /// What only the owner may set, and no program needs (storage options, a lost index), is left out for another role,
-    /// and [`check`](Self::check) says so.
+    /// columns, and takes the table's lock only if there is something to add. A table that was named without a
+    /// schema is looked for along the `search_path`; a new one is created in its first schema. A schema is not created.
     ///
     /// # Errors
     ///
-    /// When the database cannot be reached or refuses, when the table's lock cannot be had for some twenty seconds, or
-    /// when a table of this name is there that is not ours.
+    /// When the database cannot be reached or refuses, when the lock cannot be had within five seconds (or the
+    /// connection's own `lock_timeout`), or when a table of this name is there that is not ours.
     ///
     /// ```no_run
     /// # async fn start(store: cratestack_runtime::PostgresStore) -> Result<(), cratestack_runtime::StoreError> {
@@ -124,27 +101,28 @@ impl PostgresStore {
     /// # }
     /// ```
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        migrate::migrate(&self.pool, &self.table).await
+        migrate::migrate(&self.pool, &self.sql.name).await
     }
 
-    /// Compares the table with what programs expect of it, and says what differs. Reads the catalogue alone.
+    /// What the database has, compared with what this program needs: the same report as `cratestack-schema check`.
+    ///
+    /// Reads the catalogue only. A role without any right on the table can ask.
     ///
     /// # Errors
     ///
-    /// When the database cannot be reached or refuses; a table that is not as expected is a finding, not an error.
+    /// When the database cannot be reached or refuses. A table that is missing or wrong is no error but a report.
     ///
     /// ```no_run
-    /// # async fn start(store: cratestack_runtime::PostgresStore) -> Result<(), cratestack_runtime::StoreError> {
+    /// # async fn start(store: cratestack_runtime::PostgresStore) -> Result<(), Box<dyn std::error::Error>> {
     /// let report = store.check().await?;
-    /// if !report.is_ok() {
-    ///     eprintln!("{report}");
+    /// if !report.is_clean() {
+    ///     return Err(report.to_string().into());
     /// }
     /// # Ok(())
     /// # }
     /// ```
     pub async fn check(&self) -> Result<Report, StoreError> {
-        let mut connection = self.pool.acquire().await.map_err(refused)?;
-        migrate::look(&mut connection, &self.table).await.map(|found| found.report())
+        check::check(&self.pool, &self.sql.name).await
     }
 }
 
@@ -182,11 +160,11 @@ impl IdempotencyStore for PostgresStore {
             .bind(principal)
             .bind(key)
             .bind(token)
-            .bind(lock_of(&self.sql.table, principal, key))
+            .bind(lock_of(self.sql.name.table(), principal, key))
             .fetch_optional(&self.pool)
             .await
             .map(drop)
-            .map_err(refused)
+            .map_err(refused(&self.sql.name))
     }
 
     async fn reserve(&self, claim: Claim<'_>) -> Result<ClaimOutcome, StoreError> {
@@ -206,11 +184,13 @@ impl IdempotencyStore for PostgresStore {
                 .fetch_optional(&self.pool)
                 .await;
             match found {
-                Ok(Some(row)) => return answer(&row, token, principal, key, request_hash),
+                Ok(Some(row)) => return answer(&row, token, principal, key, request_hash, &self.sql.name),
                 Ok(None) if looks == LOOKS => return Ok(ClaimOutcome::InFlight),
                 // Where the default isolation is stricter than READ COMMITTED, a row that a concurrent insert hid is
                 // an error instead of no row.
-                Err(error) if looks == LOOKS || !is_serialization_failure(&error) => return Err(refused(error)),
+                Err(error) if looks == LOOKS || !is_serialization_failure(&error) => {
+                    return Err(refused(&self.sql.name)(error));
+                }
                 Ok(None) | Err(_) => looks += 1,
             }
         }
@@ -233,7 +213,7 @@ impl IdempotencyStore for PostgresStore {
             .bind(TICK.count(retention))
             .execute(&self.pool)
             .await
-            .map_err(refused)?;
+            .map_err(refused(&self.sql.name))?;
         Ok(if renewed.rows_affected() > 0 { Tenure::Held } else { Tenure::Lost })
     }
 
@@ -250,17 +230,20 @@ impl IdempotencyStore for PostgresStore {
             .bind(token)
             .fetch_optional(&self.pool)
             .await
-            .map_err(refused)?;
+            .map_err(refused(&self.sql.name))?;
         Ok(if finished.is_some() { Tenure::Held } else { Tenure::Lost })
     }
 
     async fn watch(&self, principal: &str, key: &str) -> Result<Option<Watch>, StoreError> {
-        Ok(self.watcher.watch(&self.pool, lock_of(&self.sql.table, principal, key)).await)
+        Ok(self.watcher.watch(&self.pool, lock_of(self.sql.name.table(), principal, key)).await)
     }
 
     async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {
-        let swept =
-            sqlx::query(self.sql.sweep.clone()).bind(i64::from(limit)).execute(&self.pool).await.map_err(refused)?;
+        let swept = sqlx::query(self.sql.sweep.clone())
+            .bind(i64::from(limit))
+            .execute(&self.pool)
+            .await
+            .map_err(refused(&self.sql.name))?;
         Ok(swept.rows_affected())
     }
 }
@@ -284,10 +267,10 @@ impl PostgresStore {
             .bind(i32::from(status))
             .bind(headers)
             .bind(body)
-            .bind(lock_of(&self.sql.table, principal, key))
+            .bind(lock_of(self.sql.name.table(), principal, key))
             .fetch_optional(&self.pool)
             .await
-            .map_err(refused)?;
+            .map_err(refused(&self.sql.name))?;
         Ok(recorded.is_some())
     }
 }
@@ -298,19 +281,20 @@ fn answer(
     principal: &str,
     key: &str,
     request_hash: [u8; 32],
+    table: &TableName,
 ) -> Result<ClaimOutcome, StoreError> {
-    if let Some(count) = row.try_get::<Option<i32>, _>(0).map_err(refused)? {
+    if let Some(count) = row.try_get::<Option<i32>, _>(0).map_err(refused(table))? {
         return Ok(ClaimOutcome::Reserved { token, attempt: attempt(Some(i64::from(count))) });
     }
     let row = Row {
-        request_hash: row.try_get(1).map_err(refused)?,
-        status: row.try_get::<Option<i32>, _>(2).map_err(refused)?.map(i64::from),
-        headers: row.try_get(3).map_err(refused)?,
-        body: row.try_get(4).map_err(refused)?,
-        created_at: TICK.moment(row.try_get(5).map_err(refused)?)?,
-        expires_at: TICK.moment(row.try_get(6).map_err(refused)?)?,
+        request_hash: row.try_get(1).map_err(refused(table))?,
+        status: row.try_get::<Option<i32>, _>(2).map_err(refused(table))?.map(i64::from),
+        headers: row.try_get(3).map_err(refused(table))?,
+        body: row.try_get(4).map_err(refused(table))?,
+        created_at: TICK.moment(row.try_get(5).map_err(refused(table))?).map_err(within(table))?,
+        expires_at: TICK.moment(row.try_get(6).map_err(refused(table))?).map_err(within(table))?,
     };
-    row.classify(principal, key, request_hash)
+    row.classify(principal, key, request_hash).map_err(within(table))
 }
 
 /// Postgres text holds every character but this one. Found here, it costs its sender an error and nobody else a round
@@ -326,12 +310,11 @@ fn refuse_nul(principal: &str, key: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn refused(error: sqlx::Error) -> StoreError {
-    store_error(
-        Dialect::Postgres,
-        |error: &dyn DatabaseError| judge(error.code().as_deref().unwrap_or_default()),
-        error,
-    )
+fn refused(table: &TableName) -> impl FnOnce(sqlx::Error) -> StoreError {
+    move |error| {
+        let judge = |error: &dyn DatabaseError| judge(error.code().as_deref().unwrap_or_default());
+        store_error(Dialect::Postgres, table, judge, error)
+    }
 }
 
 fn judge(sqlstate: &str) -> Refusal {

@@ -2,17 +2,17 @@ use cratestack_schema::columns::{
     ATTEMPT, CREATED_AT, EXPIRES_AT, KEY, LEASE_EXPIRES_AT, PRINCIPAL_FINGERPRINT, REQUEST_HASH, RESERVATION_ID,
     RESPONSE_BODY, RESPONSE_HEADERS, RESPONSE_STATUS,
 };
-use cratestack_schema::{Dialect, NamedTable};
+use cratestack_schema::{Dialect, TableName};
 use sqlx::SqlStr;
 
 use super::watch::CHANNEL;
-use crate::stores::row::shared;
+use crate::stores::row::{dead, shared};
 
-/// The statements, built once per store. Nothing but names of the schema and the table's, quoted, goes into their text.
+/// The statements, built once per store. Nothing but names goes into their text: the schema's columns,
+/// and the table's, which cannot leave its quotes.
 #[derive(Debug)]
 pub(super) struct Statements {
-    /// The table's name, as the statements spell it.
-    pub(super) table: String,
+    pub(super) name: TableName,
     pub(super) reserve: SqlStr,
     pub(super) renew: SqlStr,
     pub(super) finish: SqlStr,
@@ -22,16 +22,16 @@ pub(super) struct Statements {
 }
 
 impl Statements {
-    pub(super) fn new(named: &NamedTable) -> Self {
-        let table = &named.name().sql(Dialect::Postgres);
+    pub(super) fn new(name: TableName) -> Self {
+        let table = &name.sql();
         Self {
-            table: table.clone(),
             reserve: shared(reserve(table)),
             renew: shared(renew(table)),
             finish: shared(finish(table)),
             finished: shared(finished(table)),
             release: shared(release(table)),
-            sweep: shared(named.sweep(Dialect::Postgres)),
+            sweep: shared(name.sweep(Dialect::Postgres)),
+            name,
         }
     }
 }
@@ -84,7 +84,7 @@ fn reserve(table: &str) -> String {
         UNION ALL
         SELECT NULL::int, {REQUEST_HASH}, {RESPONSE_STATUS}, {RESPONSE_HEADERS}, {RESPONSE_BODY},
                {created}, {expires} FROM live",
-        dead = Dialect::Postgres.dead("held"),
+        dead = dead("held", "NOW()"),
         lease_end = after(5),
         expiry = after(6),
         created = micros(CREATED_AT),

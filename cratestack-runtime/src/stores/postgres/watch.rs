@@ -23,6 +23,8 @@ pub(super) const CHANNEL: &str = "cratestack_idempotency";
 const IDLE: Duration = Duration::from_secs(60);
 
 /// The advisory lock, and the payload, that stand for a key of `table`.
+///
+/// By the table's name alone: of two services one may name the schema and the other find it by its search path.
 pub(super) fn lock_of(table: &str, principal: &str, key: &str) -> i64 {
     let mut hasher = Sha256::new();
     for part in [table, principal, key] {

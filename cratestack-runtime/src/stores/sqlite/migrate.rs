@@ -1,45 +1,86 @@
-use cratestack_schema::{Dialect, INSPECTION_COLUMNS, Inspection, NamedTable};
-use sqlx::sqlite::SqliteRow;
+use cratestack_schema::{Dialect, IDEMPOTENCY, Layout, TableName, columns};
 use sqlx::{AssertSqlSafe, Row as _, SqliteConnection, SqlitePool};
 
 use super::refused;
 use crate::StoreError;
-use crate::stores::refusal::unusable;
+use crate::stores::refusal::{foreign_table, lacking};
 
-pub(super) async fn migrate(pool: &SqlitePool, table: &NamedTable) -> Result<(), StoreError> {
+struct Found {
+    columns: Vec<String>,
+    indexed: bool,
+}
+
+impl Found {
+    fn has(&self, column: &str) -> bool {
+        self.columns.iter().any(|name| name == column)
+    }
+
+    fn is_latest(&self) -> bool {
+        self.indexed && IDEMPOTENCY.columns.iter().all(|column| self.has(column.name))
+    }
+}
+
+pub(super) async fn migrate(pool: &SqlitePool, table: &TableName) -> Result<(), StoreError> {
+    table.check(Dialect::Sqlite).map_err(|error| StoreError::Schema(error.to_string()))?;
+    let layout = Layout::new(table.clone());
     // Most starts find the table ready, and need not wait for other processes' writes to learn that.
-    let mut connection = pool.acquire().await.map_err(refused)?;
-    if look(&mut connection, table).await?.upgrade().is_ok_and(|steps| steps.is_empty()) {
+    let mut connection = pool.acquire().await.map_err(refused(table))?;
+    if look(&mut connection, table).await?.is_some_and(|found| found.is_latest()) {
         return Ok(());
     }
     drop(connection);
 
     // IMMEDIATE: a transaction that began by reading could not wait for another's write, only fail.
-    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(refused)?;
-    for step in look(&mut transaction, table).await?.upgrade().map_err(|error| unusable(&error))? {
-        run(&mut transaction, step.sql).await?;
+    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(refused(table))?;
+    match look(&mut transaction, table).await? {
+        None => {
+            let text = layout
+                .ddl(Dialect::Sqlite, IDEMPOTENCY.latest())
+                .map_err(|error| StoreError::Internal(error.to_string()))?;
+            run(&mut transaction, table, text).await?;
+        }
+        Some(found) => {
+            if let Some(column) = lacking(&found.columns) {
+                return Err(foreign_table(table, column));
+            }
+            for column in IDEMPOTENCY.columns.iter().filter(|column| !found.has(column.name)) {
+                run(&mut transaction, table, layout.add_column(Dialect::Sqlite, column)).await?;
+            }
+            if !found.indexed {
+                run(&mut transaction, table, layout.create_index(Dialect::Sqlite)).await?;
+            }
+        }
     }
-    transaction.commit().await.map_err(refused)
+    transaction.commit().await.map_err(refused(table))
 }
 
-pub(super) async fn look(connection: &mut SqliteConnection, table: &NamedTable) -> Result<Inspection, StoreError> {
-    let rows = sqlx::query(AssertSqlSafe(table.inspection(Dialect::Sqlite)))
+async fn look(connection: &mut SqliteConnection, table: &TableName) -> Result<Option<Found>, StoreError> {
+    let rows = sqlx::query("SELECT name FROM pragma_table_info(?1, ?2)")
+        .bind(table.table())
+        .bind(table.schema())
         .persistent(false)
-        .fetch_all(connection)
+        .fetch_all(&mut *connection)
         .await
-        .map_err(refused)?;
-    let rows = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    Ok(table.inspect(Dialect::Sqlite, rows))
-}
-
-fn read(row: &SqliteRow) -> Result<[Option<String>; INSPECTION_COLUMNS], StoreError> {
-    let mut values = [const { None }; INSPECTION_COLUMNS];
-    for (index, value) in values.iter_mut().enumerate() {
-        *value = row.try_get(index).map_err(refused)?;
+        .map_err(refused(table))?;
+    let columns: Vec<String> =
+        rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(refused(table))?;
+    if columns.is_empty() {
+        return Ok(None);
     }
-    Ok(values)
+    let index = sqlx::query(AssertSqlSafe(format!(
+        "SELECT 1 FROM pragma_index_list(?1, ?2) AS listed, pragma_index_info(listed.name, ?2) AS part
+        WHERE part.seqno = 0 AND part.name = '{expires_at}'",
+        expires_at = columns::EXPIRES_AT,
+    )))
+    .bind(table.table())
+    .bind(table.schema())
+    .persistent(false)
+    .fetch_optional(connection)
+    .await
+    .map_err(refused(table))?;
+    Ok(Some(Found { columns, indexed: index.is_some() }))
 }
 
-async fn run(connection: &mut SqliteConnection, text: String) -> Result<(), StoreError> {
-    sqlx::raw_sql(AssertSqlSafe(text)).execute(connection).await.map(drop).map_err(refused)
+async fn run(connection: &mut SqliteConnection, table: &TableName, text: String) -> Result<(), StoreError> {
+    sqlx::raw_sql(AssertSqlSafe(text)).execute(connection).await.map(drop).map_err(refused(table))
 }

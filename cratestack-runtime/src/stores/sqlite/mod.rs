@@ -1,3 +1,4 @@
+mod check;
 mod migrate;
 mod sql;
 #[cfg(test)]
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use cratestack_schema::{Dialect, IDEMPOTENCY, NamedTable, Report, TableName};
+use cratestack_schema::{Dialect, Report, TableName};
 use sqlx::error::DatabaseError;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqlitePool};
@@ -16,7 +17,7 @@ use uuid::Uuid;
 
 use self::sql::Statements;
 use super::refusal::{Refusal, store_error};
-use super::row::{Row, Tick, attempt, recordable, remaining};
+use super::row::{Row, Tick, attempt, recordable, remaining, within};
 use crate::{Claim, ClaimOutcome, Completion, IdempotencyStore, ReservationOutcome, StoreError, Tenure};
 
 /// Keeps reservations and outcomes in a table of an SQLite database: the store for one machine, a file and no server.
@@ -48,7 +49,6 @@ use crate::{Claim, ClaimOutcome, Completion, IdempotencyStore, ReservationOutcom
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
     pool: SqlitePool,
-    table: Arc<NamedTable>,
     sql: Arc<Statements>,
     turn: Arc<Mutex<()>>,
 }
@@ -71,22 +71,20 @@ impl SqliteStore {
         Self::with_table(pool, TableName::default())
     }
 
-    /// A store over `pool` whose table has a name of your own. Does not connect.
+    /// A store over `pool` whose table has a name of the user's. Does not connect.
     ///
-    /// A schema is the name under which a database is attached, on every connection of the pool; `main` is the one that
-    /// was opened.
+    /// A schema is the name of an attached database: every connection of the pool must have attached it.
     ///
     /// ```no_run
     /// use cratestack_runtime::{SqliteStore, TableName};
     ///
     /// # fn make(pool: sqlx::SqlitePool) -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = SqliteStore::with_table(pool, TableName::new(None, "payment_keys")?);
+    /// let store = SqliteStore::with_table(pool, TableName::new(None, "Idempotency Keys")?);
     /// # Ok(())
     /// # }
     /// ```
-    pub fn with_table(pool: SqlitePool, name: TableName) -> Self {
-        let table = IDEMPOTENCY.named(name);
-        Self { pool, sql: Arc::new(Statements::new(&table)), table: Arc::new(table), turn: Arc::default() }
+    pub fn with_table(pool: SqlitePool, table: TableName) -> Self {
+        Self { pool, sql: Arc::new(Statements::new(table)), turn: Arc::default() }
     }
 
     /// Creates the table, or upgrades one of an older version in place.
@@ -106,27 +104,28 @@ impl SqliteStore {
     /// ```
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let _turn = self.turn().await;
-        migrate::migrate(&self.pool, &self.table).await
+        migrate::migrate(&self.pool, &self.sql.name).await
     }
 
-    /// Compares the table with what programs expect of it, and says what differs.
+    /// What the database has, compared with what this program needs: the same report as `cratestack-schema check`.
+    ///
+    /// Reads the catalogue only.
     ///
     /// # Errors
     ///
-    /// When the database cannot be opened or refuses; a table that is not as expected is a finding, not an error.
+    /// When the database cannot be reached or refuses. A table that is missing or wrong is no error but a report.
     ///
     /// ```no_run
-    /// # async fn start(store: cratestack_runtime::SqliteStore) -> Result<(), cratestack_runtime::StoreError> {
+    /// # async fn start(store: cratestack_runtime::SqliteStore) -> Result<(), Box<dyn std::error::Error>> {
     /// let report = store.check().await?;
-    /// if !report.is_ok() {
-    ///     eprintln!("{report}");
+    /// if !report.is_clean() {
+    ///     return Err(report.to_string().into());
     /// }
     /// # Ok(())
     /// # }
     /// ```
     pub async fn check(&self) -> Result<Report, StoreError> {
-        let mut connection = self.pool.acquire().await.map_err(refused)?;
-        migrate::look(&mut connection, &self.table).await.map(|found| found.report())
+        check::check(&self.pool, &self.sql.name).await
     }
 
     /// SQLite lets one write in at a time, and those that wait for it sleep and poll: the unlucky ones starve into
@@ -156,7 +155,7 @@ impl SqliteStore {
             .bind(body)
             .execute(&self.pool)
             .await
-            .map_err(refused)?;
+            .map_err(refused(&self.sql.name))?;
         Ok(recorded.rows_affected() > 0)
     }
 }
@@ -196,7 +195,7 @@ impl IdempotencyStore for SqliteStore {
             .execute(&self.pool)
             .await
             .map(drop)
-            .map_err(refused)
+            .map_err(refused(&self.sql.name))
     }
 
     async fn reserve(&self, claim: Claim<'_>) -> Result<ClaimOutcome, StoreError> {
@@ -209,9 +208,10 @@ impl IdempotencyStore for SqliteStore {
                 .bind(key)
                 .fetch_optional(&self.pool)
                 .await
-                .map_err(refused)?;
+                .map_err(refused(&self.sql.name))?;
             if let Some(row) = live {
-                return read(&row)?.classify(principal, key, request_hash);
+                let table = &self.sql.name;
+                return read(&row, table)?.classify(principal, key, request_hash).map_err(within(table));
             }
             let _turn = self.turn().await;
             // Not `fetch_optional`: SQLite commits a statement when it has been stepped to its end, and sqlx would drop
@@ -225,9 +225,12 @@ impl IdempotencyStore for SqliteStore {
                 .bind(retention)
                 .fetch_all(&self.pool)
                 .await
-                .map_err(refused)?;
+                .map_err(refused(&self.sql.name))?;
             if let Some(row) = claimed.first() {
-                return Ok(ClaimOutcome::Reserved { token, attempt: attempt(row.try_get(0).map_err(refused)?) });
+                return Ok(ClaimOutcome::Reserved {
+                    token,
+                    attempt: attempt(row.try_get(0).map_err(refused(&self.sql.name))?),
+                });
             }
         }
         Ok(ClaimOutcome::InFlight)
@@ -250,7 +253,7 @@ impl IdempotencyStore for SqliteStore {
             .bind(TICK.count(retention))
             .execute(&self.pool)
             .await
-            .map_err(refused)?;
+            .map_err(refused(&self.sql.name))?;
         Ok(if renewed.rows_affected() > 0 { Tenure::Held } else { Tenure::Lost })
     }
 
@@ -267,31 +270,34 @@ impl IdempotencyStore for SqliteStore {
             .bind(token)
             .fetch_optional(&self.pool)
             .await
-            .map_err(refused)?;
+            .map_err(refused(&self.sql.name))?;
         Ok(if finished.is_some() { Tenure::Held } else { Tenure::Lost })
     }
 
     async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {
         let _turn = self.turn().await;
-        let swept =
-            sqlx::query(self.sql.sweep.clone()).bind(i64::from(limit)).execute(&self.pool).await.map_err(refused)?;
+        let swept = sqlx::query(self.sql.sweep.clone())
+            .bind(i64::from(limit))
+            .execute(&self.pool)
+            .await
+            .map_err(refused(&self.sql.name))?;
         Ok(swept.rows_affected())
     }
 }
 
-fn read(row: &SqliteRow) -> Result<Row, StoreError> {
+fn read(row: &SqliteRow, table: &TableName) -> Result<Row, StoreError> {
     Ok(Row {
-        request_hash: row.try_get(0).map_err(refused)?,
-        status: row.try_get(1).map_err(refused)?,
-        headers: row.try_get(2).map_err(refused)?,
-        body: row.try_get(3).map_err(refused)?,
-        created_at: TICK.moment(row.try_get(4).map_err(refused)?)?,
-        expires_at: TICK.moment(row.try_get(5).map_err(refused)?)?,
+        request_hash: row.try_get(0).map_err(refused(table))?,
+        status: row.try_get(1).map_err(refused(table))?,
+        headers: row.try_get(2).map_err(refused(table))?,
+        body: row.try_get(3).map_err(refused(table))?,
+        created_at: TICK.moment(row.try_get(4).map_err(refused(table))?).map_err(within(table))?,
+        expires_at: TICK.moment(row.try_get(5).map_err(refused(table))?).map_err(within(table))?,
     })
 }
 
-fn refused(error: sqlx::Error) -> StoreError {
-    store_error(Dialect::Sqlite, judge, error)
+fn refused(table: &TableName) -> impl FnOnce(sqlx::Error) -> StoreError {
+    move |error| store_error(Dialect::Sqlite, table, judge, error)
 }
 
 fn judge(error: &dyn DatabaseError) -> Refusal {

@@ -2,17 +2,19 @@ use cratestack_schema::columns::{
     ATTEMPT, CREATED_AT, EXPIRES_AT, KEY, LEASE_EXPIRES_AT, PRINCIPAL_FINGERPRINT, REQUEST_HASH, RESERVATION_ID,
     RESPONSE_BODY, RESPONSE_HEADERS, RESPONSE_STATUS,
 };
-use cratestack_schema::{Dialect, NamedTable};
+use cratestack_schema::{Dialect, TableName};
 use sqlx::SqlStr;
 
-use crate::stores::row::shared;
+use crate::stores::row::{dead, shared};
 
 /// Milliseconds since the Unix epoch, the same throughout a statement.
-const NOW: &str = Dialect::Sqlite.now();
+const NOW: &str = "CAST(ROUND(unixepoch('subsec') * 1000) AS INTEGER)";
 
-/// The statements, built once per store. Nothing but names of the schema and the table's, quoted, goes into their text.
+/// The statements, built once per store. Nothing but names goes into their text: the schema's columns,
+/// and the table's, which cannot leave its quotes.
 #[derive(Debug)]
 pub(super) struct Statements {
+    pub(super) name: TableName,
     pub(super) live: SqlStr,
     pub(super) claim: SqlStr,
     pub(super) renew: SqlStr,
@@ -23,8 +25,8 @@ pub(super) struct Statements {
 }
 
 impl Statements {
-    pub(super) fn new(named: &NamedTable) -> Self {
-        let table = &named.name().sql(Dialect::Sqlite);
+    pub(super) fn new(name: TableName) -> Self {
+        let table = &name.sql();
         Self {
             live: shared(live(table)),
             claim: shared(claim(table)),
@@ -32,7 +34,8 @@ impl Statements {
             finish: shared(finish(table)),
             finished: shared(finished(table)),
             release: shared(release(table)),
-            sweep: shared(named.sweep(Dialect::Sqlite)),
+            sweep: shared(name.sweep(Dialect::Sqlite)),
+            name,
         }
     }
 }
@@ -42,7 +45,7 @@ fn live(table: &str) -> String {
         "SELECT {REQUEST_HASH}, {RESPONSE_STATUS}, {RESPONSE_HEADERS}, {RESPONSE_BODY}, {CREATED_AT}, {EXPIRES_AT}
         FROM {table} AS held
         WHERE {PRINCIPAL_FINGERPRINT} = ?1 AND {KEY} = ?2 AND NOT {dead}",
-        dead = Dialect::Sqlite.dead("held"),
+        dead = dead("held", NOW),
     )
 }
 
@@ -65,7 +68,7 @@ fn claim(table: &str) -> String {
                 ELSE MIN(COALESCE(held.{ATTEMPT}, 1), 2147483646) + 1 END
         WHERE {dead}
         RETURNING {ATTEMPT}",
-        dead = Dialect::Sqlite.dead("held"),
+        dead = dead("held", NOW),
     )
 }
 

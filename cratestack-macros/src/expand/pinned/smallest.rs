@@ -1,0 +1,20 @@
+async fn pay(
+    guarded: ::cratestack_runtime::__private::Guarded<()>,
+) -> ::cratestack_runtime::__private::Response {
+    async fn pay() {}
+    let _ = || ::cratestack_runtime::__private::is_send(pay());
+    let _ = || {
+        #[allow(unused_imports)]
+        use ::cratestack_runtime::__private::Unchecked as _;
+    };
+    let (call, ()) = guarded.into_parts();
+    #[allow(unused_imports)]
+    use ::cratestack_runtime::__private::Fallback as _;
+    call.run(
+            ::cratestack_runtime::__private::Options::new(),
+            ::cratestack_runtime::__private::Box::pin(async move {
+                ::cratestack_runtime::__private::Handling(pay()).respond().await
+            }),
+        )
+        .await
+}

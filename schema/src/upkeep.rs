@@ -1,0 +1,165 @@
+use crate::columns::{CREATED_AT, EXPIRES_AT, LEASE_EXPIRES_AT, RESPONSE_STATUS};
+use crate::{Dialect, TableName};
+
+/// First half of the keys of every advisory lock that is taken for the table ("crst"), so that they meet nobody else's.
+///
+/// ```
+/// assert_eq!(cratestack_schema::LOCK_CLASS.to_be_bytes(), *b"crst");
+/// ```
+pub const LOCK_CLASS: i32 = 0x6372_7374;
+
+/// Milliseconds since the Unix epoch, in SQLite, the same throughout a statement.
+///
+/// A REAL of seconds times 1000 can land a hair under the whole millisecond that it stands for; truncating would then
+/// lose one.
+pub(crate) const SQLITE_NOW: &str = "CAST(ROUND(unixepoch('subsec') * 1000) AS INTEGER)";
+
+impl TableName {
+    /// The statement that deletes expired rows, the oldest first, at most as many as its one parameter says.
+    ///
+    /// On Postgres one sweeper works on a table at a time, the others find nothing; the lock goes with the statement's
+    /// transaction. A row that somebody holds is left for later.
+    ///
+    /// ```
+    /// use cratestack_schema::{Dialect, TableName};
+    ///
+    /// let sweep = TableName::default().sweep(Dialect::Postgres);
+    /// assert!(sweep.contains("LIMIT $1 FOR UPDATE SKIP LOCKED"));
+    /// ```
+    pub fn sweep(&self, dialect: Dialect) -> String {
+        let table = self.sql();
+        match dialect {
+            // By `ctid`, because a join on the key may be planned as a scan of the table. In a partitioned table a
+            // `ctid` is another row's in each partition, hence `tableoid` beside it; as text, since before version 14
+            // Postgres cannot hash a `ctid`.
+            //
+            // The condition on the expiry is checked on the version of the row that is deleted: a row that was renewed
+            // or taken over meanwhile stays. It is put so that the index cannot serve it; else each sweep may be
+            // planned as a walk over all that is expired, however small the limit.
+            Dialect::Postgres => format!(
+                "WITH picked AS MATERIALIZED (
+                    SELECT tableoid::text || ctid::text AS id, ctid AS place FROM {table}
+                    WHERE {EXPIRES_AT} <= NOW()
+                      AND (SELECT pg_try_advisory_xact_lock({LOCK_CLASS}, {regclass}::regclass::oid::int))
+                    ORDER BY {EXPIRES_AT} LIMIT $1 FOR UPDATE SKIP LOCKED
+                )
+                DELETE FROM {table}
+                WHERE {EXPIRES_AT} + INTERVAL '0' <= NOW() AND ctid = ANY (ARRAY(SELECT place FROM picked))
+                  AND tableoid::text || ctid::text IN (SELECT id FROM picked)",
+                regclass = self.regclass(),
+            ),
+            Dialect::Sqlite => format!(
+                "DELETE FROM {table} WHERE rowid IN (
+                    SELECT rowid FROM {table} WHERE {EXPIRES_AT} <= {SQLITE_NOW} ORDER BY {EXPIRES_AT} LIMIT ?1
+                )"
+            ),
+        }
+    }
+
+    /// The statement that counts the rows: one row of seven integers, in the order of [`Stats`](crate::Stats).
+    ///
+    /// Reads the whole table once.
+    ///
+    /// ```
+    /// use cratestack_schema::{Dialect, TableName};
+    ///
+    /// assert!(TableName::default().stats(Dialect::Sqlite).contains("FROM cratestack_idempotency"));
+    /// ```
+    pub fn stats(&self, dialect: Dialect) -> String {
+        let table = self.sql();
+        let now = match dialect {
+            Dialect::Postgres => "NOW()",
+            Dialect::Sqlite => SQLITE_NOW,
+        };
+        // A lease that a foreign takeover left behind does not count, see the stores' `dead`.
+        let lease =
+            format!("CASE WHEN {LEASE_EXPIRES_AT} > {CREATED_AT} THEN {LEASE_EXPIRES_AT} ELSE {EXPIRES_AT} END");
+        let running = format!("{EXPIRES_AT} > {now} AND {RESPONSE_STATUS} IS NULL");
+        let counts = format!(
+            "count(*),
+            count(*) FILTER (WHERE {running} AND {lease} > {now}),
+            count(*) FILTER (WHERE {running} AND {lease} <= {now}),
+            count(*) FILTER (WHERE {EXPIRES_AT} <= {now})"
+        );
+        match dialect {
+            Dialect::Postgres => format!(
+                "WITH RECURSIVE parts(relid) AS (
+                    SELECT {regclass}::regclass::oid
+                    UNION ALL
+                    SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i JOIN parts AS p ON p.relid = i.inhparent
+                )
+                SELECT {counts},
+                    LEAST(EXTRACT(EPOCH FROM NOW() - min({CREATED_AT})), 9e15)::bigint,
+                    (SELECT sum(pg_table_size(relid))::bigint FROM parts),
+                    (SELECT sum(pg_indexes_size(relid))::bigint FROM parts)
+                FROM {table}",
+                regclass = self.regclass(),
+            ),
+            // A page belongs to a table or to an index, but only the extension `dbstat` could tell; it is not
+            // everywhere, so a size is the whole file's.
+            Dialect::Sqlite => format!(
+                "SELECT {counts}, ({now} - min({CREATED_AT})) / 1000,
+                    (SELECT page_count * page_size FROM pragma_page_count, pragma_page_size), NULL
+                FROM {table}"
+            ),
+        }
+    }
+}
+
+/// What [`TableName::stats`] found.
+///
+/// ```
+/// use cratestack_schema::Stats;
+///
+/// let stats = Stats { rows: 12, in_flight: 2, past_lease: 1, expired: 4, ..Stats::default() };
+/// assert_eq!(stats.finished(), 5);
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// All rows.
+    pub rows: i64,
+    /// Rows whose request is running.
+    pub in_flight: i64,
+    /// Rows whose request left no outcome while its lease lasted: a retry takes them over.
+    pub past_lease: i64,
+    /// Rows that have expired and were not swept yet.
+    pub expired: i64,
+    /// How many seconds ago the oldest row was reserved; `None` without any row.
+    pub oldest_seconds: Option<i64>,
+    /// How many bytes the table takes; for SQLite, the database.
+    pub table_bytes: i64,
+    /// How many bytes the table's indexes take; `None` where the database does not tell.
+    pub index_bytes: Option<i64>,
+}
+
+impl Stats {
+    /// Rows that hold an outcome to replay.
+    ///
+    /// ```
+    /// assert_eq!(cratestack_schema::Stats::default().finished(), 0);
+    /// ```
+    pub fn finished(&self) -> i64 {
+        self.rows - self.in_flight - self.past_lease - self.expired
+    }
+
+    /// As one line of JSON.
+    ///
+    /// ```
+    /// let json = cratestack_schema::Stats::default().json();
+    /// assert!(json.starts_with(r#"{"rows":0,"in_flight":0,"#) && json.ends_with(r#""index_bytes":null}"#));
+    /// ```
+    pub fn json(&self) -> String {
+        let or_null = |number: Option<i64>| number.map_or_else(|| "null".to_owned(), |number| number.to_string());
+        format!(
+            r#"{{"rows":{},"in_flight":{},"past_lease":{},"expired":{},"finished":{},"oldest_seconds":{},"table_bytes":{},"index_bytes":{}}}"#,
+            self.rows,
+            self.in_flight,
+            self.past_lease,
+            self.expired,
+            self.finished(),
+            or_null(self.oldest_seconds),
+            self.table_bytes,
+            or_null(self.index_bytes),
+        )
+    }
+}

@@ -1,0 +1,73 @@
+//! What the log says of a guarded request, and what it never says.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cratestack_runtime::{Idempotency, MemoryStore};
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::app::{App, request};
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn names_and_fields_are_stable_and_no_secret_is_in_clear() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter("cratestack_runtime=trace")
+        .with_ansi(false)
+        .with_writer(log.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let app = App::over(Idempotency::new(MemoryStore::new()));
+    let body = r#"{"amount":4711, "note":"body-secret"}"#;
+    app.send(request("key-secret", "/payments", body)).await;
+    app.send(request("key-secret", "/payments", body)).await;
+    app.send(request("key-secret", "/payments?fail=500", body)).await;
+    app.send(request("panic-secret", "/payments?panic=true", body)).await;
+    let running = app.hold().await;
+    app.send(crate::app::held()).await;
+    app.gate.notify_one();
+    running.await.unwrap();
+    let mut nobody = request("key-secret", "/payments", body);
+    nobody.headers_mut().remove("authorization");
+    app.send(nobody).await;
+
+    let text = log.text();
+    for outcome in ["reserved", "recorded", "replayed", "conflict", "panicked", "released", "in_flight"] {
+        assert!(text.contains(&format!("outcome=\"{outcome}\"")), "{outcome} is missing:\n{text}");
+    }
+    for field in ["key=", "principal=", "attempt=1", "age_ms=", "status=201"] {
+        assert!(text.contains(field), "{field} is missing:\n{text}");
+    }
+    assert!(text.contains("into_make_service_with_connect_info"), "a misconfiguration names its fix:\n{text}");
+    for secret in ["key-secret", "panic-secret", "k1\"", "alice", "Bearer", "body-secret", "4711", "/payments/1"] {
+        assert!(!text.contains(secret), "{secret} is in the log:\n{text}");
+    }
+}

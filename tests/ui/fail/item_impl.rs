@@ -1,0 +1,8 @@
+use cratestack_runtime::idempotent;
+
+struct Pay;
+
+#[idempotent]
+impl Pay {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use cratestack_runtime::idempotent;
+
+#[idempotent]
+mod pay {}
+
+fn main() {}

@@ -1,0 +1,28 @@
+use axum::Router;
+use axum::routing::post;
+use cratestack_runtime::{Idempotency, idempotent};
+
+#[idempotent]
+async fn pay(
+    _: axum::http::Method,
+    _: axum::http::Method,
+    _: axum::http::Method,
+    _: axum::http::Method,
+    _: axum::http::Method,
+    _: axum::http::Method,
+    _: axum::http::Method,
+    _: axum::http::Method,
+    _: axum::http::Method,
+    _: axum::http::Method,
+    _: axum::http::Method,
+    _: axum::http::Method,
+    _: axum::http::Method,
+    _: axum::http::Method,
+    _: axum::http::Method,
+    _: axum::http::Method,
+    _: axum::http::Method,
+) {}
+
+fn main() {
+    let _: Router<Idempotency> = Router::new().route("/", post(pay));
+}

@@ -1,0 +1,12 @@
+use axum::Router;
+use axum::routing::post;
+use cratestack_runtime::{Idempotency, idempotent};
+
+#[idempotent(key = "body")]
+async fn pay(body: String) {
+    let _ = body;
+}
+
+fn main() {
+    let _: Router<Idempotency> = Router::new().route("/", post(pay));
+}

@@ -1,0 +1,10 @@
+use cratestack_runtime::idempotent;
+
+struct Failure;
+
+#[idempotent]
+async fn pay() -> Result<(), Failure> {
+    Ok(())
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+use cratestack_runtime::idempotent;
+
+use axum::extract::Path;
+
+struct Id;
+
+#[idempotent]
+async fn pay(Path(_): Path<Id>) {}
+
+fn main() {}

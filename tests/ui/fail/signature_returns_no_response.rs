@@ -1,0 +1,10 @@
+use cratestack_runtime::idempotent;
+
+struct Receipt;
+
+#[idempotent]
+async fn pay() -> Receipt {
+    Receipt
+}
+
+fn main() {}

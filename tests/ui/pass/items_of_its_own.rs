@@ -1,0 +1,25 @@
+#![deny(warnings)]
+//! A body with items that have a `Self` of their own, in a free function.
+
+use axum::Router;
+use axum::routing::post;
+use cratestack_runtime::{Idempotency, MemoryStore, idempotent};
+
+#[idempotent]
+async fn pay() -> String {
+    struct Tax(u8);
+    impl Tax {
+        fn of(&self) -> Self {
+            Self(self.0 + 1)
+        }
+    }
+    self::helper(Tax(1).of().0)
+}
+
+fn helper(tax: u8) -> String {
+    tax.to_string()
+}
+
+fn main() {
+    let _: Router = Router::new().route("/0", post(pay)).with_state(Idempotency::new(MemoryStore::new()));
+}

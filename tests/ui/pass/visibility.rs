@@ -1,0 +1,26 @@
+#![deny(warnings)]
+//! Every visibility.
+
+use axum::Router;
+use axum::routing::post;
+use cratestack_runtime::{Idempotency, MemoryStore};
+
+mod inner {
+    use cratestack_runtime::idempotent;
+
+    #[idempotent]
+    pub(crate) async fn a() {}
+    #[idempotent]
+    pub(super) async fn b() {}
+    #[idempotent]
+    pub(in crate::inner) async fn c() {}
+
+    pub(crate) fn d() {
+        let _ = c;
+    }
+}
+
+fn main() {
+    inner::d();
+    let _: Router = Router::new().route("/0", post(inner::a)).route("/1", post(inner::b)).with_state(Idempotency::new(MemoryStore::new()));
+}
