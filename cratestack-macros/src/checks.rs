@@ -77,10 +77,10 @@ fn taken(types: &[Type], private: &TokenStream) -> TokenStream {
     let last = types.len().saturating_sub(1);
     let checks = types.iter().enumerate().map(|(index, ty)| {
         let span = at(ty.span());
-        let is_extractor = quote_spanned!(span=> #private::Argument::<#ty>::new().is_extractor());
+        let can_be_taken = quote_spanned!(span=> #private::Argument::<#ty>::new().can_be_taken());
         let leaves_the_body =
             (index < last).then(|| quote_spanned!(span=> #private::Argument::<#ty>::new().leaves_the_body();));
-        quote!(#is_extractor; #leaves_the_body)
+        quote!(#can_be_taken; #leaves_the_body)
     });
     quote! {
         let _ = || {

@@ -133,6 +133,11 @@ fn guarded(options_read: &Options, handler: Handler) -> TokenStream {
     let options = options_read.expand(&private);
     let checks = checks::expand(options_read, &signature, &types, &path, &private);
     let handler = path(signature.ident.span());
+    let mut work = quote!(#private::Handling(#handler(#(#arguments,)*)).boxed());
+    if signature.asyncness.is_none() {
+        // A plain `fn` may do its work before it returns its future, and must not before the key is reserved.
+        work = quote!(#private::Box::pin(async move { #work.await }));
+    }
     let name = &signature.ident;
     let generics = &signature.generics;
     let where_clause = &generics.where_clause;
@@ -149,11 +154,7 @@ fn guarded(options_read: &Options, handler: Handler) -> TokenStream {
             #evaluate
             #[allow(unused_imports)]
             use #private::Fallback as _;
-            // Within the block, because a plain `fn` that returns a future may do its work before it returns it.
-            #call.run(
-                #options,
-                #private::Box::pin(async move { #private::Handling(#handler(#(#arguments,)*)).respond().await }),
-            ).await
+            #call.run(#options, #work).await
         }
     }
 }

@@ -23,21 +23,82 @@ use proc_macro::TokenStream;
 ///
 /// # Options
 ///
-/// | option | default | effect |
-/// |---|---|---|
-/// | `ttl = "24h"` | `Idempotency::ttl`, 24 hours | how long the outcome is kept |
-/// | `lease = "30s"` | `Idempotency::lease`, 30 seconds | how long the key stays reserved after its process died |
-/// | `optional` | the header is required | a request without the header runs unguarded |
-/// | `wait = "5s"` | 409 at once | a duplicate of a running request waits that long for its outcome |
-/// | `key = EXPR` | the header | the key is made of the handler's arguments |
-/// | `principal = EXPR` | `Idempotency::identify` | who the key belongs to |
-/// | `fingerprint = EXPR` | the whole request | what must match on a retry, beside method and path |
-/// | `record = success` | `all` | only 2xx and 3xx are kept; otherwise the key is free again |
-/// | `on_store_error = run` | `Idempotency::on_store_error` | the handler runs unprotected where the store cannot reserve |
-/// | `body_limit = 65536` | `Idempotency::max_request_bytes` | the bound on the request's body, in bytes |
-/// | `state = App` | | checks at compile time that the router's state provides `Idempotency` |
+/// Durations are strings of whole numbers with a unit, `ms`, `s`, `m`, `h`, `d` or `w`, one after another: `"90s"`,
+/// `"1h 30m"`; at least 1 ms, at most ten years. Every option may stand once.
 ///
-/// Durations are whole numbers with a unit, `ms`, `s`, `m`, `h`, `d` or `w`, one after another: `"90s"`, `"1h 30m"`.
+/// | option | value | default | effect |
+/// |---|---|---|---|
+/// | [`ttl`](#ttl) | duration | `Idempotency::ttl`, 24 hours | how long the outcome is kept |
+/// | [`lease`](#lease) | duration | `Idempotency::lease`, 30 seconds | how long the key stays reserved after its process died |
+/// | [`optional`](#optional) | none | the header is required | a request without the header runs unguarded |
+/// | [`wait`](#wait) | duration | none: 409 at once | how long a duplicate of a running request waits for its outcome |
+/// | [`key`](#key) | expression | the header | what the key is made of |
+/// | [`principal`](#principal) | expression | `Idempotency::identify` | who the key belongs to |
+/// | [`fingerprint`](#fingerprint) | expression | the whole request | what must match on a retry |
+/// | [`record`](#record) | `all` or `success` | `all` | which outcomes are kept |
+/// | [`on_store_error`](#on_store_error) | `refuse` or `run` | `Idempotency::on_store_error`, `refuse` | what happens where the store cannot reserve |
+/// | [`body_limit`](#body_limit) | bytes | `Idempotency::max_request_bytes` | the bound on the request's body |
+/// | [`state`](#state) | type | | checks against the router's state at compile time |
+///
+/// ## `ttl`
+///
+/// `ttl = "24h"`: how long an outcome is kept, from the moment that its key is reserved. A retry that comes later is a new
+/// request. Refused: a duration that is misspelt, zero, negative or over ten years; no string.
+///
+/// ## `lease`
+///
+/// `lease = "30s"`: how long a key stays reserved when its process dies, or stalls. A handler that lives renews its lease,
+/// so it may take any time. Refused: as with `ttl`, and a lease that is longer than the `ttl` beside it.
+///
+/// ## `optional`
+///
+/// `optional`: a request without the header runs as if the attribute were not there; one with a malformed header is still
+/// refused with 400. Refused: a value; beside `key = …`, which replaces the header.
+///
+/// ## `wait`
+///
+/// `wait = "5s"`: a duplicate of a running request waits that long for its outcome and replays it, and is answered 409 only
+/// past it. However many wait, one of them in each process asks the store. Refused: as with `ttl`.
+///
+/// ## `key`
+///
+/// `key = req.request_id`: the key is made of the handler's arguments, and the header is not looked at. The expression, as
+/// in `principal` and `fingerprint`, is ordinary Rust over the arguments, each by reference, under the names that the
+/// handler gives them; it is evaluated after all extractors and before the handler. A tuple combines parts without
+/// ambiguity. Parts are what implements `KeyPart`: strings, integers, `bool`, `char`, `Uuid`, options, slices and tuples,
+/// and your own types. Refused: a constant; `.await`, `?` and `return`; a float, or another type that is no part; and
+/// whatever else the compiler finds wrong with it, at its own token.
+///
+/// ## `principal`
+///
+/// `principal = (tenant.id, user.id)`: who the key belongs to. Keys of different principals never meet. Without it the
+/// caller is what `Idempotency::identify` says, by default the `Authorization` value or else the peer's IP address; with it
+/// a client whose token was renewed is still the same caller. Refused: as with `key`.
+///
+/// ## `fingerprint`
+///
+/// `fingerprint = (req.amount, &req.currency)`: what must match on a retry, instead of query, content type and body. Method
+/// and path always must. Refused: as with `key`.
+///
+/// ## `record`
+///
+/// `record = success`: only 2xx and 3xx are kept; after any other answer the key is free again, and a retry runs the
+/// handler again. Say so only where a failure means that nothing happened. Refused: any other word.
+///
+/// ## `on_store_error`
+///
+/// `on_store_error = run`: where the store cannot reserve, the handler runs all the same, without protection: a retry runs
+/// it again. Refused: any other word.
+///
+/// ## `body_limit`
+///
+/// `body_limit = 65536`: the most bytes that a guarded request's body may have; a larger one is answered 413 and reserves
+/// nothing. It replaces axum's `DefaultBodyLimit`. Refused: zero; a string.
+///
+/// ## `state`
+///
+/// `state = App`: checks that the router's state provides an `Idempotency`, and that every argument is an extractor over
+/// it. Without it the compiler can say so only at the route. Refused: what is no type.
 ///
 /// # What the function may be
 ///

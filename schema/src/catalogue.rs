@@ -101,7 +101,8 @@ WITH target AS (
         )
     END
 )
-SELECT 'role', current_user::text, current_setting('server_version_num'), NULL::text, NULL::text, NULL::text, NULL::text
+SELECT 'role', current_user::text, current_setting('server_version_num'),
+    (SELECT pg_has_role(relowner, 'USAGE')::text FROM target), NULL::text, NULL::text, NULL::text
 UNION ALL
 SELECT 'schema', nspname::text, has_schema_privilege(oid, 'USAGE')::text, NULL, NULL, NULL, NULL
 FROM pg_catalog.pg_namespace

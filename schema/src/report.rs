@@ -345,6 +345,13 @@ impl<'a> Comparison<'a> {
                 self.dialect,
                 self.table.flags()
             );
+            let owns = self.of("role").next().is_none_or(|role| role.optional(1).is_none() || role.is(1));
+            let text = if owns {
+                text
+            } else {
+                let owner = self.of("table").next().map(|table| quoted(table.detail(2))).unwrap_or_default();
+                format!("{text}; only its owner {owner} can upgrade it, not {}", quoted(self.role()))
+            };
             self.find(FindingKind::Version, text, Some(command));
         }
         for fact in self.of("column") {

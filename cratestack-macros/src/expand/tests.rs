@@ -101,7 +101,7 @@ fn tokens() -> impl Strategy<Value = TokenStream> {
 }
 
 /// A real function, from which a test takes the beginning.
-const WHOLE: &str = r#"
+const WHOLE: &str = "
     /// Docs.
     #[cfg(all())]
     pub(crate) async fn pay<T: Clone, const N: usize>(
@@ -110,7 +110,7 @@ const WHOLE: &str = r#"
         mut headers: HeaderMap,
         Json(req): Json<[Pay; N]>,
     ) -> Result<(StatusCode, Json<Paid>), ApiError> where T: Send { let x = self.y; Ok(x) }
-"#;
+";
 
 const OPTIONS: &str = r#"
     ttl = "24h", lease = "30s", wait = "5s", record = success, on_store_error = run, body_limit = 9,

@@ -80,7 +80,7 @@ impl<T> Argument<T> {
 /// Of all other types nothing is said.
 pub trait Unchecked: Sized {
     /// Passes.
-    fn is_extractor(self) {}
+    fn can_be_taken(self) {}
     /// Passes.
     fn leaves_the_body(self) {}
 }
@@ -109,7 +109,7 @@ impl<K, V, S> NeverExtractor for HashMap<K, V, S> {}
 
 impl<T: NeverExtractor> Argument<T> {
     /// Fails.
-    pub fn is_extractor(self)
+    pub fn can_be_taken(self)
     where
         T: IsExtractor,
     {
@@ -121,7 +121,7 @@ macro_rules! content_decides {
         $(#[$meta])*
         impl<T> Argument<$extractor<T>> {
             /// Passes where axum can fill `T`.
-            pub fn is_extractor(self) where $extractor<T>: $bound {}
+            pub fn can_be_taken(self) where $extractor<T>: $bound {}
         }
     )*};
 }

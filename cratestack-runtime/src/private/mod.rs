@@ -20,18 +20,18 @@ pub use crate::http::{Call, Options, Part, Work, part};
 #[derive(Debug)]
 pub struct Handling<F>(pub F);
 
-impl<F: Future<Output: IntoResponse> + Send> Handling<F> {
-    /// Runs the handler.
-    pub async fn respond(self) -> Response {
-        self.0.await.into_response()
+impl<F: Future<Output: IntoResponse> + Send + 'static> Handling<F> {
+    /// The handler as the guard takes it.
+    pub fn boxed(self) -> Work {
+        Box::pin(async move { self.0.await.into_response() })
     }
 }
 
 /// What a mistaken handler runs into, so that it type-checks; it never runs.
 pub trait Fallback: Sized {
     /// Runs nothing.
-    fn respond(self) -> std::future::Ready<Response> {
-        std::future::ready(refused())
+    fn boxed(self) -> Work {
+        Box::pin(std::future::ready(refused()))
     }
 }
 

@@ -5,6 +5,7 @@
 mod both;
 mod command;
 mod databases;
+mod docs;
 mod drift;
 mod names;
 mod partitions;

@@ -5,6 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use cratestack_runtime::testing::{Conformance, Verdict};
 use cratestack_runtime::{Claim, ClaimOutcome, Completion, IdempotencyStore, PostgresStore, TableName, Tenure};
+use cratestack_schema::Dialect;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
+use sqlx::{AssertSqlSafe, Row as _};
 
 use crate::databases::{postgres, run, sqlite};
 
@@ -82,6 +87,11 @@ async fn any_name_is_a_table_of_postgres() {
                 store.migrate().await.unwrap_or_else(|error| panic!("{name}: {error}"));
             }
             lives(&store, &name).await;
+            let report = store.check().await.unwrap();
+            assert!(report.is_clean(), "{report}");
+            let stats = AssertSqlSafe(TableName::new(schema, &name).unwrap().stats(Dialect::Postgres));
+            let rows: i64 = sqlx::query(stats).fetch_one(&pool).await.unwrap().get(0);
+            assert_eq!(rows, 1, "{name}");
         }
     }
     let tables: i64 = sqlx::query_scalar(
@@ -97,12 +107,39 @@ async fn any_name_is_a_table_of_postgres() {
 async fn any_name_is_a_table_of_sqlite() {
     for name in hostile() {
         for schema in [None, Some("main")] {
-            let (_folder, _pool, store) = sqlite(TableName::new(schema, &name).unwrap()).await;
+            let (_folder, pool, store) = sqlite(TableName::new(schema, &name).unwrap()).await;
             for _ in 0..2 {
                 store.migrate().await.unwrap_or_else(|error| panic!("{name}: {error}"));
             }
             lives(&store, &name).await;
+            let report = store.check().await.unwrap();
+            assert!(report.is_clean(), "{report}");
+            let stats = AssertSqlSafe(TableName::new(schema, &name).unwrap().stats(Dialect::Sqlite));
+            let rows: i64 = sqlx::query(stats).fetch_one(&pool).await.unwrap().get(0);
+            assert_eq!(rows, 1, "{name}");
         }
+    }
+}
+
+/// Postgres' own reading of what was quoted, for names that nobody thought of.
+#[tokio::test]
+async fn postgres_reads_every_name_as_it_was_given() {
+    let (_database, pool) = postgres(1).await;
+    let mut runner = TestRunner::default();
+    // What is special somewhere in SQL, and whatever else there is.
+    let character = prop_oneof![prop::sample::select("\"'\\.;-$ \n\t%{}".chars().collect::<Vec<_>>()), any::<char>()];
+    let part =
+        prop::collection::vec(character, 1..30).prop_map(|characters| characters.into_iter().collect::<String>());
+    for _ in 0..500 {
+        let schema = part.new_tree(&mut runner).unwrap().current();
+        let table = part.new_tree(&mut runner).unwrap().current();
+        let Ok(name) = TableName::new(Some(&schema), &table) else {
+            assert!(schema.len().max(table.len()) > 63 || schema.contains('\0') || table.contains('\0'));
+            continue;
+        };
+        let text = format!("SELECT parse_ident({})", name.regclass());
+        let read: Vec<String> = sqlx::query_scalar(AssertSqlSafe(text)).fetch_one(&pool).await.unwrap();
+        assert_eq!(read, [schema, table]);
     }
 }
 

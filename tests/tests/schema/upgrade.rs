@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use cratestack_runtime::{PostgresStore, StoreError};
+use cratestack_runtime::{PostgresStore, StoreError, TableName};
 use cratestack_schema::{Dialect, Format, IDEMPOTENCY, Layout, Numbering};
 use sqlx::PgPool;
 
@@ -141,4 +141,21 @@ async fn the_files_upgrade_and_build_the_index_while_traffic_goes_on() {
         }
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_processes_create_the_table_at_once() {
+    let (database, admin) = postgres(2).await;
+    run(&admin, "CREATE SCHEMA \"an app\"").await;
+    for name in [TableName::default(), TableName::new(Some("an app"), &"\"x".repeat(31)).unwrap()] {
+        let fleet = (0..20).map(|_| {
+            let (url, name) = (database.url().to_owned(), name.clone());
+            tokio::spawn(async move { PostgresStore::with_table(pool(&url, 1).await, name).migrate().await })
+        });
+        for process in futures_util::future::join_all(fleet).await {
+            process.unwrap().unwrap();
+        }
+        let report = PostgresStore::with_table(admin.clone(), name).check().await.unwrap();
+        assert!(report.is_clean(), "{report}");
+    }
 }

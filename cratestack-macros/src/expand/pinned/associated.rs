@@ -14,7 +14,7 @@ async fn pay(
     let _ = || {
         #[allow(unused_imports)]
         use ::cratestack_runtime::__private::Unchecked as _;
-        ::cratestack_runtime::__private::Argument::<Self>::new().is_extractor();
+        ::cratestack_runtime::__private::Argument::<Self>::new().can_be_taken();
     };
     let (call, (argument0,)) = guarded.into_parts();
     #[allow(unused_imports)]
@@ -25,7 +25,7 @@ async fn pay(
                 ::cratestack_runtime::__private::Handling(
                         Self::__idempotent_pay(argument0),
                     )
-                    .respond()
+                    .boxed()
                     .await
             }),
         )

@@ -21,11 +21,11 @@ pub async fn pay<S: Shop>(
     let _ = || {
         #[allow(unused_imports)]
         use ::cratestack_runtime::__private::Unchecked as _;
-        ::cratestack_runtime::__private::Argument::<State<S>>::new().is_extractor();
+        ::cratestack_runtime::__private::Argument::<State<S>>::new().can_be_taken();
         ::cratestack_runtime::__private::Argument::<State<S>>::new().leaves_the_body();
-        ::cratestack_runtime::__private::Argument::<User>::new().is_extractor();
+        ::cratestack_runtime::__private::Argument::<User>::new().can_be_taken();
         ::cratestack_runtime::__private::Argument::<User>::new().leaves_the_body();
-        ::cratestack_runtime::__private::Argument::<Json<Pay>>::new().is_extractor();
+        ::cratestack_runtime::__private::Argument::<Json<Pay>>::new().can_be_taken();
     };
     let (mut call, (argument0, argument1, argument2)) = guarded.into_parts();
     if call.is_guarded() {
@@ -45,13 +45,10 @@ pub async fn pay<S: Shop>(
             ::cratestack_runtime::__private::Options::new()
                 .ttl_ms(86400000u64)
                 .wait_ms(5000u64),
-            ::cratestack_runtime::__private::Box::pin(async move {
-                ::cratestack_runtime::__private::Handling(
-                        pay::<S>(argument0, argument1, argument2),
-                    )
-                    .respond()
-                    .await
-            }),
+            ::cratestack_runtime::__private::Handling(
+                    pay::<S>(argument0, argument1, argument2),
+                )
+                .boxed(),
         )
         .await
 }

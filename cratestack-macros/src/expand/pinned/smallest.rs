@@ -12,9 +12,7 @@ async fn pay(
     use ::cratestack_runtime::__private::Fallback as _;
     call.run(
             ::cratestack_runtime::__private::Options::new(),
-            ::cratestack_runtime::__private::Box::pin(async move {
-                ::cratestack_runtime::__private::Handling(pay()).respond().await
-            }),
+            ::cratestack_runtime::__private::Handling(pay()).boxed(),
         )
         .await
 }
