@@ -104,7 +104,10 @@ impl Service {
                             old.complete(key, token, &body).await.map_err(|error| error.to_string())?;
                         }
                         Self::Latest(store) => {
-                            store.complete("p", key, token, 201, &[], &body).await.map_err(|error| error.to_string())?
+                            store
+                                .complete("p", key, token, 201, &[], &body)
+                                .await
+                                .map_err(|error| error.to_string())?;
                         }
                     }
                     return Ok(body);
@@ -134,6 +137,7 @@ impl Effects {
 const FOREIGN: i32 = 5_000;
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines)] // One story.
 async fn both_programs_work_while_the_table_is_upgraded_behind_a_long_reader() {
     let (database, admin) = postgres(2).await;
     run(&admin, &IDEMPOTENCY.ddl(Dialect::Postgres, 1).unwrap()).await;

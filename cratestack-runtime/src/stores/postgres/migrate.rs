@@ -49,6 +49,7 @@ impl Found {
 }
 
 pub(super) async fn migrate(pool: &PgPool, table: &TableName) -> Result<(), StoreError> {
+    table.check(Dialect::Postgres).map_err(|error| StoreError::Schema(error.to_string()))?;
     // Most starts find the table ready. They only read the catalogue: DDL, also DDL that changes nothing, would queue
     // behind every long transaction on the table, and everybody else behind it.
     let found = look_from(pool, table).await?;
