@@ -56,6 +56,22 @@ impl TableName {
         }
     }
 
+    /// The statement that counts what a sweep would delete. It reads the index alone.
+    ///
+    /// ```
+    /// use cratestack_schema::{Dialect, TableName};
+    ///
+    /// let expired = TableName::default().expired(Dialect::Postgres);
+    /// assert_eq!(expired, "SELECT count(*) FROM cratestack_idempotency WHERE expires_at <= NOW()");
+    /// ```
+    pub fn expired(&self, dialect: Dialect) -> String {
+        let now = match dialect {
+            Dialect::Postgres => "NOW()",
+            Dialect::Sqlite => SQLITE_NOW,
+        };
+        format!("SELECT count(*) FROM {} WHERE {EXPIRES_AT} <= {now}", self.sql())
+    }
+
     /// The statement that counts the rows: one row of seven integers, in the order of [`Stats`](crate::Stats).
     ///
     /// Reads the whole table once.
