@@ -91,7 +91,8 @@ impl Rooms {
                 biased;
                 () = &mut gone => return Ok(Reserved::InFlight),
                 () = room.knock.notified() => {}
-                () = changed => {}
+                // Told once: whatever happens next needs a watch of its own.
+                () = changed => watch = None,
                 () = tokio::time::sleep_until(deadline) => return Ok(Reserved::InFlight),
                 () = tokio::time::sleep(poll) => poll = (poll * 2).min(SLOWEST_POLL.max(poll)),
             }

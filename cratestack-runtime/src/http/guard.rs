@@ -5,11 +5,11 @@ use std::sync::Arc;
 use axum::extract::Request;
 use axum::response::Response;
 use http::{Method, Uri};
-use tracing::{error, warn};
+use tracing::{Instrument, error, info_span, warn};
 
 use super::capture::{Captured, capture};
 use super::event::{Outcome, Subject};
-use super::handle::{Idempotency, OnStoreError};
+use super::handle::{Idempotency, OnStoreError, SHORTEST_LEASE};
 use super::headers::encode_headers;
 use super::key::{self, KeyError};
 use super::options::Options;
@@ -97,7 +97,8 @@ impl Call {
         parts.extensions.insert(slot.clone());
         let subjects = Subjects {
             key,
-            principal: (settings.identify)(&parts),
+            // An empty name is nobody's, and would be everybody's.
+            principal: (settings.identify)(&parts).filter(|principal| !principal.is_empty()),
             request_hash,
             method: parts.method.clone(),
             uri: original_uri(&parts).clone(),
@@ -169,7 +170,7 @@ impl Call {
         let principal = storable(principal);
         let subject = Subject::of(&principal, &key);
         let retention = options.ttl.unwrap_or(settings.ttl);
-        let lease = options.lease.unwrap_or(settings.lease).min(retention);
+        let lease = options.lease.unwrap_or(settings.lease).max(SHORTEST_LEASE).min(retention);
         let claim = OwnedClaim { principal, key, request_hash, lease, retention };
         let policy = Policy {
             patience: settings.store_timeout,
@@ -183,9 +184,11 @@ impl Call {
                 idempotency.tell(&subject.event(Outcome::from(step)).of_attempt(hold.attempt));
             }
         };
+        let span = subject.clone();
         let work = move |hold: &Arc<Hold>| {
             slot.fill(Arc::clone(hold));
-            async move { keep.settle(handler.await).await }
+            let span = info_span!("idempotent", key = span.key, principal = span.principal, attempt = hold.attempt);
+            async move { keep.settle(handler.await).await }.instrument(span)
         };
         let answered = idempotency.engine().guard(claim, policy, observe, work).await;
         respond(&idempotency, answered, &subject)

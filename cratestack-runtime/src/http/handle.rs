@@ -84,7 +84,7 @@ pub enum OnStoreError {
 }
 
 /// A shorter lease would be renewed more often than a store can answer.
-const SHORTEST_LEASE: Duration = Duration::from_millis(30);
+pub(crate) const SHORTEST_LEASE: Duration = Duration::from_millis(30);
 
 impl Idempotency {
     /// A handle on `store` with the defaults: outcomes are kept for 24 hours, a lease lasts 30 seconds, bodies are
@@ -149,7 +149,7 @@ impl Idempotency {
     /// ```
     #[must_use]
     pub fn lease(self, lease: Duration) -> Self {
-        self.set(|settings| settings.lease = lease.max(SHORTEST_LEASE))
+        self.set(|settings| settings.lease = lease)
     }
 
     /// How long a request waits for the store to reserve its key, before it is answered 503 and does not run. Default:
@@ -199,7 +199,7 @@ impl Idempotency {
     /// Who the caller of a request is, instead of its `Authorization` header or IP address.
     ///
     /// Keys of different callers never meet. The answer is stored as it is, so hash what must not be readable in the
-    /// table; `None` refuses the request with a 500, because a caller that nobody knows must not share another's keys.
+    /// table; `None`, or an empty name, refuses the request with a 500, because a caller that nobody knows must not share another's keys.
     /// Use what was verified (a session, a client certificate), never a header that a client can choose freely.
     ///
     /// ```

@@ -22,8 +22,8 @@ pub(crate) enum Problem {
     /// The same request is running.
     RequestInFlight,
     RequestTooLarge {
-        /// The most bytes that a body may have.
-        limit: usize,
+        /// The most bytes that a body may have, where the limit is the guard's own.
+        limit: Option<usize>,
     },
     /// The body could not be read to its end.
     RequestIncomplete,
@@ -108,11 +108,14 @@ impl Problem {
                 "A request with this idempotency key is still being processed. Retry with the same key and the same \
                  request to get its outcome."
             }
-            Self::RequestTooLarge { limit } => {
+            Self::RequestTooLarge { limit: Some(limit) } => {
                 return format!(
                     "The request body is larger than {limit} bytes, the most that is accepted here. Send a smaller \
                      body. This attempt executed nothing."
                 );
+            }
+            Self::RequestTooLarge { limit: None } => {
+                "The request body is larger than is accepted here. Send a smaller body. This attempt executed nothing."
             }
             Self::RequestIncomplete => {
                 "The request body could not be read to its end. This attempt executed nothing. Send the request again \
@@ -267,7 +270,7 @@ mod tests {
         (Problem::KeyConflict, "idempotency_key_conflict", 422, "Unprocessable Content", None),
         (Problem::RequestInFlight, "idempotency_request_in_flight", 409, "Conflict", Some("1")),
         (
-            Problem::RequestTooLarge { limit: 2_097_152 },
+            Problem::RequestTooLarge { limit: Some(2_097_152) },
             "idempotency_request_too_large",
             413,
             "Content Too Large",
@@ -335,7 +338,7 @@ mod tests {
         let (_, _, body) = read(Problem::ResponseNotReplayable { original_status: 201 }.into_response(None)).await;
         assert_eq!(body["original_status"], 201);
 
-        let (_, _, body) = read(Problem::RequestTooLarge { limit: 2_097_152 }.into_response(None)).await;
+        let (_, _, body) = read(Problem::RequestTooLarge { limit: Some(2_097_152) }.into_response(None)).await;
         assert!(body["detail"].as_str().unwrap().contains("2097152 bytes"));
         assert_eq!(body.get("original_status"), None);
 

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use axum::RequestExt;
 use axum::body::Body;
+use axum::extract::connect_info::MockConnectInfo;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, OriginalUri, Request};
 use bytes::Bytes;
 use http::request::Parts;
@@ -30,7 +31,12 @@ pub(crate) fn verified_caller(parts: &Parts) -> Option<String> {
     if let Some(value) = authorization.filter(|value| !value.is_empty()) {
         return Some(principal_from_authorization(value));
     }
-    parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_string())
+    let peer = match parts.extensions.get::<ConnectInfo<SocketAddr>>() {
+        Some(ConnectInfo(peer)) => Some(peer),
+        // Where there are no sockets, as in tests, axum lets the peer be set.
+        None => parts.extensions.get::<MockConnectInfo<SocketAddr>>().map(|MockConnectInfo(peer)| peer),
+    };
+    peer.map(|peer| peer.ip().to_string())
 }
 
 /// The request with its body read whole, and what it looks like.
@@ -74,13 +80,20 @@ impl http_body::Body for OfUnknownLength {
 async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
     // A length that is announced over the limit needs no reading.
     if body.size_hint().lower() > limit as u64 {
-        return Err(Problem::RequestTooLarge { limit });
+        return Err(Problem::RequestTooLarge { limit: Some(limit) });
     }
     match Limited::new(body, limit).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Problem::RequestTooLarge { limit }),
+        Err(error) if error.is::<LengthLimitError>() => Err(Problem::RequestTooLarge { limit: Some(limit) }),
+        Err(error) if is_caused_by_a_limit(&*error) => Err(Problem::RequestTooLarge { limit: None }),
         Err(_) => Err(Problem::RequestIncomplete),
     }
+}
+
+/// A layer in front of the handler may have a limit of its own, as `tower_http::limit` has.
+fn is_caused_by_a_limit(error: &(dyn std::error::Error + 'static)) -> bool {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.into_iter().any(|cause| cause.is::<LengthLimitError>())
 }
 
 /// Inside a nested router the URI has lost its prefix, and two routes would look the same.

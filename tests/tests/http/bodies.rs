@@ -82,6 +82,18 @@ async fn the_handles_bound_and_axums_limit_are_one() {
     assert_eq!(status(unlimited, MAX_BODY_BYTES + 1).await, StatusCode::PAYLOAD_TOO_LARGE, "never without a bound");
 }
 
+#[tokio::test]
+async fn a_limit_in_front_of_the_guard_is_413_too() {
+    let app = App::new();
+    let mut request = request("k1", "/payments", "");
+    *request.body_mut() = Body::new(http_body_util::Limited::new(Body::from(vec![b'x'; 100]), 10));
+    let answer = app.send(request).await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (StatusCode::PAYLOAD_TOO_LARGE, "idempotency_request_too_large")
+    );
+}
+
 /// A response of the kind that the request asks for, and the number of times that it ran.
 #[idempotent]
 async fn respond(State(app): State<App>, headers: HeaderMap) -> Response<Body> {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cratestack_runtime::{Idempotency, MemoryStore};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::app::{App, request};
 
@@ -42,6 +43,7 @@ async fn names_and_fields_are_stable_and_no_secret_is_in_clear() {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter("cratestack_runtime=trace")
         .with_ansi(false)
+        .with_span_events(FmtSpan::NEW)
         .with_writer(log.clone())
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
@@ -66,6 +68,7 @@ async fn names_and_fields_are_stable_and_no_secret_is_in_clear() {
     for field in ["key=", "principal=", "attempt=1", "age_ms=", "status=201"] {
         assert!(text.contains(field), "{field} is missing:\n{text}");
     }
+    assert!(text.contains("idempotent{key="), "the handler runs in a span of its own:\n{text}");
     assert!(text.contains("into_make_service_with_connect_info"), "a misconfiguration names its fix:\n{text}");
     for secret in ["key-secret", "panic-secret", "k1\"", "alice", "Bearer", "body-secret", "4711", "/payments/1"] {
         assert!(!text.contains(secret), "{secret} is in the log:\n{text}");

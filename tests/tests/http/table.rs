@@ -155,6 +155,21 @@ async fn an_identity_of_ones_own_replaces_the_default() {
     assert!(app.send(of("a")).await.is_replay());
     let unknown = app.send(request("k1", "/payments", BODY)).await;
     assert_eq!(unknown.code(), "idempotency_caller_unknown");
+    assert_eq!(app.send(of("")).await.code(), "idempotency_caller_unknown", "an empty name is nobody's");
+}
+
+#[tokio::test]
+async fn a_mocked_peer_is_a_peer() {
+    let app = App::new();
+    let peer: SocketAddr = "192.0.2.1:1000".parse().unwrap();
+    let router = app.router().layer(axum::extract::connect_info::MockConnectInfo(peer));
+    let ask = || {
+        let mut request = request("k1", "/payments", BODY);
+        request.headers_mut().remove("authorization");
+        request
+    };
+    assert_eq!(crate::app::send(router.clone(), ask()).await.status, StatusCode::CREATED);
+    assert!(crate::app::send(router, ask()).await.is_replay());
 }
 
 #[tokio::test]
