@@ -30,7 +30,14 @@
 //!
 //! # Features
 //!
-//! The library needs `std` only. The feature `cli` (on by default) adds the command `cratestack-schema`.
+//! The library needs `std` only: it renders SQL, and compares what a database answered. The features are the command's,
+//! `cratestack-schema`:
+//!
+//! - `cli`: `ddl` and `migration`, which connect to nothing;
+//! - `live` (on by default): also `check`, `stats` and `sweep`;
+//! - `tls`: these over encrypted connections.
+//!
+//! A program that depends on the library alone says `default-features = false`.
 
 #![forbid(unsafe_code)]
 mod catalogue;

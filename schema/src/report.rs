@@ -156,15 +156,15 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_clean() {
             let version = self.version.unwrap_or_default();
-            return write!(f, "{} is as this program expects: version {version}", self.table);
+            return write!(f, "{} is as this program expects: version {version}", visible(&self.table.sql()));
         }
         let count = self.findings.len();
         let noun = if count == 1 { "difference" } else { "differences" };
-        write!(f, "{} is not as this program expects: {count} {noun}", self.table)?;
+        write!(f, "{} is not as this program expects: {count} {noun}", visible(&self.table.sql()))?;
         for Finding { kind, text, remedy } in &self.findings {
-            write!(f, "\n  {kind:<12}  {text}")?;
+            write!(f, "\n  {kind:<12}  {}", visible(text))?;
             if let Some(remedy) = remedy {
-                write!(f, "\n  {:<12}  mend: {remedy}", "")?;
+                write!(f, "\n  {:<12}  mend: {}", "", visible(remedy))?;
             }
         }
         Ok(())
@@ -716,6 +716,12 @@ impl<'a> Comparison<'a> {
     }
 }
 
+/// What is shown may be a name out of the database, and must not steer the terminal that shows it.
+fn visible(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { c.escape_unicode().to_string() } else { c.to_string() };
+    text.chars().map(shown).collect()
+}
+
 fn or_nothing(text: &str) -> &str {
     if text.is_empty() { "without a type" } else { text }
 }
@@ -767,6 +773,13 @@ fn has_word(statement: &str, word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_report_steers_no_terminal() {
+        let name = TableName::new(None, "a\x1b[2J\nb").unwrap();
+        let report = Report::new(&name, Dialect::Postgres, &[]).to_string();
+        assert!(!report.contains('\x1b') && report.contains("\\u{1b}[2J"), "{report}");
+    }
 
     #[test]
     fn words_are_found_outside_quotes_only() {

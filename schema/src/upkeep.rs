@@ -56,13 +56,13 @@ impl TableName {
         }
     }
 
-    /// The statement that counts what a sweep would delete. It reads the index alone.
+    /// The statement that counts what a sweep would find, by the index.
     ///
     /// ```
     /// use cratestack_schema::{Dialect, TableName};
     ///
-    /// let expired = TableName::default().expired(Dialect::Postgres);
-    /// assert_eq!(expired, "SELECT count(*) FROM cratestack_idempotency WHERE expires_at <= NOW()");
+    /// let count = TableName::default().expired(Dialect::Postgres);
+    /// assert_eq!(count, "SELECT count(*) FROM cratestack_idempotency WHERE expires_at <= NOW()");
     /// ```
     pub fn expired(&self, dialect: Dialect) -> String {
         let now = match dialect {

@@ -17,8 +17,9 @@ fn is_about_the_attribute(name: &str) -> bool {
     name.starts_with("option_") || name.starts_with("expression_") || name == "item_twice"
 }
 
-/// What rustc says by itself, at the right token but without a fix: it knows no better than the name that it shows.
-const WITHOUT_A_FIX: [&str; 1] = ["expression_names_nothing"];
+/// What rustc says by itself, at the right token but without a fix: of a name it knows no better than that nothing has it,
+/// and `debug_handler` has run, and left no trace, by the time that the attribute below it does.
+const WITHOUT_A_FIX: [&str; 2] = ["expression_names_nothing", "item_below_debug_handler"];
 
 fn messages() -> Vec<(String, PathBuf)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("ui/fail");
@@ -52,7 +53,10 @@ fn every_message_follows_the_rule() {
             is_about_the_attribute(&name),
             "{name} is reported at {blamed:?}"
         );
-        let has_a_fix = ["help:", "note:", ";", "did you mean", "write "].iter().any(|sign| message.contains(sign));
+        let signs = ["help:", "note: ", ";", "did you mean", "write "];
+        // That a function is defined where it is, is no fix.
+        let told = message.replace("note: function defined here", "");
+        let has_a_fix = signs.iter().any(|sign| told.contains(sign));
         assert_eq!(has_a_fix, !WITHOUT_A_FIX.contains(&name.as_str()), "{name} and its fix:\n{message}");
     }
     assert!(messages().len() >= 45, "the catalogue has lost some of its mistakes");

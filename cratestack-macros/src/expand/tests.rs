@@ -44,6 +44,26 @@ fn an_associated_handler() {
     pinned("associated.rs", "optional", "fn pay(self) -> Pin<Box<dyn Future<Output = Self> + Send>> { self.go() }");
 }
 
+/// An editor expands while its user types: the function must stay there, so that names resolve and completion works.
+#[test]
+fn half_typed_input_still_gives_the_function() {
+    for (attribute, item) in [
+        ("ttl = ", "async fn pay(Json(req): Json<Pay>) -> String { req.amount }"),
+        ("tt", "async fn pay(Json(req): Json<Pay>) -> String { req.amount }"),
+        ("key = req.", "async fn pay(Json(req): Json<Pay>) -> String { req.amount }"),
+        ("", "async fn pay(Json(req): Json<Pay>) -> String { req. }"),
+        ("", "async fn pay(Json(req): Json<Pay>) -> String { let x = match req { }"),
+        ("", "async fn pay(Json(req): Json<Pay>) -> String { if }"),
+        ("", "async fn pay(Json(req): ) -> String { req }"),
+    ] {
+        // What is not even balanced never reaches a macro.
+        let Ok(item) = item.parse::<TokenStream>() else { continue };
+        let expansion = idempotent(attribute.parse().unwrap(), item).to_string();
+        assert!(expansion.contains("async fn pay"), "{attribute}: {expansion}");
+        assert!(expansion.contains("req"), "the body is kept: {expansion}");
+    }
+}
+
 fn token() -> impl Strategy<Value = TokenTree> {
     let words = prop::sample::select(vec![
         "async",

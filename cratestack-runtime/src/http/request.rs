@@ -92,8 +92,14 @@ async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
 
 /// A layer in front of the handler may have a limit of its own, as `tower_http::limit` has.
 fn is_caused_by_a_limit(error: &(dyn std::error::Error + 'static)) -> bool {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.into_iter().any(|cause| cause.is::<LengthLimitError>())
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<LengthLimitError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Inside a nested router the URI has lost its prefix, and two routes would look the same.

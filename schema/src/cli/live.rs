@@ -228,6 +228,7 @@ impl Stats {
 impl Sweep {
     pub async fn run(self) -> Result<ExitCode, Failure> {
         let (mut connection, name) = self.database.connect().await?;
+        // What a sweep looks at has been there since the first version.
         connection.sound(&name, 1).await?;
         let progress = Progress::new(connection.expired(&name).await?);
         let started = Instant::now();

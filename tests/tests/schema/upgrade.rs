@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use cratestack_runtime::{PostgresStore, StoreError, TableName};
+use cratestack_runtime::{Claim, ClaimOutcome, IdempotencyStore, PostgresStore, StoreError, TableName};
 use cratestack_schema::{Dialect, Format, IDEMPOTENCY, Layout, Numbering};
 use sqlx::PgPool;
 
@@ -77,13 +77,20 @@ async fn under_load<F: Future<Output = ()>>(rows: i32, upgrade: impl FnOnce(Stri
     sqlx::query(
         "INSERT INTO cratestack_idempotency
             (principal_fingerprint, key, request_hash, reservation_id, response_status, response_body, expires_at)
-         SELECT 'p', 'old' || n, '\\x00', gen_random_uuid(), 201, 'paid', NOW() + INTERVAL '1 day'
+         SELECT 'p', 'old' || n, decode(repeat('00', 32), 'hex'), gen_random_uuid(), 201, 'paid', NOW() + INTERVAL '1 day'
          FROM generate_series(1, $1) AS n",
     )
     .bind(rows)
     .execute(&admin)
     .await
     .unwrap();
+    run(
+        &admin,
+        "INSERT INTO cratestack_idempotency (principal_fingerprint, key, request_hash, reservation_id, expires_at)
+         SELECT 'p', key, decode(repeat('00', 32), 'hex'), gen_random_uuid(), NOW() + lasts
+         FROM (VALUES ('running', INTERVAL '1 day'), ('over', INTERVAL '-1 day')) AS held(key, lasts)",
+    )
+    .await;
     let load = Arc::new(Load::default());
     let running = tokio::spawn(Arc::clone(&load).run(pool(database.url(), 20).await));
     tokio::time::sleep(Duration::from_millis(1_500)).await;
@@ -109,8 +116,17 @@ async fn under_load<F: Future<Output = ()>>(rows: i32, upgrade: impl FnOnce(Stri
     .await
     .unwrap();
     assert_eq!(usize::try_from(kept).unwrap(), usize::try_from(rows).unwrap() + done, "no row is lost or doubled");
-    let report = PostgresStore::new(admin).check().await.unwrap();
+    let store = PostgresStore::new(admin);
+    let report = store.check().await.unwrap();
     assert!(report.is_clean(), "{report}");
+    let hour = Duration::from_secs(3_600);
+    let claim = |key, hash| Claim { principal: "p", key, request_hash: [hash; 32], lease: hour, retention: hour };
+    let Ok(ClaimOutcome::Replay(record)) = store.reserve(claim("old7", 0)).await else { panic!() };
+    assert_eq!((record.response_status, record.response_body.as_slice()), (201, b"paid".as_slice()));
+    assert_eq!(store.reserve(claim("old7", 1)).await, Ok(ClaimOutcome::Conflict));
+    assert_eq!(store.reserve(claim("running", 0)).await, Ok(ClaimOutcome::InFlight), "its lease is its row's end");
+    let taken_over = store.reserve(claim("over", 1)).await;
+    assert!(matches!(taken_over, Ok(ClaimOutcome::Reserved { attempt: 1, .. })), "{taken_over:?}");
     // A moment, on a machine that may be busy with other tests.
     assert!(longest < 2_500, "{longest} ms");
 }
