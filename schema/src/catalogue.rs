@@ -118,6 +118,31 @@ SELECT 'table', relname::text, relkind::text, relpersistence::text, pg_get_userb
     relispartition::text
 FROM target
 UNION ALL
+SELECT 'read-only', CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE 'setting' END, NULL, NULL, NULL, NULL, NULL
+WHERE pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on'
+UNION ALL
+SELECT 'hidden', n.nspname::text, own.nspname::text, NULL, NULL, NULL, NULL
+FROM target AS t
+JOIN pg_catalog.pg_namespace AS own ON own.oid = t.relnamespace
+JOIN pg_catalog.pg_class AS c ON c.relname = t.relname AND c.oid <> t.oid AND c.relkind IN ('r', 'p')
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace AND n.nspname = ANY (current_schemas(false))
+WHERE $1::text IS NULL
+UNION ALL
+SELECT 'relative', r.relname::text, NULL, NULL, NULL, NULL, NULL
+FROM target AS t
+JOIN pg_catalog.pg_inherits AS i ON t.oid IN (i.inhparent, i.inhrelid)
+JOIN pg_catalog.pg_class AS r ON r.oid IN (i.inhparent, i.inhrelid) AND r.oid <> t.oid
+WHERE t.relkind = 'r' AND NOT t.relispartition
+UNION ALL
+SELECT 'publication', p.pubname::text, NULL, NULL, NULL, NULL, NULL
+FROM target AS t
+JOIN pg_catalog.pg_namespace AS n ON n.oid = t.relnamespace
+JOIN pg_catalog.pg_publication_tables AS listed ON listed.schemaname = n.nspname AND listed.tablename = t.relname
+JOIN pg_catalog.pg_publication AS p ON p.pubname = listed.pubname AND (p.pubupdate OR p.pubdelete)
+WHERE t.relreplident = 'n' OR t.relreplident = 'i' AND NOT EXISTS (
+    SELECT 1 FROM pg_catalog.pg_index AS i WHERE i.indrelid = t.oid AND i.indisreplident
+)
+UNION ALL
 SELECT 'option', split_part(option, '=', 1), split_part(option, '=', 2), NULL, NULL, NULL, NULL
 FROM target, unnest(reloptions) AS option
 UNION ALL
@@ -199,6 +224,11 @@ SELECT 'index', listed.name, CAST(listed.\"unique\" AS TEXT), listed.origin, CAS
         SELECT coll FROM pragma_index_xinfo(listed.name, ?1) WHERE key = 1 ORDER BY seqno
     ))
 FROM pragma_index_list(?2, ?1) AS listed
+UNION ALL
+SELECT 'read-only', 'setting', NULL, NULL, NULL, NULL, NULL FROM pragma_query_only WHERE query_only
+UNION ALL
+SELECT 'trigger', name, sql, NULL, NULL, NULL, NULL FROM temp.sqlite_schema
+WHERE tbl_name = ?2 COLLATE NOCASE AND type = 'trigger'
 UNION ALL
 SELECT 'foreign key', \"from\", \"table\", NULL, NULL, NULL, NULL FROM pragma_foreign_key_list(?2, ?1)
 UNION ALL

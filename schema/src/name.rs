@@ -105,7 +105,8 @@ impl TableName {
     ///
     /// # Errors
     ///
-    /// For SQLite, when the name begins with `sqlite_`.
+    /// For SQLite, when the table's name begins with `sqlite_`; for Postgres, when the schema's begins with `pg_`: nobody
+    /// can create such a schema, and what is in `pg_temp` each session has for itself.
     ///
     /// ```
     /// use cratestack_schema::{Dialect, TableName};
@@ -116,9 +117,13 @@ impl TableName {
     /// # Ok::<(), cratestack_schema::NameError>(())
     /// ```
     pub fn check(&self, dialect: Dialect) -> Result<(), NameError> {
-        let reserved = self.table.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("sqlite_"))
-            && dialect == Dialect::Sqlite;
-        if reserved { Err(NameError { part: Part::Table, flaw: Flaw::Reserved }) } else { Ok(()) }
+        let part = match dialect {
+            Dialect::Sqlite => {
+                self.table.get(..7).filter(|start| start.eq_ignore_ascii_case("sqlite_")).map(|_| Part::Table)
+            }
+            Dialect::Postgres => self.schema().filter(|schema| schema.starts_with("pg_")).map(|_| Part::Schema),
+        };
+        part.map_or(Ok(()), |part| Err(NameError { part, flaw: Flaw::Reserved(dialect) }))
     }
 
     /// The flags of the command line that name the table, quoted for a shell; empty for the table's own name.
@@ -132,10 +137,10 @@ impl TableName {
     pub fn flags(&self) -> String {
         let mut flags = String::new();
         if let Some(schema) = &self.schema {
-            flags = format!(" --schema {}", shell(schema));
+            flags = format!(" --schema{}", shell(schema));
         }
         if self.table != TABLE {
-            flags = format!("{flags} --table {}", shell(&self.table));
+            flags = format!("{flags} --table{}", shell(&self.table));
         }
         flags
     }
@@ -194,9 +199,11 @@ pub(crate) fn literal(text: &str) -> String {
     if text.contains('\\') { format!("E'{}'", doubled.replace('\\', "\\\\")) } else { format!("'{doubled}'") }
 }
 
+/// What follows a flag. After a space, a word that begins with a hyphen would be a flag of its own.
 fn shell(word: &str) -> String {
+    let joint = if word.starts_with('-') { '=' } else { ' ' };
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'/');
-    if word.bytes().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    if word.bytes().all(plain) { format!("{joint}{word}") } else { format!("{joint}'{}'", word.replace('\'', r"'\''")) }
 }
 
 fn refuse(part: Part, name: &str) -> Result<(), NameError> {
@@ -227,7 +234,7 @@ enum Flaw {
     Empty,
     TooLong(usize),
     Nul,
-    Reserved,
+    Reserved(Dialect),
 }
 
 /// Why a name cannot be a table's.
@@ -266,7 +273,8 @@ impl fmt::Display for NameError {
             Flaw::Empty => write!(f, "{part} is empty"),
             Flaw::TooLong(length) => write!(f, "{part} is {length} bytes long, Postgres keeps {LONGEST}"),
             Flaw::Nul => write!(f, "{part} contains a NUL character, which no database takes"),
-            Flaw::Reserved => write!(f, "{part} begins with sqlite_, which SQLite keeps for itself"),
+            Flaw::Reserved(Dialect::Sqlite) => write!(f, "{part} begins with sqlite_, which SQLite keeps for itself"),
+            Flaw::Reserved(Dialect::Postgres) => write!(f, "{part} begins with pg_, which Postgres keeps for itself"),
         }
     }
 }
@@ -308,6 +316,13 @@ mod tests {
     }
 
     #[test]
+    fn a_flag_s_value_is_no_flag() {
+        assert_eq!(name("-- x").flags(), " --table='-- x'");
+        assert_eq!(name("-x").flags(), " --table='-x'");
+        assert_eq!(name("keys").flags(), " --table keys");
+    }
+
+    #[test]
     fn derived_names_fit_and_differ() {
         assert_eq!(TableName::default().derived("_expires_idx"), "cratestack_idempotency_expires_idx");
         assert_eq!(name(&"x".repeat(51)).derived("_expires_idx").len(), 63);
@@ -321,9 +336,13 @@ mod tests {
     }
 
     #[test]
-    fn sqlite_s_own_names_are_its_own() {
+    fn a_database_s_own_names_are_its_own() {
         assert!(name("sqlite_x").check(Dialect::Sqlite).is_err());
         assert!(name("sqlitex").check(Dialect::Sqlite).is_ok());
+        let temporary = TableName::new(Some("pg_temp"), "t").unwrap();
+        assert!(
+            temporary.check(Dialect::Postgres).unwrap_err().is_schema() && temporary.check(Dialect::Sqlite).is_ok()
+        );
         // A boundary within a character must not panic.
         assert!(name("sqlite😀").check(Dialect::Sqlite).is_ok());
     }

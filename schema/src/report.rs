@@ -187,6 +187,8 @@ impl<'a> Comparison<'a> {
             }
             return None;
         };
+        self.read_only();
+        self.hidden();
         if !self.kind_of_table(table) {
             return None;
         }
@@ -247,6 +249,37 @@ impl<'a> Comparison<'a> {
                 self.find(FindingKind::Rights, text, Some(format!("GRANT USAGE ON SCHEMA {name} TO {role};")));
             }
             Some(_) => {}
+        }
+    }
+
+    fn read_only(&mut self) {
+        if let Some(fact) = self.of("read-only").next() {
+            let text = match (self.dialect, fact.name()) {
+                (Dialect::Sqlite, _) => "the connection refuses every write: query_only is on".to_owned(),
+                (_, "standby") => "the server is a standby: it refuses every write".to_owned(),
+                _ => {
+                    let role = quoted(self.role());
+                    format!("transactions of the role {role} are read-only here: default_transaction_read_only is on")
+                }
+            };
+            self.find(FindingKind::Interference, text, None);
+        }
+    }
+
+    /// A second table of the name, which a session with another search path would use.
+    fn hidden(&mut self) {
+        for fact in self.of("hidden") {
+            let (used, other) = (quoted(fact.detail(0)), quoted(fact.name()));
+            let text = format!(
+                "there are two on the search path: the one in the schema {used} is used, the one in {other} is not; name \
+                 the schema of the one that is meant"
+            );
+            self.find(FindingKind::Table, text, None);
+        }
+        let temporary = self.of("table").any(|fact| fact.detail(3).eq_ignore_ascii_case("temp"));
+        if self.dialect == Dialect::Sqlite && self.table.schema().is_none() && temporary {
+            let text = "the table is temporary: only this connection has it, and it hides another of the name";
+            self.find(FindingKind::Storage, text, None);
         }
     }
 
@@ -457,10 +490,7 @@ impl<'a> Comparison<'a> {
             Some(invalid) => {
                 let name = quoted(invalid.name());
                 let text = format!("the index {name} on {column} is invalid: building it failed or has not ended");
-                let drop = self.table.schema().map_or_else(
-                    || format!("DROP INDEX {name};"),
-                    |schema| format!("DROP INDEX {}.{name};", quoted(schema)),
-                );
+                let drop = self.drop_index(invalid, partitioned);
                 self.find(FindingKind::Index, text, Some(format!("{drop} {create}")));
             }
             None => {
@@ -475,7 +505,7 @@ impl<'a> Comparison<'a> {
                     ),
                     None => format!("there is no index on ({column}): sweeping reads the whole table"),
                 };
-                let drop = namesake.map(|fact| format!("DROP INDEX {}; ", quoted(fact.name()))).unwrap_or_default();
+                let drop = namesake.map(|fact| self.drop_index(fact, partitioned) + " ").unwrap_or_default();
                 self.find(FindingKind::Index, text, Some(format!("{drop}{create}")));
             }
         }
@@ -484,6 +514,13 @@ impl<'a> Comparison<'a> {
                 format!("the index {} on ({}) is unique and can refuse rows", quoted(fact.name()), fact.detail(2));
             self.find(FindingKind::Interference, text, None);
         }
+    }
+
+    /// An index lies in its table's schema, where the search path may not lead.
+    fn drop_index(&self, index: &Fact, partitioned: bool) -> String {
+        let schema = self.of("schema").next().map(|schema| quoted(schema.name()) + ".").unwrap_or_default();
+        let concurrently = if partitioned { "" } else { "CONCURRENTLY " };
+        format!("DROP INDEX {concurrently}{schema}{};", quoted(index.name()))
     }
 
     fn postgres_interference(&mut self, table: &Fact) {
@@ -520,6 +557,19 @@ impl<'a> Comparison<'a> {
         if table.is(3) {
             let text = format!("row security hides rows from the role {}", quoted(self.role()));
             let remedy = self.alter("DISABLE ROW LEVEL SECURITY");
+            self.find(FindingKind::Interference, text, remedy);
+        }
+        for fact in self.of("relative") {
+            let relative = quoted(fact.name());
+            let text = format!("the table and {relative} inherit from each other: a key can be in both, and run twice");
+            self.find(FindingKind::Interference, text, None);
+        }
+        if let Some(fact) = self.of("publication").next() {
+            let text = format!(
+                "the publication {} publishes updates of the table, which has no replica identity: they are refused",
+                quoted(fact.name())
+            );
+            let remedy = self.alter("REPLICA IDENTITY DEFAULT");
             self.find(FindingKind::Interference, text, remedy);
         }
         if table.is(4) {

@@ -45,8 +45,9 @@ fn from(text: &str) -> Result<u32, String> {
 
 impl Migration {
     pub fn run(&self) -> Result<ExitCode, Failure> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let numbering = Numbering {
-            unix_seconds: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            unix_seconds: self.out.as_deref().and_then(next_second).map_or(now, |next| next.max(now)),
             next: self.out.as_deref().map_or(1, next_number),
         };
         let to = self.to.unwrap_or(IDEMPOTENCY.latest());
@@ -96,4 +97,68 @@ fn next_number(folder: &Path) -> u32 {
         name.strip_prefix(['V', 'U'])?.split_once("__")?.0.parse::<u32>().ok()
     });
     numbers.max().map_or(1, |last| last.saturating_add(1))
+}
+
+/// The second after the last migration in the folder that is numbered by its time (`20260131093000_name.sql`,
+/// `V2026…`, `2026-01-31-093000_name`).
+///
+/// Tools take two migrations of one second for the same, and skip the second; and one that another clock dated ahead is
+/// still to come first.
+fn next_second(folder: &Path) -> Option<u64> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let times = entries.filter_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        let number: String = name.trim_start_matches(['V', 'U']).split('_').next()?.replace('-', "");
+        unix_seconds(&number)
+    });
+    times.max().map(|last| last + 1)
+}
+
+/// Of a time in UTC, such as `20260131093000`.
+fn unix_seconds(digits: &str) -> Option<u64> {
+    if digits.len() != 14 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let part = |range| digits.get(range).and_then(|part: &str| part.parse::<u64>().ok());
+    let (year, month, day) = (part(0..4)?, part(4..6)?, part(6..8)?);
+    if year < 1970 || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    // Years that begin in March end with the day that leap years add.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
+    let seconds = part(8..10)? * 3_600 + part(10..12)? * 60 + part(12..14)?;
+    Some((days.checked_sub(719_468)?) * 86_400 + seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_they_are_written() {
+        for (digits, seconds) in [
+            ("19700101000000", 0),
+            ("20000229000000", 951_782_400),
+            ("20241231235959", 1_735_689_599),
+            ("21000301000000", 4_107_542_400),
+        ] {
+            assert_eq!(unix_seconds(digits), Some(seconds), "{digits}");
+        }
+        for other in ["", "1", "2026013109300", "20261331093000", "2026013109300x", "００００"] {
+            assert_eq!(unix_seconds(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_follows_is_numbered_later() {
+        let folder = std::env::temp_dir().join(format!("cratestack-schema-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        assert_eq!(next_second(&folder), None);
+        for name in ["V7__a.sql", "20000229000000_a.sql", "2024-12-31-235959_b", "V20000101000000__c.sql", "notes"] {
+            fs::write(folder.join(name), "").unwrap();
+        }
+        assert_eq!((next_second(&folder), next_number(&folder)), (Some(1_735_689_600), 8));
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }

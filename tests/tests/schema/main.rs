@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod both;
 mod command;
 mod databases;
 mod docs;

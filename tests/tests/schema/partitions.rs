@@ -81,3 +81,23 @@ async fn partitions_of_version_1_are_upgraded_and_every_table_has_its_storage_op
         assert_eq!(options, expected, "{table}");
     }
 }
+
+/// Programs on the published 0.8 ask for `xmax`, which Postgres does not tell of a partitioned table.
+#[tokio::test]
+async fn a_program_that_asks_for_xmax_is_refused_and_writes_nothing() {
+    let (_database, pool) = postgres(1).await;
+    run(&pool, &partitioned(&TableName::default())).await;
+    let refused = sqlx::query(
+        "INSERT INTO cratestack_idempotency (principal_fingerprint, key, request_hash, reservation_id, expires_at)
+         VALUES ('p', 'k', '\\x00', gen_random_uuid(), NOW() + INTERVAL '1 day')
+         ON CONFLICT (principal_fingerprint, key) DO UPDATE SET created_at = NOW()
+         WHERE cratestack_idempotency.expires_at <= NOW()
+         RETURNING (xmax = 0) AS was_inserted",
+    )
+    .fetch_optional(&pool)
+    .await
+    .unwrap_err();
+    assert!(refused.to_string().contains("cannot retrieve a system column"), "{refused}");
+    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM cratestack_idempotency").fetch_one(&pool).await.unwrap();
+    assert_eq!(rows, 0);
+}

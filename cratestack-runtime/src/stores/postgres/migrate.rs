@@ -1,15 +1,36 @@
+use std::time::{Duration, Instant};
+
 use cratestack_schema::{Dialect, IDEMPOTENCY, LOCK_CLASS, Layout, TableName, columns};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row as _};
+use tracing::warn;
 
 use super::refused;
 use crate::StoreError;
 use crate::stores::refusal::{foreign_table, lacking};
+
+/// Everybody on the table queues behind a statement that waits for its lock, so it waits for a moment only, and comes
+/// again after a pause that lets the queue drain.
+const LOCK_TIMEOUT: &str = "250ms";
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// How long a start goes on trying.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How often a process looks whether another has done its work.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Second half of the advisory locks' keys: who upgrades, and who builds an index.
+const UPGRADING: i32 = 1;
+const INDEXING: i32 = 2;
 
 /// What the catalogue says of the table that unqualified statements would find.
 struct Found {
     columns: Vec<String>,
     indexed: bool,
     partitioned: bool,
+    /// An index has the name of ours and is of no use, as an interrupted build leaves it.
+    unfinished: Option<String>,
+    owned: bool,
 }
 
 impl Found {
@@ -17,69 +38,127 @@ impl Found {
         self.columns.iter().any(|name| name == column)
     }
 
-    fn is_latest(&self) -> bool {
-        self.indexed && IDEMPOTENCY.columns.iter().all(|column| self.has(column.name))
+    fn has_columns(&self) -> bool {
+        IDEMPOTENCY.columns.iter().all(|column| self.has(column.name))
+    }
+
+    /// Whether programs can work. A plain table's index is not part of that: it is built beside them.
+    fn is_ready(&self) -> bool {
+        self.has_columns() && (self.indexed || !self.partitioned)
     }
 }
 
 pub(super) async fn migrate(pool: &PgPool, table: &TableName) -> Result<(), StoreError> {
+    table.check(Dialect::Postgres).map_err(|error| StoreError::Schema(error.to_string()))?;
     // Most starts find the table ready. They only read the catalogue: DDL, also DDL that changes nothing, would queue
     // behind every long transaction on the table, and everybody else behind it.
-    let mut connection = pool.acquire().await.map_err(refused(table))?;
-    if look(&mut connection, table).await?.is_some_and(|found| found.is_latest()) {
-        return Ok(());
+    let found = look_from(pool, table).await?;
+    if !found.as_ref().is_some_and(Found::is_ready) {
+        upgrade_patiently(pool, table).await?;
     }
-    drop(connection);
+    // Nothing but sweeping is slow without it, and only the owner can build it.
+    if found.is_some_and(|found| !found.indexed && !found.partitioned && found.owned)
+        && let Err(error) = build_index(pool, table).await
+    {
+        warn!(%error, "the index that finds expired idempotency records is missing; trying again at the next start");
+    }
+    Ok(())
+}
 
-    match upgrade(pool, table).await {
-        Ok(()) => Ok(()),
-        // Somebody else (a migration tool, an older program) may have created the same at the same moment.
-        Err(error) => {
-            let mut connection = pool.acquire().await.map_err(refused(table))?;
-            match look(&mut connection, table).await {
-                Ok(Some(found)) if found.is_latest() => Ok(()),
-                _ => Err(error),
-            }
+async fn upgrade_patiently(pool: &PgPool, table: &TableName) -> Result<(), StoreError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let refusal = match upgrade(pool, table, deadline).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => StoreError::Unavailable("another process is upgrading the idempotency table".to_owned()),
+            Err(error) => error,
+        };
+        // Somebody else (another start, a migration tool, an older program) may have done the same at the same moment.
+        if look_from(pool, table).await?.is_some_and(|found| found.is_ready()) {
+            return Ok(());
         }
+        if !matches!(refusal, StoreError::Unavailable(_)) || Instant::now() >= deadline {
+            return Err(refusal);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
 
-async fn upgrade(pool: &PgPool, table: &TableName) -> Result<(), StoreError> {
-    let layout = Layout::new(table.clone());
+/// One transaction. Does nothing and says so where another process is at it.
+async fn upgrade(pool: &PgPool, table: &TableName, deadline: Instant) -> Result<bool, StoreError> {
     let mut transaction = pool.begin().await.map_err(refused(table))?;
-    run(&mut transaction, table, format!("SELECT pg_advisory_xact_lock({LOCK_CLASS}, 1)")).await?;
-    // The queue of starting processes may be long; the wait for the table itself must not be, as all traffic on the
-    // table waits with it.
+    let lock = format!("pg_try_advisory_xact_lock({LOCK_CLASS}, {UPGRADING})");
+    if !locked(&mut transaction, table, &lock).await? {
+        return Ok(false);
+    }
     run(
         &mut transaction,
         table,
-        "SELECT set_config('lock_timeout', '5s', true) WHERE current_setting('lock_timeout') = '0'".to_owned(),
+        format!(
+            "SELECT set_config('lock_timeout', '{LOCK_TIMEOUT}', true) WHERE current_setting('lock_timeout') = '0'"
+        ),
     )
     .await?;
+    run(&mut transaction, table, "SAVEPOINT untouched".to_owned()).await?;
+    while let Err(error) = take_steps(&mut transaction, table).await {
+        if !matches!(error, StoreError::Unavailable(_)) || Instant::now() >= deadline {
+            return Err(error);
+        }
+        // The pause is taken with the advisory lock in hand: another process would only bring the queue back.
+        run(&mut transaction, table, "ROLLBACK TO SAVEPOINT untouched".to_owned()).await?;
+        tokio::time::sleep(PAUSE).await;
+    }
+    transaction.commit().await.map_err(refused(table))?;
+    Ok(true)
+}
 
-    match look(&mut transaction, table).await? {
-        None => run(&mut transaction, table, ddl(layout.ddl(Dialect::Postgres, IDEMPOTENCY.latest()))?).await?,
-        // Not the whole text: its CREATE would look into the first schema of the search path only, and shadow a table
-        // that was found in another.
-        Some(found) => {
-            // How many partitions there are matters to creation only.
-            let layout = if found.partitioned { layout.partitions(1) } else { layout };
-            if let Some(column) = lacking(&found.columns) {
-                return Err(foreign_table(table, column));
-            }
-            if !found.indexed {
-                run(&mut transaction, table, layout.create_index(Dialect::Postgres)).await?;
-            }
-            for version in 2..=IDEMPOTENCY.latest() {
-                let mut added = IDEMPOTENCY.columns.iter().filter(|column| column.since == version);
-                if added.any(|column| !found.has(column.name)) {
-                    let statements = ddl(layout.migration(Dialect::Postgres, version))?;
-                    run(&mut transaction, table, statements.join("\n")).await?;
-                }
-            }
+async fn take_steps(connection: &mut PgConnection, table: &TableName) -> Result<(), StoreError> {
+    let layout = Layout::new(table.clone());
+    // Not the whole text where there is a table: its CREATE would look into the first schema of the search path only,
+    // and shadow a table that was found in another.
+    let Some(found) = look(connection, table).await? else {
+        return run(connection, table, ddl(layout.ddl(Dialect::Postgres, IDEMPOTENCY.latest()))?).await;
+    };
+    // How many partitions there are matters to creation only.
+    let layout = if found.partitioned { layout.partitions(1) } else { layout };
+    if let Some(column) = lacking(&found.columns) {
+        return Err(foreign_table(table, column));
+    }
+    if found.partitioned && !found.indexed {
+        // Such a table's index cannot be built beside traffic.
+        run(connection, table, layout.create_index(Dialect::Postgres)).await?;
+    }
+    for version in 2..=IDEMPOTENCY.latest() {
+        let mut added = IDEMPOTENCY.columns.iter().filter(|column| column.since == version);
+        if added.any(|column| !found.has(column.name)) {
+            let statements = ddl(layout.migration(Dialect::Postgres, version))?;
+            run(connection, table, statements.join("\n")).await?;
         }
     }
-    transaction.commit().await.map_err(refused(table))
+    Ok(())
+}
+
+/// Builds the index of a table that is in use, while others write.
+async fn build_index(pool: &PgPool, table: &TableName) -> Result<(), StoreError> {
+    let mut connection = pool.acquire().await.map_err(refused(table))?;
+    // The session holds a lock and settings of its own, and must not go back to the pool with them.
+    connection.close_on_drop();
+    // Where another process builds it, this one need not wait to start.
+    if !locked(&mut connection, table, &format!("pg_try_advisory_lock({LOCK_CLASS}, {INDEXING})")).await? {
+        return Ok(());
+    }
+    // It waits for every transaction that began before it, and some never end.
+    run(&mut connection, table, "SET lock_timeout = '30s'".to_owned()).await?;
+    let Some(found) = look(&mut connection, table).await?.filter(|found| !found.indexed) else { return Ok(()) };
+    if let Some(unfinished) = found.unfinished {
+        run(&mut connection, table, format!("DROP INDEX CONCURRENTLY IF EXISTS {unfinished}")).await?;
+    }
+    run(&mut connection, table, Layout::new(table.clone()).create_index_concurrently()).await
+}
+
+async fn look_from(pool: &PgPool, table: &TableName) -> Result<Option<Found>, StoreError> {
+    let mut connection = pool.acquire().await.map_err(refused(table))?;
+    look(&mut connection, table).await
 }
 
 async fn look(connection: &mut PgConnection, table: &TableName) -> Result<Option<Found>, StoreError> {
@@ -94,18 +173,40 @@ async fn look(connection: &mut PgConnection, table: &TableName) -> Result<Option
                 SELECT 1 FROM pg_catalog.pg_index AS i
                 JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
                 WHERE i.indrelid = to_regclass($1) AND i.indisvalid AND a.attname = '{expires_at}'
-            )",
+            ),
+            (
+                SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname)
+                FROM pg_catalog.pg_index AS i
+                JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
+                JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+                WHERE i.indrelid = to_regclass($1) AND NOT i.indisvalid AND c.relname = $2
+            ),
+            (SELECT pg_has_role(relowner, 'USAGE') FROM pg_catalog.pg_class WHERE oid = to_regclass($1))",
         expires_at = columns::EXPIRES_AT,
     )))
     .bind(table.sql())
+    .bind(Layout::new(table.clone()).index_name())
     .persistent(false)
     .fetch_one(connection)
     .await
     .map_err(refused(table))?;
-    let partitioned: Option<bool> = row.try_get(0).map_err(refused(table))?;
-    let columns = row.try_get(1).map_err(refused(table))?;
-    let indexed = row.try_get(2).map_err(refused(table))?;
-    Ok(partitioned.map(|partitioned| Found { columns, indexed, partitioned }))
+    let Some(partitioned) = row.try_get(0).map_err(refused(table))? else { return Ok(None) };
+    Ok(Some(Found {
+        partitioned,
+        columns: row.try_get(1).map_err(refused(table))?,
+        indexed: row.try_get(2).map_err(refused(table))?,
+        unfinished: row.try_get(3).map_err(refused(table))?,
+        owned: row.try_get(4).map_err(refused(table))?,
+    }))
+}
+
+async fn locked(connection: &mut PgConnection, table: &TableName, lock: &str) -> Result<bool, StoreError> {
+    let row = sqlx::query(AssertSqlSafe(format!("SELECT {lock}")))
+        .persistent(false)
+        .fetch_one(connection)
+        .await
+        .map_err(refused(table))?;
+    row.try_get(0).map_err(refused(table))
 }
 
 async fn run(connection: &mut PgConnection, table: &TableName, text: String) -> Result<(), StoreError> {

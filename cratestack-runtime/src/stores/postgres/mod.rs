@@ -89,10 +89,15 @@ impl PostgresStore {
     /// columns, and takes the table's lock only if there is something to add. A table that was named without a
     /// schema is looked for along the `search_path`; a new one is created in its first schema. A schema is not created.
     ///
+    /// Traffic queues behind whoever waits for the table's lock, so the upgrade waits a quarter of a second (or the
+    /// connection's own `lock_timeout`), lets the queue drain, and tries again for twenty seconds. A plain table that has
+    /// lost its index gets it back while others write; one process of the fleet waits for that, if its role owns the
+    /// table.
+    ///
     /// # Errors
     ///
-    /// When the database cannot be reached or refuses, when the lock cannot be had within five seconds (or the
-    /// connection's own `lock_timeout`), or when a table of this name is there that is not ours.
+    /// When the database cannot be reached or refuses, when the lock cannot be had, or when a table of this name is there
+    /// that is not ours.
     ///
     /// ```no_run
     /// # async fn start(store: cratestack_runtime::PostgresStore) -> Result<(), cratestack_runtime::StoreError> {
