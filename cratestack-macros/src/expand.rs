@@ -115,7 +115,7 @@ fn guarded(options_read: &Options, handler: Handler) -> TokenStream {
     let arguments: Vec<_> =
         (0..types.len()).map(|index| Ident::new(&format!("argument{index}"), Span::mixed_site())).collect();
     let Moved { beside, inside, path, outer: Outer { attributes, visibility, signature } } = moved(handler);
-    let guarded = Ident::new("guarded", Span::mixed_site());
+    let guarded = Ident::new("idempotent_request", Span::mixed_site());
     let call = Ident::new("call", Span::mixed_site());
     let evaluate = parts::evaluate(options_read, &signature, &call, &arguments, &private);
     let mutable = (!evaluate.is_empty()).then(|| quote!(mut));

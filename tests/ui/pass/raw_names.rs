@@ -19,6 +19,11 @@ async fn call(argument0: HeaderMap, Handling(response): Handling) -> String {
     response
 }
 
+#[idempotent]
+async fn guarded(guarded: String) -> String {
+    guarded
+}
+
 struct Handling(String);
 
 impl<S: Send + Sync> FromRequest<S> for Handling {
@@ -30,5 +35,6 @@ impl<S: Send + Sync> FromRequest<S> for Handling {
 }
 
 fn main() {
-    let _: Router = Router::new().route("/0", post(r#try)).route("/1", post(call)).with_state(Idempotency::new(MemoryStore::new()));
+    let _: Router = Router::new().route("/0", post(r#try)).route("/1", post(call))
+        .route("/2", post(guarded)).with_state(Idempotency::new(MemoryStore::new()));
 }

@@ -3,7 +3,7 @@ fn __idempotent_pay(self) -> Pin<Box<dyn Future<Output = Self> + Send>> {
     self.go()
 }
 async fn pay(
-    guarded: ::cratestack_runtime::__private::Guarded<(Self,)>,
+    idempotent_request: ::cratestack_runtime::__private::Guarded<(Self,)>,
 ) -> ::cratestack_runtime::__private::Response {
     let _ = |argument0: Self| ::cratestack_runtime::__private::gives_a_future(
         Self::__idempotent_pay(argument0),
@@ -16,7 +16,7 @@ async fn pay(
         use ::cratestack_runtime::__private::Unchecked as _;
         ::cratestack_runtime::__private::Argument::<Self>::new().can_be_taken();
     };
-    let (call, (argument0,)) = guarded.into_parts();
+    let (call, (argument0,)) = idempotent_request.into_parts();
     #[allow(unused_imports)]
     use ::cratestack_runtime::__private::Fallback as _;
     call.run(

@@ -1,6 +1,6 @@
 /// Pays.
 pub async fn pay<S: Shop>(
-    guarded: ::cratestack_runtime::__private::Guarded<
+    idempotent_request: ::cratestack_runtime::__private::Guarded<
         (State<S>, User, Json<Pay>),
         true,
         1024,
@@ -27,7 +27,7 @@ pub async fn pay<S: Shop>(
         ::cratestack_runtime::__private::Argument::<User>::new().leaves_the_body();
         ::cratestack_runtime::__private::Argument::<Json<Pay>>::new().can_be_taken();
     };
-    let (mut call, (argument0, argument1, argument2)) = guarded.into_parts();
+    let (mut call, (argument0, argument1, argument2)) = idempotent_request.into_parts();
     if call.is_guarded() {
         #[allow(unused_variables)]
         let (State(shop), user, Json(req)) = (&argument0, &argument1, &argument2);

@@ -1,5 +1,5 @@
 async fn pay(
-    guarded: ::cratestack_runtime::__private::Guarded<()>,
+    idempotent_request: ::cratestack_runtime::__private::Guarded<()>,
 ) -> ::cratestack_runtime::__private::Response {
     async fn pay() {}
     let _ = || ::cratestack_runtime::__private::is_send(pay());
@@ -7,7 +7,7 @@ async fn pay(
         #[allow(unused_imports)]
         use ::cratestack_runtime::__private::Unchecked as _;
     };
-    let (call, ()) = guarded.into_parts();
+    let (call, ()) = idempotent_request.into_parts();
     #[allow(unused_imports)]
     use ::cratestack_runtime::__private::Fallback as _;
     call.run(
