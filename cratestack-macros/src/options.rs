@@ -18,7 +18,7 @@ pub(crate) struct Options {
     wait: Option<Time>,
     optional: bool,
     record_success: bool,
-    run_on_store_error: bool,
+    run_on_store_error: Option<bool>,
     pub(crate) body_limit: Option<LitInt>,
     pub(crate) key: Option<Expr>,
     pub(crate) principal: Option<Expr>,
@@ -122,7 +122,7 @@ impl Options {
                 }
             },
             "record" => self.record_success = word(&name, value, ["all", "success"])? == "success",
-            "on_store_error" => self.run_on_store_error = word(&name, value, ["refuse", "run"])? == "run",
+            "on_store_error" => self.run_on_store_error = Some(word(&name, value, ["refuse", "run"])? == "run"),
             "body_limit" => self.body_limit = Some(bytes(&name, value)?),
             "key" => self.key = Some(expression(&name, value)?),
             "principal" => self.principal = Some(expression(&name, value)?),
@@ -182,7 +182,7 @@ impl Options {
         });
         let optional = self.optional.then(|| quote!(.optional()));
         let record = self.record_success.then(|| quote!(.record_success()));
-        let store = self.run_on_store_error.then(|| quote!(.run_on_store_error()));
+        let store = self.run_on_store_error.map(|run| quote!(.run_on_store_error(#run)));
         quote!(#private::Options::new() #ttl #lease #wait #optional #record #store)
     }
 }

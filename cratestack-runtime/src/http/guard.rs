@@ -175,7 +175,7 @@ impl Call {
         let policy = Policy {
             patience: settings.store_timeout,
             wait: options.wait.unwrap_or_default(),
-            run_unreserved: options.run_on_store_error || settings.on_store_error == OnStoreError::Run,
+            run_unreserved: options.run_on_store_error.unwrap_or(settings.on_store_error == OnStoreError::Run),
         };
         let keep = Keep { idempotency: idempotency.clone(), success_only: options.record_success };
         let observe = {

@@ -8,13 +8,13 @@ pub struct Options {
     pub(crate) wait: Option<Duration>,
     pub(crate) optional: bool,
     pub(crate) record_success: bool,
-    pub(crate) run_on_store_error: bool,
+    pub(crate) run_on_store_error: Option<bool>,
 }
 
 impl Options {
     /// An attribute that says nothing.
     pub const fn new() -> Self {
-        Self { ttl: None, lease: None, wait: None, optional: false, record_success: false, run_on_store_error: false }
+        Self { ttl: None, lease: None, wait: None, optional: false, record_success: false, run_on_store_error: None }
     }
 
     /// `ttl = "…"`
@@ -52,10 +52,10 @@ impl Options {
         self
     }
 
-    /// `on_store_error = run`
+    /// `on_store_error = run`, or `refuse`
     #[must_use]
-    pub const fn run_on_store_error(mut self) -> Self {
-        self.run_on_store_error = true;
+    pub const fn run_on_store_error(mut self, run: bool) -> Self {
+        self.run_on_store_error = Some(run);
         self
     }
 }

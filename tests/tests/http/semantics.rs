@@ -52,6 +52,7 @@ impl Shop {
             .route("/wait", post(wait).get(wait))
             .route("/anyway", post(anyway))
             .route("/small", post(small))
+            .route("/strict", post(strict))
             .route("/reserved", post(reserved).get(reserved))
             .route("/perhaps", post(perhaps).get(perhaps))
             .with_state(self.clone())
@@ -324,7 +325,12 @@ async fn a_failing_store_can_be_ignored_knowingly() {
     assert_eq!(shop.send(request("k1", "/anyway", "")).await.body, "1 0");
     let all = Shop::over(Idempotency::new(Down).on_store_error(OnStoreError::Run));
     assert_eq!(all.send(request("k1", "/success", "200")).await.status, StatusCode::OK);
+    let refused = all.send(request("k1", "/strict", "")).await;
+    assert_eq!(refused.code(), "idempotency_store_unavailable", "the attribute has the last word");
 }
+
+#[idempotent(on_store_error = refuse)]
+async fn strict() {}
 
 #[idempotent(body_limit = 8)]
 async fn small(body: String) -> String {
