@@ -1,0 +1,5 @@
+use cratestack_runtime::idempotent;
+
+#[idempotent]
+#[tokio::main]
+async fn main() {}
