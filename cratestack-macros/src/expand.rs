@@ -1,45 +1,38 @@
 use proc_macro2::{Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
-use syn::spanned::Spanned;
-use syn::{Attribute, GenericParam, Ident, Signature, Visibility};
+use quote::{format_ident, quote};
+use syn::{Attribute, GenericParam, Ident, Safety, Signature, Visibility};
 
 use crate::check;
-use crate::handler::Handler;
+use crate::handler::{self, Handler};
+use crate::mistake::Mistakes;
 use crate::options::Options;
 use crate::parts;
+use crate::probe;
 
-/// The whole attribute: tokens in, tokens out.
-#[allow(clippy::needless_pass_by_value)] // The signature of an attribute macro.
-pub(crate) fn idempotent(attribute: TokenStream, item: TokenStream) -> TokenStream {
-    let (options, mut mistakes) = Options::parse(attribute);
-    let Ok(handler) = syn::parse2::<Handler>(item.clone()) else {
-        let mistake = syn::Error::new(
-            first_span(&item),
-            "`#[idempotent]` goes on a handler: an `async fn`, or a `fn` that returns a future",
-        )
-        .to_compile_error();
-        return quote!(#mistake #item);
-    };
-    let refusal = [check::signature(&handler.signature).err(), parts::check(&options)];
-    let sound = refusal.iter().all(Option::is_none);
-    for mistake in refusal.into_iter().flatten() {
-        match &mut mistakes {
-            Some(mistakes) => mistakes.combine(mistake),
-            None => mistakes = Some(mistake),
+/// The whole attribute: tokens in, tokens out. `private` is the only path that generated code names.
+pub(crate) fn idempotent(private: &TokenStream, attribute: TokenStream, item: &TokenStream) -> TokenStream {
+    let mut mistakes = Mistakes::default();
+    let options = Options::parse(attribute, &mut mistakes);
+    let mut handler = match syn::parse2::<Handler>(item.clone()) {
+        Ok(handler) => handler,
+        Err(error) => {
+            mistakes.add(handler::refuse(item, error));
+            return quote!(#mistakes #item);
         }
+    };
+    if let Some(mistake) = check::purpose(&handler) {
+        mistakes.add(mistake);
+        return quote!(#mistakes #item);
     }
-    let mistakes = mistakes.map(|mistakes| mistakes.to_compile_error());
-    let expansion = if sound { guarded(&options, handler) } else { refused(handler) };
-    quote!(#mistakes #expansion)
-}
-
-fn first_span(item: &TokenStream) -> Span {
-    item.clone().into_iter().next().map_or_else(Span::call_site, |token| token.span())
-}
-
-/// The only path that generated code names.
-fn private() -> TokenStream {
-    quote!(::cratestack_runtime::__private)
+    if let Some(mistake) = check::once(&mut handler) {
+        mistakes.add(mistake);
+    }
+    let mut refusal = Mistakes::default();
+    check::signature(&handler.signature, &mut refusal);
+    parts::check(&options, &mut refusal);
+    let expansion =
+        if refusal.is_empty() { guarded(private, &options, handler) } else { refused(private, handler) };
+    quote!(#mistakes #refusal #expansion)
 }
 
 /// The handler moved out of the way, and how to name it from the function that takes its place.
@@ -90,8 +83,7 @@ fn moved(handler: Handler) -> Moved {
     Moved { beside: None, inside: Some(inside), path, outer }
 }
 
-fn guarded(options: &Options, handler: Handler) -> TokenStream {
-    let private = private();
+fn guarded(private: &TokenStream, options: &Options, handler: Handler) -> TokenStream {
     let types = handler.argument_types();
     let arguments: Vec<_> =
         (0..types.len()).map(|index| Ident::new(&format!("argument{index}"), Span::mixed_site())).collect();
@@ -106,18 +98,9 @@ fn guarded(options: &Options, handler: Handler) -> TokenStream {
         None if keyed_by_arguments => quote!(, true),
         None => TokenStream::new(),
     };
-    let state = options.state.as_ref().map(|state| {
-        let provides =
-            quote_spanned!(state.span().resolved_at(Span::call_site())=> #private::state_provides_idempotency);
-        quote!(let _ = #provides::<#state>;)
-    });
-    let options = options.expand(&private);
-    // Where the function's result is no future or no response, this is where it says so.
-    let result = match &signature.output {
-        syn::ReturnType::Type(_, ty) => ty.span(),
-        syn::ReturnType::Default => signature.ident.span(),
-    };
-    let response = quote_spanned!(result.resolved_at(Span::call_site())=> #private::response);
+    let handler = quote!(#path(#(#arguments),*));
+    let probes = probe::all(private, options.state.as_ref(), &signature, &types, &arguments, &handler);
+    let options = options.expand(private);
     let name = &signature.ident;
     let generics = &signature.generics;
     let where_clause = &generics.where_clause;
@@ -128,19 +111,25 @@ fn guarded(options: &Options, handler: Handler) -> TokenStream {
             #guarded: #private::Guarded<(#(#types,)*) #parameters>,
         ) -> #private::Response #where_clause {
             #inside
-            #state
+            #probes
             let (#mutable #call, (#(#arguments,)*)) = #guarded.into_parts();
             #evaluate
-            // Within the block, because a plain `fn` that returns a future may do its work before it returns it.
-            #call.run(#options, #private::Box::pin(async move { #response(#path(#(#arguments,)*)).await })).await
+            #call.run(#options, #private::handling(move || #handler).go()).await
         }
     }
 }
 
 /// A handler that cannot work is emitted all the same, under its name and as something that axum would take, so that
 /// its mistake is the only error.
-fn refused(handler: Handler) -> TokenStream {
-    let private = private();
+fn refused(private: &TokenStream, mut handler: Handler) -> TokenStream {
+    // What the compiler would refuse once more.
+    let signature = &mut handler.signature;
+    signature.constness = None;
+    signature.abi = None;
+    signature.variadic = None;
+    if let Safety::Safe(_) = signature.safety {
+        signature.safety = Safety::Default;
+    }
     let Moved { beside, inside, outer: Outer { attributes, visibility, signature }, .. } = moved(handler);
     let name = &signature.ident;
     let silenced = quote!(#[allow(dead_code, unused_variables, clippy::all)]);

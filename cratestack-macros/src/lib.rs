@@ -5,9 +5,13 @@ mod check;
 mod duration;
 mod expand;
 mod handler;
+mod mistake;
 mod options;
 mod parts;
+mod probe;
+mod runtime;
 mod suggest;
+mod values;
 
 use proc_macro::TokenStream;
 
@@ -74,5 +78,5 @@ use proc_macro::TokenStream;
 /// route, and no longer be called directly.
 #[proc_macro_attribute]
 pub fn idempotent(attribute: TokenStream, item: TokenStream) -> TokenStream {
-    expand::idempotent(attribute.into(), item.into()).into()
+    expand::idempotent(&runtime::private(), attribute.into(), &item.into()).into()
 }

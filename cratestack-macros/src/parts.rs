@@ -1,11 +1,13 @@
 //! The attribute's expressions: `key`, `principal`, `fingerprint`.
 
-use proc_macro2::TokenStream;
-use quote::quote;
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::visit_mut::{self, VisitMut};
 use syn::{Expr, FnArg, Ident, Pat, PatIdent, Signature};
 
+use crate::mistake::{Mistakes, mistake};
 use crate::options::Options;
 
 /// The statements that evaluate the expressions over the extracted arguments, by reference.
@@ -14,14 +16,15 @@ pub(crate) fn evaluate(options: &Options, signature: &Signature, call: &Ident, a
     let parts: Vec<_> = parts
         .into_iter()
         .filter_map(|(method, expression)| {
-            let method = Ident::new(method, call.span());
             let mut expression = expression.clone()?;
+            let spot = expression.span().resolved_at(Span::call_site());
+            let method = Ident::new(method, spot);
             let receiver = arguments.first();
             if let (Some(FnArg::Receiver(_)), Some(receiver)) = (signature.inputs.first(), receiver) {
                 Receiver(receiver).visit_expr_mut(&mut expression);
             }
             let part = by_reference(&expression);
-            Some(quote!(#call.#method(#part);))
+            Some(quote_spanned!(spot=> #call.#method(#part);))
         })
         .collect();
     if parts.is_empty() {
@@ -51,13 +54,14 @@ pub(crate) fn evaluate(options: &Options, signature: &Signature, call: &Ident, a
 
 /// Each element of a tuple by reference, so that a field need not be `Copy` to be part of one.
 fn by_reference(expression: &Expr) -> TokenStream {
+    let spot = expression.span().resolved_at(Span::call_site());
     match expression {
         Expr::Tuple(tuple) => {
             let elements = tuple.elems.iter().map(by_reference);
-            quote!(&(#(#elements,)*))
+            quote_spanned!(spot=> &(#(#elements,)*))
         }
         Expr::Paren(inner) => by_reference(&inner.expr),
-        other => quote!(&(#other)),
+        other => quote_spanned!(spot=> &(#other)),
     }
 }
 
@@ -91,35 +95,26 @@ impl VisitMut for Receiver<'_> {
 }
 
 /// What leaves the expression instead of giving a value, said at the token that does.
-pub(crate) fn check(options: &Options) -> Option<syn::Error> {
-    let mut leaves = Leaves { mistake: None };
+pub(crate) fn check(options: &Options, mistakes: &mut Mistakes) {
+    let mut leaves = Leaves { mistakes };
     for expression in [&options.key, &options.principal, &options.fingerprint].into_iter().flatten() {
         leaves.visit_expr(expression);
     }
-    leaves.mistake
 }
 
-struct Leaves {
-    mistake: Option<syn::Error>,
+struct Leaves<'a> {
+    mistakes: &'a mut Mistakes,
 }
 
-impl Leaves {
-    fn refuse(&mut self, token: impl quote::ToTokens, what: &str) {
-        let mistake = syn::Error::new_spanned(
-            token,
-            format!(
-                "{what} cannot stand here: the expression is evaluated before the handler runs, and gives a value at \
-                 once; extract what it needs with an extractor of your own"
-            ),
-        );
-        match &mut self.mistake {
-            Some(mistakes) => mistakes.combine(mistake),
-            None => self.mistake = Some(mistake),
-        }
+impl Leaves<'_> {
+    fn refuse(&mut self, token: impl ToTokens, what: &str) {
+        let what = format!("{what} cannot stand here: the expression gives a value at once, before the handler runs");
+        let help = "extract what it needs with an extractor of your own, and name that argument here";
+        self.mistakes.add(mistake(token, what, help));
     }
 }
 
-impl<'ast> Visit<'ast> for Leaves {
+impl<'ast> Visit<'ast> for Leaves<'_> {
     fn visit_expr(&mut self, expression: &'ast Expr) {
         match expression {
             Expr::Await(inner) => self.refuse(inner.await_token, "`.await`"),

@@ -46,7 +46,7 @@
 //! lease ends; a retry then runs the handler again.
 
 #[doc(hidden)]
-#[path = "private.rs"]
+#[path = "private/mod.rs"]
 pub mod __private;
 mod engine;
 mod extract;

@@ -1,0 +1,122 @@
+//! What only types can tell: each is asked for in a statement of its own, at the user's token, while the code that runs
+//! accepts anything. So a mistake is one error, and it stands where it was made.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::visit::{self, Visit};
+use syn::{GenericArgument, PathArguments, ReturnType, Signature, Type, TypeImplTrait};
+
+/// None of these statements runs, or costs code: they name functions, or stand in a closure that nobody calls.
+pub(crate) fn all(
+    private: &TokenStream,
+    state: Option<&Type>,
+    signature: &Signature,
+    types: &[Type],
+    names: &[Ident],
+    handler: &TokenStream,
+) -> TokenStream {
+    let provides = state.map(|state| {
+        let private = at(state, private);
+        quote_spanned!(spot(state)=> let _ = #private::state_provides_idempotency::<#state>;)
+    });
+    let arguments = types.iter().enumerate().map(|(index, ty)| {
+        let private = at(ty, private);
+        let spot = spot(ty);
+        let place = Ident::new(if index + 1 == types.len() { "last" } else { "leading" }, spot);
+        match state {
+            Some(state) => quote_spanned!(spot=> let _ = #private::ArgumentOf::<#ty, #state>::#place;),
+            None => quote_spanned!(spot=> let _ = #private::Argument::<#ty>::#place;),
+        }
+    });
+    let outcome = Ident::new("outcome", Span::mixed_site());
+    let returned = returned(private, signature, &outcome);
+    let name = &signature.ident;
+    let sent = {
+        let private = at(name, private);
+        quote_spanned!(spot(name)=> #private::handler_is_send)
+    };
+    let parameters = quote!(#(#names: #types),*);
+    quote! {
+        #[allow(unused_imports)]
+        use #private::{AnyArgument as _, AnyArgumentOf as _, AnyHandling as _, AnyOutcome as _, AnyReturned as _};
+        #provides
+        #(#arguments)*
+        let _ = |#parameters| {
+            let #outcome = #private::outcome(#handler);
+            #sent(&#outcome);
+            #returned
+        };
+    }
+}
+
+/// What the handler returns.
+fn returned(private: &TokenStream, signature: &Signature, outcome: &Ident) -> TokenStream {
+    let ReturnType::Type(_, ty) = &signature.output else { return TokenStream::new() };
+    let is_async = signature.asyncness.is_some();
+    let future = (!is_async).then(|| {
+        let private = at(ty, private);
+        quote_spanned!(spot(ty)=> #private::handler_is_future(&#outcome);)
+    });
+    // Where the type has no name of its own, the future's output stands for it.
+    let named = is_async && !is_opaque(ty);
+    let ask = |part: &Type, question: &str| {
+        let private = at(part, private);
+        let spot = spot(part);
+        let question = Ident::new(question, spot);
+        if named {
+            quote_spanned!(spot=> let _ = #private::Returned::<#ty>::#question;)
+        } else {
+            quote_spanned!(spot=> #outcome.returned().#question();)
+        }
+    };
+    let asked = match result(ty) {
+        Some((success, failure)) if is_async => {
+            let success = ask(&success, "success");
+            let failure = ask(&failure, "failure");
+            quote!(#success #failure)
+        }
+        _ => ask(ty, "whole"),
+    };
+    quote!(#future #asked)
+}
+
+/// The two sides of what is spelt like a `Result`. Whether it is one, the type tells.
+fn result(ty: &Type) -> Option<(Type, Type)> {
+    let Type::Path(path) = ty else { return None };
+    let PathArguments::AngleBracketed(arguments) = &path.path.segments.last()?.arguments else { return None };
+    let mut types = arguments.args.iter().map(|argument| match argument {
+        GenericArgument::Type(ty) => Some(ty.clone()),
+        _ => None,
+    });
+    let sides = (types.next()??, types.next()??);
+    types.next().is_none().then_some(sides)
+}
+
+fn is_opaque(ty: &Type) -> bool {
+    struct Opaque(bool);
+    impl<'ast> Visit<'ast> for Opaque {
+        fn visit_type_impl_trait(&mut self, ty: &'ast TypeImplTrait) {
+            self.0 = true;
+            visit::visit_type_impl_trait(self, ty);
+        }
+    }
+    let mut opaque = Opaque(false);
+    opaque.visit_type(ty);
+    opaque.0
+}
+
+/// Where the user wrote `token`, resolved where the attribute stands: inside a `macro_rules!`, the two differ.
+fn spot(token: &(impl ToTokens + ?Sized)) -> Span {
+    token.span().resolved_at(Span::call_site())
+}
+
+/// `private`, as if the user had written it where `token` stands.
+fn at(token: &(impl ToTokens + ?Sized), private: &TokenStream) -> TokenStream {
+    let spot = spot(token);
+    let moved = private.clone().into_iter().map(|mut token| {
+        token.set_span(spot);
+        token
+    });
+    moved.collect()
+}

@@ -1,0 +1,89 @@
+use std::future::Future;
+use std::marker::PhantomData;
+
+use axum::response::{IntoResponse, Response};
+
+use super::returned::Returned;
+use crate::http::Work;
+
+/// The call of a handler, yet to be made: a plain `fn` that returns a future may do its work before it returns it.
+#[derive(Debug)]
+pub struct Handling<C, F> {
+    call: C,
+    future: PhantomData<fn() -> F>,
+}
+
+/// The call of a handler.
+pub fn handling<C: FnOnce() -> F, F>(call: C) -> Handling<C, F> {
+    Handling { call, future: PhantomData }
+}
+
+impl<C, F> Handling<C, F>
+where
+    C: FnOnce() -> F + Send + 'static,
+    F: Future<Output: IntoResponse> + Send + 'static,
+{
+    /// Boxed once, so that everything behind it is compiled once.
+    pub fn go(self) -> Work {
+        Box::pin(async move { (self.call)().await.into_response() })
+    }
+}
+
+/// Stands in where the handler cannot run, which is told apart.
+pub trait AnyHandling: Sized {
+    /// Compiles, and is never run.
+    fn go(self) -> Work {
+        Box::pin(async { refused() })
+    }
+}
+
+impl<C, F> AnyHandling for Handling<C, F> {}
+
+/// The body of a handler that the attribute has refused: it compiles, and is never run.
+pub fn refused() -> Response {
+    axum::http::StatusCode::NOT_IMPLEMENTED.into_response()
+}
+
+/// What the handler's call gives, as a type to ask about.
+#[derive(Debug)]
+pub struct Outcome<F>(PhantomData<fn() -> F>);
+
+/// What the handler's call gives.
+pub fn outcome<F>(_: F) -> Outcome<F> {
+    Outcome(PhantomData)
+}
+
+impl<F: Future> Outcome<F> {
+    /// What the future gives.
+    pub fn returned(&self) -> Returned<F::Output> {
+        Returned::default()
+    }
+}
+
+/// What is no future is told by [`handler_is_future`] alone.
+pub trait AnyOutcome {
+    /// Nothing that could be wrong.
+    fn returned(&self) -> Returned<()> {
+        Returned::default()
+    }
+}
+
+impl<F> AnyOutcome for Outcome<F> {}
+
+/// Asks for a future.
+pub fn handler_is_future<F: HandlerFuture>(_: &Outcome<F>) {}
+
+/// Asks for a future that can move between threads. The bound is the bare one, because the compiler then tells which
+/// value is held across which await.
+pub fn handler_is_send<F: Send>(_: &Outcome<F>) {}
+
+/// What a handler's call gives.
+#[diagnostic::on_unimplemented(
+    message = "this handler is not `async`, and returns `{Self}`, which is no future",
+    label = "this is no future",
+    note = "write `async fn`, or return `impl Future<Output = {Self}> + Send`"
+)]
+pub trait HandlerFuture {}
+
+#[diagnostic::do_not_recommend]
+impl<F: Future> HandlerFuture for F {}
