@@ -1,13 +1,12 @@
-use proc_macro2::{Span, TokenStream};
-use quote::quote;
-use syn::spanned::Spanned;
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
 use syn::visit::{self, Visit};
 use syn::{
     Attribute, FnArg, Lifetime, ReceiverKind, ReturnType, Safety, Signature, TypeImplTrait, TypePtr, TypeReference,
 };
 
 use crate::handler::Handler;
-use crate::mistake::{Mistakes, mistake, mistake_at};
+use crate::mistake::{Mistakes, mistake};
 
 /// As many as axum takes.
 const MOST_ARGUMENTS: usize = 16;
@@ -24,7 +23,8 @@ pub(crate) fn purpose(handler: &Handler) -> Option<syn::Error> {
             return Some(mistake(&handler.signature.ident, MAIN, MOVE_IT));
         }
         let is_test = attribute.path().is_ident("test")
-            || (last_is(attribute, "test") && attribute.path().segments.first().is_some_and(|first| first.ident == "tokio"));
+            || (last_is(attribute, "test")
+                && attribute.path().segments.first().is_some_and(|first| first.ident == "tokio"));
         is_test.then(|| {
             let help = "put `#[idempotent]` on a handler, and call the router that it is mounted on from the test";
             mistake(attribute, "a test is no handler", help)
@@ -41,7 +41,11 @@ pub(crate) fn once(handler: &mut Handler) -> Option<syn::Error> {
     handler.attributes = others;
     let again: Vec<Attribute> = again;
     let again = again.first()?;
-    Some(mistake(again, "`#[idempotent]` is given twice", "write all options in one: `#[idempotent(ttl = \"24h\", …)]`"))
+    Some(mistake(
+        again,
+        "`#[idempotent]` is given twice",
+        "write all options in one: `#[idempotent(ttl = \"24h\", …)]`",
+    ))
 }
 
 fn last_is(attribute: &Attribute, name: &str) -> bool {
@@ -124,9 +128,9 @@ struct Borrows {
 }
 
 impl Borrows {
-    fn borrowed(&mut self, span: Span, help: &str) {
+    fn borrowed(&mut self, token: impl ToTokens, help: &str) {
         let what = "a handler owns what it takes from the request";
-        self.mistake.get_or_insert_with(|| mistake_at(span, what, help));
+        self.mistake.get_or_insert_with(|| mistake(token, what, help));
     }
 }
 
@@ -145,14 +149,14 @@ impl<'ast> Visit<'ast> for Borrows {
                 "str" => "write `String`".to_owned(),
                 _ => format!("write `{target}` without `&`, or another owned type"),
             };
-            self.borrowed(ty.span(), &help);
+            self.borrowed(ty, &help);
         }
         visit::visit_type_reference(self, ty);
     }
 
     fn visit_lifetime(&mut self, lifetime: &'ast Lifetime) {
         if !is_static(Some(lifetime)) {
-            self.borrowed(lifetime.span(), "use a type without this lifetime, or with `'static`");
+            self.borrowed(lifetime, "use a type without this lifetime, or with `'static`");
         }
     }
 

@@ -12,9 +12,7 @@ const UNITS: [(&str, u64); 6] =
 
 /// Reads `"24h"`, `"1h 30m"`, `"250ms"`.
 pub(crate) fn parse(literal: &LitStr) -> syn::Result<Duration> {
-    milliseconds(&literal.value())
-        .map(Duration::from_millis)
-        .map_err(|(what, help)| mistake(literal, what, help))
+    milliseconds(&literal.value()).map(Duration::from_millis).map_err(|(what, help)| mistake(literal, what, help))
 }
 
 /// Or what is wrong, and what to write instead.
@@ -49,7 +47,9 @@ fn milliseconds(text: &str) -> Result<u64, (String, &'static str)> {
         total = part
             .and_then(|part| total.checked_add(part))
             .filter(|total| Duration::from_millis(*total) <= LONGEST)
-            .ok_or_else(|| (format!("`{text}` is longer than ten years"), "write a shorter duration, such as \"24h\""))?;
+            .ok_or_else(|| {
+                (format!("`{text}` is longer than ten years"), "write a shorter duration, such as \"24h\"")
+            })?;
         rest = after.trim_start();
     }
     if total == 0 {

@@ -29,9 +29,8 @@ pub(crate) fn idempotent(private: &TokenStream, attribute: TokenStream, item: &T
     }
     let mut refusal = Mistakes::default();
     check::signature(&handler.signature, &mut refusal);
-    parts::check(&options, &mut refusal);
-    let expansion =
-        if refusal.is_empty() { guarded(private, &options, handler) } else { refused(private, handler) };
+    parts::check(&options, &handler.signature, &mut refusal);
+    let expansion = if refusal.is_empty() { guarded(private, &options, handler) } else { refused(private, handler) };
     quote!(#mistakes #refusal #expansion)
 }
 

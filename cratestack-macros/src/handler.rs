@@ -97,7 +97,8 @@ pub(crate) fn refuse(item: &TokenStream, error: syn::Error) -> syn::Error {
             TokenTree::Ident(ident) => {
                 // `const fn`, `unsafe impl`: the last of these words says what it is.
                 let qualifies = ["const", "unsafe", "async", "extern"].iter().any(|word| ident == word);
-                let goes_on = matches!(tokens.peek(), Some(TokenTree::Ident(next)) if KINDS.iter().any(|(word, _)| next == word));
+                let goes_on =
+                    matches!(tokens.peek(), Some(TokenTree::Ident(next)) if KINDS.iter().any(|(word, _)| next == word));
                 if qualifies && (goes_on || ident != "const") {
                     first.get_or_insert(token);
                     continue;

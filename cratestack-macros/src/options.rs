@@ -195,7 +195,11 @@ fn no_comma(name: &Ident, has_value: bool, input: ParseStream<'_>) -> syn::Error
         if let Some(TokenTree::Ident(option)) = &next
             && form(option).is_some()
         {
-            return mistake(option, format!("a comma is missing before `{option}`"), format!("write `, {option}`"));
+            return mistake(
+                option,
+                format!("a comma is missing before `{option}`"),
+                format!("write `{name} = …, {option}`"),
+            );
         }
         if name == "state" {
             return values::no_type(name, &next);

@@ -5,7 +5,7 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::visit_mut::{self, VisitMut};
-use syn::{Expr, FnArg, Ident, Pat, PatIdent, Signature};
+use syn::{BinOp, Expr, ExprField, ExprIndex, FnArg, Ident, Pat, PatIdent, Signature};
 
 use crate::mistake::{Mistakes, mistake};
 use crate::options::Options;
@@ -94,37 +94,109 @@ impl VisitMut for Receiver<'_> {
     }
 }
 
-/// What leaves the expression instead of giving a value, said at the token that does.
-pub(crate) fn check(options: &Options, mistakes: &mut Mistakes) {
-    let mut leaves = Leaves { mistakes };
+/// What leaves the expression instead of giving a value, or changes an argument, said at the token that does.
+pub(crate) fn check(options: &Options, signature: &Signature, mistakes: &mut Mistakes) {
+    let mut arguments = Bindings::default();
+    for argument in &signature.inputs {
+        if let FnArg::Typed(argument) = argument {
+            arguments.visit_pat(&argument.pat);
+        }
+    }
     for expression in [&options.key, &options.principal, &options.fingerprint].into_iter().flatten() {
-        leaves.visit_expr(expression);
+        let mut own = Bindings::default();
+        own.visit_expr(expression);
+        // A name that the expression binds itself may be changed.
+        let arguments: Vec<_> = arguments.0.iter().filter(|argument| !own.0.contains(argument)).collect();
+        Looks { arguments, loops: 0, mistakes }.visit_expr(expression);
     }
 }
 
-struct Leaves<'a> {
+/// Every name that a pattern binds.
+#[derive(Default)]
+struct Bindings(Vec<Ident>);
+
+impl<'ast> Visit<'ast> for Bindings {
+    fn visit_pat_ident(&mut self, pattern: &'ast PatIdent) {
+        self.0.push(pattern.ident.clone());
+        visit::visit_pat_ident(self, pattern);
+    }
+}
+
+/// Checks that the expression only looks at the handler's arguments.
+struct Looks<'a> {
+    arguments: Vec<&'a Ident>,
+    loops: usize,
     mistakes: &'a mut Mistakes,
 }
 
-impl Leaves<'_> {
-    fn refuse(&mut self, token: impl ToTokens, what: &str) {
+impl Looks<'_> {
+    fn leaves(&mut self, token: impl ToTokens, what: &str) {
         let what = format!("{what} cannot stand here: the expression gives a value at once, before the handler runs");
         let help = "extract what it needs with an extractor of your own, and name that argument here";
         self.mistakes.add(mistake(token, what, help));
     }
+
+    /// Arguments are there by reference, so their fields cannot be assigned to.
+    fn changes(&mut self, place: &Expr) {
+        let mut root = place;
+        while let Expr::Field(ExprField { base, .. }) | Expr::Index(ExprIndex { expr: base, .. }) = root {
+            root = base;
+        }
+        if let Expr::Path(path) = root
+            && self.arguments.iter().any(|argument| path.path.is_ident(*argument))
+            && !matches!(place, Expr::Index(_))
+        {
+            let what = "the expression cannot change an argument, because the handler gets it afterwards";
+            self.mistakes.add(mistake(place, what, "compute a new value, and leave the argument as it is"));
+        }
+    }
 }
 
-impl<'ast> Visit<'ast> for Leaves<'_> {
+impl<'ast> Visit<'ast> for Looks<'_> {
     fn visit_expr(&mut self, expression: &'ast Expr) {
         match expression {
-            Expr::Await(inner) => self.refuse(inner.await_token, "`.await`"),
-            Expr::Try(inner) => self.refuse(inner.question_token, "`?`"),
-            Expr::Return(inner) => self.refuse(inner.return_token, "`return`"),
+            Expr::Await(inner) => self.leaves(inner.await_token, "`.await`"),
+            Expr::Try(inner) => self.leaves(inner.question_token, "`?`"),
+            Expr::Return(inner) => self.leaves(inner.return_token, "`return`"),
+            Expr::Break(inner) if self.loops == 0 && inner.label.is_none() => {
+                self.leaves(inner.break_token, "`break`");
+            }
+            Expr::Continue(inner) if self.loops == 0 && inner.label.is_none() => {
+                self.leaves(inner.continue_token, "`continue`");
+            }
             // They have a body of their own to leave.
             Expr::Closure(_) | Expr::Async(_) => {}
-            other => visit::visit_expr(self, other),
+            Expr::Loop(_) | Expr::While(_) | Expr::ForLoop(_) => {
+                self.loops += 1;
+                visit::visit_expr(self, expression);
+                self.loops -= 1;
+            }
+            other => {
+                match other {
+                    Expr::Assign(assignment) => self.changes(&assignment.left),
+                    Expr::Binary(operation) if is_assignment(operation.op) => self.changes(&operation.left),
+                    _ => {}
+                }
+                visit::visit_expr(self, other);
+            }
         }
     }
 
     fn visit_item(&mut self, _: &'ast syn::Item) {}
+}
+
+fn is_assignment(operator: BinOp) -> bool {
+    matches!(
+        operator,
+        BinOp::AddAssign(_)
+            | BinOp::SubAssign(_)
+            | BinOp::MulAssign(_)
+            | BinOp::DivAssign(_)
+            | BinOp::RemAssign(_)
+            | BinOp::BitXorAssign(_)
+            | BinOp::BitAndAssign(_)
+            | BinOp::BitOrAssign(_)
+            | BinOp::ShlAssign(_)
+            | BinOp::ShrAssign(_)
+    )
 }

@@ -31,10 +31,9 @@ pub(crate) fn all(
     });
     let outcome = Ident::new("outcome", Span::mixed_site());
     let returned = returned(private, signature, &outcome);
-    let name = &signature.ident;
-    let sent = {
-        let private = at(name, private);
-        quote_spanned!(spot(name)=> #private::handler_is_send)
+    let sent = match &signature.output {
+        ReturnType::Type(_, ty) if signature.asyncness.is_none() => sent(private, ty, &outcome),
+        _ => sent(private, &signature.ident, &outcome),
     };
     let parameters = quote!(#(#names: #types),*);
     quote! {
@@ -44,10 +43,17 @@ pub(crate) fn all(
         #(#arguments)*
         let _ = |#parameters| {
             let #outcome = #private::outcome(#handler);
-            #sent(&#outcome);
+            #sent
             #returned
         };
     }
+}
+
+/// Whether the handler's future moves between threads.
+fn sent(private: &TokenStream, token: &impl ToTokens, outcome: &Ident) -> TokenStream {
+    let private = at(token, private);
+    let outcome = placed(outcome, token);
+    quote_spanned!(spot(token)=> #private::handler_is_send(&#outcome);)
 }
 
 /// What the handler returns.
@@ -56,6 +62,7 @@ fn returned(private: &TokenStream, signature: &Signature, outcome: &Ident) -> To
     let is_async = signature.asyncness.is_some();
     let future = (!is_async).then(|| {
         let private = at(ty, private);
+        let outcome = placed(outcome, ty);
         quote_spanned!(spot(ty)=> #private::handler_is_future(&#outcome);)
     });
     // Where the type has no name of its own, the future's output stands for it.
@@ -67,6 +74,7 @@ fn returned(private: &TokenStream, signature: &Signature, outcome: &Ident) -> To
         if named {
             quote_spanned!(spot=> let _ = #private::Returned::<#ty>::#question;)
         } else {
+            let outcome = placed(outcome, part);
             quote_spanned!(spot=> #outcome.returned().#question();)
         }
     };
@@ -107,12 +115,17 @@ fn is_opaque(ty: &Type) -> bool {
 }
 
 /// Where the user wrote `token`, resolved where the attribute stands: inside a `macro_rules!`, the two differ.
-fn spot(token: &(impl ToTokens + ?Sized)) -> Span {
+fn spot(token: &impl ToTokens) -> Span {
     token.span().resolved_at(Span::call_site())
 }
 
+/// Our own `name`, where `token` stands.
+fn placed(name: &Ident, token: &impl ToTokens) -> Ident {
+    Ident::new(&name.to_string(), name.span().located_at(token.span()))
+}
+
 /// `private`, as if the user had written it where `token` stands.
-fn at(token: &(impl ToTokens + ?Sized), private: &TokenStream) -> TokenStream {
+fn at(token: &impl ToTokens, private: &TokenStream) -> TokenStream {
     let spot = spot(token);
     let moved = private.clone().into_iter().map(|mut token| {
         token.set_span(spot);

@@ -47,52 +47,26 @@ pub trait AnyArgumentOf<T, S> {
 
 impl<T, S> AnyArgumentOf<T, S> for ArgumentOf<T, S> {}
 
-/// Arguments that want the whole request. With no impl for any state, the compiler knows the answer also where the state
-/// is left open; where somebody wrote the one impl for a state of his own, it is found.
-macro_rules! consumers {
-    ($([$($generic:ident),*] $ty:ty;)*) => {$(
+/// An argument that wants the whole request. With no impl for any state, the compiler knows the answer also where the
+/// state is left open; where somebody wrote the one impl for a state of his own, it is found.
+macro_rules! consumer {
+    ([$($generic:ident),*] $ty:ty) => {
         impl<$($generic),*> Argument<$ty> {
             /// An argument that others follow.
-            pub fn leading<S>()
-            where
-                $ty: LeavesTheBody<S>,
-            {
-            }
+            pub fn leading<S>() where $ty: LeavesTheBody<S> {}
         }
 
         impl<$($generic,)* S> ArgumentOf<$ty, S> {
             /// An argument that others follow.
-            pub fn leading()
-            where
-                $ty: LeavesTheBody<S>,
-            {
-            }
+            pub fn leading() where $ty: LeavesTheBody<S> {}
         }
-    )*};
+    };
 }
 
-consumers! {
-    [] Body;
-    [] Bytes;
-    [] Request;
-    [] String;
-    [E] Result<Bytes, E>;
-    [E] Result<String, E>;
-}
-
+/// A body that is read as a type of the user's.
 #[cfg(feature = "macros")]
-consumers! {
-    [T] Json<T>;
-    [T] Form<T>;
-    [T] Option<Json<T>>;
-    [T, E] Result<Json<T>, E>;
-    [T, E] Result<Form<T>, E>;
-}
-
-/// Bodies that are read as a type of the user's.
-#[cfg(feature = "macros")]
-macro_rules! bodies {
-    ($($body:ident)*) => {$(
+macro_rules! content {
+    ($body:ident) => {
         impl<T> Argument<$body<T>> {
             /// The last argument.
             pub fn last<M>()
@@ -110,37 +84,26 @@ macro_rules! bodies {
             {
             }
         }
-    )*};
+    };
 }
 
-#[cfg(feature = "macros")]
-bodies! { Json Form }
-
-/// Parts of the request, each with what it asks of its content.
-macro_rules! parts {
-    ($($part:ident: $question:ident;)*) => {$(
+/// A part of the request, and what it asks of its content.
+macro_rules! part {
+    ($part:ident: $question:ident) => {
         impl<T> Argument<$part<T>> {
             /// An argument that others follow.
-            pub fn leading()
-            where
-                $part<T>: $question<()>,
-            {
-            }
+            pub fn leading() where $part<T>: $question<()> {}
 
             /// The last argument.
-            pub fn last()
-            where
-                $part<T>: $question<()>,
-            {
-            }
+            pub fn last() where $part<T>: $question<()> {}
         }
 
-        parts_of! { $part: $question; }
-    )*};
+        part_of!($part: $question);
+    };
 }
 
-macro_rules! parts_of {
-    ($part:ident: $question:ident;) => {
+macro_rules! part_of {
+    ($part:ident: $question:ident) => {
         impl<T, S> ArgumentOf<$part<T>, S> {
             /// An argument that others follow.
             pub fn leading()
@@ -159,20 +122,9 @@ macro_rules! parts_of {
     };
 }
 
-parts! {
-    Path: DeserializesPart;
-    Extension: ClonesExtension;
-}
-
-#[cfg(feature = "macros")]
-parts! { Query: DeserializesPart; }
-
-// A part of which state, only `state = …` tells.
-parts_of! { State: Substate; }
-
-/// Values that belong into an extractor. Left open as in `consumers!`.
-macro_rules! values {
-    ($($value:ident)*) => {$(
+/// A value that belongs into an extractor. Its state is left open as in `consumer`.
+macro_rules! value {
+    ($value:ident) => {
         impl Argument<$value> {
             /// An argument that others follow.
             pub fn leading<S>()
@@ -188,10 +140,56 @@ macro_rules! values {
             {
             }
         }
-    )*};
+    };
 }
 
-values! { bool char u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize f32 f64 Uuid }
+// One invocation a type: the compiler shows it below the error.
+consumer!([] Body);
+consumer!([] Bytes);
+consumer!([E] Result<Bytes, E>);
+consumer!([] Request);
+consumer!([] String);
+consumer!([E] Result<String, E>);
+#[cfg(feature = "macros")]
+consumer!([T] Json<T>);
+#[cfg(feature = "macros")]
+consumer!([T] Option<Json<T>>);
+#[cfg(feature = "macros")]
+consumer!([T, E] Result<Json<T>, E>);
+#[cfg(feature = "macros")]
+consumer!([T] Form<T>);
+#[cfg(feature = "macros")]
+consumer!([T, E] Result<Form<T>, E>);
+
+#[cfg(feature = "macros")]
+content!(Json);
+#[cfg(feature = "macros")]
+content!(Form);
+
+part!(Path: DeserializesPart);
+#[cfg(feature = "macros")]
+part!(Query: DeserializesPart);
+part!(Extension: ClonesExtension);
+// A part of which state, only `state = …` tells.
+part_of!(State: Substate);
+
+value!(bool);
+value!(char);
+value!(u8);
+value!(u16);
+value!(u32);
+value!(u64);
+value!(u128);
+value!(usize);
+value!(i8);
+value!(i16);
+value!(i32);
+value!(i64);
+value!(i128);
+value!(isize);
+value!(f32);
+value!(f64);
+value!(Uuid);
 
 /// Any argument but the last.
 #[diagnostic::on_unimplemented(
