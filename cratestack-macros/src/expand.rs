@@ -1,6 +1,6 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote};
-use syn::{Attribute, GenericParam, Ident, Safety, Signature, Visibility};
+use syn::{Attribute, GenericParam, Ident, Meta, Safety, Signature, Visibility, parse_quote};
 
 use crate::check;
 use crate::handler::{self, Handler};
@@ -54,11 +54,8 @@ struct Outer {
 fn moved(handler: Handler) -> Moved {
     let associated = handler.is_associated();
     let Handler { attributes, visibility, signature, body } = handler;
-    let outer = Outer {
-        attributes: attributes.iter().filter(|attribute| stays(attribute)).cloned().collect(),
-        visibility,
-        signature: signature.clone(),
-    };
+    let outer =
+        Outer { attributes: attributes.iter().filter_map(stays).collect(), visibility, signature: signature.clone() };
     let mut inner = signature;
     let attributes: Vec<_> = attributes.into_iter().filter(moves).collect();
     let turbofish = turbofish(&inner);
@@ -84,11 +81,10 @@ fn moved(handler: Handler) -> Moved {
 
 fn guarded(private: &TokenStream, options: &Options, handler: Handler) -> TokenStream {
     let types = handler.argument_types();
-    let arguments: Vec<_> =
-        (0..types.len()).map(|index| Ident::new(&format!("argument{index}"), Span::mixed_site())).collect();
+    let arguments: Vec<_> = (0..types.len()).map(|index| own(&format!("argument{index}"))).collect();
     let Moved { beside, inside, path, outer: Outer { attributes, visibility, signature } } = moved(handler);
-    let guarded = Ident::new("guarded", Span::mixed_site());
-    let call = Ident::new("call", Span::mixed_site());
+    let guarded = own("guarded");
+    let call = own("call");
     let evaluate = parts::evaluate(options, &signature, &call, &arguments);
     let mutable = (!evaluate.is_empty()).then(|| quote!(mut));
     let keyed_by_arguments = options.key.is_some();
@@ -144,9 +140,21 @@ fn refused(private: &TokenStream, mut handler: Handler) -> TokenStream {
     }
 }
 
+/// A name for what is ours. Hygiene keeps it from the user's variables, and the prefix from his constants.
+pub(crate) fn own(name: &str) -> Ident {
+    format_ident!("idempotent_{name}", span = Span::mixed_site())
+}
+
 /// What describes the function to others stays on the one that others see.
-fn stays(attribute: &Attribute) -> bool {
-    ["doc", "cfg", "allow", "deprecated", "must_use"].iter().any(|name| attribute.path().is_ident(name))
+fn stays(attribute: &Attribute) -> Option<Attribute> {
+    let path = attribute.path();
+    if ["doc", "cfg", "allow", "deprecated", "must_use"].iter().any(|name| path.is_ident(name)) {
+        return Some(attribute.clone());
+    }
+    // What is expected of the handler is expected there alone, and allowed here.
+    let Meta::List(list) = &attribute.meta else { return None };
+    let lints = &list.tokens;
+    path.is_ident("expect").then(|| parse_quote!(#[allow(#lints)]))
 }
 
 /// The rest goes with the handler, and sees its signature.

@@ -170,11 +170,19 @@ fn value(name: &Ident, input: ParseStream<'_>) -> syn::Result<Value> {
         return input.parse().map(Value::Type).map_err(|_| values::no_type(name, &next(input)));
     }
     let start = input.span();
-    input.parse().map(Value::Expr).map_err(|error| {
+    input.parse().map(|value| Value::Expr(ungrouped(value))).map_err(|error| {
         let help = form(name).map_or_else(|| format!("the options are {}", listed()), |form| format!("write `{form}`"));
         let span = if input.is_empty() { start } else { error.span() };
         mistake_at(span, format!("this is no value for `{name}`"), help)
     })
+}
+
+/// What a `macro_rules!` passes on stands in a group that nobody wrote.
+fn ungrouped(value: Expr) -> Expr {
+    match value {
+        Expr::Group(group) => ungrouped(*group.expr),
+        other => other,
+    }
 }
 
 /// Something stands where an option's name belongs.

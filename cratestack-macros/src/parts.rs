@@ -1,6 +1,6 @@
 //! The attribute's expressions: `key`, `principal`, `fingerprint`.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Group, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
@@ -16,38 +16,29 @@ pub(crate) fn evaluate(options: &Options, signature: &Signature, call: &Ident, a
     let parts: Vec<_> = parts
         .into_iter()
         .filter_map(|(method, expression)| {
-            let mut expression = expression.clone()?;
+            let expression = expression.as_ref()?;
             let spot = expression.span().resolved_at(Span::call_site());
             let method = Ident::new(method, spot);
-            let receiver = arguments.first();
-            if let (Some(FnArg::Receiver(_)), Some(receiver)) = (signature.inputs.first(), receiver) {
-                Receiver(receiver).visit_expr_mut(&mut expression);
-            }
-            let part = by_reference(&expression);
+            let part = match (signature.inputs.first(), arguments.first()) {
+                (Some(FnArg::Receiver(_)), Some(receiver)) => receive(by_reference(expression), receiver),
+                _ => by_reference(expression),
+            };
             Some(quote_spanned!(spot=> #call.#method(#part);))
         })
         .collect();
     if parts.is_empty() {
         return TokenStream::new();
     }
-    let (patterns, values): (Vec<_>, Vec<_>) = signature
-        .inputs
-        .iter()
-        .zip(arguments)
-        .filter_map(|(argument, value)| match argument {
-            FnArg::Receiver(_) => None,
-            FnArg::Typed(argument) => {
-                let mut pattern = (*argument.pat).clone();
-                Immutable.visit_pat_mut(&mut pattern);
-                Some((pattern, value))
-            }
-        })
-        .unzip();
+    let looks = signature.inputs.iter().zip(arguments).filter_map(|(argument, value)| match argument {
+        FnArg::Receiver(_) => None,
+        FnArg::Typed(argument) => Some(look(&argument.pat, value)),
+    });
     quote! {
         if #call.is_guarded() {
-            #[allow(unused_variables)]
-            let (#(#patterns,)*) = (#(&#values,)*);
-            #(#parts)*
+            #(#[allow(unused_variables, clippy::needless_borrowed_reference)] let #looks;)*
+            // The user need not know that the arguments are references here.
+            #[allow(clippy::needless_borrow, clippy::needless_borrows_for_generic_args, clippy::op_ref)]
+            { #(#parts)* }
         }
     }
 }
@@ -61,7 +52,39 @@ fn by_reference(expression: &Expr) -> TokenStream {
             quote_spanned!(spot=> &(#(#elements,)*))
         }
         Expr::Paren(inner) => by_reference(&inner.expr),
+        Expr::Group(inner) => by_reference(&inner.expr),
         other => quote_spanned!(spot=> &(#other)),
+    }
+}
+
+/// The pattern, for a look at `value` alone.
+fn look(pattern: &Pat, value: &Ident) -> TokenStream {
+    let mut modes = Modes::default();
+    modes.visit_pat(pattern);
+    let mut pattern = pattern.clone();
+    if modes.explicit {
+        // Every binding says `ref`, so that nothing is moved and nothing is borrowed implicitly beside it.
+        Refer.visit_pat_mut(&mut pattern);
+        return quote!(#pattern = #value);
+    }
+    Immutable.visit_pat_mut(&mut pattern);
+    quote!(#pattern = &#value)
+}
+
+/// Whether the pattern has a `ref` or a `&`, which cannot stand where the arguments are borrowed implicitly.
+#[derive(Default)]
+struct Modes {
+    explicit: bool,
+}
+
+impl<'ast> Visit<'ast> for Modes {
+    fn visit_pat(&mut self, pattern: &'ast Pat) {
+        self.explicit |= match pattern {
+            Pat::Reference(_) => true,
+            Pat::Ident(pattern) => pattern.by_ref.is_some(),
+            _ => false,
+        };
+        visit::visit_pat(self, pattern);
     }
 }
 
@@ -70,28 +93,45 @@ struct Immutable;
 
 impl VisitMut for Immutable {
     fn visit_pat_ident_mut(&mut self, pattern: &mut PatIdent) {
-        if pattern.by_ref.is_none() {
-            pattern.mutability = None;
-        }
+        pattern.mutability = None;
         visit_mut::visit_pat_ident_mut(self, pattern);
-    }
-
-    fn visit_pat_mut(&mut self, pattern: &mut Pat) {
-        visit_mut::visit_pat_mut(self, pattern);
     }
 }
 
-/// `self` by value is the first argument.
-struct Receiver<'a>(&'a Ident);
+struct Refer;
 
-impl VisitMut for Receiver<'_> {
-    fn visit_ident_mut(&mut self, ident: &mut Ident) {
-        if ident == "self" {
-            let span = ident.span();
-            *ident = self.0.clone();
-            ident.set_span(span.resolved_at(self.0.span()));
+impl VisitMut for Refer {
+    fn visit_pat_ident_mut(&mut self, pattern: &mut PatIdent) {
+        pattern.mutability = None;
+        // A constant looks like a binding, and is none.
+        if !pattern.ident.to_string().starts_with(char::is_uppercase) {
+            pattern.by_ref.get_or_insert_with(Default::default);
         }
+        visit_mut::visit_pat_ident_mut(self, pattern);
     }
+}
+
+/// `self` by value is the first argument. Among tokens, so that it is found within macros too.
+fn receive(expression: TokenStream, receiver: &Ident) -> TokenStream {
+    let mut tokens = expression.into_iter().peekable();
+    let mut received = TokenStream::new();
+    while let Some(token) = tokens.next() {
+        let in_path = matches!(tokens.peek(), Some(TokenTree::Punct(punct)) if punct.as_char() == ':');
+        received.extend([match token {
+            TokenTree::Ident(ident) if ident == "self" && !in_path => {
+                let mut receiver = receiver.clone();
+                receiver.set_span(ident.span().resolved_at(receiver.span()));
+                TokenTree::Ident(receiver)
+            }
+            TokenTree::Group(group) => {
+                let mut within = Group::new(group.delimiter(), receive(group.stream(), receiver));
+                within.set_span(group.span());
+                TokenTree::Group(within)
+            }
+            other => other,
+        }]);
+    }
+    received
 }
 
 /// What leaves the expression instead of giving a value, or changes an argument, said at the token that does.

@@ -7,6 +7,8 @@ use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{GenericArgument, PathArguments, ReturnType, Signature, Type, TypeImplTrait};
 
+use crate::expand::own;
+
 /// None of these statements runs, or costs code: they name functions, or stand in a closure that nobody calls.
 pub(crate) fn all(
     private: &TokenStream,
@@ -29,7 +31,7 @@ pub(crate) fn all(
             None => quote_spanned!(spot=> let _ = #private::Argument::<#ty>::#place;),
         }
     });
-    let outcome = Ident::new("outcome", Span::mixed_site());
+    let outcome = own("outcome");
     let returned = returned(private, signature, &outcome);
     let sent = match &signature.output {
         ReturnType::Type(_, ty) if signature.asyncness.is_none() => sent(private, ty, &outcome),
@@ -91,7 +93,12 @@ fn returned(private: &TokenStream, signature: &Signature, outcome: &Ident) -> To
 
 /// The two sides of what is spelt like a `Result`. Whether it is one, the type tells.
 fn result(ty: &Type) -> Option<(Type, Type)> {
-    let Type::Path(path) = ty else { return None };
+    let path = match ty {
+        Type::Path(path) => path,
+        // From a `macro_rules!`.
+        Type::Group(group) => return result(&group.elem),
+        _ => return None,
+    };
     let PathArguments::AngleBracketed(arguments) = &path.path.segments.last()?.arguments else { return None };
     let mut types = arguments.args.iter().map(|argument| match argument {
         GenericArgument::Type(ty) => Some(ty.clone()),
