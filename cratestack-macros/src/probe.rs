@@ -34,8 +34,11 @@ pub(crate) fn all(
     let outcome = own("outcome");
     let returned = returned(private, signature, &outcome);
     let sent = match &signature.output {
-        ReturnType::Type(_, ty) if signature.asyncness.is_none() => sent(private, ty, &outcome),
-        _ => sent(private, &signature.ident, &outcome),
+        ReturnType::Type(_, ty) if signature.asyncness.is_none() && !is_opaque(ty) => {
+            sent(private, ty, "handler_type_is_send", &outcome)
+        }
+        ReturnType::Type(_, ty) if signature.asyncness.is_none() => sent(private, ty, "handler_is_send", &outcome),
+        _ => sent(private, &signature.ident, "handler_is_send", &outcome),
     };
     let parameters = quote!(#(#names: #types),*);
     quote! {
@@ -52,10 +55,11 @@ pub(crate) fn all(
 }
 
 /// Whether the handler's future moves between threads.
-fn sent(private: &TokenStream, token: &impl ToTokens, outcome: &Ident) -> TokenStream {
+fn sent(private: &TokenStream, token: &impl ToTokens, question: &str, outcome: &Ident) -> TokenStream {
     let private = at(token, private);
+    let question = Ident::new(question, spot(token));
     let outcome = placed(outcome, token);
-    quote_spanned!(spot(token)=> #private::handler_is_send(&#outcome);)
+    quote_spanned!(spot(token)=> #private::#question(&#outcome);)
 }
 
 /// What the handler returns.

@@ -15,6 +15,105 @@ fn mistakes_do_not_compile() {
     trybuild::TestCases::new().compile_fail("ui/fail/*.rs");
 }
 
+/// The mistakes whose place is the attribute itself.
+const MISTAKES_OF_THE_ATTRIBUTE: [&str; 1] = ["twice"];
+
+/// What is still short of the rule, and why.
+const SHORT: [(&str, &str); 7] = [
+    ("argument_of_another_handler", "a plain type error in the user's own call; nothing of ours takes part in it"),
+    (
+        "debug_handler_above",
+        "it calls the handler with the arguments that it saw, and rustc reports their number first",
+    ),
+    ("expression_moves_into_call", "only rustc knows what a function takes; it names both types"),
+    (
+        "expression_mutates",
+        "only rustc knows which methods change their receiver; it says that the argument is borrowed",
+    ),
+    ("expression_names_nothing", "a static could have the name; rustc says that it finds none"),
+    ("expression_of_unbound_pattern", "as above"),
+    ("on_closure", "rustc refuses attributes on expressions itself, twice, before it asks the macro"),
+];
+
+/// One error, at the user's token, with what to write instead.
+#[test]
+fn every_mistake_is_one_error_that_names_the_fix() {
+    let sources = sources(Path::new("ui/fail"));
+    assert!(sources.len() >= 45);
+    let mut wrong = String::new();
+    for source in sources {
+        let message = Message::of(&source);
+        let short = SHORT.iter().any(|(name, _)| *name == message.name);
+        let flaw = message.flaw();
+        println!("{:45} {:4} {}", message.name, message.line, message.text.lines().next().unwrap_or_default());
+        match flaw {
+            Some(flaw) if !short => writeln!(wrong, "{}: {flaw}", message.name),
+            None if short => writeln!(wrong, "{}: up to the rule now, so no exception any more", message.name),
+            _ => Ok(()),
+        }
+        .expect("a string takes everything");
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// A pinned message.
+struct Message {
+    name: String,
+    text: String,
+    /// The line of the primary span.
+    line: usize,
+    /// The source from the primary span on.
+    token: String,
+}
+
+impl Message {
+    fn of(source: &Path) -> Self {
+        let name = source.file_stem().expect("a file has a name").to_string_lossy().into_owned();
+        let pinned = source.with_extension("stderr");
+        let text = fs::read_to_string(&pinned).unwrap_or_else(|error| panic!("{}: {error}", pinned.display()));
+        let place = text.lines().find_map(|line| line.trim_start().strip_prefix("--> "));
+        let mut place = place.unwrap_or_else(|| panic!("{name} has no place")).rsplit(':');
+        let mut number = || place.next().and_then(|number| number.parse().ok()).expect("a place ends with two numbers");
+        let (column, line): (usize, usize) = (number(), number());
+        let source = fs::read_to_string(source).expect("it was just listed");
+        let token = source.lines().nth(line - 1).and_then(|text| text.get(column - 1..)).unwrap_or_default().to_owned();
+        Self { name, text, line, token }
+    }
+
+    /// What the rule has against it.
+    fn flaw(&self) -> Option<&'static str> {
+        let errors = self.text.lines().filter(|line| line.starts_with("error")).count();
+        if errors != 1 || self.text.lines().any(|line| line.starts_with("warning")) {
+            return Some("more than one error");
+        }
+        if self.token.starts_with("#[idempotent") && !MISTAKES_OF_THE_ATTRIBUTE.contains(&&*self.name) {
+            return Some("its place is the attribute");
+        }
+        if !self.text.lines().any(says_what_to_do) {
+            return Some("nothing says what to write instead");
+        }
+        None
+    }
+}
+
+/// Whether a line of the message helps, and does not just report what the compiler looked at.
+fn says_what_to_do(line: &str) -> bool {
+    const REPORTS: [&str; 9] = [
+        "the trait `",
+        "within `",
+        "required ",
+        "this error originates",
+        "function defined here",
+        "the following other types",
+        "expected ",
+        "see issue",
+        "1 redundant requirement",
+    ];
+    let line = line.trim_start().trim_start_matches("= ");
+    let told = line.strip_prefix("help: ").or_else(|| line.strip_prefix("note: "));
+    told.is_some_and(|told| !REPORTS.iter().any(|report| told.starts_with(report))) || line.contains("- help: ")
+}
+
 #[test]
 fn legal_shapes_compile_without_a_warning() {
     for edition in ["2021", "2024"] {

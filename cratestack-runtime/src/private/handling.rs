@@ -77,6 +77,20 @@ pub fn handler_is_future<F: HandlerFuture>(_: &Outcome<F>) {}
 /// value is held across which await.
 pub fn handler_is_send<F: Send>(_: &Outcome<F>) {}
 
+/// The same of a type with a name, which says itself what it is.
+pub fn handler_type_is_send<F: SendFuture>(_: &Outcome<F>) {}
+
+/// A future that can move between threads.
+#[diagnostic::on_unimplemented(
+    message = "the future of this handler cannot be sent between threads",
+    label = "this type is not `Send`",
+    note = "write `+ Send` in it, such as `Pin<Box<dyn Future<Output = …> + Send>>`, or write an `async fn`"
+)]
+pub trait SendFuture {}
+
+#[diagnostic::do_not_recommend]
+impl<F: Send> SendFuture for F {}
+
 /// What a handler's call gives.
 #[diagnostic::on_unimplemented(
     message = "this handler is not `async`, and returns `{Self}`, which is no future",
