@@ -11,6 +11,8 @@ mod parts;
 mod probe;
 mod runtime;
 mod suggest;
+#[cfg(test)]
+mod tests;
 mod values;
 
 use proc_macro::TokenStream;
