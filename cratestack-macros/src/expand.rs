@@ -102,14 +102,14 @@ fn guarded(private: &TokenStream, options: &Options, handler: Handler) -> TokenS
     quote! {
         #beside
         #(#attributes)*
-        #visibility async fn #name #generics (
+        #visibility fn #name #generics (
             #guarded: #private::Guarded<(#(#types,)*) #parameters>,
-        ) -> #private::Response #where_clause {
+        ) -> #private::Work #where_clause {
             #inside
             #probes
             let (#mutable #call, (#(#arguments,)*)) = #guarded.into_parts();
             #evaluate
-            #call.run(#options, #private::handling(move || #handler).go()).await
+            #private::run(#call, #options, #private::handling(move || #handler).go())
         }
     }
 }

@@ -2,9 +2,9 @@
 fn __idempotent_pay(self, body: String) -> impl Future<Output = Self> + Send {
     Self::paid(self.id, body)
 }
-async fn pay(
+fn pay(
     idempotent_guarded: ::cratestack_runtime::__private::Guarded<(Self, String), true>,
-) -> ::cratestack_runtime::__private::Response {
+) -> ::cratestack_runtime::__private::Work {
     #[allow(unused_imports)]
     use ::cratestack_runtime::__private::{
         AnyArgument as _, AnyArgumentOf as _, AnyHandling as _, AnyOutcome as _,
@@ -34,14 +34,13 @@ async fn pay(
             idempotent_call.key(&(idempotent_argument0.id));
         }
     }
-    idempotent_call
-        .run(
-            ::cratestack_runtime::__private::Options::new(),
-            ::cratestack_runtime::__private::handling(move || Self::__idempotent_pay(
-                    idempotent_argument0,
-                    idempotent_argument1,
-                ))
-                .go(),
-        )
-        .await
+    ::cratestack_runtime::__private::run(
+        idempotent_call,
+        ::cratestack_runtime::__private::Options::new(),
+        ::cratestack_runtime::__private::handling(move || Self::__idempotent_pay(
+                idempotent_argument0,
+                idempotent_argument1,
+            ))
+            .go(),
+    )
 }

@@ -1,9 +1,9 @@
 /// Pays.
-pub async fn pay(
+pub fn pay(
     idempotent_guarded: ::cratestack_runtime::__private::Guarded<
         (State<App>, Json<CreatePayment>),
     >,
-) -> ::cratestack_runtime::__private::Response {
+) -> ::cratestack_runtime::__private::Work {
     #[tracing::instrument]
     async fn pay(
         State(app): State<App>,
@@ -35,16 +35,15 @@ pub async fn pay(
     };
     let (idempotent_call, (idempotent_argument0, idempotent_argument1)) = idempotent_guarded
         .into_parts();
-    idempotent_call
-        .run(
-            ::cratestack_runtime::__private::Options::new()
-                .ttl_ms(86400000u64)
-                .lease_ms(30000u64),
-            ::cratestack_runtime::__private::handling(move || pay(
-                    idempotent_argument0,
-                    idempotent_argument1,
-                ))
-                .go(),
-        )
-        .await
+    ::cratestack_runtime::__private::run(
+        idempotent_call,
+        ::cratestack_runtime::__private::Options::new()
+            .ttl_ms(86400000u64)
+            .lease_ms(30000u64),
+        ::cratestack_runtime::__private::handling(move || pay(
+                idempotent_argument0,
+                idempotent_argument1,
+            ))
+            .go(),
+    )
 }

@@ -1,10 +1,10 @@
-async fn pay<T>(
+fn pay<T>(
     idempotent_guarded: ::cratestack_runtime::__private::Guarded<
         (Path<u64>, User, Json<T>),
         true,
         1024,
     >,
-) -> ::cratestack_runtime::__private::Response
+) -> ::cratestack_runtime::__private::Work
 where
     T: Request,
 {
@@ -59,13 +59,12 @@ where
             idempotent_call.principal(&(user.id));
         }
     }
-    idempotent_call
-        .run(
-            ::cratestack_runtime::__private::Options::new(),
-            ::cratestack_runtime::__private::handling(move || pay::<
-                    T,
-                >(idempotent_argument0, idempotent_argument1, idempotent_argument2))
-                .go(),
-        )
-        .await
+    ::cratestack_runtime::__private::run(
+        idempotent_call,
+        ::cratestack_runtime::__private::Options::new(),
+        ::cratestack_runtime::__private::handling(move || pay::<
+                T,
+            >(idempotent_argument0, idempotent_argument1, idempotent_argument2))
+            .go(),
+    )
 }

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use axum::response::{IntoResponse, Response};
 
 use super::returned::Returned;
-use crate::http::Work;
+use crate::http::{Call, Options, Work};
 
 /// The call of a handler, yet to be made: a plain `fn` that returns a future may do its work before it returns it.
 #[derive(Debug)]
@@ -27,6 +27,12 @@ where
     pub fn go(self) -> Work {
         Box::pin(async move { (self.call)().await.into_response() })
     }
+}
+
+/// Guards the handler. Boxed as well, because a coroutine for every handler costs its compilation more than a box a
+/// request costs its run.
+pub fn run(call: Call, options: Options, handler: Work) -> Work {
+    Box::pin(call.run(options, handler))
 }
 
 /// Stands in where the handler cannot run, which is told apart.

@@ -19,6 +19,6 @@ pub use crate::http::{Call, Options, Work};
 pub use argument::{AnyArgument, AnyArgumentOf, Argument, ArgumentOf, ProvidesIdempotency, state_provides_idempotency};
 pub use handling::{
     AnyHandling, AnyOutcome, HandlerFuture, Handling, Outcome, SendFuture, handler_is_future, handler_is_send,
-    handler_type_is_send, handling, outcome, refused,
+    handler_type_is_send, handling, outcome, refused, run,
 };
 pub use returned::{AnyReturned, Returned};
