@@ -167,7 +167,7 @@ fn value(name: &Ident, input: ParseStream<'_>) -> syn::Result<Value> {
         return Err(if input.is_empty() { mistake(name, what, help) } else { mistake_at(input.span(), what, help) });
     }
     if name == "state" && !input.peek(syn::Lit) {
-        return input.parse().map(Value::Type).map_err(|_| values::no_type(name, &next(input)));
+        return input.parse().map(Value::Type).map_err(|_| values::no_type(name, next(input).as_ref()));
     }
     let start = input.span();
     input.parse().map(|value| Value::Expr(ungrouped(value))).map_err(|error| {
@@ -210,7 +210,7 @@ fn no_comma(name: &Ident, has_value: bool, input: ParseStream<'_>) -> syn::Error
             );
         }
         if name == "state" {
-            return values::no_type(name, &next);
+            return values::no_type(name, next.as_ref());
         }
         return mistake(next, format!("`{name}` has its value already"), "remove this, or put a comma before it");
     }

@@ -114,10 +114,10 @@ impl VisitMut for Refer {
 /// `self` by value is the first argument. Among tokens, so that it is found within macros too.
 fn receive(expression: TokenStream, receiver: &Ident) -> TokenStream {
     let mut tokens = expression.into_iter().peekable();
-    let mut received = TokenStream::new();
+    let mut replaced = TokenStream::new();
     while let Some(token) = tokens.next() {
         let in_path = matches!(tokens.peek(), Some(TokenTree::Punct(punct)) if punct.as_char() == ':');
-        received.extend([match token {
+        replaced.extend([match token {
             TokenTree::Ident(ident) if ident == "self" && !in_path => {
                 let mut receiver = receiver.clone();
                 receiver.set_span(ident.span().resolved_at(receiver.span()));
@@ -131,7 +131,7 @@ fn receive(expression: TokenStream, receiver: &Ident) -> TokenStream {
             other => other,
         }]);
     }
-    received
+    replaced
 }
 
 /// What leaves the expression instead of giving a value, or changes an argument, said at the token that does.

@@ -26,9 +26,10 @@ pub(crate) fn all(
         let private = at(ty, private);
         let spot = spot(ty);
         let place = Ident::new(if index + 1 == types.len() { "last" } else { "leading" }, spot);
-        match state {
-            Some(state) => quote_spanned!(spot=> let _ = #private::ArgumentOf::<#ty, #state>::#place;),
-            None => quote_spanned!(spot=> let _ = #private::Argument::<#ty>::#place;),
+        if let Some(state) = state {
+            quote_spanned!(spot=> let _ = #private::ArgumentOf::<#ty, #state>::#place;)
+        } else {
+            quote_spanned!(spot=> let _ = #private::Argument::<#ty>::#place;)
         }
     });
     let outcome = own("outcome");

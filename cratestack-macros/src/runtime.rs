@@ -8,12 +8,9 @@ use syn::Ident;
 /// Where the manifest does not tell, as for a build without cargo or a crate that has the runtime through another one,
 /// it is taken by its own name; so it is in the runtime itself, whose examples and tests see it from outside.
 pub(crate) fn private() -> TokenStream {
-    let renamed = match crate_name("cratestack-runtime") {
+    let name = match crate_name("cratestack-runtime") {
         Ok(FoundCrate::Name(name)) => syn::parse_str::<Ident>(&name).ok(),
         Ok(FoundCrate::Itself) | Err(_) => None,
     };
-    match renamed {
-        Some(name) => quote!(::#name::__private),
-        None => quote!(::cratestack_runtime::__private),
-    }
+    name.map_or_else(|| quote!(::cratestack_runtime::__private), |name| quote!(::#name::__private))
 }

@@ -231,21 +231,21 @@ fn tokens() -> impl Strategy<Value = TokenStream> {
 
 /// A handler with some of its tokens replaced, left out or doubled.
 fn mutated(tokens: TokenStream, changes: &mut impl Iterator<Item = (u8, TokenTree)>) -> TokenStream {
-    let mut changed = TokenStream::new();
+    let mut altered = TokenStream::new();
     for token in tokens {
         let token: TokenTree = match token {
             TokenTree::Group(group) => Group::new(group.delimiter(), mutated(group.stream(), changes)).into(),
             other => other,
         };
         match changes.next() {
-            Some((0, other)) => changed.extend([other]),
+            Some((0, other)) => altered.extend([other]),
             Some((1, _)) => {}
-            Some((2, _)) => changed.extend([token.clone(), token]),
-            Some((3, other)) => changed.extend([token, other]),
-            _ => changed.extend([token]),
+            Some((2, _)) => altered.extend([token.clone(), token]),
+            Some((3, other)) => altered.extend([token, other]),
+            _ => altered.extend([token]),
         }
     }
-    changed
+    altered
 }
 
 proptest! {

@@ -119,7 +119,7 @@ const NO_TYPE: &str = "`state` takes the type of the router's state, not a value
 const NAME_THE_TYPE: &str = "name the type, such as `state = App`";
 
 /// What stands at `token` is no type.
-pub(crate) fn no_type(name: &Ident, token: &Option<TokenTree>) -> syn::Error {
+pub(crate) fn no_type(name: &Ident, token: Option<&TokenTree>) -> syn::Error {
     match token {
         Some(token) => mistake(token, NO_TYPE, NAME_THE_TYPE),
         None => mistake(name, NO_TYPE, NAME_THE_TYPE),

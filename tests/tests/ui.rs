@@ -142,15 +142,17 @@ fn lint(package: &str, edition: &str, name: &str, directory: &str) {
 
         [dependencies]
         axum = {{ version = "0.8", default-features = false, features = ["form", "http1", "json", "macros", "matched-path", "original-uri", "query", "tokio"] }}
-        {name} = {{ package = "cratestack-runtime", path = {runtime:?}, default-features = false, features = ["macros"] }}
+        {name} = {{ package = "cratestack-runtime", path = '{}', default-features = false, features = ["macros"] }}
         serde = {{ version = "1", features = ["derive"] }}
         tracing = {{ version = "0.1", default-features = false, features = ["attributes", "std"] }}
-        "#
+        "#,
+        runtime.display()
     );
     let sources = sources(&tests.join(directory));
     for source in &sources {
-        let name = source.file_stem().expect("a file has a name");
-        write!(manifest, "\n[[bin]]\nname = {name:?}\npath = {source:?}\n").expect("a string takes everything");
+        let name = source.file_stem().expect("a file has a name").display();
+        write!(manifest, "\n[[bin]]\nname = '{name}'\npath = '{}'\n", source.display())
+            .expect("a string takes everything");
     }
     fs::create_dir_all(&home).expect("cargo made the directory above");
     fs::write(home.join("Cargo.toml"), manifest).expect("the manifest can be written");
