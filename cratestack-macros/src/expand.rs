@@ -1,5 +1,5 @@
 use proc_macro2::{Span, TokenStream};
-use quote::{format_ident, quote};
+use quote::{format_ident, quote, quote_spanned};
 use syn::{Attribute, GenericParam, Ident, Meta, Safety, Signature, Visibility, parse_quote};
 
 use crate::check;
@@ -83,9 +83,8 @@ fn guarded(private: &TokenStream, options: &Options, handler: Handler) -> TokenS
     let types = handler.argument_types();
     let arguments: Vec<_> = (0..types.len()).map(|index| own(&format!("argument{index}"))).collect();
     let Moved { beside, inside, path, outer: Outer { attributes, visibility, signature } } = moved(handler);
-    let guarded = own("guarded");
-    let call = own("call");
-    let evaluate = parts::evaluate(options, &signature, &call, &arguments);
+    let (guarded, call, tuple) = (own("guarded"), own("call"), own("arguments"));
+    let evaluate = parts::evaluate(options, &signature, &call, &tuple, &arguments);
     let mutable = (!evaluate.is_empty()).then(|| quote!(mut));
     let keyed_by_arguments = options.key.is_some();
     let parameters = match &options.body_limit {
@@ -99,17 +98,18 @@ fn guarded(private: &TokenStream, options: &Options, handler: Handler) -> TokenS
     let name = &signature.ident;
     let generics = &signature.generics;
     let where_clause = &generics.where_clause;
+    // Where a trait has the function, this is what the compiler refuses.
+    let taken = probe::at(name, private);
+    let taken = quote_spanned!(probe::spot(name)=> #guarded: #taken::Guarded<(#(#types,)*) #parameters>);
     quote! {
         #beside
         #(#attributes)*
-        #visibility fn #name #generics (
-            #guarded: #private::Guarded<(#(#types,)*) #parameters>,
-        ) -> #private::Work #where_clause {
+        #visibility fn #name #generics (#taken) -> #private::Work #where_clause {
             #inside
             #probes
-            let (#mutable #call, (#(#arguments,)*)) = #guarded.into_parts();
+            let (#mutable #call, #tuple) = #guarded.into_parts();
             #evaluate
-            #private::run(#call, #options, #private::handling(move || #handler).go())
+            #private::run(#call, #options, #private::handling(#tuple, |(#(#arguments,)*)| #handler).go())
         }
     }
 }

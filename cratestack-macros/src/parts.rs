@@ -11,7 +11,13 @@ use crate::mistake::{Mistakes, mistake};
 use crate::options::Options;
 
 /// The statements that evaluate the expressions over the extracted arguments, by reference.
-pub(crate) fn evaluate(options: &Options, signature: &Signature, call: &Ident, arguments: &[Ident]) -> TokenStream {
+pub(crate) fn evaluate(
+    options: &Options,
+    signature: &Signature,
+    call: &Ident,
+    tuple: &Ident,
+    arguments: &[Ident],
+) -> TokenStream {
     let parts = [("key", &options.key), ("principal", &options.principal), ("fingerprint", &options.fingerprint)];
     let parts: Vec<_> = parts
         .into_iter()
@@ -35,6 +41,8 @@ pub(crate) fn evaluate(options: &Options, signature: &Signature, call: &Ident, a
     });
     quote! {
         if #call.is_guarded() {
+            #[allow(unused_variables)]
+            let (#(#arguments,)*) = &#tuple;
             #(#[allow(unused_variables, clippy::needless_borrowed_reference)] let #looks;)*
             // The user need not know that the arguments are references here.
             #[allow(clippy::needless_borrow, clippy::needless_borrows_for_generic_args, clippy::op_ref)]
@@ -57,7 +65,7 @@ fn by_reference(expression: &Expr) -> TokenStream {
     }
 }
 
-/// The pattern, for a look at `value` alone.
+/// The pattern, for a look at what `value` refers to.
 fn look(pattern: &Pat, value: &Ident) -> TokenStream {
     let mut modes = Modes::default();
     modes.visit_pat(pattern);
@@ -65,10 +73,10 @@ fn look(pattern: &Pat, value: &Ident) -> TokenStream {
     if modes.explicit {
         // Every binding says `ref`, so that nothing is moved and nothing is borrowed implicitly beside it.
         Refer.visit_pat_mut(&mut pattern);
-        return quote!(#pattern = #value);
+        return quote!(#pattern = *#value);
     }
     Immutable.visit_pat_mut(&mut pattern);
-    quote!(#pattern = &#value)
+    quote!(#pattern = #value)
 }
 
 /// Whether the pattern has a `ref` or a `&`, which cannot stand where the arguments are borrowed implicitly.

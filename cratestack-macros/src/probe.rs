@@ -32,6 +32,11 @@ pub(crate) fn all(
             quote_spanned!(spot=> let _ = #private::Argument::<#ty>::#place;)
         }
     });
+    // The future of an `async fn` holds them, and is asked below.
+    let moved = types.iter().filter(|_| signature.asyncness.is_none()).map(|ty| {
+        let private = at(ty, private);
+        quote_spanned!(spot(ty)=> let _ = #private::argument_is_send::<#ty>;)
+    });
     let outcome = own("outcome");
     let returned = returned(private, signature, &outcome);
     let sent = match &signature.output {
@@ -47,6 +52,7 @@ pub(crate) fn all(
         use #private::{AnyArgument as _, AnyArgumentOf as _, AnyHandling as _, AnyOutcome as _, AnyReturned as _};
         #provides
         #(#arguments)*
+        #(#moved)*
         let _ = |#parameters| {
             let #outcome = #private::outcome(#handler);
             #sent
@@ -127,7 +133,7 @@ fn is_opaque(ty: &Type) -> bool {
 }
 
 /// Where the user wrote `token`, resolved where the attribute stands: inside a `macro_rules!`, the two differ.
-fn spot(token: &impl ToTokens) -> Span {
+pub(crate) fn spot(token: &impl ToTokens) -> Span {
     token.span().resolved_at(Span::call_site())
 }
 
@@ -137,7 +143,7 @@ fn placed(name: &Ident, token: &impl ToTokens) -> Ident {
 }
 
 /// `private`, as if the user had written it where `token` stands.
-fn at(token: &impl ToTokens, private: &TokenStream) -> TokenStream {
+pub(crate) fn at(token: &impl ToTokens, private: &TokenStream) -> TokenStream {
     let spot = spot(token);
     let moved = private.clone().into_iter().map(|mut token| {
         token.set_span(spot);

@@ -19,7 +19,7 @@ fn mistakes_do_not_compile() {
 const MISTAKES_OF_THE_ATTRIBUTE: [&str; 1] = ["twice"];
 
 /// What is still short of the rule, and why.
-const SHORT: [(&str, &str); 7] = [
+const SHORT: [(&str, &str); 8] = [
     ("argument_of_another_handler", "a plain type error in the user's own call; nothing of ours takes part in it"),
     (
         "debug_handler_above",
@@ -33,6 +33,7 @@ const SHORT: [(&str, &str); 7] = [
     ("expression_names_nothing", "a static could have the name; rustc says that it finds none"),
     ("expression_of_unbound_pattern", "as above"),
     ("on_closure", "rustc refuses attributes on expressions itself, twice, before it asks the macro"),
+    ("on_method_of_trait_impl", "the macro sees the method alone; rustc says that the trait has other arguments"),
 ];
 
 /// One error, at the user's token, with what to write instead.
@@ -98,7 +99,9 @@ impl Message {
 
 /// Whether a line of the message helps, and does not just report what the compiler looked at.
 fn says_what_to_do(line: &str) -> bool {
-    const REPORTS: [&str; 9] = [
+    const REPORTS: [&str; 10] = [
+        // It would change the handler's name.
+        "change the parameter type to match the trait",
         "the trait `",
         "within `",
         "required ",
@@ -151,14 +154,15 @@ fn lint(package: &str, edition: &str, name: &str, directory: &str) {
     let sources = sources(&tests.join(directory));
     for source in &sources {
         let name = source.file_stem().expect("a file has a name").display();
-        write!(manifest, "\n[[bin]]\nname = '{name}'\npath = '{}'\n", source.display())
+        let table = if source.ends_with("library.rs") { "[lib]" } else { "[[bin]]" };
+        write!(manifest, "\n{table}\nname = '{name}'\npath = '{}'\n", source.display())
             .expect("a string takes everything");
     }
     fs::create_dir_all(&home).expect("cargo made the directory above");
     fs::write(home.join("Cargo.toml"), manifest).expect("the manifest can be written");
     fs::copy(root.join("Cargo.lock"), home.join("Cargo.lock")).expect("the workspace has a lock file");
     let output = Command::new(env!("CARGO"))
-        .args(["clippy", "--offline", "--quiet", "--keep-going", "--bins", "--target-dir"])
+        .args(["clippy", "--offline", "--quiet", "--keep-going", "--target-dir"])
         .arg(home.join("../.."))
         // The shapes are what is tested, and few of them have anything to wait for.
         .args(["--", "-W", "clippy::pedantic", "-A", "clippy::unused_async", "-D", "warnings"])

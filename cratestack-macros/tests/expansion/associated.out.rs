@@ -12,6 +12,8 @@ fn pay(
     };
     let _ = ::cratestack_runtime::__private::Argument::<Self>::leading;
     let _ = ::cratestack_runtime::__private::Argument::<String>::last;
+    let _ = ::cratestack_runtime::__private::argument_is_send::<Self>;
+    let _ = ::cratestack_runtime::__private::argument_is_send::<String>;
     let _ = |idempotent_argument0: Self, idempotent_argument1: String| {
         let idempotent_outcome = ::cratestack_runtime::__private::outcome(
             Self::__idempotent_pay(idempotent_argument0, idempotent_argument1),
@@ -20,11 +22,12 @@ fn pay(
         ::cratestack_runtime::__private::handler_is_future(&idempotent_outcome);
         idempotent_outcome.returned().whole();
     };
-    let (mut idempotent_call, (idempotent_argument0, idempotent_argument1)) = idempotent_guarded
-        .into_parts();
+    let (mut idempotent_call, idempotent_arguments) = idempotent_guarded.into_parts();
     if idempotent_call.is_guarded() {
+        #[allow(unused_variables)]
+        let (idempotent_argument0, idempotent_argument1) = &idempotent_arguments;
         #[allow(unused_variables, clippy::needless_borrowed_reference)]
-        let body = &idempotent_argument1;
+        let body = idempotent_argument1;
         #[allow(
             clippy::needless_borrow,
             clippy::needless_borrows_for_generic_args,
@@ -37,10 +40,13 @@ fn pay(
     ::cratestack_runtime::__private::run(
         idempotent_call,
         ::cratestack_runtime::__private::Options::new(),
-        ::cratestack_runtime::__private::handling(move || Self::__idempotent_pay(
-                idempotent_argument0,
-                idempotent_argument1,
-            ))
+        ::cratestack_runtime::__private::handling(
+                idempotent_arguments,
+                |(idempotent_argument0, idempotent_argument1)| Self::__idempotent_pay(
+                    idempotent_argument0,
+                    idempotent_argument1,
+                ),
+            )
             .go(),
     )
 }

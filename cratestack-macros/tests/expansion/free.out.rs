@@ -33,17 +33,19 @@ pub fn pay(
             Result<Json<Payment>, ApiError>,
         >::failure;
     };
-    let (idempotent_call, (idempotent_argument0, idempotent_argument1)) = idempotent_guarded
-        .into_parts();
+    let (idempotent_call, idempotent_arguments) = idempotent_guarded.into_parts();
     ::cratestack_runtime::__private::run(
         idempotent_call,
         ::cratestack_runtime::__private::Options::new()
             .ttl_ms(86400000u64)
             .lease_ms(30000u64),
-        ::cratestack_runtime::__private::handling(move || pay(
-                idempotent_argument0,
-                idempotent_argument1,
-            ))
+        ::cratestack_runtime::__private::handling(
+                idempotent_arguments,
+                |(idempotent_argument0, idempotent_argument1)| pay(
+                    idempotent_argument0,
+                    idempotent_argument1,
+                ),
+            )
             .go(),
     )
 }

@@ -38,17 +38,16 @@ where
         ::cratestack_runtime::__private::handler_is_send(&idempotent_outcome);
         idempotent_outcome.returned().whole();
     };
-    let (
-        mut idempotent_call,
-        (idempotent_argument0, idempotent_argument1, idempotent_argument2),
-    ) = idempotent_guarded.into_parts();
+    let (mut idempotent_call, idempotent_arguments) = idempotent_guarded.into_parts();
     if idempotent_call.is_guarded() {
+        #[allow(unused_variables)]
+        let (idempotent_argument0, idempotent_argument1, idempotent_argument2) = &idempotent_arguments;
         #[allow(unused_variables, clippy::needless_borrowed_reference)]
-        let Path(tenant) = &idempotent_argument0;
+        let Path(tenant) = idempotent_argument0;
         #[allow(unused_variables, clippy::needless_borrowed_reference)]
-        let user = &idempotent_argument1;
+        let user = idempotent_argument1;
         #[allow(unused_variables, clippy::needless_borrowed_reference)]
-        let Json(req) = &idempotent_argument2;
+        let Json(req) = idempotent_argument2;
         #[allow(
             clippy::needless_borrow,
             clippy::needless_borrows_for_generic_args,
@@ -62,9 +61,12 @@ where
     ::cratestack_runtime::__private::run(
         idempotent_call,
         ::cratestack_runtime::__private::Options::new(),
-        ::cratestack_runtime::__private::handling(move || pay::<
-                T,
-            >(idempotent_argument0, idempotent_argument1, idempotent_argument2))
+        ::cratestack_runtime::__private::handling(
+                idempotent_arguments,
+                |(idempotent_argument0, idempotent_argument1, idempotent_argument2)| pay::<
+                    T,
+                >(idempotent_argument0, idempotent_argument1, idempotent_argument2),
+            )
             .go(),
     )
 }

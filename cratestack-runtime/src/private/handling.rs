@@ -7,25 +7,30 @@ use super::returned::Returned;
 use crate::http::{Call, Options, Work};
 
 /// The call of a handler, yet to be made: a plain `fn` that returns a future may do its work before it returns it.
+///
+/// The arguments stand beside the closure, not in it. What a closure captures is not known to the type checker until late,
+/// too late to tell whether it is `Send` where that decides between the two `go`.
 #[derive(Debug)]
-pub struct Handling<C, F> {
+pub struct Handling<A, C, F> {
+    arguments: A,
     call: C,
     future: PhantomData<fn() -> F>,
 }
 
 /// The call of a handler.
-pub fn handling<C: FnOnce() -> F, F>(call: C) -> Handling<C, F> {
-    Handling { call, future: PhantomData }
+pub fn handling<A, C: FnOnce(A) -> F, F>(arguments: A, call: C) -> Handling<A, C, F> {
+    Handling { arguments, call, future: PhantomData }
 }
 
-impl<C, F> Handling<C, F>
+impl<A, C, F> Handling<A, C, F>
 where
-    C: FnOnce() -> F + Send + 'static,
+    A: Send + 'static,
+    C: FnOnce(A) -> F + Send + 'static,
     F: Future<Output: IntoResponse> + Send + 'static,
 {
     /// Boxed once, so that everything behind it is compiled once.
     pub fn go(self) -> Work {
-        Box::pin(async move { (self.call)().await.into_response() })
+        Box::pin(async move { (self.call)(self.arguments).await.into_response() })
     }
 }
 
@@ -37,13 +42,13 @@ pub fn run(call: Call, options: Options, handler: Work) -> Work {
 
 /// Stands in where the handler cannot run, which is told apart.
 pub trait AnyHandling: Sized {
-    /// Compiles, and is never run.
+    /// Passes the type checker, and nothing after it: should ever no error tell that the handler cannot run, this does.
     fn go(self) -> Work {
-        Box::pin(async { refused() })
+        const { panic!("this handler is no future of a response that moves between threads") }
     }
 }
 
-impl<C, F> AnyHandling for Handling<C, F> {}
+impl<A, C, F> AnyHandling for Handling<A, C, F> {}
 
 /// The body of a handler that the attribute has refused: it compiles, and is never run.
 pub fn refused() -> Response {
@@ -85,6 +90,21 @@ pub fn handler_is_send<F: Send>(_: &Outcome<F>) {}
 
 /// The same of a type with a name, which says itself what it is.
 pub fn handler_type_is_send<F: SendFuture>(_: &Outcome<F>) {}
+
+/// Asks for an argument that can move between threads, of a handler whose future need not hold it.
+pub fn argument_is_send<T: SendArgument>() {}
+
+/// An argument that can move between threads.
+#[diagnostic::on_unimplemented(
+    message = "the argument `{Self}` cannot be sent between threads",
+    label = "this type is not `Send`",
+    note = "axum extracts on one thread and may call the handler on another: extract something that is `Send`, such as an \
+            `Arc` in place of an `Rc`"
+)]
+pub trait SendArgument {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Send> SendArgument for T {}
 
 /// A future that can move between threads.
 #[diagnostic::on_unimplemented(

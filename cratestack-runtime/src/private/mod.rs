@@ -18,7 +18,7 @@ pub use crate::extract::{Guarded, Via};
 pub use crate::http::{Call, Options, Work};
 pub use argument::{AnyArgument, AnyArgumentOf, Argument, ArgumentOf, ProvidesIdempotency, state_provides_idempotency};
 pub use handling::{
-    AnyHandling, AnyOutcome, HandlerFuture, Handling, Outcome, SendFuture, handler_is_future, handler_is_send,
-    handler_type_is_send, handling, outcome, refused, run,
+    AnyHandling, AnyOutcome, HandlerFuture, Handling, Outcome, SendArgument, SendFuture, argument_is_send,
+    handler_is_future, handler_is_send, handler_type_is_send, handling, outcome, refused, run,
 };
 pub use returned::{AnyReturned, Returned};

@@ -22,6 +22,12 @@ async fn traced(State(app): State<App>, body: String) -> Result<String, String> 
     Ok(format!("{} {body}", app.name))
 }
 
+#[tracing::instrument(skip_all)]
+#[idempotent]
+async fn traced_above(State(app): State<App>, body: String) -> String {
+    format!("{} {body}", app.name)
+}
+
 #[idempotent]
 #[allow(unused_variables)]
 #[inline]
@@ -38,6 +44,7 @@ fn main() {
     let _: Router<App> = Router::new()
         .route("/0", post(pay))
         .route("/1", post(traced))
-        .route("/2", post(allowed))
-        .route("/3", post(conditional));
+        .route("/2", post(traced_above))
+        .route("/3", post(allowed))
+        .route("/4", post(conditional));
 }
