@@ -69,8 +69,8 @@ MANIFEST
 timed() {
     touch "$work/$2/src/main.rs"
     # The second line of `times` is what the children took: user and system, such as `0m1.230s 0m0.040s`.
-    took=$(CARGO_TARGET_DIR="$work/target" sh -ec 'cd "$1"; cargo "$2" --quiet --offline --jobs 1 >&2; times' sh "$work/$2" "$1")
-    echo "$took" |
+    spent=$(CARGO_TARGET_DIR="$work/target" sh -ec 'cd "$1"; cargo "$2" --quiet --offline --jobs 1 >&2; times' sh "$work/$2" "$1")
+    echo "$spent" |
         awk 'NR == 2 { for (i = 1; i <= 2; i++) { split($i, t, /[ms]/); sum += t[1] * 60 + t[2] } printf "%d\n", sum * 1000 }'
 }
 
@@ -87,8 +87,11 @@ for command in build check; do
     timed $command annotated > /dev/null
     bare= annotated= round=0
     while [ $round -lt $rounds ]; do
-        bare=$(least "$bare" "$(timed $command bare)")
-        annotated=$(least "$annotated" "$(timed $command annotated)")
+        # One at a time: a failure within an argument would go unnoticed.
+        took=$(timed $command bare)
+        bare=$(least "$bare" "$took")
+        took=$(timed $command annotated)
+        annotated=$(least "$annotated" "$took")
         round=$((round + 1))
     done
     case $command in

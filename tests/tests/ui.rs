@@ -99,9 +99,10 @@ impl Message {
 
 /// Whether a line of the message helps, and does not just report what the compiler looked at.
 fn says_what_to_do(line: &str) -> bool {
-    const REPORTS: [&str; 10] = [
+    const REPORTS: [&str; 11] = [
         // It would change the handler's name.
         "change the parameter type to match the trait",
+        "type in trait",
         "the trait `",
         "within `",
         "required ",
