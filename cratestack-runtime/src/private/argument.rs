@@ -203,6 +203,7 @@ pub trait LeavesTheBody<S> {}
 impl<T: FromRequestParts<S>, S> LeavesTheBody<S> for T {}
 
 /// `Json<T>` and `Form<T>`
+#[cfg(feature = "macros")]
 #[diagnostic::on_unimplemented(
     message = "the content of `{Self}` cannot be read from a body",
     label = "the type in it is not `Deserialize`",
@@ -210,6 +211,7 @@ impl<T: FromRequestParts<S>, S> LeavesTheBody<S> for T {}
 )]
 pub trait DeserializesBody<S, M> {}
 
+#[cfg(feature = "macros")]
 #[diagnostic::do_not_recommend]
 impl<T: FromRequest<S, M>, S, M> DeserializesBody<S, M> for T {}
 
