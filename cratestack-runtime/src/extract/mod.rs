@@ -10,6 +10,6 @@ mod tx;
 pub use guarded::{Guarded, Via};
 pub use reservation::Reservation;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub use transacted::{At, TakesTx, Transacted, ViaTx};
+pub use transacted::{TakesTx, Transacted, ViaTx};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use tx::{TransactionalDatabase, Tx};

@@ -34,5 +34,5 @@ pub(crate) use problem::Problem;
 pub(crate) use slot::{Slot, Vacancy};
 pub use transaction::Attempts;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub(crate) use transaction::{Cause, InStore, Participant};
+pub(crate) use transaction::{Cause, InStore};
 pub use unrecorded::Unrecorded;

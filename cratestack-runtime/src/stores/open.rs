@@ -1,6 +1,7 @@
 use std::fmt;
 
 use sqlx::Database;
+use sqlx::error::DatabaseError;
 use sqlx::pool::PoolConnection;
 use sqlx_core::transaction::TransactionManager as _;
 use tokio::sync::OwnedMutexGuard;
@@ -80,5 +81,16 @@ impl<DB: Database> Drop for Open<DB> {
 impl<DB: Database> fmt::Debug for Open<DB> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Open").finish_non_exhaustive()
+    }
+}
+
+/// Whether transactions were in each other's way.
+pub(crate) fn is_transient(error: &dyn DatabaseError) -> bool {
+    match error.code().as_deref() {
+        // Serialization failure, deadlock.
+        Some("40001" | "40P01") => true,
+        // SQLite's BUSY and LOCKED, the low byte of their extensions.
+        Some(code) if code.len() < 5 => code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6)),
+        _ => false,
     }
 }

@@ -20,9 +20,9 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::watch::lock_of;
-use super::{PostgresStore, TICK, is_serialization_failure, live_row, refuse_nul, refused};
+use super::{PostgresStore, TICK, live_row, refuse_nul, refused};
 use crate::store::{Begun, CommitError, Ending, Isolation, Transact, TransactionalStore};
-use crate::stores::open::{Open, SAVEPOINT};
+use crate::stores::open::{Open, SAVEPOINT, is_transient};
 use crate::stores::row::{attempt, recordable, within};
 use crate::{Claim, ClaimOutcome, StoreError};
 
@@ -202,7 +202,7 @@ impl PostgresStore {
         let Ok(committed) = committed else { return Err(CommitError::Unknown(late("the commit"))) };
         committed.map_err(|error| {
             let code = error.as_database_error().and_then(DatabaseError::code).map(std::borrow::Cow::into_owned);
-            let transient = is_serialization_failure(&error);
+            let transient = error.as_database_error().is_some_and(is_transient);
             let error = refused(&self.sql.name)(error);
             match code.as_deref() {
                 _ if transient => CommitError::Transient(error),
@@ -219,7 +219,7 @@ impl PostgresStore {
     fn uncommitted(&self) -> impl FnOnce(sqlx::Error) -> CommitError {
         |error| {
             let code = error.as_database_error().and_then(DatabaseError::code).map(std::borrow::Cow::into_owned);
-            let transient = is_serialization_failure(&error);
+            let transient = error.as_database_error().is_some_and(is_transient);
             match (code.as_deref(), refused(&self.sql.name)(error)) {
                 // No such savepoint, no transaction.
                 (Some("3B001" | "25P01"), _) => CommitError::Ended,
