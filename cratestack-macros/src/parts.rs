@@ -207,8 +207,7 @@ impl Looks<'_> {
         loop {
             root = match root {
                 Expr::Field(ExprField { base, .. }) => base,
-                Expr::Index(ExprIndex { expr, .. }) => expr,
-                Expr::Paren(ExprParen { expr, .. }) => expr,
+                Expr::Index(ExprIndex { expr, .. }) | Expr::Paren(ExprParen { expr, .. }) => expr,
                 // The reference itself. What else is behind a `*`, a type could tell.
                 Expr::Unary(ExprUnary { op: UnOp::Deref(_), expr, .. }) if self.is_argument(expr) => expr,
                 _ => break,
