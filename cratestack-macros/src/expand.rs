@@ -105,14 +105,37 @@ fn guarded(private: &TokenStream, options: &Options, handler: Handler) -> TokenS
         None => TokenStream::new(),
     };
     let handler = quote!(#path(#(#arguments),*));
-    let probes = probe::all(private, options.state.as_ref(), &signature, &types, &arguments, &handler);
-    let options = options.expand(private);
+    let probes = probe::all(private, options, &signature, &types, &arguments, &handler);
+    let transaction = options.transaction.is_some();
+    let run = if transaction {
+        let (future, causes, repeating) = (own("future"), own("causes"), options.retry.is_some());
+        let make = if repeating { quote!(repeating) } else { quote!(handling) };
+        let handler = quote! {{
+            let #future = #handler;
+            let #causes = #private::outcome_of(&#future).returned().causes();
+            #private::noting(#future, #causes)
+        }};
+        let options = options.expand(private);
+        quote! {
+            use #private::{AnyAttempts as _, AnyCauses as _};
+            #private::run_in_transaction(
+                #call, #options, #private::#make(#tuple, |(#(#arguments,)*)| #handler).attempts()
+            )
+        }
+    } else {
+        let options = options.expand(private);
+        quote!(#private::run(#call, #options, #private::handling(#tuple, |(#(#arguments,)*)| #handler).go()))
+    };
     let name = &signature.ident;
     let generics = &signature.generics;
     let where_clause = &generics.where_clause;
     // Where a trait has the function, this is what the compiler refuses.
     let taken = probe::at(name, private);
-    let taken = quote_spanned!(probe::spot(name)=> #guarded: #taken::Guarded<(#(#types,)*) #parameters>);
+    let taken = if transaction {
+        quote_spanned!(probe::spot(name)=> #guarded: #taken::Transacted<(#(#types,)*) #parameters>)
+    } else {
+        quote_spanned!(probe::spot(name)=> #guarded: #taken::Guarded<(#(#types,)*) #parameters>)
+    };
     quote! {
         #beside
         #method
@@ -122,7 +145,7 @@ fn guarded(private: &TokenStream, options: &Options, handler: Handler) -> TokenS
             #probes
             let (#mutable #call, #tuple) = #guarded.into_parts();
             #evaluate
-            #private::run(#call, #options, #private::handling(#tuple, |(#(#arguments,)*)| #handler).go())
+            #run
         }
     }
 }

@@ -18,6 +18,14 @@ pub(crate) struct Options {
     optional: Option<Ident>,
     record_success: bool,
     run_on_store_error: Option<bool>,
+    /// The setting itself, for what speaks against it.
+    run: Option<Ident>,
+    pub(crate) transaction: Option<Ident>,
+    isolation: Option<&'static str>,
+    pub(crate) retry: Option<LitInt>,
+    commit_all: Option<Ident>,
+    /// The first option that is one of a transaction.
+    of_transaction: Option<Ident>,
     pub(crate) body_limit: Option<LitInt>,
     pub(crate) key: Option<Expr>,
     pub(crate) principal: Option<Expr>,
@@ -26,13 +34,17 @@ pub(crate) struct Options {
 }
 
 /// Every option, and how it is written.
-const FORMS: [(&str, &str); 11] = [
+const FORMS: [(&str, &str); 15] = [
     ("ttl", "ttl = \"24h\""),
     ("lease", "lease = \"30s\""),
     ("wait", "wait = \"5s\""),
     ("optional", "optional"),
     ("record", "record = success"),
     ("on_store_error", "on_store_error = run"),
+    ("transaction", "transaction"),
+    ("commit", "commit = all"),
+    ("isolation", "isolation = serializable"),
+    ("retry", "retry = 3"),
     ("body_limit", "body_limit = 65536"),
     ("key", "key = req.id"),
     ("principal", "principal = user.id"),
@@ -94,7 +106,34 @@ impl Options {
                 }
             },
             "record" => self.record_success = values::word(&name, value, ["all", "success"])? == "success",
-            "on_store_error" => self.run_on_store_error = Some(values::word(&name, value, ["refuse", "run"])? == "run"),
+            "on_store_error" => {
+                let run = values::word(&name, value, ["refuse", "run"])? == "run";
+                self.run_on_store_error = Some(run);
+                self.run = run.then_some(name);
+            }
+            "transaction" => match value {
+                None => self.transaction = Some(name),
+                Some(value) => {
+                    let help = "write `transaction` alone; the argument `tx: Tx<Postgres>` says of which database";
+                    return Err(mistake(value, "`transaction` takes no value", help));
+                }
+            },
+            "commit" => {
+                let all = values::word(&name, value, ["success", "all"])? == "all";
+                self.of_transaction.get_or_insert_with(|| name.clone());
+                self.commit_all = all.then_some(name);
+            }
+            "isolation" => {
+                let levels = ["read_committed", "repeatable_read", "serializable"];
+                let level = values::one_of(&name, value, &levels)?;
+                self.of_transaction.get_or_insert(name);
+                self.isolation = Some(level);
+            }
+            "retry" => {
+                let times = values::times(&name, value)?;
+                self.of_transaction.get_or_insert(name);
+                self.retry = Some(times);
+            }
             "body_limit" => self.body_limit = Some(values::bytes(&name, value)?),
             "key" => self.key = Some(values::expression(&name, value)?),
             "principal" => self.principal = Some(values::expression(&name, value)?),
@@ -123,6 +162,18 @@ impl Options {
             let what = "`optional` is about the header, which `key = …` replaces";
             return Err(mistake(optional, what, "remove `optional`, or the `key`"));
         }
+        if let (Some(option), None) = (&self.of_transaction, &self.transaction) {
+            let what = format!("`{option}` is about a transaction, and this handler runs in none");
+            return Err(mistake(option, what, format!("write `transaction, {option} = …`, or remove `{option}`")));
+        }
+        if let (Some(_), Some(run)) = (&self.transaction, &self.run) {
+            let what = "a handler with `transaction` cannot run without the store, which begins the transaction";
+            return Err(mistake(run, what, "remove `on_store_error`, or `transaction`"));
+        }
+        if let (Some(commit), true) = (&self.commit_all, self.record_success) {
+            let what = "what an error wrote would be committed without a record, and a retry would write it again";
+            return Err(mistake(commit, what, "remove `commit = all`, or `record = success`"));
+        }
         Ok(())
     }
 
@@ -141,7 +192,13 @@ impl Options {
         let optional = self.optional.is_some().then(|| quote!(.optional()));
         let record = self.record_success.then(|| quote!(.record_success()));
         let store = self.run_on_store_error.map(|run| quote!(.run_on_store_error(#run)));
-        quote!(#private::Options::new() #ttl #lease #wait #optional #record #store)
+        let isolation = self.isolation.map(|level| {
+            let method = Ident::new(level, proc_macro2::Span::mixed_site());
+            quote!(.#method())
+        });
+        let retry = self.retry.as_ref().map(|times| quote!(.retry(#times)));
+        let commit = self.commit_all.is_some().then(|| quote!(.commit_all()));
+        quote!(#private::Options::new() #ttl #lease #wait #optional #record #store #isolation #retry #commit)
     }
 }
 
@@ -204,7 +261,7 @@ fn no_comma(name: &Ident, has_value: bool, input: ParseStream<'_>) -> syn::Error
     }
     if let Some(TokenTree::Ident(option)) = &next
         && form(option).is_some()
-        && (has_value || name == "optional")
+        && (has_value || name == "optional" || name == "transaction")
     {
         let value = if has_value { " = …" } else { "" };
         let what = format!("a comma is missing before `{option}`");
@@ -254,8 +311,9 @@ mod tests {
     #[test]
     fn every_form_is_an_option() {
         for (name, form) in FORMS {
-            assert_eq!(mistakes_of(form), "", "{name}");
-            assert_eq!(mistakes_of(&format!("{form},")), "", "{name}");
+            let among = if ["commit", "isolation", "retry"].contains(&name) { "transaction, " } else { "" };
+            assert_eq!(mistakes_of(&format!("{among}{form}")), "", "{name}");
+            assert_eq!(mistakes_of(&format!("{among}{form},")), "", "{name}");
         }
         assert_eq!(mistakes_of("ttl = \"24h\", lease = \"30s\", optional"), "");
     }

@@ -1,24 +1,27 @@
 //! What only types can tell: each is asked for in a statement of its own, at the user's token, while the code that runs
 //! accepts anything. So a mistake is one error, and it stands where it was made.
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{GenericArgument, PathArguments, ReturnType, Signature, Type, TypeImplTrait};
 
 use crate::expand::own;
+use crate::options::Options;
 
 /// None of these statements runs, or costs code: they name functions, or stand in a closure that nobody calls.
 pub(crate) fn all(
     private: &TokenStream,
-    state: Option<&Type>,
+    options: &Options,
     signature: &Signature,
     types: &[Type],
     names: &[Ident],
     handler: &TokenStream,
 ) -> TokenStream {
-    let provides = state.map(|state| {
+    let state = options.state.as_ref();
+    // The handle of a transaction is asked for at its `Tx`.
+    let provides = state.filter(|_| options.transaction.is_none()).map(|state| {
         let private = at(state, private);
         quote_spanned!(spot(state)=> let _ = #private::state_provides_idempotency::<#state>;)
     });
@@ -32,6 +35,7 @@ pub(crate) fn all(
             quote_spanned!(spot=> let _ = #private::Argument::<#ty>::#place;)
         }
     });
+    let transaction = transaction(private, options, types);
     // The future of an `async fn` holds them, and is asked below.
     let moved = types.iter().filter(|_| signature.asyncness.is_none()).map(|ty| {
         let private = at(ty, private);
@@ -52,6 +56,7 @@ pub(crate) fn all(
         use #private::{AnyArgument as _, AnyArgumentOf as _, AnyHandling as _, AnyOutcome as _, AnyReturned as _};
         #provides
         #(#arguments)*
+        #transaction
         #(#moved)*
         let _ = |#parameters| {
             let #outcome = #private::outcome(#handler);
@@ -59,6 +64,36 @@ pub(crate) fn all(
             #returned
         };
     }
+}
+
+/// Whether the handler has its `Tx`, and only where it may.
+fn transaction(private: &TokenStream, options: &Options, types: &[Type]) -> TokenStream {
+    let Some(transaction) = &options.transaction else {
+        // By its name alone, so that other handlers cost nothing; whether it is one, the type tells.
+        let suspects = types.iter().filter(|ty| mentions(ty.to_token_stream(), "Tx")).map(|ty| {
+            let private = at(ty, private);
+            quote_spanned!(spot(ty)=> let _ = {
+                use #private::AnyUntransacted as _;
+                #private::Untransacted::<#ty>::argument
+            };)
+        });
+        return quote!(#(#suspects)*);
+    };
+    let taken = at(transaction, private);
+    let taken = quote_spanned!(spot(transaction)=> let _ = #taken::takes_tx::<(#(#types,)*), _>;);
+    let again = types.iter().filter(|_| options.retry.is_some()).map(|ty| {
+        let private = at(ty, private);
+        quote_spanned!(spot(ty)=> let _ = #private::argument_is_again::<#ty>;)
+    });
+    quote!(#taken #(#again)*)
+}
+
+fn mentions(tokens: TokenStream, name: &str) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == name,
+        TokenTree::Group(group) => mentions(group.stream(), name),
+        _ => false,
+    })
 }
 
 /// Whether the handler's future moves between threads.

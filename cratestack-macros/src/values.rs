@@ -45,14 +45,30 @@ pub(crate) fn time(name: &Ident, value: Option<Value>) -> syn::Result<Time> {
 /// One of two words, of which the first is the default.
 pub(crate) fn word(name: &Ident, value: Option<Value>, words: [&'static str; 2]) -> syn::Result<&'static str> {
     let [default, other] = words;
-    let what = format!("`{name}` is `{default}` (the default) or `{other}`");
+    among(name, value, &words, &format!("`{name}` is `{default}` (the default) or `{other}`"), other)
+}
+
+/// One of several words.
+pub(crate) fn one_of(name: &Ident, value: Option<Value>, words: &[&'static str]) -> syn::Result<&'static str> {
+    let listed: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
+    let example = words.last().copied().unwrap_or_default();
+    among(name, value, words, &format!("`{name}` is one of {}", listed.join(", ")), example)
+}
+
+fn among(
+    name: &Ident,
+    value: Option<Value>,
+    words: &[&'static str],
+    what: &str,
+    example: &str,
+) -> syn::Result<&'static str> {
     match value {
         Some(Value::Expr(Expr::Path(path))) => {
-            words.into_iter().find(|word| path.path.is_ident(word)).ok_or_else(|| {
-                let near = path.path.get_ident().and_then(|ident| nearest(&ident.to_string(), &words));
+            words.iter().copied().find(|word| path.path.is_ident(word)).ok_or_else(|| {
+                let near = path.path.get_ident().and_then(|ident| nearest(&ident.to_string(), words));
                 let help = match near {
                     Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("write `{name} = {other}`"),
+                    None => format!("write `{name} = {example}`"),
                 };
                 mistake(&path, what, help)
             })
@@ -61,8 +77,26 @@ pub(crate) fn word(name: &Ident, value: Option<Value>, words: [&'static str; 2])
             let help = format!("write it without quotes: `{name} = {}`", literal.value());
             Err(mistake(literal, what, help))
         }
-        Some(value) => Err(mistake(value, what, format!("write `{name} = {other}`"))),
-        None => Err(mistake(name, what, format!("write `{name} = {other}`"))),
+        Some(value) => Err(mistake(value, what, format!("write `{name} = {example}`"))),
+        None => Err(mistake(name, what, format!("write `{name} = {example}`"))),
+    }
+}
+
+/// More would only hold up a request that has no chance.
+const MOST_RETRIES: u32 = 100;
+
+pub(crate) fn times(name: &Ident, value: Option<Value>) -> syn::Result<LitInt> {
+    let what = format!("`{name}` takes how often the handler may run again, from 1 to {MOST_RETRIES}");
+    let help = format!("write it as a number, such as `{name} = 3`");
+    match value {
+        Some(Value::Expr(Expr::Lit(ExprLit { lit: Lit::Int(literal), .. })))
+            if literal.suffix().is_empty()
+                && literal.base10_parse::<u32>().is_ok_and(|times| (1..=MOST_RETRIES).contains(&times)) =>
+        {
+            Ok(literal)
+        }
+        Some(value) => Err(mistake(value, what, help)),
+        None => Err(mistake(name, what, help)),
     }
 }
 

@@ -59,6 +59,12 @@ pub fn refused() -> Response {
 #[derive(Debug)]
 pub struct Outcome<F>(PhantomData<fn() -> F>);
 
+impl<F> Default for Outcome<F> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
 /// What the handler's call gives.
 pub fn outcome<F>(_: F) -> Outcome<F> {
     Outcome(PhantomData)

@@ -11,6 +11,8 @@
 mod argument;
 mod handling;
 mod returned;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod transaction;
 
 pub use axum::response::Response;
 
@@ -22,3 +24,9 @@ pub use handling::{
     handler_is_future, handler_is_send, handler_type_is_send, handling, outcome, refused, run,
 };
 pub use returned::{AnyReturned, Returned};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use transaction::{
+    Again, AnyAttempts, AnyCauses, AnyUntransacted, Attempts, Causes, Noting, OutsideOfTransactions,
+    ProvidesTransactions, Repeating, TakesTx, Transacted, Untransacted, ViaTx, argument_is_again, noting, outcome_of,
+    repeating, run_in_transaction, takes_tx,
+};
