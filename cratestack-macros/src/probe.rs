@@ -8,7 +8,7 @@ use syn::visit::{self, Visit};
 use syn::{GenericArgument, PathArguments, ReturnType, Signature, Type, TypeImplTrait};
 
 use crate::expand::own;
-use crate::options::Options;
+use crate::options::{HAS_TRANSACTIONS, Options};
 
 /// None of these statements runs, or costs code: they name functions, or stand in a closure that nobody calls.
 pub(crate) fn all(
@@ -70,7 +70,7 @@ pub(crate) fn all(
 fn transaction(private: &TokenStream, options: &Options, types: &[Type]) -> TokenStream {
     let Some(transaction) = &options.transaction else {
         // By its name alone, so that other handlers cost nothing; whether it is one, the type tells.
-        let suspects = types.iter().filter(|ty| mentions(ty.to_token_stream(), "Tx")).map(|ty| {
+        let suspects = types.iter().filter(|ty| HAS_TRANSACTIONS && mentions(ty.to_token_stream(), "Tx")).map(|ty| {
             let private = at(ty, private);
             quote_spanned!(spot(ty)=> let _ = {
                 use #private::AnyUntransacted as _;
