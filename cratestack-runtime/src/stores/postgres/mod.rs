@@ -3,6 +3,7 @@ mod batch;
 mod check;
 mod migrate;
 mod sql;
+mod transaction;
 mod watch;
 
 use std::sync::Arc;
