@@ -4,12 +4,15 @@
 //! cargo run --example payments
 //! ```
 //!
-//! It prints a `curl` line to try: send it twice, then look at `GET /payments`. `settings.rs` has what the
+//! Its page at `/` is a shop where one can click twice, hang up and crash the service, and see what each costs under three
+//! handlers. It also prints a `curl` line to try: send it twice, then look at `GET /payments`. `settings.rs` has what the
 //! environment can set, `trouble.rs` what can be made to go wrong, `variations.rs` other ways to say `#[idempotent]`.
 
 mod error;
 mod ledger;
+mod page;
 mod settings;
+mod supervise;
 mod trouble;
 mod variations;
 
@@ -28,6 +31,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     error::ApiError,
     ledger::{Ledger, Payment},
+    page::{Events, Shop},
     settings::{Database, Settings},
     trouble::Trouble,
 };
@@ -77,18 +81,18 @@ async fn get_payment(State(app): State<App>, Path(id): Path<String>) -> Result<J
 }
 
 async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
-    let (ledger, idempotency) = match &settings.database {
+    let (ledger, reader, idempotency) = match &settings.database {
         Database::Sqlite(options) => {
             let pool = ledger::open_sqlite(options).await?;
             let store = SqliteStore::new(pool.clone());
             store.migrate().await?;
-            (Ledger::Sqlite(pool), Idempotency::new(store))
+            (Ledger::Sqlite(pool), Ledger::Sqlite(ledger::read_sqlite(options)), Idempotency::new(store))
         }
         Database::Postgres(options) => {
             let pool = ledger::open_postgres(options).await?;
             let store = PostgresStore::new(pool.clone());
             store.migrate().await?;
-            (Ledger::Postgres(pool), Idempotency::new(store))
+            (Ledger::Postgres(pool.clone()), Ledger::Postgres(pool), Idempotency::new(store))
         }
     };
     let idempotency = idempotency.lease(settings.lease);
@@ -97,13 +101,20 @@ async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
         .route("/payments", post(create_payment).get(list_payments))
         .route("/payments/{id}", get(get_payment))
         .merge(variations::routes())
-        .with_state(App { idempotency: idempotency.clone(), ledger });
+        .with_state(App { idempotency: idempotency.clone(), ledger: ledger.clone() });
+    let events = Events::new();
+    let shop = Shop::open(idempotency.clone(), ledger, reader, events.clone()).await?;
+    let router = router.merge(page::routes(shop));
 
     let listener = settings.listen().await?;
     settings::announce(listener.local_addr()?);
     // With the peer's address, the caller is known also where no `Authorization` says who it is.
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(settings::told_to_stop()).await?;
+    let stop = async move {
+        settings::told_to_stop().await;
+        events.close();
+    };
+    axum::serve(listener, service).with_graceful_shutdown(stop).await?;
     // Handlers whose clients have hung up are still at work.
     idempotency.shutdown(Duration::from_secs(30)).await;
     sweeper.stop().await;
@@ -116,6 +127,10 @@ async fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let (error, code) = match Settings::from_env() {
         Err(wrong) => (wrong, 2),
+        Ok(settings) if settings.supervise => match supervise::run().await {
+            Ok(code) => return code,
+            Err(failed) => (format!("cannot start the service as a process of its own: {failed}"), 1),
+        },
         Ok(settings) => match run(settings).await {
             Ok(()) => return ExitCode::SUCCESS,
             Err(failed) => (failed.to_string(), 1),

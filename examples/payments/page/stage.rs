@@ -1,0 +1,75 @@
+//! Makes a payment slow enough to be watched, and crashes on demand.
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, request::Parts},
+};
+
+use super::{
+    Shop,
+    events::{Events, Step},
+};
+
+/// How long a handler works before its effect, and again after it.
+const PACE: Duration = Duration::from_millis(500);
+
+/// What the page asks of one run. It says so in headers, which are no part of what must match on a retry.
+pub(super) struct Stage {
+    events: Events,
+    request: String,
+    pace: Duration,
+    crash: bool,
+    runs: bool,
+}
+
+impl FromRequestParts<Shop> for Stage {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, shop: &Shop) -> Result<Self, Infallible> {
+        let pace = header(&parts.headers, "shop-pace").and_then(|pace| pace.parse().ok());
+        Ok(Self {
+            events: shop.events.clone(),
+            request: header(&parts.headers, "shop-request").unwrap_or_default().to_owned(),
+            pace: pace.map_or(PACE, |pace| Duration::from_millis(pace).min(PACE)),
+            crash: header(&parts.headers, "shop-crash").is_some(),
+            runs: false,
+        })
+    }
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+impl Stage {
+    pub(super) async fn before_the_charge(&mut self) {
+        self.runs = true;
+        self.tell("runs");
+        tokio::time::sleep(self.pace).await;
+    }
+
+    pub(super) async fn after_the_charge(mut self) {
+        self.tell("charged");
+        tokio::time::sleep(self.pace).await;
+        if self.crash {
+            std::process::abort();
+        }
+        self.runs = false;
+        self.tell("finished");
+    }
+
+    fn tell(&self, step: &'static str) {
+        self.events.tell(Step { request: self.request.clone(), step });
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // Without a guard, the run goes with the connection of a client that hangs up.
+        if self.runs {
+            self.tell("dropped");
+        }
+    }
+}
