@@ -74,7 +74,11 @@ pub(crate) fn routes(shop: Shop) -> Router {
 
 /// The page shows the handlers as they are compiled.
 fn page() -> String {
-    let handlers = [("{{bare}}", include_str!("bare.rs")), ("{{reservation}}", include_str!("reservation.rs"))];
+    let handlers = [
+        ("{{bare}}", include_str!("bare.rs")),
+        ("{{reservation}}", include_str!("reservation.rs")),
+        ("{{transaction}}", include_str!("reservation.rs")),
+    ];
     handlers.into_iter().fold(include_str!("index.html").to_owned(), |page, (place, source)| {
         let handler = source.rsplit("};\n\n").next().unwrap_or(source).trim_end();
         page.replace(place, &handler.replace('&', "&amp;").replace('<', "&lt;"))
