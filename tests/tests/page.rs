@@ -9,6 +9,9 @@ use serde_json::Value;
 
 const WINDOW: &str = "the process died after the effect and before the record";
 
+const PHONE: (u32, u32) = (360, 740);
+const DESKTOP: (u32, u32) = (1280, 860);
+
 /// The page of a service that restarts itself, with one of the handlers chosen.
 struct Visit {
     page: Page,
@@ -34,7 +37,7 @@ struct Outcome {
 }
 
 impl Visit {
-    async fn start(handler: &str, database: Option<TestDatabase>) -> Self {
+    async fn start(handler: &str, screen: (u32, u32), database: Option<TestDatabase>) -> Self {
         let mut settings = Settings::new().set("SUPERVISE", "1");
         if let Some(database) = &database {
             settings = settings.database(database.url());
@@ -42,8 +45,9 @@ impl Visit {
         let name = format!("{handler}-{}", if database.is_some() { "postgres" } else { "sqlite" });
         let (service, browser) = tokio::join!(Service::start(settings), Browser::launch());
         let origin = format!("http://{}/", service.address());
-        let page = browser.open(&origin).await;
-        page.resize(1280, 860, false).await;
+        let page = browser.page().await;
+        page.resize(screen.0, screen.1).await;
+        page.open(&origin).await;
         let shots = env::var_os("PAGE_SCREENSHOTS")
             .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/page")), PathBuf::from);
         fs::create_dir_all(&shots).expect("the directory for screenshots can be made");
@@ -133,7 +137,7 @@ fn expect_one_of_fifty(outcome: &Outcome) {
 }
 
 async fn bare(database: Option<TestDatabase>) {
-    let mut visit = Visit::start("bare", database).await;
+    let mut visit = Visit::start("bare", DESKTOP, database).await;
     expect(&visit.act("pay").await, "good", 1, &["new"]);
     expect(&visit.act("retry").await, "bad", 2, &["new", "new"]);
     expect(&visit.act("change").await, "bad", 3, &["new", "new", "new"]);
@@ -149,7 +153,7 @@ async fn bare(database: Option<TestDatabase>) {
 }
 
 async fn reservation(database: Option<TestDatabase>) {
-    let mut visit = Visit::start("reservation", database).await;
+    let mut visit = Visit::start("reservation", DESKTOP, database).await;
     expect(&visit.act("pay").await, "good", 1, &["new"]);
     expect(&visit.act("retry").await, "good", 1, &["new", "replay"]);
     expect(&visit.act("change").await, "good", 1, &["new", "replay", "422"]);
@@ -189,4 +193,112 @@ macro_rules! on_both {
 on_both! {
     the_bare_handler_charges_for_every_run => bare,
     the_reservation_names_its_window => reservation,
+}
+
+/// Everything that has text, with less contrast to what lies behind it than WCAG AA asks for.
+const PALE: &str = "(() => {
+    const channels = color => (color.match(/[\\d.]+/g) ?? []).map(Number);
+    const luminance = ([r, g, b]) => [[r, .2126], [g, .7152], [b, .0722]].reduce((sum, [value, share]) => {
+        const part = value / 255;
+        return sum + share * (part <= .04045 ? part / 12.92 : ((part + .055) / 1.055) ** 2.4);
+    }, 0);
+    const behind = element => {
+        for (let at = element; at; at = at.parentElement) {
+            const color = channels(getComputedStyle(at).backgroundColor);
+            if (color.length === 3 || color[3] > 0) return color;
+        }
+        return [255, 255, 255];
+    };
+    const own = element => [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim() !== '');
+    return [...document.body.querySelectorAll('*')].filter(element => own(element) && element.checkVisibility()).flatMap(element => {
+        const [one, other] = [luminance(channels(getComputedStyle(element).color)), luminance(behind(element))];
+        const contrast = (Math.max(one, other) + .05) / (Math.min(one, other) + .05);
+        return contrast < 4.5 ? [`${element.className || element.id}: ${element.innerText} ${contrast.toFixed(2)}`] : [];
+    });
+})()";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_readable_on_a_phone_in_the_dark_and_without_motion() {
+    let mut visit = Visit::start("reservation", PHONE, None).await;
+    "looks".clone_into(&mut visit.name);
+    let dark = [("prefers-color-scheme", "dark"), ("prefers-reduced-motion", "reduce")];
+    visit.shoot("phone").await;
+    visit.act("fifty").await;
+    visit.act("hangup").await;
+    visit.page.prefer(&dark).await;
+    visit.act("crash").await;
+    assert_eq!(visit.page.evaluate("document.getAnimations().length").await, 0, "nothing moves");
+    visit.act("change").await;
+    visit.page.click("#bare").await;
+    visit.act("double").await;
+    for (screen, (width, height)) in [("phone", PHONE), ("tablet", (800, 1000)), ("desktop", DESKTOP)] {
+        visit.page.resize(width, height).await;
+        for (scheme, features) in [("dark", &dark[..]), ("light", &[])] {
+            visit.page.prefer(features).await;
+            visit
+                .page
+                .wait_until(
+                    "document.getAnimations().every(animation => animation.effect.target.className === 'lease')",
+                )
+                .await;
+            visit.shoot(&format!("{screen}-{scheme}")).await;
+            let widths = "[document.documentElement.scrollWidth, innerWidth]";
+            let seen = visit.page.evaluate(widths).await;
+            assert_eq!((&seen[0], &seen[1]), (&width.into(), &width.into()), "{screen} scrolls sideways");
+            let pale = visit.page.evaluate(PALE).await;
+            assert_eq!(pale.as_array().map(Vec::len), Some(0), "{screen}, {scheme}: {pale:#}");
+            let red = "Number(getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0])";
+            let red = visit.page.evaluate(red).await.as_u64().expect("a color has channels");
+            assert!(if scheme == "dark" { red < 50 } else { red > 200 }, "the background of {scheme} has {red} red");
+        }
+    }
+    visit.end();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_used_by_keyboard_alone() {
+    let mut visit = Visit::start("bare", DESKTOP, None).await;
+    "keyboard".clone_into(&mut visit.name);
+    let page = &visit.page;
+    page.evaluate("document.activeElement.blur()").await;
+    let mut reached = Vec::new();
+    for _ in 0..14 {
+        page.press("Tab").await;
+        let focus = page
+            .evaluate(
+                "(() => {
+                    const at = document.activeElement;
+                    const shown = at.matches('input') ? at.nextElementSibling : at;
+                    const { outlineStyle, outlineWidth } = getComputedStyle(shown);
+                    return [at.id || at.localName, outlineStyle !== 'none' && parseFloat(outlineWidth) >= 2];
+                })()",
+            )
+            .await;
+        let name = focus[0].as_str().unwrap_or_default().to_owned();
+        assert!(focus[1] == true || name == "body", "the focus on {name} cannot be seen");
+        reached.push(name);
+    }
+    for control in ["bare", "code-title", "pre", "pay", "double", "fifty", "hangup", "crash", "retry", "change", "rows"]
+    {
+        assert!(reached.iter().any(|name| name == control), "{control} is out of reach: {reached:?}");
+    }
+    let named = "[...document.querySelectorAll('button, input, [tabindex], [role=radiogroup], [role=log]')].every(
+        control => control.innerText.trim() || control.labels?.length || control.hasAttribute('aria-labelledby'))";
+    assert_eq!(page.evaluate(named).await, true);
+    let described = "[...document.querySelectorAll('button')].every(
+        button => document.getElementById(button.getAttribute('aria-describedby')).innerText.trim())";
+    assert_eq!(page.evaluate(described).await, true);
+    assert_eq!(page.evaluate("document.getElementById('orders').ariaLive").await, "polite");
+
+    // From the choice on: the arrow chooses, Tab goes past the code to the button.
+    page.evaluate("document.getElementById('bare').focus()").await;
+    page.press("ArrowRight").await;
+    page.wait_until("document.querySelector('code[data-handler=reservation]').checkVisibility()").await;
+    for key in ["Tab", "Tab", "Tab", "Enter"] {
+        page.press(key).await;
+    }
+    page.wait_until("document.querySelectorAll('#charges tr').length === 1").await;
+    page.wait_until("document.querySelector('.verdict.good') !== null").await;
+    visit.shoot("paid").await;
+    visit.end();
 }

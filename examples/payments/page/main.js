@@ -143,21 +143,19 @@ async function refresh() {
     row.append(
       element('td', '', String(charge.number)),
       element('td', '', words.euros(charge.amount)),
-      element('td', '', `process ${charge.process}`),
+      element('td', '', String(charge.process)),
       element('td', 'remark', twice ? words.times(counts.get(charge.number)).toLowerCase() : ''),
     );
     return row;
   }));
   by('no-charges').hidden = charges.length > 0;
-  const total = words.euros(charges.reduce((sum, { amount }) => sum + amount, 0));
   const surplus = charges.length - counts.size;
   const sum = by('sum');
-  sum.textContent = charges.length === 0 ? 'No charges yet'
-    : `${counts.size} ${counts.size === 1 ? 'order' : 'orders'}, ${charges.length} ${charges.length === 1 ? 'charge' : 'charges'}, ${total}`;
+  sum.textContent = words.sum(counts.size, charges);
   sum.dataset.tone = surplus > 0 ? 'bad' : 'good';
   const bottom = by('bottom');
   bottom.hidden = charges.length === 0;
-  bottom.textContent = surplus > 0 ? `${sum.textContent}: ${surplus} too many` : sum.textContent;
+  bottom.textContent = sum.textContent;
   bottom.dataset.tone = sum.dataset.tone;
 }
 
@@ -215,6 +213,7 @@ server.onStep((_, step) => {
   if (step === 'charged') refresh();
 });
 
+by('code').open = matchMedia('(min-width: 561px)').matches;
 by('pay').textContent = `Pay ${words.euros(PRICE)}`;
 choose(document.querySelector('input[name=handler]:checked').value);
 server.listen();

@@ -81,6 +81,7 @@ fn page() -> String {
     ];
     handlers.into_iter().fold(include_str!("index.html").to_owned(), |page, (place, source)| {
         let handler = source.rsplit("};\n\n").next().unwrap_or(source).trim_end();
+        let handler = handler.replace("pub(super) ", "");
         page.replace(place, &handler.replace('&', "&amp;").replace('<', "&lt;"))
     })
 }

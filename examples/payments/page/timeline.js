@@ -44,7 +44,7 @@ export class Card {
     const tracks = thin ? block.appendChild(element('span', 'tracks')) : block;
     this.story.append(block);
     requests.forEach(request => {
-      const lane = new Lane(request, thin);
+      const lane = new Lane(this.order, request, thin);
       tracks.append(lane.node);
       this.lanes.push(lane);
       request.changed = () => this.draw();
@@ -75,13 +75,13 @@ export class Card {
 }
 
 class Lane {
-  constructor(request, thin) {
+  constructor(order, request, thin) {
     this.request = request;
     this.node = element('span', 'lane');
     this.track = element('span', 'track');
     this.track.setAttribute('aria-hidden', 'true');
     this.parts = {};
-    for (const part of ['wait', 'run', 'charge', 'cut']) {
+    for (const part of ['wait', 'run', 'window', 'charge', 'cut']) {
       this.parts[part] = this.track.appendChild(element('i', part));
       this.parts[part].hidden = true;
     }
@@ -89,7 +89,9 @@ class Lane {
       this.node.append(element('span', 'label', request.label));
     }
     this.node.append(this.track);
+    this.parts.window.textContent = 'the window';
     this.thin = thin;
+    this.named = !thin && order.handler === 'reservation';
   }
 
   get moves() {
@@ -112,6 +114,7 @@ class Lane {
     place('wait', sent, ended ?? now);
     if (at.runs !== undefined) place('run', at.runs, runs(this.request) ? now : at.finished ?? at.dropped ?? ended);
     if (at.charged !== undefined) place('charge', at.charged);
+    if (this.named && answer === 'lost' && at.charged !== undefined) place('window', at.charged, ended);
     if (answer === 'lost' || answer === 'gone') place('cut', ended);
     if (answer !== null && this.node.dataset.answer === undefined) {
       this.node.dataset.answer = answer;

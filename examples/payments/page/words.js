@@ -6,8 +6,8 @@ export const notes = {
     pay: 'One request, one charge.',
     double: 'Two requests under one key: both run, two charges.',
     fifty: 'Fifty requests under one key: fifty charges.',
-    hangup: 'The connection goes after the charge, and the run goes with it.',
-    crash: 'The process dies after the charge. Nobody remembers the request.',
+    hangup: 'The run goes with its connection, after the charge. A retry charges again.',
+    crash: 'The process dies after the charge. A retry charges again.',
     retry: 'The same request again: the handler runs again.',
     change: 'The same key, 15.00 EUR: charged as well.',
   },
@@ -15,7 +15,7 @@ export const notes = {
     pay: 'One request, one charge, and its answer is recorded.',
     double: 'One runs, the other is told 409. One charge.',
     fifty: 'One runs, the others are told 409. One charge.',
-    hangup: 'The run goes on without its client, and is recorded.',
+    hangup: 'The run goes on without its client. A retry gets its answer.',
     crash: 'The process dies after the charge and before the record: the window.',
     retry: 'Recorded: the same answer. Running: 409. After a crash: 409, then a second charge.',
     change: 'The same key, 15.00 EUR: refused with 422.',
@@ -24,8 +24,8 @@ export const notes = {
     pay: 'One request, one charge; charge and record are one commit.',
     double: 'One runs, the other is told 409. One charge.',
     fifty: 'One runs, the others are told 409. One charge.',
-    hangup: 'The run goes on without its client, and commits.',
-    crash: 'The process dies before the commit, and the charge is undone with it.',
+    hangup: 'The run goes on without its client. A retry gets its answer.',
+    crash: 'The process dies before the commit. Nothing is charged, and a retry runs.',
     retry: 'Recorded: the same answer. After a crash: it runs, and is the only charge.',
     change: 'The same key, 15.00 EUR: refused with 422.',
   },
@@ -54,7 +54,16 @@ export function times(n) {
   return ['Not charged', 'Charged once', 'Charged twice'][n] ?? `Charged ${n} times`;
 }
 
-const many = (n, one, more) => (n === 1 ? `one ${one}` : `${n} ${more}`);
+/** The heading of the ledger. */
+export function sum(orders, charges) {
+  if (charges.length === 0) return 'No charges yet';
+  const surplus = charges.length - orders;
+  const total = euros(charges.reduce((cents, { amount }) => cents + amount, 0));
+  const counted = `${many(orders, 'order', 'orders')}, ${many(charges.length, 'charge', 'charges')}`;
+  return surplus > 0 ? `${counted}: ${surplus} too many` : `${counted}, ${total}`;
+}
+
+const many = (n, one, more) => `${n} ${n === 1 ? one : more}`;
 
 /** What came of several requests under one key. */
 export function severalAtOnce(order, charges) {

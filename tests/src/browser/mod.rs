@@ -5,7 +5,8 @@
 //! use cratestack_tests::Browser;
 //!
 //! let browser = Browser::launch().await;
-//! let page = browser.open(&format!("http://{address}/")).await;
+//! let page = browser.page().await;
+//! page.open(&format!("http://{address}/")).await;
 //! page.click("#pay").await;
 //! page.wait_until("document.querySelectorAll('tbody tr').length === 1").await;
 //! # }
@@ -70,11 +71,8 @@ impl Browser {
         Self { pipe, _process: process, _profile: profile }
     }
 
-    /// Opens a page and waits until it is loaded.
-    ///
-    /// # Panics
-    /// When it does not load.
-    pub async fn open(&self, url: &str) -> Page {
+    /// An empty page.
+    pub async fn page(&self) -> Page {
         let target = self.pipe.call(None, "Target.createTarget", json!({"url": "about:blank"})).await;
         let attach = json!({"targetId": target["targetId"], "flatten": true});
         let attached = self.pipe.call(None, "Target.attachToTarget", attach).await;
@@ -83,8 +81,6 @@ impl Browser {
         for domain in ["Page", "Runtime", "Log", "Network"] {
             page.call(&format!("{domain}.enable"), json!({})).await;
         }
-        page.call("Page.navigate", json!({"url": url})).await;
-        page.wait_until("location.href !== 'about:blank' && document.readyState === 'complete'").await;
         page
     }
 }
@@ -103,6 +99,15 @@ impl Page {
     /// When the browser refuses it.
     pub async fn call(&self, method: &str, parameters: Value) -> Value {
         self.pipe.call(Some(&self.session), method, parameters).await
+    }
+
+    /// Goes to an address and waits until what is there is loaded.
+    ///
+    /// # Panics
+    /// When it does not load.
+    pub async fn open(&self, url: &str) {
+        self.call("Page.navigate", json!({"url": url})).await;
+        self.wait_until("location.href !== 'about:blank' && document.readyState === 'complete'").await;
     }
 
     /// The value of an expression; of a promise, what it resolves to.
@@ -170,9 +175,9 @@ impl Page {
         self.call("Input.dispatchKeyEvent", up).await;
     }
 
-    /// Shows the page on a screen of this size, a phone's where it is `mobile`.
-    pub async fn resize(&self, width: u32, height: u32, mobile: bool) {
-        let screen = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile});
+    /// Shows the page on a screen of this size.
+    pub async fn resize(&self, width: u32, height: u32) {
+        let screen = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
         self.call("Emulation.setDeviceMetricsOverride", screen).await;
     }
 
@@ -182,16 +187,19 @@ impl Page {
         self.call("Emulation.setEmulatedMedia", json!({"features": features})).await;
     }
 
-    /// Writes the whole page as a PNG file.
+    /// Writes the whole page, from its top to its end, as a PNG file.
     ///
     /// # Panics
     /// When the file cannot be written.
     pub async fn screenshot(&self, file: &Path) {
-        let layout = self.call("Page.getLayoutMetrics", json!({})).await;
-        let size = &layout["cssContentSize"];
-        let clip = json!({"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1});
-        let how = json!({"format": "png", "captureBeyondViewport": true, "clip": clip});
-        let shot = self.call("Page.captureScreenshot", how).await;
+        let size = "scrollTo(0, 0); [innerWidth, innerHeight, document.documentElement.scrollHeight]";
+        let size = self.evaluate(size).await;
+        // On a screen that shows all of it: beyond the screen's edge, parts are not always drawn.
+        let screen =
+            |height: &Value| json!({"width": size[0], "height": height, "deviceScaleFactor": 1, "mobile": false});
+        self.call("Emulation.setDeviceMetricsOverride", screen(&size[2])).await;
+        let shot = self.call("Page.captureScreenshot", json!({"format": "png"})).await;
+        self.call("Emulation.setDeviceMetricsOverride", screen(&size[1])).await;
         let png = BASE64_STANDARD.decode(shot["data"].as_str().unwrap_or_default()).expect("an image comes as base64");
         std::fs::write(file, png).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     }
