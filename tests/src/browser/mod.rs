@@ -54,7 +54,7 @@ impl Browser {
         let mut process = Command::new("sh")
             .args(["-c", script])
             .arg(&program)
-            .args(["--headless=new", "--remote-debugging-pipe", "--no-first-run", "--disable-gpu"])
+            .args(["--headless=new", "--remote-debugging-pipe", "--no-first-run", "--disable-gpu", "--hide-scrollbars"])
             // Containers run as root, and have little of /dev/shm.
             .args(["--no-sandbox", "--disable-dev-shm-usage"])
             // It is to talk to the page's host and nobody else.
