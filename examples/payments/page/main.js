@@ -190,9 +190,8 @@ function ready() {
 for (const button of buttons) {
   by(button).addEventListener('click', () => {
     if (by(button).getAttribute('aria-disabled') === 'true') return;
-    const act = acts[button]();
+    acts[button]();
     ready();
-    act.catch(error => { throw error; });
   });
 }
 document.querySelectorAll('input[name=handler]').forEach(input => {
@@ -213,7 +212,10 @@ server.onStep((_, step) => {
   if (step === 'charged') refresh();
 });
 
-by('code').open = matchMedia('(min-width: 561px)').matches;
+// On a phone the code stands between the choice and the button.
+const wide = matchMedia('(min-width: 561px)');
+wide.addEventListener('change', () => { by('code').open = wide.matches; });
+by('code').open = wide.matches;
 by('pay').textContent = `Pay ${words.euros(PRICE)}`;
 choose(document.querySelector('input[name=handler]:checked').value);
 server.listen();
