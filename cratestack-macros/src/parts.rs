@@ -1,74 +1,103 @@
 //! The attribute's expressions: `key`, `principal`, `fingerprint`.
 
-use proc_macro2::{Span, TokenStream};
-use quote::{quote, quote_spanned};
-use syn::spanned::Spanned;
+use proc_macro2::{Group, TokenStream, TokenTree};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::visit::{self, Visit};
 use syn::visit_mut::{self, VisitMut};
-use syn::{Expr, FnArg, Ident, Pat, PatIdent, Signature};
+use syn::{BinOp, Expr, ExprField, ExprIndex, FnArg, Ident, Pat, PatIdent, Signature};
 
+use crate::mistake::{Mistakes, mistake};
 use crate::options::Options;
+use crate::probe;
 
 /// The statements that evaluate the expressions over the extracted arguments, by reference.
 pub(crate) fn evaluate(
+    private: &TokenStream,
     options: &Options,
     signature: &Signature,
     call: &Ident,
+    tuple: &Ident,
     arguments: &[Ident],
-    private: &TokenStream,
 ) -> TokenStream {
     let parts = [("key", &options.key), ("principal", &options.principal), ("fingerprint", &options.fingerprint)];
     let parts: Vec<_> = parts
         .into_iter()
         .filter_map(|(method, expression)| {
-            let method = Ident::new(method, call.span());
-            let mut expression = expression.clone()?;
-            let receiver = arguments.first();
-            if let (Some(FnArg::Receiver(_)), Some(receiver)) = (signature.inputs.first(), receiver) {
-                Receiver(receiver).visit_expr_mut(&mut expression);
-            }
-            let part = by_reference(&expression, private);
-            Some(quote!(#call.#method(&#part);))
+            let expression = expression.as_ref()?;
+            let spot = probe::spot(expression);
+            let method = Ident::new(method, spot);
+            let part = match (signature.inputs.first(), arguments.first()) {
+                (Some(FnArg::Receiver(_)), Some(receiver)) => receive(by_reference(private, expression), receiver),
+                _ => by_reference(private, expression),
+            };
+            Some(quote_spanned!(spot=> #call.#method(&#part);))
         })
         .collect();
     if parts.is_empty() {
         return TokenStream::new();
     }
-    let (patterns, values): (Vec<_>, Vec<_>) = signature
-        .inputs
-        .iter()
-        .zip(arguments)
-        .filter_map(|(argument, value)| match argument {
-            FnArg::Receiver(_) => None,
-            FnArg::Typed(argument) => {
-                let mut pattern = (*argument.pat).clone();
-                Immutable.visit_pat_mut(&mut pattern);
-                Some((pattern, value))
-            }
-        })
-        .unzip();
+    let looks = signature.inputs.iter().zip(arguments).filter_map(|(argument, value)| match argument {
+        FnArg::Receiver(_) => None,
+        FnArg::Typed(argument) => Some(look(&argument.pat, value)),
+    });
     quote! {
         if #call.is_guarded() {
             #[allow(unused_variables)]
-            let (#(#patterns,)*) = (#(&#values,)*);
-            #(#parts)*
+            let (#(#arguments,)*) = &#tuple;
+            #(#[allow(unused_variables, clippy::needless_borrowed_reference)] let #looks;)*
+            // The user need not know that the arguments are references here.
+            #[allow(clippy::needless_borrow, clippy::needless_borrows_for_generic_args, clippy::op_ref)]
+            { #(#parts)* }
         }
     }
 }
 
 /// Each element of a tuple by reference, so that a field need not be `Copy` to be part of one, and each on its own, so
 /// that one that cannot be a part is blamed alone.
-fn by_reference(expression: &Expr, private: &TokenStream) -> TokenStream {
+fn by_reference(private: &TokenStream, expression: &Expr) -> TokenStream {
+    let spot = probe::spot(expression);
     match expression {
         Expr::Tuple(tuple) => {
-            let elements = tuple.elems.iter().map(|element| by_reference(element, private));
-            quote!((#(#elements,)*))
+            let elements = tuple.elems.iter().map(|element| by_reference(private, element));
+            quote_spanned!(spot=> (#(#elements,)*))
         }
-        Expr::Paren(inner) => by_reference(&inner.expr, private),
+        Expr::Paren(inner) => by_reference(private, &inner.expr),
+        Expr::Group(inner) => by_reference(private, &inner.expr),
         other => {
-            let span = other.span().resolved_at(Span::call_site());
-            quote_spanned!(span=> #private::part(&(#other)))
+            let private = probe::at(other, private);
+            quote_spanned!(spot=> #private::part(&&(#other)))
         }
+    }
+}
+
+/// The pattern, for a look at what `value` refers to.
+fn look(pattern: &Pat, value: &Ident) -> TokenStream {
+    let mut modes = Modes::default();
+    modes.visit_pat(pattern);
+    let mut pattern = pattern.clone();
+    if modes.explicit {
+        // Every binding says `ref`, so that nothing is moved and nothing is borrowed implicitly beside it.
+        Refer.visit_pat_mut(&mut pattern);
+        return quote!(#pattern = *#value);
+    }
+    Immutable.visit_pat_mut(&mut pattern);
+    quote!(#pattern = #value)
+}
+
+/// Whether the pattern has a `ref` or a `&`, which cannot stand where the arguments are borrowed implicitly.
+#[derive(Default)]
+struct Modes {
+    explicit: bool,
+}
+
+impl<'ast> Visit<'ast> for Modes {
+    fn visit_pat(&mut self, pattern: &'ast Pat) {
+        self.explicit |= match pattern {
+            Pat::Reference(_) => true,
+            Pat::Ident(pattern) => pattern.by_ref.is_some(),
+            _ => false,
+        };
+        visit::visit_pat(self, pattern);
     }
 }
 
@@ -77,70 +106,150 @@ struct Immutable;
 
 impl VisitMut for Immutable {
     fn visit_pat_ident_mut(&mut self, pattern: &mut PatIdent) {
-        if pattern.by_ref.is_none() {
-            pattern.mutability = None;
+        pattern.mutability = None;
+        visit_mut::visit_pat_ident_mut(self, pattern);
+    }
+}
+
+struct Refer;
+
+impl VisitMut for Refer {
+    fn visit_pat_ident_mut(&mut self, pattern: &mut PatIdent) {
+        pattern.mutability = None;
+        // A constant looks like a binding, and is none.
+        if !pattern.ident.to_string().starts_with(char::is_uppercase) {
+            pattern.by_ref.get_or_insert_with(Default::default);
         }
         visit_mut::visit_pat_ident_mut(self, pattern);
     }
-
-    fn visit_pat_mut(&mut self, pattern: &mut Pat) {
-        visit_mut::visit_pat_mut(self, pattern);
-    }
 }
 
-/// `self` by value is the first argument.
-struct Receiver<'a>(&'a Ident);
+/// `self` by value is the first argument. Among tokens, so that it is found within macros too.
+fn receive(expression: TokenStream, receiver: &Ident) -> TokenStream {
+    let mut tokens = expression.into_iter().peekable();
+    let mut replaced = TokenStream::new();
+    while let Some(token) = tokens.next() {
+        let in_path = matches!(tokens.peek(), Some(TokenTree::Punct(punct)) if punct.as_char() == ':');
+        replaced.extend([match token {
+            TokenTree::Ident(ident) if ident == "self" && !in_path => {
+                let mut receiver = receiver.clone();
+                receiver.set_span(ident.span().resolved_at(receiver.span()));
+                TokenTree::Ident(receiver)
+            }
+            TokenTree::Group(group) => {
+                let mut within = Group::new(group.delimiter(), receive(group.stream(), receiver));
+                within.set_span(group.span());
+                TokenTree::Group(within)
+            }
+            other => other,
+        }]);
+    }
+    replaced
+}
 
-impl VisitMut for Receiver<'_> {
-    fn visit_ident_mut(&mut self, ident: &mut Ident) {
-        if ident == "self" {
-            let span = ident.span();
-            *ident = self.0.clone();
-            ident.set_span(span.resolved_at(self.0.span()));
+/// What leaves the expression instead of giving a value, or changes an argument, said at the token that does.
+pub(crate) fn check(options: &Options, signature: &Signature, mistakes: &mut Mistakes) {
+    let mut arguments = Bindings::default();
+    for argument in &signature.inputs {
+        if let FnArg::Typed(argument) = argument {
+            arguments.visit_pat(&argument.pat);
         }
     }
-}
-
-/// What leaves the expression instead of giving a value, said at the token that does.
-pub(crate) fn check(options: &Options) -> Option<syn::Error> {
-    let mut leaves = Leaves { mistake: None };
     for expression in [&options.key, &options.principal, &options.fingerprint].into_iter().flatten() {
-        leaves.visit_expr(expression);
+        let mut own = Bindings::default();
+        own.visit_expr(expression);
+        // A name that the expression binds itself may be changed.
+        let arguments: Vec<_> = arguments.0.iter().filter(|argument| !own.0.contains(argument)).collect();
+        Looks { arguments, loops: 0, mistakes }.visit_expr(expression);
     }
-    leaves.mistake
 }
 
-struct Leaves {
-    mistake: Option<syn::Error>,
+/// Every name that a pattern binds.
+#[derive(Default)]
+struct Bindings(Vec<Ident>);
+
+impl<'ast> Visit<'ast> for Bindings {
+    fn visit_pat_ident(&mut self, pattern: &'ast PatIdent) {
+        self.0.push(pattern.ident.clone());
+        visit::visit_pat_ident(self, pattern);
+    }
 }
 
-impl Leaves {
-    fn refuse(&mut self, token: impl quote::ToTokens, what: &str) {
-        let mistake = syn::Error::new_spanned(
-            token,
-            format!(
-                "{what} cannot stand here: the expression is evaluated before the handler runs, and gives a value at \
-                 once; extract what it needs with an extractor of your own"
-            ),
-        );
-        match &mut self.mistake {
-            Some(mistakes) => mistakes.combine(mistake),
-            None => self.mistake = Some(mistake),
+/// Checks that the expression only looks at the handler's arguments.
+struct Looks<'a> {
+    arguments: Vec<&'a Ident>,
+    loops: usize,
+    mistakes: &'a mut Mistakes,
+}
+
+impl Looks<'_> {
+    fn leaves(&mut self, token: impl ToTokens, what: &str) {
+        let what = format!("{what} cannot stand here: the expression gives a value at once, before the handler runs");
+        let help = "extract what it needs with an extractor of your own, and name that argument here";
+        self.mistakes.add(mistake(token, what, help));
+    }
+
+    /// Arguments are there by reference, so their fields cannot be assigned to.
+    fn changes(&mut self, place: &Expr) {
+        let mut root = place;
+        while let Expr::Field(ExprField { base, .. }) | Expr::Index(ExprIndex { expr: base, .. }) = root {
+            root = base;
+        }
+        if let Expr::Path(path) = root
+            && self.arguments.iter().any(|argument| path.path.is_ident(*argument))
+            && !matches!(place, Expr::Index(_))
+        {
+            let what = "the expression cannot change an argument, because the handler gets it afterwards";
+            self.mistakes.add(mistake(place, what, "compute a new value, and leave the argument as it is"));
         }
     }
 }
 
-impl<'ast> Visit<'ast> for Leaves {
+impl<'ast> Visit<'ast> for Looks<'_> {
     fn visit_expr(&mut self, expression: &'ast Expr) {
         match expression {
-            Expr::Await(inner) => self.refuse(inner.await_token, "`.await`"),
-            Expr::Try(inner) => self.refuse(inner.question_token, "`?`"),
-            Expr::Return(inner) => self.refuse(inner.return_token, "`return`"),
+            Expr::Await(inner) => self.leaves(inner.await_token, "`.await`"),
+            Expr::Try(inner) => self.leaves(inner.question_token, "`?`"),
+            Expr::Return(inner) => self.leaves(inner.return_token, "`return`"),
+            Expr::Break(inner) if self.loops == 0 && inner.label.is_none() => {
+                self.leaves(inner.break_token, "`break`");
+            }
+            Expr::Continue(inner) if self.loops == 0 && inner.label.is_none() => {
+                self.leaves(inner.continue_token, "`continue`");
+            }
             // They have a body of their own to leave.
             Expr::Closure(_) | Expr::Async(_) => {}
-            other => visit::visit_expr(self, other),
+            Expr::Loop(_) | Expr::While(_) | Expr::ForLoop(_) => {
+                self.loops += 1;
+                visit::visit_expr(self, expression);
+                self.loops -= 1;
+            }
+            other => {
+                match other {
+                    Expr::Assign(assignment) => self.changes(&assignment.left),
+                    Expr::Binary(operation) if is_assignment(operation.op) => self.changes(&operation.left),
+                    _ => {}
+                }
+                visit::visit_expr(self, other);
+            }
         }
     }
 
     fn visit_item(&mut self, _: &'ast syn::Item) {}
+}
+
+fn is_assignment(operator: BinOp) -> bool {
+    matches!(
+        operator,
+        BinOp::AddAssign(_)
+            | BinOp::SubAssign(_)
+            | BinOp::MulAssign(_)
+            | BinOp::DivAssign(_)
+            | BinOp::RemAssign(_)
+            | BinOp::BitXorAssign(_)
+            | BinOp::BitAndAssign(_)
+            | BinOp::BitOrAssign(_)
+            | BinOp::ShlAssign(_)
+            | BinOp::ShrAssign(_)
+    )
 }

@@ -1,0 +1,7 @@
+use cratestack_runtime::idempotent;
+
+#[idempotent]
+#[tokio::test]
+async fn pay() {}
+
+fn main() {}

@@ -1,0 +1,7 @@
+use cratestack_runtime::idempotent;
+
+#[idempotent]
+#[test]
+fn pay() {}
+
+fn main() {}

@@ -1,0 +1,10 @@
+use cratestack_runtime::idempotent;
+
+struct Shop;
+
+#[idempotent]
+impl Shop {
+    async fn pay() {}
+}
+
+fn main() {}
