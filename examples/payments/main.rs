@@ -31,7 +31,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     error::ApiError,
     ledger::{Ledger, Payment},
-    page::{Events, Shop},
+    page::{Events, Shop, Transactions},
     settings::{Database, Settings},
     trouble::Trouble,
 };
@@ -81,21 +81,25 @@ async fn get_payment(State(app): State<App>, Path(id): Path<String>) -> Result<J
 }
 
 async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
-    let (ledger, reader, idempotency) = match &settings.database {
+    // Handles that know their store, for handlers that write in its transactions; of one kind for all others.
+    let (ledger, reader, transactions, idempotency) = match &settings.database {
         Database::Sqlite(options) => {
             let pool = ledger::open_sqlite(options).await?;
             let store = SqliteStore::new(pool.clone());
             store.migrate().await?;
-            (Ledger::Sqlite(pool), Ledger::Sqlite(ledger::read_sqlite(options)), Idempotency::new(store))
+            let handle = Idempotency::transactional(store).lease(settings.lease);
+            let reader = Ledger::Sqlite(ledger::read_sqlite(options));
+            (Ledger::Sqlite(pool), reader, Transactions::Sqlite(handle.clone()), Idempotency::from(handle))
         }
         Database::Postgres(options) => {
             let pool = ledger::open_postgres(options).await?;
             let store = PostgresStore::new(pool.clone());
             store.migrate().await?;
-            (Ledger::Postgres(pool.clone()), Ledger::Postgres(pool), Idempotency::new(store))
+            let handle = Idempotency::transactional(store).lease(settings.lease);
+            let ledger = Ledger::Postgres(pool);
+            (ledger.clone(), ledger, Transactions::Postgres(handle.clone()), Idempotency::from(handle))
         }
     };
-    let idempotency = idempotency.lease(settings.lease);
     let sweeper = idempotency.sweep_every(Duration::from_secs(300));
     let router = Router::new()
         .route("/payments", post(create_payment).get(list_payments))
@@ -104,7 +108,7 @@ async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
         .with_state(App { idempotency: idempotency.clone(), ledger: ledger.clone() });
     let events = Events::new();
     let shop = Shop::open(idempotency.clone(), ledger, reader, events.clone()).await?;
-    let router = router.merge(page::routes(shop));
+    let router = router.merge(page::routes(shop, transactions));
 
     let listener = settings.listen().await?;
     settings::announce(listener.local_addr()?);

@@ -176,6 +176,25 @@ async fn reservation(database: Option<TestDatabase>) {
     visit.end();
 }
 
+async fn transaction(database: Option<TestDatabase>) {
+    let mut visit = Visit::start("transaction", DESKTOP, database).await;
+    expect(&visit.act("pay").await, "good", 1, &["new"]);
+    expect(&visit.act("retry").await, "good", 1, &["new", "replay"]);
+    expect(&visit.act("change").await, "good", 1, &["new", "replay", "422"]);
+    let mut double = visit.act("double").await;
+    double.answers.sort();
+    expect(&double, "good", 1, &["409", "new"]);
+    expect_one_of_fifty(&visit.act("fifty").await);
+    expect(&visit.act("hangup").await, "good", 1, &["gone"]);
+    expect(&visit.act("retry").await, "good", 1, &["gone", "replay"]);
+    let before = visit.process().await;
+    expect(&visit.act("crash").await, "wait", 0, &["lost"]);
+    assert_ne!(visit.process().await, before, "another process answers");
+    expect(&visit.act("retry").await, "good", 1, &["lost", "new"]);
+    expect(&visit.act("retry").await, "good", 1, &["lost", "new", "replay"]);
+    visit.end();
+}
+
 macro_rules! on_both {
     ($($name:ident => $story:ident),* $(,)?) => {
         mod on_sqlite {
@@ -193,6 +212,7 @@ macro_rules! on_both {
 on_both! {
     the_bare_handler_charges_for_every_run => bare,
     the_reservation_names_its_window => reservation,
+    the_transaction_charges_once_whatever_happens => transaction,
 }
 
 /// Everything that has text, with less contrast to what lies behind it than WCAG AA asks for.

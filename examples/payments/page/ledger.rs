@@ -21,10 +21,10 @@ pub(super) struct Order {
 
 #[derive(Serialize)]
 pub(super) struct Charge {
-    number: i64,
-    amount: i64,
+    pub(super) number: i64,
+    pub(super) amount: i64,
     /// The process that made it.
-    process: i64,
+    pub(super) process: i64,
 }
 
 impl Charge {

@@ -7,6 +7,9 @@ mod events;
 mod ledger;
 mod reservation;
 mod stage;
+mod transaction;
+mod transaction_on_postgres;
+mod transaction_on_sqlite;
 
 use axum::{
     Router,
@@ -21,7 +24,7 @@ use axum::{
 };
 use cratestack_runtime::Idempotency;
 
-pub(crate) use events::Events;
+pub(crate) use self::{events::Events, transaction::Transactions};
 
 use crate::ledger::Ledger;
 
@@ -42,6 +45,12 @@ impl FromRef<Shop> for Idempotency {
     }
 }
 
+impl FromRef<Shop> for Events {
+    fn from_ref(shop: &Shop) -> Self {
+        shop.events.clone()
+    }
+}
+
 impl Shop {
     pub(crate) async fn open(
         idempotency: Idempotency,
@@ -54,8 +63,9 @@ impl Shop {
     }
 }
 
-pub(crate) fn routes(shop: Shop) -> Router {
-    let page = page();
+pub(crate) fn routes(shop: Shop, transactions: Transactions) -> Router {
+    let page = page(&transactions);
+    let transaction = Router::new().route("/shop/transaction", transactions.route(&shop));
     Router::new()
         .route("/", get(move || async { Html(page) }))
         .route("/shop/style.css", file("text/css; charset=utf-8", include_str!("style.css")))
@@ -68,16 +78,17 @@ pub(crate) fn routes(shop: Shop) -> Router {
         .route("/shop/ledger", get(ledger::list))
         .route("/shop/bare", post(bare::pay))
         .route("/shop/reservation", post(reservation::pay))
-        .layer(middleware::from_fn(headers))
         .with_state(shop)
+        .merge(transaction)
+        .layer(middleware::from_fn(headers))
 }
 
 /// The page shows the handlers as they are compiled.
-fn page() -> String {
+fn page(transactions: &Transactions) -> String {
     let handlers = [
         ("{{bare}}", include_str!("bare.rs")),
         ("{{reservation}}", include_str!("reservation.rs")),
-        ("{{transaction}}", include_str!("reservation.rs")),
+        ("{{transaction}}", transactions.source()),
     ];
     handlers.into_iter().fold(include_str!("index.html").to_owned(), |page, (place, source)| {
         let handler = source.rsplit("};\n\n").next().unwrap_or(source).trim_end();

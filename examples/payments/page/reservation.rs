@@ -8,7 +8,7 @@ use super::{
 };
 
 #[idempotent(lease = "4s")]
-pub(super) async fn pay(State(shop): State<Shop>, mut stage: Stage, Json(order): Json<Order>) -> Answer {
+pub(super) async fn pay(State(shop): State<Shop>, stage: Stage, Json(order): Json<Order>) -> Answer {
     stage.before_the_charge().await;
     let charge = shop.ledger.charge(&order).await?;
     stage.after_the_charge().await;

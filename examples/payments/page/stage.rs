@@ -1,16 +1,17 @@
 //! Makes a payment slow enough to be watched, and crashes on demand.
 
-use std::{convert::Infallible, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use axum::{
-    extract::FromRequestParts,
+    extract::{FromRef, FromRequestParts},
     http::{HeaderMap, request::Parts},
 };
 
-use super::{
-    Shop,
-    events::{Events, Step},
-};
+use super::events::{Events, Step};
 
 /// How long a handler works before its effect, and again after it.
 const PACE: Duration = Duration::from_millis(500);
@@ -21,20 +22,23 @@ pub(super) struct Stage {
     request: String,
     pace: Duration,
     crash: bool,
-    runs: bool,
+    runs: AtomicBool,
 }
 
-impl FromRequestParts<Shop> for Stage {
+impl<S: Send + Sync> FromRequestParts<S> for Stage
+where
+    Events: FromRef<S>,
+{
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, shop: &Shop) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
         let pace = header(&parts.headers, "shop-pace").and_then(|pace| pace.parse().ok());
         Ok(Self {
-            events: shop.events.clone(),
+            events: Events::from_ref(state),
             request: header(&parts.headers, "shop-request").unwrap_or_default().to_owned(),
             pace: pace.map_or(PACE, |pace| Duration::from_millis(pace).min(PACE)),
             crash: header(&parts.headers, "shop-crash").is_some(),
-            runs: false,
+            runs: AtomicBool::new(false),
         })
     }
 }
@@ -44,19 +48,19 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 impl Stage {
-    pub(super) async fn before_the_charge(&mut self) {
-        self.runs = true;
+    pub(super) async fn before_the_charge(&self) {
+        self.runs.store(true, Ordering::Relaxed);
         self.tell("runs");
         tokio::time::sleep(self.pace).await;
     }
 
-    pub(super) async fn after_the_charge(mut self) {
+    pub(super) async fn after_the_charge(&self) {
         self.tell("charged");
         tokio::time::sleep(self.pace).await;
         if self.crash {
             std::process::abort();
         }
-        self.runs = false;
+        self.runs.store(false, Ordering::Relaxed);
         self.tell("finished");
     }
 
@@ -68,7 +72,7 @@ impl Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         // Without a guard, the run goes with the connection of a client that hangs up.
-        if self.runs {
+        if self.runs.load(Ordering::Relaxed) {
             self.tell("dropped");
         }
     }

@@ -91,6 +91,7 @@ class Lane {
     this.node.append(this.track);
     this.parts.window.textContent = 'the window';
     this.thin = thin;
+    if (order.handler === 'transaction') this.node.classList.add('undoes');
     this.named = !thin && order.handler === 'reservation';
   }
 
