@@ -2,7 +2,7 @@
 //!
 //! Screenshots of every state go to `target/page`, or where `PAGE_SCREENSHOTS` says.
 
-use std::{env, fs, path::PathBuf};
+use std::{env, fs, path::PathBuf, sync::Arc};
 
 use cratestack_tests::{Browser, Page, Service, Settings, TestDatabase};
 use serde_json::Value;
@@ -19,14 +19,16 @@ struct Visit {
     shots: PathBuf,
     shot: usize,
     name: String,
-    _browser: Browser,
+    _browser: Arc<Browser>,
     _service: Service,
     _database: Option<TestDatabase>,
 }
 
 /// What one can see once an act is over.
 #[derive(Debug)]
+#[expect(dead_code, reason = "the visit's name is for messages")]
 struct Outcome {
+    visit: String,
     /// `good`, `wait` or `bad`.
     tone: String,
     text: String,
@@ -37,13 +39,13 @@ struct Outcome {
 }
 
 impl Visit {
-    async fn start(handler: &str, screen: (u32, u32), database: Option<TestDatabase>) -> Self {
+    async fn start(handler: &str, screen: (u32, u32), browser: Arc<Browser>, database: Option<TestDatabase>) -> Self {
         let mut settings = Settings::new().set("SUPERVISE", "1");
         if let Some(database) = &database {
             settings = settings.database(database.url());
         }
         let name = format!("{handler}-{}", if database.is_some() { "postgres" } else { "sqlite" });
-        let (service, browser) = tokio::join!(Service::start(settings), Browser::launch());
+        let service = Service::start(settings).await;
         let origin = format!("http://{}/", service.address());
         let page = browser.page().await;
         page.resize(screen.0, screen.1).await;
@@ -86,6 +88,7 @@ impl Visit {
             .await;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         Outcome {
+            visit: self.name.clone(),
             tone: text(&seen["tone"]),
             text: text(&seen["text"]),
             charges: seen["charges"].as_u64().and_then(|charges| charges.try_into().ok()).expect("rows are counted"),
@@ -136,8 +139,8 @@ fn expect_one_of_fifty(outcome: &Outcome) {
     assert_eq!(told.count(), 49, "{outcome:?}");
 }
 
-async fn bare(database: Option<TestDatabase>) {
-    let mut visit = Visit::start("bare", DESKTOP, database).await;
+async fn bare(browser: Arc<Browser>, database: Option<TestDatabase>) {
+    let mut visit = Visit::start("bare", DESKTOP, browser, database).await;
     expect(&visit.act("pay").await, "good", 1, &["new"]);
     expect(&visit.act("retry").await, "bad", 2, &["new", "new"]);
     expect(&visit.act("change").await, "bad", 3, &["new", "new", "new"]);
@@ -152,8 +155,8 @@ async fn bare(database: Option<TestDatabase>) {
     visit.end();
 }
 
-async fn reservation(database: Option<TestDatabase>) {
-    let mut visit = Visit::start("reservation", DESKTOP, database).await;
+async fn reservation(browser: Arc<Browser>, database: Option<TestDatabase>) {
+    let mut visit = Visit::start("reservation", DESKTOP, browser, database).await;
     expect(&visit.act("pay").await, "good", 1, &["new"]);
     expect(&visit.act("retry").await, "good", 1, &["new", "replay"]);
     expect(&visit.act("change").await, "good", 1, &["new", "replay", "422"]);
@@ -176,8 +179,8 @@ async fn reservation(database: Option<TestDatabase>) {
     visit.end();
 }
 
-async fn transaction(database: Option<TestDatabase>) {
-    let mut visit = Visit::start("transaction", DESKTOP, database).await;
+async fn transaction(browser: Arc<Browser>, database: Option<TestDatabase>) {
+    let mut visit = Visit::start("transaction", DESKTOP, browser, database).await;
     expect(&visit.act("pay").await, "good", 1, &["new"]);
     expect(&visit.act("retry").await, "good", 1, &["new", "replay"]);
     expect(&visit.act("change").await, "good", 1, &["new", "replay", "422"]);
@@ -195,24 +198,26 @@ async fn transaction(database: Option<TestDatabase>) {
     visit.end();
 }
 
-macro_rules! on_both {
-    ($($name:ident => $story:ident),* $(,)?) => {
-        mod on_sqlite {
-            $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$story(None).await; })*
-        }
-        mod on_postgres {
-            use super::TestDatabase;
-            $(#[tokio::test(flavor = "multi_thread")] async fn $name() {
-                super::$story(Some(TestDatabase::create().await)).await;
-            })*
-        }
-    };
+/// One browser for both databases: the stories mostly wait, and so wait together.
+async fn on_both<S: Future<Output = ()>>(story: impl Fn(Arc<Browser>, Option<TestDatabase>) -> S) {
+    let (browser, database) = tokio::join!(Browser::launch(), TestDatabase::create());
+    let browser = Arc::new(browser);
+    tokio::join!(story(Arc::clone(&browser), None), story(Arc::clone(&browser), Some(database)));
 }
 
-on_both! {
-    the_bare_handler_charges_for_every_run => bare,
-    the_reservation_names_its_window => reservation,
-    the_transaction_charges_once_whatever_happens => transaction,
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bare_handler_charges_for_every_run() {
+    on_both(bare).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_reservation_names_its_window() {
+    on_both(reservation).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_transaction_charges_once_whatever_happens() {
+    on_both(transaction).await;
 }
 
 /// Everything that has text, with less contrast to what lies behind it than WCAG AA asks for.
@@ -239,7 +244,7 @@ const PALE: &str = "(() => {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_readable_on_a_phone_in_the_dark_and_without_motion() {
-    let mut visit = Visit::start("reservation", PHONE, None).await;
+    let mut visit = Visit::start("reservation", PHONE, Arc::new(Browser::launch().await), None).await;
     "looks".clone_into(&mut visit.name);
     let dark = [("prefers-color-scheme", "dark"), ("prefers-reduced-motion", "reduce")];
     visit.shoot("phone").await;
@@ -277,7 +282,7 @@ async fn it_is_readable_on_a_phone_in_the_dark_and_without_motion() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_used_by_keyboard_alone() {
-    let mut visit = Visit::start("bare", DESKTOP, None).await;
+    let mut visit = Visit::start("bare", DESKTOP, Arc::new(Browser::launch().await), None).await;
     "keyboard".clone_into(&mut visit.name);
     let page = &visit.page;
     page.evaluate("document.activeElement.blur()").await;
@@ -320,5 +325,14 @@ async fn it_is_used_by_keyboard_alone() {
     page.wait_until("document.querySelectorAll('#charges tr').length === 1").await;
     page.wait_until("document.querySelector('.verdict.good') !== null").await;
     visit.shoot("paid").await;
+
+    // While the service is away, buttons say so and do nothing.
+    visit.page.click("#crash").await;
+    visit.page.wait_until("document.getElementById('process').dataset.state === 'away'").await;
+    let idle = "[...document.querySelectorAll('button')].every(button => button.ariaDisabled === 'true')";
+    assert_eq!(visit.page.evaluate(idle).await, true);
+    visit.shoot("away").await;
+    visit.page.wait_until("document.getElementById('process').dataset.state === 'up'").await;
+    visit.page.wait_until("document.querySelectorAll('.verdict:not(.aside)').length === 2").await;
     visit.end();
 }

@@ -21,16 +21,20 @@ pub(super) struct Order {
 
 #[derive(Serialize)]
 pub(super) struct Charge {
-    pub(super) number: i64,
-    pub(super) amount: i64,
+    number: i64,
+    amount: i64,
     /// The process that made it.
-    pub(super) process: i64,
+    process: i64,
 }
 
 impl Charge {
     pub(super) fn of(order: &Order) -> Self {
-        Self { number: order.number, amount: order.amount, process: std::process::id().into() }
+        Self { number: order.number, amount: order.amount, process: pid() }
     }
+}
+
+pub(super) fn pid() -> i64 {
+    std::process::id().into()
 }
 
 pub(super) type Answer = Result<(StatusCode, Json<Charge>), ApiError>;

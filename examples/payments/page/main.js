@@ -56,7 +56,7 @@ const acts = {
     if (!charged) return tell(order, card, 'wait', `No payment: ${words.answers[request.answer] ?? request.answer}.`);
     await sleep(150);
     request.hangUp();
-    await request.answered;
+    if (await request.answered !== 'gone') return tell(order, card, 'wait', 'The answer was faster than the hang-up.');
     await Promise.race([request.reached.finished, request.reached.dropped, sleep(5000)]);
     // The run has finished; its commit may be on its way.
     for (let look = 0; look < 20; look += 1) {

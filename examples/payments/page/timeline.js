@@ -89,10 +89,11 @@ class Lane {
       this.node.append(element('span', 'label', request.label));
     }
     this.node.append(this.track);
-    this.parts.window.textContent = 'the window';
+    // What lies between a charge and a crash: made and not recorded, or made in vain.
+    this.rest = thin ? undefined : { reservation: 'the window', transaction: 'undone' }[order.handler];
+    this.parts.window.textContent = this.rest ?? '';
     this.thin = thin;
     if (order.handler === 'transaction') this.node.classList.add('undoes');
-    this.named = !thin && order.handler === 'reservation';
   }
 
   get moves() {
@@ -115,7 +116,7 @@ class Lane {
     place('wait', sent, ended ?? now);
     if (at.runs !== undefined) place('run', at.runs, runs(this.request) ? now : at.finished ?? at.dropped ?? ended);
     if (at.charged !== undefined) place('charge', at.charged);
-    if (this.named && answer === 'lost' && at.charged !== undefined) place('window', at.charged, ended);
+    if (this.rest && answer === 'lost' && at.charged !== undefined) place('window', at.charged, ended);
     if (answer === 'lost' || answer === 'gone') place('cut', ended);
     if (answer !== null && this.node.dataset.answer === undefined) {
       this.node.dataset.answer = answer;

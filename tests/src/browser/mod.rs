@@ -59,6 +59,9 @@ impl Browser {
             .args(["--no-sandbox", "--disable-dev-shm-usage"])
             // It is to talk to the page's host and nobody else.
             .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+            // A page that is not in front counts as much as the one that is.
+            .args(["--disable-background-timer-throttling", "--disable-backgrounding-occluded-windows"])
+            .arg("--disable-renderer-backgrounding")
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -73,7 +76,8 @@ impl Browser {
 
     /// An empty page.
     pub async fn page(&self) -> Page {
-        let target = self.pipe.call(None, "Target.createTarget", json!({"url": "about:blank"})).await;
+        let target =
+            self.pipe.call(None, "Target.createTarget", json!({"url": "about:blank", "newWindow": true})).await;
         let attach = json!({"targetId": target["targetId"], "flatten": true});
         let attached = self.pipe.call(None, "Target.attachToTarget", attach).await;
         let session = attached["sessionId"].as_str().expect("a session has a name").to_owned();
