@@ -114,11 +114,11 @@ async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
     settings::announce(listener.local_addr()?);
     // With the peer's address, the caller is known also where no `Authorization` says who it is.
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let stop = async move {
+    let end = async move {
         settings::told_to_stop().await;
         events.close();
     };
-    axum::serve(listener, service).with_graceful_shutdown(stop).await?;
+    axum::serve(listener, service).with_graceful_shutdown(end).await?;
     // Handlers whose clients have hung up are still at work.
     idempotency.shutdown(Duration::from_secs(30)).await;
     sweeper.stop().await;

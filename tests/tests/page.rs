@@ -102,11 +102,9 @@ impl Visit {
 
     /// Nothing was thrown, logged as an error or fetched from elsewhere.
     fn end(self) {
-        for event in self.page.events("Runtime.exceptionThrown") {
-            panic!("the page threw: {event}");
-        }
-        for event in self.page.events("Runtime.consoleAPICalled") {
-            panic!("the page wrote to the console: {event}");
+        for unwanted in ["Runtime.exceptionThrown", "Runtime.consoleAPICalled"] {
+            let events = self.page.events(unwanted);
+            assert!(events.is_empty(), "{unwanted}: {events:?}");
         }
         for event in self.page.events("Log.entryAdded") {
             let entry = &event["entry"];

@@ -198,8 +198,12 @@ document.querySelectorAll('input[name=handler]').forEach(input => {
   input.addEventListener('change', () => choose(input.value));
 });
 document.querySelectorAll('code[data-handler]').forEach(code => {
-  const lines = code.textContent.split('\n');
-  code.replaceChildren(...lines.map(line => element(line.startsWith('#[') ? 'mark' : 'span', 'line', line)));
+  code.replaceChildren(...code.textContent.split('\n').map(text => {
+    const line = element(text.startsWith('#[') ? 'mark' : 'span', 'line');
+    // A chain that is too long breaks between its calls.
+    text.split(/(?<=\))(?=\.)/).forEach((call, nth) => line.append(...(nth ? [element('wbr')] : []), call));
+    return line;
+  }));
 });
 
 server.onProcess((next, last) => {

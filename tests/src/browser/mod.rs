@@ -1,4 +1,4 @@
-//! A headless Chromium, driven over the DevTools protocol.
+//! A headless Chromium, driven over the `DevTools` protocol.
 //!
 //! ```no_run
 //! # async fn example(address: std::net::SocketAddr) {
@@ -75,6 +75,9 @@ impl Browser {
     }
 
     /// An empty page.
+    ///
+    /// # Panics
+    /// When the browser has ended.
     pub async fn page(&self) -> Page {
         let target =
             self.pipe.call(None, "Target.createTarget", json!({"url": "about:blank", "newWindow": true})).await;

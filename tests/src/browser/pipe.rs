@@ -1,4 +1,4 @@
-//! The DevTools protocol over a pipe: messages in JSON, a zero byte after each.
+//! The `DevTools` protocol over a pipe: messages in JSON, a zero byte after each.
 
 use std::{
     collections::HashMap,
