@@ -11,41 +11,39 @@ use crate::mistake::{Mistakes, mistake};
 /// As many as axum takes.
 const MOST_ARGUMENTS: usize = 16;
 
-/// A function that is no handler at all, by its other attributes.
-pub(crate) fn purpose(handler: &Handler) -> Option<syn::Error> {
-    let is_main = handler.signature.ident == "main";
-    // The runtime's own attribute, above this one, leaves a plain `fn main()`.
-    if is_main && handler.signature.asyncness.is_none() && matches!(handler.signature.output, ReturnType::Default) {
-        return Some(mistake(&handler.signature.ident, MAIN, MOVE_IT));
-    }
-    handler.attributes.iter().find_map(|attribute| {
-        if is_main && last_is(attribute, "main") {
-            return Some(mistake(&handler.signature.ident, MAIN, MOVE_IT));
-        }
-        let is_test = attribute.path().is_ident("test")
-            || (last_is(attribute, "test")
-                && attribute.path().segments.first().is_some_and(|first| first.ident == "tokio"));
-        is_test.then(|| {
-            let help = "put `#[idempotent]` on a handler, and call the router that it is mounted on from the test";
-            mistake(attribute, "a test is no handler", help)
-        })
-    })
+/// `main`, with the runtime's own attribute below this one, or above, where it leaves a plain `fn main()`.
+pub(crate) fn entry_point(handler: &Handler) -> Option<syn::Error> {
+    let name = &handler.signature.ident;
+    let is_plain = handler.signature.asyncness.is_none() && matches!(handler.signature.output, ReturnType::Default);
+    let is_started = handler.attributes.iter().any(|attribute| last_is(attribute, "main"));
+    let help = "put `#[idempotent]` on the function that is mounted on a route";
+    (name == "main" && (is_plain || is_started)).then(|| mistake(name, "`main` is no handler", help))
 }
 
-const MAIN: &str = "`main` is no handler";
-const MOVE_IT: &str = "put `#[idempotent]` on the function that is mounted on a route";
+/// Takes the attribute away that makes it a test.
+pub(crate) fn test(handler: &mut Handler) -> Option<syn::Error> {
+    let test = taken(handler, |attribute| {
+        // What is called `test` elsewhere may be something else.
+        let known = ["test", "core", "std", "tokio", "sqlx", "async_std", "test_log"];
+        let first = attribute.path().segments.first();
+        last_is(attribute, "test") && first.is_some_and(|first| known.iter().any(|known| first.ident == known))
+    })?;
+    let help = "put `#[idempotent]` on a handler, and call the router that it is mounted on from the test";
+    Some(mistake(test, "a test is no handler", help))
+}
 
 /// Takes the attribute away where it stands once more.
 pub(crate) fn once(handler: &mut Handler) -> Option<syn::Error> {
-    let (again, others) = handler.attributes.drain(..).partition(|attribute| last_is(attribute, "idempotent"));
+    let again = taken(handler, |attribute| last_is(attribute, "idempotent"))?;
+    let help = "write all options in one: `#[idempotent(ttl = \"24h\", …)]`";
+    Some(mistake(again, "`#[idempotent]` is given twice", help))
+}
+
+/// The first of these attributes, all of which leave the handler.
+fn taken(handler: &mut Handler, these: impl FnMut(&Attribute) -> bool) -> Option<Attribute> {
+    let (taken, others): (Vec<_>, _) = handler.attributes.drain(..).partition(these);
     handler.attributes = others;
-    let again: Vec<Attribute> = again;
-    let again = again.first()?;
-    Some(mistake(
-        again,
-        "`#[idempotent]` is given twice",
-        "write all options in one: `#[idempotent(ttl = \"24h\", …)]`",
-    ))
+    taken.into_iter().next()
 }
 
 fn last_is(attribute: &Attribute, name: &str) -> bool {

@@ -1,12 +1,13 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
-use syn::{Attribute, GenericParam, Ident, Meta, Safety, Signature, Visibility, parse_quote};
+use syn::spanned::Spanned;
+use syn::{Attribute, GenericParam, Ident, Meta, Safety, Signature, Visibility};
 
 use crate::check;
 use crate::handler::{self, Handler};
 use crate::mistake::Mistakes;
 use crate::options::Options;
-use crate::parts;
+use crate::parts::{self, Called, Evaluation};
 use crate::probe;
 
 /// The whole attribute: tokens in, tokens out. `private` is the only path that generated code names.
@@ -17,15 +18,21 @@ pub(crate) fn idempotent(private: &TokenStream, attribute: TokenStream, item: &T
         Ok(handler) => handler,
         Err(error) => {
             mistakes.add(handler::refuse(item, error));
+            let item = handler::with_body(item);
             return quote!(#mistakes #item);
         }
     };
-    if let Some(mistake) = check::purpose(&handler) {
+    if let Some(mistake) = check::entry_point(&handler) {
         mistakes.add(mistake);
         return quote!(#mistakes #item);
     }
     if let Some(mistake) = check::once(&mut handler) {
         mistakes.add(mistake);
+    }
+    if let Some(mistake) = check::test(&mut handler) {
+        mistakes.add(mistake);
+        let refused = refused(private, handler);
+        return quote!(#mistakes #refused);
     }
     let mut refusal = Mistakes::default();
     check::signature(&handler.signature, &mut refusal);
@@ -54,8 +61,9 @@ struct Outer {
 fn moved(handler: Handler) -> Moved {
     let associated = handler.is_associated();
     let Handler { attributes, visibility, signature, body } = handler;
-    let outer =
-        Outer { attributes: attributes.iter().filter_map(stays).collect(), visibility, signature: signature.clone() };
+    let attributes: Vec<_> = attributes.into_iter().map(lenient).collect();
+    let described = attributes.iter().filter(|attribute| stays(attribute)).cloned().collect();
+    let outer = Outer { attributes: described, visibility, signature: signature.clone() };
     let mut inner = signature;
     let attributes: Vec<_> = attributes.into_iter().filter(moves).collect();
     let turbofish = turbofish(&inner);
@@ -86,7 +94,9 @@ fn guarded(private: &TokenStream, options: &Options, handler: Handler) -> TokenS
     // The handler is an item inside, so a parameter of the same name would not be seen.
     let guarded = own(if signature.ident == "idempotent_guarded" { "guarded_request" } else { "guarded" });
     let (call, tuple) = (own("call"), own("arguments"));
-    let evaluate = parts::evaluate(private, options, &signature, &call, &tuple, &arguments);
+    let turbofish = turbofish(&signature);
+    let called = Called { signature: &signature, turbofish: &turbofish, types: &types, arguments: &arguments };
+    let Evaluation { method, statements: evaluate } = parts::evaluate(private, options, &called, &call, &tuple);
     let mutable = (!evaluate.is_empty()).then(|| quote!(mut));
     let keyed_by_arguments = options.key.is_some();
     let parameters = match &options.body_limit {
@@ -98,19 +108,25 @@ fn guarded(private: &TokenStream, options: &Options, handler: Handler) -> TokenS
     let probes = probe::all(private, options, &signature, &types, &arguments, &handler);
     let transaction = options.transaction.is_some();
     let run = if transaction {
-        let (future, causes, repeating) = (own("future"), own("causes"), options.retry.is_some());
-        let make = if repeating { quote!(repeating) } else { quote!(handling) };
-        let handler = quote! {{
-            let #future = #handler;
-            let #causes = #private::outcome_of(&#future).returned().causes();
-            #private::noting(#future, #causes)
-        }};
+        let (future, causes) = (own("future"), own("causes"));
+        let make = quote! {
+            |(#(#arguments,)*)| {
+                let #future = #handler;
+                let #causes = #private::outcome_of(&#future).returned().causes();
+                #private::noting(#future, #causes)
+            }
+        };
+        let handler = if options.retry.is_some() {
+            let again = probe::again(private, &types, &arguments);
+            quote!(#private::repeating(#tuple, #again, #make))
+        } else {
+            quote!(#private::handling(#tuple, #make))
+        };
         let options = options.expand(private);
         quote! {
-            use #private::{AnyAttempts as _, AnyCauses as _};
-            #private::run_in_transaction(
-                #call, #options, #private::#make(#tuple, |(#(#arguments,)*)| #handler).attempts()
-            )
+            #[allow(unused_imports)]
+            use #private::{AnyAttempts as _, AnyCauses as _, AnyRepeat as _};
+            #private::run_in_transaction(#call, #options, #handler.attempts())
         }
     } else {
         let options = options.expand(private);
@@ -128,6 +144,7 @@ fn guarded(private: &TokenStream, options: &Options, handler: Handler) -> TokenS
     };
     quote! {
         #beside
+        #method
         #(#attributes)*
         #visibility fn #name #generics (#taken) -> #private::Work #where_clause {
             #inside
@@ -171,20 +188,24 @@ pub(crate) fn own(name: &str) -> Ident {
 }
 
 /// What describes the function to others stays on the one that others see.
-fn stays(attribute: &Attribute) -> Option<Attribute> {
-    let path = attribute.path();
-    if ["doc", "cfg", "allow", "deprecated", "must_use"].iter().any(|name| path.is_ident(name)) {
-        return Some(attribute.clone());
-    }
-    // What is expected of the handler is expected there alone, and allowed here.
-    let Meta::List(list) = &attribute.meta else { return None };
-    let lints = &list.tokens;
-    path.is_ident("expect").then(|| parse_quote!(#[allow(#lints)]))
+fn stays(attribute: &Attribute) -> bool {
+    ["doc", "cfg", "allow", "deprecated", "must_use"].iter().any(|name| attribute.path().is_ident(name))
 }
 
 /// The rest goes with the handler, and sees its signature.
 fn moves(attribute: &Attribute) -> bool {
     !["doc", "deprecated", "must_use"].iter().any(|name| attribute.path().is_ident(name))
+}
+
+/// What is expected of the handler is allowed in both functions: which of the two has it, only the lint knows, and some
+/// see it in neither.
+fn lenient(mut attribute: Attribute) -> Attribute {
+    if let Meta::List(list) = &mut attribute.meta
+        && list.path.is_ident("expect")
+    {
+        list.path = Ident::new("allow", list.path.span()).into();
+    }
+    attribute
 }
 
 /// The handler's own generics, named, since nothing but its arguments could tell them.

@@ -21,7 +21,7 @@ impl Parse for Handler {
         let body = match input.parse()? {
             TokenTree::Group(body) if body.delimiter() == Delimiter::Brace => body,
             other => {
-                let help = "put `#[idempotent]` on a function that has one; in a trait, on the method of the `impl`";
+                let help = "put `#[idempotent]` on a function that has one, free or of a type's own `impl`";
                 return Err(mistake(other, "a handler has a body", help));
             }
         };
@@ -118,6 +118,18 @@ pub(crate) fn refuse(item: &TokenStream, error: syn::Error) -> syn::Error {
         break;
     }
     mistake(first, "`#[idempotent]` goes on a handler, and this is none", ON_A_HANDLER)
+}
+
+/// A function that lacks its body gets one, because the compiler would ask for it once more.
+pub(crate) fn with_body(item: &TokenStream) -> TokenStream {
+    let mut tokens: Vec<_> = item.clone().into_iter().collect();
+    let has = |word: &str| tokens.iter().any(|token| matches!(token, TokenTree::Ident(ident) if ident == word));
+    let ends = matches!(tokens.last(), Some(TokenTree::Punct(punct)) if punct.as_char() == ';');
+    if ends && has("async") && has("fn") {
+        tokens.pop();
+        tokens.extend(quote!({ loop {} }));
+    }
+    tokens.into_iter().collect()
 }
 
 const ON_A_HANDLER: &str = "put it on an `async fn`, or on a `fn` that returns a future";

@@ -210,8 +210,8 @@ use proc_macro::TokenStream;
 ///
 /// The type of the router's state. It changes nothing at run time. With it, a state without `Idempotency`, a `State<T>`
 /// that is no part of it, and an argument that is no extractor are errors at the handler; without it, they are axum's error
-/// at the route. An argument `State<T>` does not tell as much, because `T` may be a part of the state. Refused are a value and
-/// a string.
+/// at the route. An argument `State<T>` does not tell as much, because `T` may be a part of the state. Where several states
+/// make an extractor of one type that is not yours, such as `bool`, name any of them. Refused are a value and a string.
 ///
 /// ```
 /// # use axum::extract::{FromRef, State};

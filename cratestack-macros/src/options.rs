@@ -33,6 +33,9 @@ pub(crate) struct Options {
     pub(crate) state: Option<Type>,
 }
 
+/// Whether the runtime was built with what the code of a transaction needs.
+pub(crate) const HAS_TRANSACTIONS: bool = cfg!(any(feature = "transactions", test));
+
 /// Every option, and how it is written.
 const FORMS: [(&str, &str); 15] = [
     ("ttl", "ttl = \"24h\""),
@@ -151,7 +154,11 @@ impl Options {
         Ok(())
     }
 
-    fn agree(&self) -> syn::Result<()> {
+    fn agree(&mut self) -> syn::Result<()> {
+        if !HAS_TRANSACTIONS && let Some(transaction) = self.transaction.take() {
+            let help = "turn on the feature `postgres` or `sqlite` of `cratestack-runtime`";
+            return Err(mistake(transaction, "no store that is built in has transactions", help));
+        }
         if let (Some(ttl), Some(lease)) = (&self.ttl, &self.lease)
             && lease.value > ttl.value
         {

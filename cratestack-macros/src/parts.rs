@@ -1,55 +1,90 @@
 //! The attribute's expressions: `key`, `principal`, `fingerprint`.
 
-use proc_macro2::{Group, TokenStream, TokenTree};
-use quote::{ToTokens, quote, quote_spanned};
+use proc_macro2::TokenStream;
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::visit::{self, Visit};
 use syn::visit_mut::{self, VisitMut};
-use syn::{BinOp, Expr, ExprField, ExprIndex, FnArg, Ident, Pat, PatIdent, Signature};
+use syn::{
+    BinOp, Expr, ExprField, ExprIndex, ExprParen, ExprUnary, FnArg, Ident, Pat, PatIdent, Signature, Type, UnOp,
+};
 
 use crate::mistake::{Mistakes, mistake};
 use crate::options::Options;
 use crate::probe;
 
-/// The statements that evaluate the expressions over the extracted arguments, by reference.
+/// How the expressions are evaluated over the extracted arguments, by reference.
+#[derive(Default)]
+pub(crate) struct Evaluation {
+    /// Where the handler takes `self`, the expressions stand in a method of their own, in which it means the same.
+    pub(crate) method: TokenStream,
+    pub(crate) statements: TokenStream,
+}
+
 pub(crate) fn evaluate(
     private: &TokenStream,
     options: &Options,
-    signature: &Signature,
+    handler: &Called<'_>,
     call: &Ident,
     tuple: &Ident,
-    arguments: &[Ident],
-) -> TokenStream {
+) -> Evaluation {
+    let Called { signature, turbofish, types, arguments } = *handler;
     let parts = [("key", &options.key), ("principal", &options.principal), ("fingerprint", &options.fingerprint)];
-    let parts: Vec<_> = parts
-        .into_iter()
-        .filter_map(|(method, expression)| {
-            let expression = expression.as_ref()?;
-            let spot = probe::spot(expression);
-            let method = Ident::new(method, spot);
-            let part = match (signature.inputs.first(), arguments.first()) {
-                (Some(FnArg::Receiver(_)), Some(receiver)) => receive(by_reference(private, expression), receiver),
-                _ => by_reference(private, expression),
-            };
-            Some(quote_spanned!(spot=> #call.#method(&#part);))
-        })
-        .collect();
+    let parts = parts.into_iter().filter_map(|(method, expression)| {
+        let expression = expression.as_ref()?;
+        let spot = probe::spot(expression);
+        let method = Ident::new(method, spot);
+        let part = by_reference(private, expression);
+        Some(quote_spanned!(spot=> #call.#method(&#part);))
+    });
+    let parts: Vec<_> = parts.collect();
     if parts.is_empty() {
-        return TokenStream::new();
+        return Evaluation::default();
     }
     let looks = signature.inputs.iter().zip(arguments).filter_map(|(argument, value)| match argument {
         FnArg::Receiver(_) => None,
         FnArg::Typed(argument) => Some(look(&argument.pat, value)),
     });
-    quote! {
+    let evaluate = quote! {
+        #(#[allow(unused_variables, clippy::needless_borrowed_reference)] let #looks;)*
+        // The user need not know that the arguments are references here.
+        #[allow(clippy::needless_borrow, clippy::needless_borrows_for_generic_args, clippy::op_ref)]
+        { #(#parts)* }
+    };
+    let (method, evaluate) = match (signature.inputs.first(), types.split_first(), arguments.split_first()) {
+        (Some(FnArg::Receiver(receiver)), Some((own, types)), Some((value, values))) => {
+            let name = format_ident!("__idempotent_parts_of_{}", signature.ident);
+            let (receiver, generics, condition) =
+                (&receiver.self_token, &signature.generics, &signature.generics.where_clause);
+            let method = quote! {
+                #[doc(hidden)]
+                #[allow(unused_variables, clippy::all, clippy::pedantic, clippy::nursery)]
+                fn #name #generics (
+                    #receiver: &#own, #call: &mut #private::Call, (#(#values,)*): (#(&#types,)*)
+                ) #condition {
+                    #evaluate
+                }
+            };
+            (method, quote!(Self::#name #turbofish(#value, &mut #call, (#(#values,)*));))
+        }
+        _ => (TokenStream::new(), evaluate),
+    };
+    let statements = quote! {
         if #call.is_guarded() {
             #[allow(unused_variables)]
             let (#(#arguments,)*) = &#tuple;
-            #(#[allow(unused_variables, clippy::needless_borrowed_reference)] let #looks;)*
-            // The user need not know that the arguments are references here.
-            #[allow(clippy::needless_borrow, clippy::needless_borrows_for_generic_args, clippy::op_ref)]
-            { #(#parts)* }
+            #evaluate
         }
-    }
+    };
+    Evaluation { method, statements }
+}
+
+/// The handler, as the code around it names and calls it.
+#[derive(Clone, Copy)]
+pub(crate) struct Called<'a> {
+    pub(crate) signature: &'a Signature,
+    pub(crate) turbofish: &'a TokenStream,
+    pub(crate) types: &'a [Type],
+    pub(crate) arguments: &'a [Ident],
 }
 
 /// Each element of a tuple by reference, so that a field need not be `Copy` to be part of one, and each on its own, so
@@ -124,29 +159,6 @@ impl VisitMut for Refer {
     }
 }
 
-/// `self` by value is the first argument. Among tokens, so that it is found within macros too.
-fn receive(expression: TokenStream, receiver: &Ident) -> TokenStream {
-    let mut tokens = expression.into_iter().peekable();
-    let mut replaced = TokenStream::new();
-    while let Some(token) = tokens.next() {
-        let in_path = matches!(tokens.peek(), Some(TokenTree::Punct(punct)) if punct.as_char() == ':');
-        replaced.extend([match token {
-            TokenTree::Ident(ident) if ident == "self" && !in_path => {
-                let mut receiver = receiver.clone();
-                receiver.set_span(ident.span().resolved_at(receiver.span()));
-                TokenTree::Ident(receiver)
-            }
-            TokenTree::Group(group) => {
-                let mut within = Group::new(group.delimiter(), receive(group.stream(), receiver));
-                within.set_span(group.span());
-                TokenTree::Group(within)
-            }
-            other => other,
-        }]);
-    }
-    replaced
-}
-
 /// What leaves the expression instead of giving a value, or changes an argument, said at the token that does.
 pub(crate) fn check(options: &Options, signature: &Signature, mistakes: &mut Mistakes) {
     let mut arguments = Bindings::default();
@@ -189,19 +201,27 @@ impl Looks<'_> {
         self.mistakes.add(mistake(token, what, help));
     }
 
-    /// Arguments are there by reference, so their fields cannot be assigned to.
+    /// Arguments are there by reference, so neither they nor what is in them can be assigned to.
     fn changes(&mut self, place: &Expr) {
         let mut root = place;
-        while let Expr::Field(ExprField { base, .. }) | Expr::Index(ExprIndex { expr: base, .. }) = root {
-            root = base;
+        loop {
+            root = match root {
+                Expr::Field(ExprField { base, .. }) => base,
+                Expr::Index(ExprIndex { expr, .. }) | Expr::Paren(ExprParen { expr, .. }) => expr,
+                // The reference itself. What else is behind a `*`, a type could tell.
+                Expr::Unary(ExprUnary { op: UnOp::Deref(_), expr, .. }) if self.is_argument(expr) => expr,
+                _ => break,
+            }
         }
-        if let Expr::Path(path) = root
-            && self.arguments.iter().any(|argument| path.path.is_ident(*argument))
-            && !matches!(place, Expr::Index(_))
-        {
+        if self.is_argument(root) {
             let what = "the expression cannot change an argument, because the handler gets it afterwards";
             self.mistakes.add(mistake(place, what, "compute a new value, and leave the argument as it is"));
         }
+    }
+
+    fn is_argument(&self, expression: &Expr) -> bool {
+        let Expr::Path(path) = expression else { return false };
+        path.path.is_ident("self") || self.arguments.iter().any(|argument| path.path.is_ident(*argument))
     }
 }
 

@@ -8,7 +8,7 @@ use syn::visit::{self, Visit};
 use syn::{GenericArgument, PathArguments, ReturnType, Signature, Type, TypeImplTrait};
 
 use crate::expand::own;
-use crate::options::Options;
+use crate::options::{HAS_TRANSACTIONS, Options};
 
 /// None of these statements runs, or costs code: they name functions, or stand in a closure that nobody calls.
 pub(crate) fn all(
@@ -70,7 +70,7 @@ pub(crate) fn all(
 fn transaction(private: &TokenStream, options: &Options, types: &[Type]) -> TokenStream {
     let Some(transaction) = &options.transaction else {
         // By its name alone, so that other handlers cost nothing; whether it is one, the type tells.
-        let suspects = types.iter().filter(|ty| mentions(ty.to_token_stream(), "Tx")).map(|ty| {
+        let suspects = types.iter().filter(|ty| HAS_TRANSACTIONS && mentions(ty.to_token_stream(), "Tx")).map(|ty| {
             let private = at(ty, private);
             quote_spanned!(spot(ty)=> let _ = {
                 use #private::AnyUntransacted as _;
@@ -80,12 +80,16 @@ fn transaction(private: &TokenStream, options: &Options, types: &[Type]) -> Toke
         return quote!(#(#suspects)*);
     };
     let taken = at(transaction, private);
-    let taken = quote_spanned!(spot(transaction)=> let _ = #taken::takes_tx::<(#(#types,)*), _>;);
-    let again = types.iter().filter(|_| options.retry.is_some()).map(|ty| {
-        let private = at(ty, private);
-        quote_spanned!(spot(ty)=> let _ = #private::argument_is_again::<#ty>;)
+    quote_spanned!(spot(transaction)=> let _ = #taken::takes_tx::<(#(#types,)*), _>;)
+}
+
+/// How the arguments are had for another run; where one cannot be had, this is where it is told.
+pub(crate) fn again(private: &TokenStream, types: &[Type], names: &[Ident]) -> TokenStream {
+    let each = types.iter().zip(names).map(|(ty, name)| {
+        let (private, name) = (at(ty, private), placed(name, ty));
+        quote_spanned!(spot(ty)=> #private::Repeat(#name).again())
     });
-    quote!(#taken #(#again)*)
+    quote!(|(#(#names,)*): &(#(#types,)*)| (#(#each,)*))
 }
 
 fn mentions(tokens: TokenStream, name: &str) -> bool {

@@ -2,6 +2,24 @@
 fn __idempotent_pay(self, body: String) -> impl Future<Output = Self> + Send {
     Self::paid(self.id, body)
 }
+#[doc(hidden)]
+#[allow(unused_variables, clippy::all, clippy::pedantic, clippy::nursery)]
+fn __idempotent_parts_of_pay(
+    self: &Self,
+    idempotent_call: &mut ::cratestack_runtime::__private::Call,
+    (idempotent_argument1,): (&String,),
+) {
+    #[allow(unused_variables, clippy::needless_borrowed_reference)]
+    let body = idempotent_argument1;
+    #[allow(
+        clippy::needless_borrow,
+        clippy::needless_borrows_for_generic_args,
+        clippy::op_ref
+    )]
+    {
+        idempotent_call.key(&::cratestack_runtime::__private::part(&&(self.id)));
+    }
+}
 fn pay(
     idempotent_guarded: ::cratestack_runtime::__private::Guarded<(Self, String), true>,
 ) -> ::cratestack_runtime::__private::Work {
@@ -26,19 +44,11 @@ fn pay(
     if idempotent_call.is_guarded() {
         #[allow(unused_variables)]
         let (idempotent_argument0, idempotent_argument1) = &idempotent_arguments;
-        #[allow(unused_variables, clippy::needless_borrowed_reference)]
-        let body = idempotent_argument1;
-        #[allow(
-            clippy::needless_borrow,
-            clippy::needless_borrows_for_generic_args,
-            clippy::op_ref
-        )]
-        {
-            idempotent_call
-                .key(
-                    &::cratestack_runtime::__private::part(&&(idempotent_argument0.id)),
-                );
-        }
+        Self::__idempotent_parts_of_pay(
+            idempotent_argument0,
+            &mut idempotent_call,
+            (idempotent_argument1,),
+        );
     }
     ::cratestack_runtime::__private::run(
         idempotent_call,

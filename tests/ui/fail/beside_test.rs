@@ -1,7 +1,10 @@
-use cratestack_runtime::idempotent;
+use axum::{Router, routing::post};
+use cratestack_runtime::{Idempotency, idempotent};
 
 #[idempotent]
 #[test]
 fn pay() {}
 
-fn main() {}
+fn main() {
+    let _: Router<Idempotency> = Router::new().route("/", post(pay));
+}

@@ -1,5 +1,6 @@
 use axum::Json;
-use cratestack_runtime::idempotent;
+use axum::{Router, routing::post};
+use cratestack_runtime::{Idempotency, idempotent};
 
 #[derive(serde::Deserialize)]
 struct CreatePayment {
@@ -15,4 +16,6 @@ async fn pay(Json(request): Json<CreatePayment>) {
     drop((request.id, request.amount));
 }
 
-fn main() {}
+fn main() {
+    let _: Router<Idempotency> = Router::new().route("/", post(pay));
+}

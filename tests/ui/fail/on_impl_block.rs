@@ -1,4 +1,5 @@
-use cratestack_runtime::idempotent;
+use axum::{Router, routing::post};
+use cratestack_runtime::{Idempotency, idempotent};
 
 struct Shop;
 
@@ -7,4 +8,6 @@ impl Shop {
     async fn pay() {}
 }
 
-fn main() {}
+fn main() {
+    let _: Router<Idempotency> = Router::new().route("/", post(Shop::pay));
+}

@@ -20,7 +20,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Box<Shop> {
 }
 
 impl Shop {
-    #[idempotent]
+    #[idempotent(key = self.id)]
     async fn pay(self: Box<Self>) -> String {
         self.id.to_string()
     }

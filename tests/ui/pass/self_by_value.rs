@@ -19,9 +19,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Shop {
     }
 }
 
+impl std::fmt::Display for Shop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.id.fmt(f)
+    }
+}
+
 const PART: u64 = 1;
 
 impl Shop {
+    fn owner(&self) -> u64 {
+        self.id
+    }
+
     #[idempotent]
     async fn pay(self, body: String) -> String {
         format!("{} {body}", self.id)
@@ -32,6 +42,12 @@ impl Shop {
         self.id.to_string()
     }
 
+    #[idempotent(key = (format!("{self} of {body}"), &body), principal = Self::owner(&self))]
+    async fn shown<const N: usize>(self, body: String) -> String {
+        let _ = self;
+        body
+    }
+
     #[idempotent(key = self.id)]
     async fn mutable(mut self) -> String {
         self.id += 1;
@@ -40,6 +56,9 @@ impl Shop {
 }
 
 fn main() {
-    let _: Router<Idempotency> =
-        Router::new().route("/0", post(Shop::pay)).route("/1", post(Shop::keyed)).route("/2", post(Shop::mutable));
+    let _: Router<Idempotency> = Router::new()
+        .route("/0", post(Shop::pay))
+        .route("/1", post(Shop::keyed))
+        .route("/2", post(Shop::mutable))
+        .route("/3", post(Shop::shown::<1>));
 }

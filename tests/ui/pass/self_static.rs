@@ -20,7 +20,7 @@ impl<S: Send + Sync> FromRequestParts<S> for &'static Shop {
 }
 
 impl Shop {
-    #[idempotent]
+    #[idempotent(key = self.id)]
     async fn pay(&'static self) -> String {
         self.id.to_string()
     }
