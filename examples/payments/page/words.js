@@ -121,7 +121,7 @@ export function retried(order, answer, charges, lease) {
       ? `${said}. The crash left neither charge nor record, so the retry ran and made both.`
       : `${said}. Nothing had been charged before, so the retry ran.`];
   }
-  if (order.handler === 'reservation') {
+  if (order.handler === 'reservation' && order.crashedAt !== null) {
     return ['bad', `${said}. This is the window of a reservation: the process died after the effect and before the record. `
       + 'The lease ended, nothing told of the first charge, and the retry ran again. A transaction has no such window.'];
   }
