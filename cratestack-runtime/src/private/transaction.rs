@@ -210,6 +210,35 @@ impl<DB: Database> Untransacted<Tx<DB>> {
 )]
 pub trait OutsideOfTransactions {}
 
+/// Two arguments that may both be a `Tx`.
+#[derive(Debug)]
+pub struct SecondTx<A, B>(PhantomData<fn() -> (A, B)>);
+
+/// Of other types there is nothing to ask.
+pub trait AnySecondTx {
+    /// Passes.
+    fn argument() {}
+}
+
+impl<A, B> AnySecondTx for SecondTx<A, B> {}
+
+impl<A: Database, B: Database> SecondTx<Tx<A>, Tx<B>> {
+    /// Fails.
+    pub fn argument()
+    where
+        Tx<B>: OnlyTx,
+    {
+    }
+}
+
+/// What a handler in a transaction can take beside its `Tx`.
+#[diagnostic::on_unimplemented(
+    message = "a handler has one transaction, and `{Self}` would be a second one",
+    label = "another `Tx` stands before this",
+    note = "remove one of them; for a part that can be undone on its own, `tx.begin()` makes a savepoint"
+)]
+pub trait OnlyTx {}
+
 impl<DB: TransactionalDatabase, S> ArgumentOf<Tx<DB>, S> {
     /// An argument that others follow.
     pub fn leading()
