@@ -108,19 +108,25 @@ fn guarded(private: &TokenStream, options: &Options, handler: Handler) -> TokenS
     let probes = probe::all(private, options, &signature, &types, &arguments, &handler);
     let transaction = options.transaction.is_some();
     let run = if transaction {
-        let (future, causes, repeating) = (own("future"), own("causes"), options.retry.is_some());
-        let make = if repeating { quote!(repeating) } else { quote!(handling) };
-        let handler = quote! {{
-            let #future = #handler;
-            let #causes = #private::outcome_of(&#future).returned().causes();
-            #private::noting(#future, #causes)
-        }};
+        let (future, causes) = (own("future"), own("causes"));
+        let make = quote! {
+            |(#(#arguments,)*)| {
+                let #future = #handler;
+                let #causes = #private::outcome_of(&#future).returned().causes();
+                #private::noting(#future, #causes)
+            }
+        };
+        let handler = if options.retry.is_some() {
+            let again = probe::again(private, &types, &arguments);
+            quote!(#private::repeating(#tuple, #again, #make))
+        } else {
+            quote!(#private::handling(#tuple, #make))
+        };
         let options = options.expand(private);
         quote! {
-            use #private::{AnyAttempts as _, AnyCauses as _};
-            #private::run_in_transaction(
-                #call, #options, #private::#make(#tuple, |(#(#arguments,)*)| #handler).attempts()
-            )
+            #[allow(unused_imports)]
+            use #private::{AnyAttempts as _, AnyCauses as _, AnyRepeat as _};
+            #private::run_in_transaction(#call, #options, #handler.attempts())
         }
     } else {
         let options = options.expand(private);

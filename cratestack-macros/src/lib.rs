@@ -60,6 +60,10 @@ use proc_macro::TokenStream;
 /// | [`optional`](#optional) | none | the header is required | a request without the header runs unguarded |
 /// | [`record`](#record) | `all`, `success` | `all` | which outcomes are kept |
 /// | [`on_store_error`](#on_store_error) | `refuse`, `run` | `Idempotency::on_store_error` | what happens where the store cannot reserve |
+/// | [`transaction`](#transaction) | none | no transaction | what the handler writes and the record are committed together |
+/// | [`commit`](#commit) | `success`, `all` | `success` | whether what an error wrote is committed too |
+/// | [`isolation`](#isolation) | `read_committed`, `repeatable_read`, `serializable` | the database's | the isolation of the transaction |
+/// | [`retry`](#retry) | number | never | how often the handler runs again after a conflict with another transaction |
 /// | [`body_limit`](#body_limit) | number | `Idempotency::max_request_bytes` | the bound on the request's body, in bytes |
 /// | [`key`](#key) | expression | the header | the key is made of the handler's arguments |
 /// | [`principal`](#principal) | expression | `Idempotency::identify` | who the key belongs to |
@@ -134,13 +138,73 @@ use proc_macro::TokenStream;
 ///
 /// ## `on_store_error`
 ///
-/// With `run` the handler runs **unprotected** where the store cannot reserve. With `refuse`, the default, the request gets
-/// 503, unless `Idempotency::on_store_error` has it run. Refused is any other word, also in quotes.
+/// With `run` the handler runs **unprotected** where the store cannot reserve; with `refuse` the request gets 503. Either
+/// has the last word over `Idempotency::on_store_error`, which decides without it, and refuses by default. Refused are any
+/// other word, also in quotes, and `run` beside `transaction`.
 ///
 /// ```
 /// # use cratestack_runtime::idempotent;
 /// #[idempotent(on_store_error = run)]
 /// async fn log_visit() {}
+/// ```
+///
+/// ## `transaction`
+///
+/// The handler takes `tx: Tx<Postgres>` or `tx: Tx<Sqlite>` among its arguments, and what it writes with it is committed
+/// together with the recorded outcome, or neither is. The state provides an `Idempotency<PostgresStore>` (or
+/// `<SqliteStore>`), which `Idempotency::transactional` makes. Refused are a value, a handler without a `Tx` or with two, a
+/// `Tx` without the option, and with `state = …` a state whose handle has no transactions of that database.
+///
+/// ```
+/// # use cratestack_runtime::{Tx, idempotent};
+/// # use sqlx::Postgres;
+/// #[idempotent(transaction)]
+/// async fn pay(mut tx: Tx<Postgres>) {
+///     # let _ = sqlx::query("…").execute(&mut *tx).await;
+/// }
+/// ```
+///
+/// ## `commit`
+///
+/// An error, a status from 400, undoes what the handler wrote. With `commit = all` that is committed too. Refused are any
+/// other word, also in quotes, `all` beside `record = success`, and the option without `transaction`.
+///
+/// ```
+/// # use cratestack_runtime::{Tx, idempotent};
+/// # use sqlx::Postgres;
+/// #[idempotent(transaction, commit = all)]
+/// async fn pay(mut tx: Tx<Postgres>) {
+///     # let _ = sqlx::query("…").execute(&mut *tx).await;
+/// }
+/// ```
+///
+/// ## `isolation`
+///
+/// The isolation level of the transaction. Refused are any other word, also in quotes, and the option without
+/// `transaction`.
+///
+/// ```
+/// # use cratestack_runtime::{Tx, idempotent};
+/// # use sqlx::Postgres;
+/// #[idempotent(transaction, isolation = serializable)]
+/// async fn pay(mut tx: Tx<Postgres>) {
+///     # let _ = sqlx::query("…").execute(&mut *tx).await;
+/// }
+/// ```
+///
+/// ## `retry`
+///
+/// How often the handler runs again, in a new transaction, where the database gave up the one before for another's sake: a
+/// serialization failure or a deadlock. Each run gets its own clone of the arguments. Refused are an argument that is no
+/// `Clone`, zero, more than 100, and the option without `transaction`.
+///
+/// ```
+/// # use cratestack_runtime::{Tx, idempotent};
+/// # use sqlx::Postgres;
+/// #[idempotent(transaction, isolation = serializable, retry = 3)]
+/// async fn pay(mut tx: Tx<Postgres>) {
+///     # let _ = sqlx::query("…").execute(&mut *tx).await;
+/// }
 /// ```
 ///
 /// ## `body_limit`

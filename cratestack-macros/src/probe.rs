@@ -80,10 +80,6 @@ fn transaction(private: &TokenStream, options: &Options, types: &[Type]) -> Toke
         });
         return quote!(#(#suspects)*);
     };
-    let again = types.iter().filter(|_| options.retry.is_some()).map(|ty| {
-        let private = at(ty, private);
-        quote_spanned!(spot(ty)=> let _ = #private::argument_is_again::<#ty>;)
-    });
     if suspects.len() > 1 {
         // Which of them is meant, the compiler could not tell.
         let pairs = suspects.windows(2).filter_map(|pair| {
@@ -94,11 +90,19 @@ fn transaction(private: &TokenStream, options: &Options, types: &[Type]) -> Toke
                 #private::SecondTx::<#first, #second>::argument
             };))
         });
-        return quote!(#(#pairs)* #(#again)*);
+        return quote!(#(#pairs)*);
     }
     let taken = at(transaction, private);
-    let taken = quote_spanned!(spot(transaction)=> let _ = #taken::takes_tx::<(#(#types,)*), _>;);
-    quote!(#taken #(#again)*)
+    quote_spanned!(spot(transaction)=> let _ = #taken::takes_tx::<(#(#types,)*), _>;)
+}
+
+/// How the arguments are had for another run; where one cannot be had, this is where it is told.
+pub(crate) fn again(private: &TokenStream, types: &[Type], names: &[Ident]) -> TokenStream {
+    let each = types.iter().zip(names).map(|(ty, name)| {
+        let (private, name) = (at(ty, private), placed(name, ty));
+        quote_spanned!(spot(ty)=> #private::Repeat(#name).again())
+    });
+    quote!(|(#(#names,)*): &(#(#types,)*)| (#(#each,)*))
 }
 
 fn mentions(tokens: TokenStream, name: &str) -> bool {

@@ -500,11 +500,11 @@ async fn settle_unclaimed<S: Transact, R>(store: &S, ended: Ended<S::Transaction
         return End::Answer(Answer::Ran(reply));
     }
     match store.commit_unclaimed(transaction).await {
-        Ok(()) => End::Answer(Answer::Ran(reply)),
+        // Without a claim it cannot be taken, and where the handler has ended it there is nothing left to do.
+        Ok(()) | Err(CommitError::Taken | CommitError::Ended) => End::Answer(Answer::Ran(reply)),
         Err(CommitError::Transient(failure)) => End::Again(failure),
         Err(CommitError::Refused(failure)) => End::Answer(Answer::Refused(failure)),
         Err(CommitError::Unknown(failure)) => End::Answer(Answer::Unavailable(failure)),
-        Err(CommitError::Taken | CommitError::Ended) => End::Answer(Answer::Ran(reply)),
     }
 }
 

@@ -39,6 +39,10 @@ pub(crate) enum Cause {
 }
 
 pub(super) type Settling = Pin<Box<dyn Future<Output = Settled<Response>> + Send>>;
+/// The work of a guarded request, once for each attempt.
+pub(super) type Guarded = Box<dyn FnMut(&Arc<Hold>) -> Settling + Send>;
+/// The same of one that nothing guards.
+pub(super) type Unguarded = Box<dyn FnMut() -> Settling + Send>;
 type Observe = Box<dyn Fn(Step, &Hold) + Send + Sync>;
 type Answering<'a> = Pin<Box<dyn Future<Output = Answer<Response>> + Send + 'a>>;
 
@@ -52,15 +56,10 @@ pub(crate) trait Participant: fmt::Debug + Send + Sync {
         policy: Policy,
         terms: Terms,
         observe: Observe,
-        work: Box<dyn FnMut(&Arc<Hold>) -> Settling + Send>,
+        work: Guarded,
     ) -> Answering<'a>;
 
-    fn unguarded<'a>(
-        &self,
-        engine: &'a Engine,
-        terms: Terms,
-        work: Box<dyn FnMut() -> Settling + Send>,
-    ) -> Answering<'a>;
+    fn unguarded<'a>(&self, engine: &'a Engine, terms: Terms, work: Unguarded) -> Answering<'a>;
 }
 
 /// A store, and where its transaction and the handler's `Tx` meet.
@@ -83,18 +82,13 @@ impl<S: Transact> Participant for InStore<S> {
         policy: Policy,
         terms: Terms,
         observe: Observe,
-        work: Box<dyn FnMut(&Arc<Hold>) -> Settling + Send>,
+        work: Guarded,
     ) -> Answering<'a> {
         let (store, handover) = (Arc::clone(&self.store), Arc::clone(&self.handover));
         Box::pin(engine.transact(store, handover, claim, policy, terms, observe, work))
     }
 
-    fn unguarded<'a>(
-        &self,
-        engine: &'a Engine,
-        terms: Terms,
-        work: Box<dyn FnMut() -> Settling + Send>,
-    ) -> Answering<'a> {
+    fn unguarded<'a>(&self, engine: &'a Engine, terms: Terms, work: Unguarded) -> Answering<'a> {
         let (store, handover) = (Arc::clone(&self.store), Arc::clone(&self.handover));
         Box::pin(engine.transact_unclaimed(store, handover, terms, work))
     }

@@ -26,7 +26,7 @@ pub use handling::{
 pub use returned::{AnyReturned, Returned};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use transaction::{
-    Again, AnyAttempts, AnyCauses, AnySecondTx, AnyUntransacted, Attempts, Causes, Noting, OnlyTx,
-    OutsideOfTransactions, ProvidesTransactions, Repeating, SecondTx, TakesTx, Transacted, Untransacted, ViaTx,
-    argument_is_again, noting, outcome_of, repeating, run_in_transaction, takes_tx,
+    Again, AnyAttempts, AnyCauses, AnyRepeat, AnySecondTx, AnyUntransacted, Attempts, Causes, Noting, OnlyTx,
+    OutsideOfTransactions, ProvidesTransactions, Repeat, Repeating, SecondTx, TakesTx, Transacted, Untransacted, ViaTx,
+    noting, outcome_of, repeating, run_in_transaction, takes_tx,
 };

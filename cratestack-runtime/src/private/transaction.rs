@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use axum::extract::FromRef;
+use axum::extract::{FromRef, Path, RawQuery};
 use axum::response::{IntoResponse, Response};
 use sqlx::Database;
 
@@ -44,27 +44,29 @@ where
 
 /// The call of a handler that can be made again.
 #[derive(Debug)]
-pub struct Repeating<A, C, F> {
+pub struct Repeating<A, G, C, F> {
     arguments: A,
+    again: G,
     call: C,
     future: PhantomData<fn() -> F>,
 }
 
-/// The call of a handler that can be made again.
-pub fn repeating<A, C: Fn(A) -> F, F>(arguments: A, call: C) -> Repeating<A, C, F> {
-    Repeating { arguments, call, future: PhantomData }
+/// The call of a handler that can be made again, and how its arguments are had for that.
+pub fn repeating<A, G: Fn(&A) -> A, C: Fn(A) -> F, F>(arguments: A, again: G, call: C) -> Repeating<A, G, C, F> {
+    Repeating { arguments, again, call, future: PhantomData }
 }
 
-impl<A, C, F> Repeating<A, C, F>
+impl<A, G, C, F> Repeating<A, G, C, F>
 where
-    A: Again + Send + 'static,
+    A: Send + 'static,
+    G: Fn(&A) -> A + Send + 'static,
     C: Fn(A) -> F + Clone + Send + 'static,
     F: Future<Output: IntoResponse> + Send + 'static,
 {
     /// Boxed for as many runs as are asked for.
     pub fn attempts(self) -> Attempts {
         Attempts::new(move || {
-            let (arguments, call) = (self.arguments.again(), self.call.clone());
+            let (arguments, call) = ((self.again)(&self.arguments), self.call.clone());
             Box::pin(async move { call(arguments).await.into_response() })
         })
     }
@@ -79,7 +81,50 @@ pub trait AnyAttempts: Sized {
 }
 
 impl<A, C, F> AnyAttempts for Handling<A, C, F> {}
-impl<A, C, F> AnyAttempts for Repeating<A, C, F> {}
+impl<A, G, C, F> AnyAttempts for Repeating<A, G, C, F> {}
+
+/// An argument that is to be given to another run.
+#[derive(Debug)]
+pub struct Repeat<'a, T>(pub &'a T);
+
+/// Whatever is `Clone`.
+pub trait AnyRepeat<T> {
+    /// The same for the next run.
+    fn again(&self) -> T
+    where
+        T: Again;
+}
+
+impl<T> AnyRepeat<T> for Repeat<'_, T> {
+    fn again(&self) -> T
+    where
+        T: Again,
+    {
+        self.0.again()
+    }
+}
+
+impl<DB: Database> Repeat<'_, Tx<DB>> {
+    /// The next transaction's.
+    pub fn again(&self) -> Tx<DB> {
+        self.0.again()
+    }
+}
+
+// axum's own that are not `Clone` although what they hold is.
+impl<T: Clone> Repeat<'_, Path<T>> {
+    /// The same for the next run.
+    pub fn again(&self) -> Path<T> {
+        Path(self.0.0.clone())
+    }
+}
+
+impl Repeat<'_, RawQuery> {
+    /// The same for the next run.
+    pub fn again(&self) -> RawQuery {
+        RawQuery(self.0.0.clone())
+    }
+}
 
 /// What a handler can be given anew for another run.
 #[diagnostic::on_unimplemented(
@@ -87,7 +132,7 @@ impl<A, C, F> AnyAttempts for Repeating<A, C, F> {}
     label = "this is not `Clone`",
     note = "write `#[derive(Clone)]` on that type, extract something that is `Clone`, or remove `retry`"
 )]
-pub trait Again {
+pub trait Again: Sized {
     /// The same for the next run.
     #[must_use]
     fn again(&self) -> Self;
@@ -99,15 +144,6 @@ impl<T: Clone> Again for T {
         self.clone()
     }
 }
-
-impl<DB: Database> Again for Tx<DB> {
-    fn again(&self) -> Self {
-        Tx::again(self)
-    }
-}
-
-/// Asks for an argument that can be given to another run.
-pub fn argument_is_again<T: Again>() {}
 
 /// Asks for a `Tx` among the arguments.
 pub fn takes_tx<A: TakesTx<I>, I>() {}
@@ -125,12 +161,12 @@ impl<F, O> fmt::Debug for Noting<F, O> {
 }
 
 /// How the cause of an output is found.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Causes<O>(fn(&O) -> Option<Cause>);
 
 /// A handler's future that tells what its error was caused by.
-pub fn noting<F, O>(future: F, causes: Causes<O>) -> Noting<F, O> {
-    Noting { future: Box::pin(future), cause: causes.0 }
+pub fn noting<F, O>(future: F, Causes(cause): Causes<O>) -> Noting<F, O> {
+    Noting { future: Box::pin(future), cause }
 }
 
 impl<F: Future<Output = O>, O: IntoResponse> Future for Noting<F, O> {

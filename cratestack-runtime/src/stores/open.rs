@@ -6,6 +6,8 @@ use sqlx::pool::PoolConnection;
 use sqlx_core::transaction::TransactionManager as _;
 use tokio::sync::OwnedMutexGuard;
 
+use crate::StoreError;
+
 /// The name of the savepoint that a handler's writes come after.
 pub(super) const SAVEPOINT: &str = "cratestack_handler";
 
@@ -17,20 +19,24 @@ pub struct Open<DB: Database> {
     /// What the database calls the session.
     pub(super) session: i32,
     /// A database with one writer at a time has a queue for them.
-    pub(super) turn: Option<OwnedMutexGuard<()>>,
+    _turn: Option<OwnedMutexGuard<()>>,
 }
 
 impl<DB: Database> Open<DB> {
     /// Runs `begin`, which may consist of several statements and must leave the connection in a transaction.
     ///
     /// To be driven to its end: sqlx knows of the transaction only once it has begun.
-    pub(super) async fn begin(mut connection: PoolConnection<DB>, begin: sqlx::SqlStr) -> Result<Self, sqlx::Error> {
+    pub(super) async fn begin(
+        mut connection: PoolConnection<DB>,
+        begin: sqlx::SqlStr,
+        turn: Option<OwnedMutexGuard<()>>,
+    ) -> Result<Self, sqlx::Error> {
         if let Err(error) = DB::TransactionManager::begin(&mut connection, Some(begin)).await {
             // It may have begun and then failed.
             connection.close_on_drop();
             return Err(error);
         }
-        Ok(Self { connection, session: 0, turn: None })
+        Ok(Self { connection, session: 0, _turn: turn })
     }
 
     /// The handler may have begun transactions within this one; all of them are ended when it returns, unless it has
@@ -72,7 +78,8 @@ impl<DB: Database> Open<DB> {
 
 impl<DB: Database> Drop for Open<DB> {
     fn drop(&mut self) {
-        while DB::TransactionManager::get_transaction_depth(&self.connection) > 0 {
+        // Counted before: SQLite's depth changes once its thread gets to it.
+        for _ in 0..DB::TransactionManager::get_transaction_depth(&self.connection) {
             DB::TransactionManager::start_rollback(&mut self.connection);
         }
     }
@@ -93,4 +100,9 @@ pub(crate) fn is_transient(error: &dyn DatabaseError) -> bool {
         Some(code) if code.len() < 5 => code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6)),
         _ => false,
     }
+}
+
+/// Only by leaking it: a transaction within the handler's is rolled back when it is dropped.
+pub(super) fn never_ended() -> StoreError {
+    StoreError::Internal("the handler began a transaction within its own and never ended it".to_owned())
 }

@@ -22,7 +22,7 @@ use uuid::Uuid;
 use super::watch::lock_of;
 use super::{PostgresStore, TICK, live_row, refuse_nul, refused};
 use crate::store::{Begun, CommitError, Ending, Isolation, Transact, TransactionalStore};
-use crate::stores::open::{Open, SAVEPOINT, is_transient};
+use crate::stores::open::{Open, SAVEPOINT, is_transient, never_ended};
 use crate::stores::row::{attempt, recordable, within};
 use crate::{Claim, ClaimOutcome, StoreError};
 
@@ -50,7 +50,7 @@ impl Transact for PostgresStore {
              true); SAVEPOINT {SAVEPOINT}",
             begin = begin(isolation),
         );
-        let mut open = Open::begin(self.connection().await?, AssertSqlSafe(begin).into_sql_str())
+        let mut open = Open::begin(self.connection().await?, AssertSqlSafe(begin).into_sql_str(), None)
             .await
             .map_err(refused(&self.sql.name))?;
         let found = sqlx::query(self.sql.look.clone())
@@ -79,7 +79,7 @@ impl Transact for PostgresStore {
 
     async fn begin_unclaimed(&self, isolation: Isolation) -> Result<Open<Postgres>, StoreError> {
         let begin = SqlStr::from_static(begin(isolation));
-        let mut open = Open::begin(self.connection().await?, begin).await.map_err(refused(&self.sql.name))?;
+        let mut open = Open::begin(self.connection().await?, begin, None).await.map_err(refused(&self.sql.name))?;
         open.session = sqlx::query_scalar("SELECT pg_backend_pid()")
             .fetch_one(open.connection_mut())
             .await
@@ -162,9 +162,7 @@ impl PostgresStore {
 
     async fn record_in(&self, open: &mut Open<Postgres>, ending: Ending<'_>) -> Result<(), CommitError> {
         if !open.is_outermost() {
-            return Err(CommitError::Refused(StoreError::Internal(
-                "the handler began a transaction within its own and never ended it".to_owned(),
-            )));
+            return Err(CommitError::Refused(never_ended()));
         }
         if !ending.keep_writes {
             let undo = format!("ROLLBACK TO SAVEPOINT {SAVEPOINT}");

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{SqliteStore, TICK, judge, read, refused};
 use crate::store::{Begun, CommitError, Ending, Isolation, Transact, TransactionalStore};
-use crate::stores::open::{Open, SAVEPOINT};
+use crate::stores::open::{Open, SAVEPOINT, never_ended};
 use crate::stores::refusal::Refusal;
 use crate::stores::row::{attempt, recordable, within};
 use crate::{Claim, ClaimOutcome, StoreError};
@@ -27,7 +27,7 @@ impl Transact for SqliteStore {
         // A replay needs no turn.
         let live = sqlx::query(self.sql.live.clone()).bind(principal).bind(key).fetch_optional(&self.pool).await;
         if let Some(row) = live.map_err(refused(table))? {
-            return held(read(&row, table)?.classify(principal, key, request_hash).map_err(within(table))?);
+            return read(&row, table)?.classify(principal, key, request_hash).map(held).map_err(within(table));
         }
         let mut open = self.open().await?;
         let live = sqlx::query(self.sql.live.clone())
@@ -37,7 +37,7 @@ impl Transact for SqliteStore {
             .await
             .map_err(refused(table))?;
         if let Some(row) = live {
-            return held(read(&row, table)?.classify(principal, key, request_hash).map_err(within(table))?);
+            return read(&row, table)?.classify(principal, key, request_hash).map(held).map_err(within(table));
         }
         let dead: Option<Option<i64>> = sqlx::query_scalar(self.sql.attempted.clone())
             .bind(principal)
@@ -55,7 +55,14 @@ impl Transact for SqliteStore {
 
     async fn commit(&self, mut open: Open<Sqlite>, ending: Ending<'_>) -> Result<(), CommitError> {
         recordable(ending.status).map_err(CommitError::Refused)?;
-        self.record_in(&mut open, ending).await?;
+        if let Err(error) = self.record_in(&mut open, ending).await {
+            if error == CommitError::Ended {
+                // sqlx knows nothing of that end, and will roll back: there must be something to.
+                let _ = sqlx::raw_sql("BEGIN").execute(open.connection_mut()).await;
+            }
+            self.rollback(open).await;
+            return Err(error);
+        }
         self.end(open).await
     }
 
@@ -75,12 +82,12 @@ impl Transact for SqliteStore {
     }
 }
 
-fn held<T>(outcome: ClaimOutcome) -> Result<Begun<T>, StoreError> {
-    Ok(match outcome {
+fn held<T>(outcome: ClaimOutcome) -> Begun<T> {
+    match outcome {
         ClaimOutcome::Replay(record) => Begun::Replay(record),
         ClaimOutcome::Conflict => Begun::Conflict,
         ClaimOutcome::InFlight | ClaimOutcome::Reserved { .. } => Begun::InFlight,
-    })
+    }
 }
 
 impl SqliteStore {
@@ -88,8 +95,7 @@ impl SqliteStore {
         let turn = Arc::clone(&self.turn).lock_owned().await;
         let connection = self.pool.acquire().await.map_err(refused(&self.sql.name))?;
         let begin = SqlStr::from_static("BEGIN IMMEDIATE");
-        let mut open = Open::begin(connection, begin).await.map_err(refused(&self.sql.name))?;
-        open.turn = Some(turn);
+        let mut open = Open::begin(connection, begin, Some(turn)).await.map_err(refused(&self.sql.name))?;
         self.raw(&mut open, "SAVEPOINT").await.map_err(refused(&self.sql.name))?;
         Ok(open)
     }
@@ -101,17 +107,16 @@ impl SqliteStore {
     }
 
     async fn record_in(&self, open: &mut Open<Sqlite>, ending: Ending<'_>) -> Result<(), CommitError> {
-        if !open.is_outermost() {
-            return Err(CommitError::Refused(StoreError::Internal(
-                "the handler began a transaction within its own and never ended it".to_owned(),
-            )));
-        }
         let refused = |error| CommitError::Refused(refused(&self.sql.name)(error));
         if !ending.keep_writes {
             self.raw(open, "ROLLBACK TO").await.map_err(|_| CommitError::Ended)?;
         }
         // It is gone where the handler has ended the transaction by itself.
         self.raw(open, "RELEASE").await.map_err(|_| CommitError::Ended)?;
+        // Known once the statement before has been through the connection's queue.
+        if !open.is_outermost() {
+            return Err(CommitError::Refused(never_ended()));
+        }
         let Claim { principal, key, request_hash, retention, .. } = ending.claim;
         let recorded = sqlx::query(self.sql.record.clone())
             .bind(principal)
