@@ -1,6 +1,6 @@
 use axum::extract::FromRef;
 use cratestack_runtime::{Idempotency, Tx, idempotent};
-use sqlx::Postgres;
+use sqlx::Sqlite;
 
 #[derive(Clone, FromRef)]
 struct App {
@@ -8,6 +8,8 @@ struct App {
 }
 
 #[idempotent(transaction, state = App)]
-async fn pay(_: Tx<Postgres>) {}
+async fn pay(tx: Tx<Sqlite>) {
+    let _ = tx;
+}
 
 fn main() {}

@@ -1,7 +1,9 @@
 use cratestack_runtime::{Tx, idempotent};
-use sqlx::Postgres;
+use sqlx::Sqlite;
 
 #[idempotent(transaction)]
-async fn pay(_: Tx<Postgres>, _: Tx<Postgres>) {}
+async fn pay(first: Tx<Sqlite>, second: Tx<Sqlite>) {
+    let _ = (first, second);
+}
 
 fn main() {}

@@ -1,7 +1,9 @@
-use cratestack_runtime::{Tx, idempotent};
-use sqlx::Postgres;
+use axum::{Router, routing::post};
+use cratestack_runtime::{Idempotency, idempotent};
 
 #[idempotent(transaction = Postgres)]
-async fn pay(_: Tx<Postgres>) {}
+async fn pay() {}
 
-fn main() {}
+fn main() {
+    let _: Router<Idempotency> = Router::new().route("/", post(pay));
+}

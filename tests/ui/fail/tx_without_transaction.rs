@@ -1,7 +1,9 @@
 use cratestack_runtime::{Tx, idempotent};
-use sqlx::Postgres;
+use sqlx::Sqlite;
 
 #[idempotent]
-async fn pay(_: Tx<Postgres>, _: String) {}
+async fn pay(tx: Tx<Sqlite>) {
+    let _ = tx;
+}
 
 fn main() {}
