@@ -1,0 +1,5 @@
+//! The figures, one module each.
+
+mod store;
+
+pub use store::store;
