@@ -23,6 +23,8 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use crate::figure::Figure;
+use crate::postgres::PostgresServer;
 use crate::server::{Ours, Theirs};
 
 type Fallible<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -69,13 +71,14 @@ async fn measure(options: &Options) -> Fallible {
         (options.rounds, Duration::from_secs_f64(options.seconds))
     };
     let server = server::start().await;
-    let ours = Arc::new(Ours::create(&server, options.connections).await?);
-    let theirs = Arc::new(Theirs::create(&server, options.connections).await?);
-    let figures = figures::store(&ours, &theirs);
     let mut outcomes = Vec::new();
-    for figure in figures {
-        if options.only.is_empty() || options.only.iter().any(|only| figure.name.starts_with(only.as_str())) {
-            outcomes.push(figure.measure(rounds, lasting).await?);
+    for group in [Group::Store, Group::Replay, Group::Guard, Group::Request] {
+        if options.wants_group(group) {
+            for figure in group.figures(&server, options.connections).await? {
+                if options.wants(&figure.name) {
+                    outcomes.push(figure.measure(rounds, lasting).await?);
+                }
+            }
         }
     }
     if options.json {
@@ -84,4 +87,47 @@ async fn measure(options: &Options) -> Fallible {
         print!("{}", report::table(&outcomes));
     }
     Ok(())
+}
+
+/// Figures that share what was set up for them; the names of all of them begin with the group's.
+#[derive(Debug, Clone, Copy)]
+enum Group {
+    Store,
+    Replay,
+    Guard,
+    Request,
+}
+
+impl Group {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Store => "store",
+            Self::Replay => "replay",
+            Self::Guard => "guard",
+            Self::Request => "request",
+        }
+    }
+
+    async fn figures(self, server: &PostgresServer, connections: u32) -> Fallible<Vec<Figure>> {
+        if let Self::Guard = self {
+            return Ok(figures::guard());
+        }
+        let ours = Arc::new(Ours::create(server, connections).await?);
+        let theirs = Arc::new(Theirs::create(server, connections).await?);
+        match self {
+            Self::Replay => figures::replay(ours, theirs).await,
+            Self::Request => Ok(figures::requests(&ours, &theirs)),
+            Self::Store | Self::Guard => Ok(figures::store(&ours, &theirs)),
+        }
+    }
+}
+
+impl Options {
+    fn wants_group(&self, group: Group) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only.starts_with(group.name()))
+    }
+
+    fn wants(&self, figure: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| figure.starts_with(only.as_str()))
+    }
 }

@@ -12,7 +12,7 @@ pub fn table(outcomes: &[Outcome]) -> String {
         for contender in &outcome.contenders {
             let _ = write!(
                 text,
-                "  {:<34} {:>10.0} /s   p50 {:>9} p99 {:>9}",
+                "  {:<34} {:>10.0}/s   p50 {:>9} p99 {:>9}",
                 contender.name,
                 contender.throughput.median,
                 duration(contender.p50.median),

@@ -49,8 +49,12 @@ impl Ours {
 
     /// Empty, and nothing of what was before left to be written.
     pub async fn empty(&self) -> Fallible {
-        sqlx::raw_sql("TRUNCATE cratestack_idempotency").execute(&self.pool).await?;
-        sqlx::raw_sql("CHECKPOINT").execute(&self.pool).await?;
+        self.execute("TRUNCATE cratestack_idempotency").await?;
+        self.execute("CHECKPOINT").await
+    }
+
+    pub async fn execute(&self, sql: &str) -> Fallible {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(&self.pool).await?;
         Ok(())
     }
 }
@@ -81,8 +85,12 @@ impl Theirs {
 
     /// As [`Ours::empty`].
     pub async fn empty(&self) -> Fallible {
-        sqlx_08::raw_sql("TRUNCATE cratestack_idempotency").execute(&self.pool).await?;
-        sqlx_08::raw_sql("CHECKPOINT").execute(&self.pool).await?;
+        self.execute("TRUNCATE cratestack_idempotency").await?;
+        self.execute("CHECKPOINT").await
+    }
+
+    pub async fn execute(&self, sql: &str) -> Fallible {
+        sqlx_08::raw_sql(sql).execute(&self.pool).await?;
         Ok(())
     }
 }

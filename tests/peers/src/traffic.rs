@@ -27,3 +27,33 @@ pub static HEADERS: LazyLock<Vec<u8>> = LazyLock::new(|| {
 pub fn new_key() -> String {
     uuid::Uuid::new_v4().to_string()
 }
+
+/// The key of the `n`th row of [`recorded`].
+pub fn recorded_key(n: usize) -> String {
+    format!("8e03978e-40d5-43dd-bc93-{n:012}")
+}
+
+/// A statement that inserts `count` outcomes into either's table, as if they had been recorded.
+pub fn recorded(count: usize) -> String {
+    outcomes("'8e03978e-40d5-43dd-bc93-' || lpad(n::text, 12, '0')", "NOW() + INTERVAL '1 day'", count)
+}
+
+/// A statement that inserts `count` outcomes under random keys.
+pub fn outcomes_of_anyone(expires_at: &str, count: usize) -> String {
+    outcomes("gen_random_uuid()::text", expires_at, count)
+}
+
+fn outcomes(key: &str, expires_at: &str, count: usize) -> String {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    format!(
+        "INSERT INTO cratestack_idempotency (principal_fingerprint, key, request_hash, reservation_id, response_status, \
+         response_headers, response_body, created_at, expires_at)
+         SELECT '{PRINCIPAL}', {key}, '\\x{hash}', gen_random_uuid(), {STATUS}, '\\x{headers}', '\\x{body}', \
+         LEAST(NOW(), {expires_at} - INTERVAL '1 day'), {expires_at}
+         FROM generate_series(0, {last}) AS n",
+        hash = hex(&HASH),
+        headers = hex(&HEADERS),
+        body = hex(&BODY),
+        last = count - 1,
+    )
+}
