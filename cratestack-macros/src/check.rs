@@ -1,125 +1,165 @@
-use proc_macro2::Span;
-use syn::spanned::Spanned;
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
 use syn::visit::{self, Visit};
-use syn::{FnArg, GenericParam, Lifetime, Path, ReceiverKind, ReturnType, Safety, TypeImplTrait, TypeReference};
+use syn::{
+    Attribute, FnArg, Lifetime, ReceiverKind, ReturnType, Safety, Signature, TypeImplTrait, TypePtr, TypeReference,
+};
 
 use crate::handler::Handler;
+use crate::mistake::{Mistakes, mistake};
 
-/// What axum could not call, or the guard could not wrap, said at the token that is to blame. All mistakes at once.
-pub(crate) fn handler(handler: &Handler) -> Result<(), syn::Error> {
-    let signature = &handler.signature;
-    let mut mistakes: Vec<syn::Error> = Vec::new();
-    let mut refuse = |span, mistake: &str| mistakes.push(syn::Error::new(span, mistake));
+/// As many as axum takes.
+const MOST_ARGUMENTS: usize = 16;
 
+/// `main`, with the runtime's own attribute below this one, or above, where it leaves a plain `fn main()`.
+pub(crate) fn entry_point(handler: &Handler) -> Option<syn::Error> {
+    let name = &handler.signature.ident;
+    let is_plain = handler.signature.asyncness.is_none() && matches!(handler.signature.output, ReturnType::Default);
+    let is_started = handler.attributes.iter().any(|attribute| last_is(attribute, "main"));
+    let help = "put `#[idempotent]` on the function that is mounted on a route";
+    (name == "main" && (is_plain || is_started)).then(|| mistake(name, "`main` is no handler", help))
+}
+
+/// Takes the attribute away that makes it a test.
+pub(crate) fn test(handler: &mut Handler) -> Option<syn::Error> {
+    let test = taken(handler, |attribute| {
+        // What is called `test` elsewhere may be something else.
+        let known = ["test", "core", "std", "tokio", "sqlx", "async_std", "test_log"];
+        let first = attribute.path().segments.first();
+        last_is(attribute, "test") && first.is_some_and(|first| known.iter().any(|known| first.ident == known))
+    })?;
+    let help = "put `#[idempotent]` on a handler, and call the router that it is mounted on from the test";
+    Some(mistake(test, "a test is no handler", help))
+}
+
+/// Takes the attribute away where it stands once more.
+pub(crate) fn once(handler: &mut Handler) -> Option<syn::Error> {
+    let again = taken(handler, |attribute| last_is(attribute, "idempotent"))?;
+    let help = "write all options in one: `#[idempotent(ttl = \"24h\", …)]`";
+    Some(mistake(again, "`#[idempotent]` is given twice", help))
+}
+
+/// The first of these attributes, all of which leave the handler.
+fn taken(handler: &mut Handler, these: impl FnMut(&Attribute) -> bool) -> Option<Attribute> {
+    let (taken, others): (Vec<_>, _) = handler.attributes.drain(..).partition(these);
+    handler.attributes = others;
+    taken.into_iter().next()
+}
+
+fn last_is(attribute: &Attribute, name: &str) -> bool {
+    attribute.path().segments.last().is_some_and(|segment| segment.ident == name)
+}
+
+/// What axum could not call, or the guard could not wrap, said at the token that is to blame.
+pub(crate) fn signature(signature: &Signature, mistakes: &mut Mistakes) {
+    // Each of these makes others of its kind; one is enough to know.
+    if let Some(qualifier) = qualifier(signature) {
+        mistakes.add(qualifier);
+    } else if signature.asyncness.is_none() && matches!(signature.output, ReturnType::Default) {
+        let what = "this handler is not `async`, and returns no future either";
+        mistakes.add(mistake(signature.fn_token, what, "write `async fn`"));
+    }
+    if let Some(argument) = signature.inputs.iter().nth(MOST_ARGUMENTS) {
+        let what = format!("axum takes at most {MOST_ARGUMENTS} arguments");
+        let help = "put several of them into one extractor of your own, with axum's `#[derive(FromRequestParts)]`";
+        mistakes.add(mistake(argument, what, help));
+    }
+    for argument in &signature.inputs {
+        let mut borrows = Borrows::default();
+        match argument {
+            FnArg::Receiver(receiver) => match &receiver.kind {
+                ReceiverKind::Reference(ampersand, lifetime, mutability) if !is_static(lifetime.as_ref()) => {
+                    let token = &receiver.self_token;
+                    borrows.receiver = Some(quote!(#ampersand #lifetime #mutability #token));
+                }
+                ReceiverKind::Typed(_, ty) => {
+                    borrows.visit_type(ty);
+                    if borrows.mistake.take().is_some() {
+                        borrows.receiver = Some(quote!(#receiver));
+                    }
+                }
+                _ => {}
+            },
+            FnArg::Typed(argument) => borrows.visit_type(&argument.ty),
+        }
+        if let Some(receiver) = borrows.receiver {
+            let help = "take `State<Self>`, or `self` by value where `Self` is an extractor";
+            mistakes.add(mistake(receiver, "axum cannot call a handler that borrows `self`", help));
+        }
+        if let Some(mistake) = borrows.mistake {
+            mistakes.add(mistake);
+        }
+    }
+}
+
+/// A word before `fn` that no handler has.
+fn qualifier(signature: &Signature) -> Option<syn::Error> {
+    if let Some(variadic) = &signature.variadic {
+        let help = "take the parts of the request as extractors, one argument each";
+        return Some(mistake(variadic, "a handler cannot be variadic", help));
+    }
     if let Some(constness) = &signature.constness {
-        refuse(constness.span, "a handler cannot be `const`; remove it");
+        return Some(mistake(constness, "a handler cannot be `const`", "remove `const`"));
+    }
+    if let Some(abi) = &signature.abi {
+        return Some(mistake(abi, "a handler cannot be `extern`", "remove the ABI"));
     }
     match &signature.safety {
         Safety::Unsafe(token) => {
-            refuse(
-                token.span,
-                "a handler cannot be `unsafe`, because axum calls it; put the unsafe part inside its body",
-            );
+            let help = "remove `unsafe`, and put the unsafe part of the body into an `unsafe` block";
+            Some(mistake(token, "a handler cannot be `unsafe`, because axum calls it", help))
         }
-        Safety::Safe(token) => refuse(token.span, "`safe` belongs to foreign functions; remove it"),
-        Safety::Default => {}
+        Safety::Safe(token) => Some(mistake(token, "`safe` belongs to foreign functions", "remove it")),
+        Safety::Default => None,
     }
-    if let Some(abi) = &signature.abi {
-        refuse(abi.extern_token.span, "a handler cannot be `extern`; remove the ABI");
-    }
-    if let Some(variadic) = &signature.variadic {
-        refuse(variadic.span(), "a handler cannot be variadic; take the parts of the request as extractors");
-    }
-    if signature.asyncness.is_none() && matches!(signature.output, ReturnType::Default) {
-        refuse(signature.fn_token.span, "an idempotent handler is `async` or returns a future; write `async fn`");
-    }
-    for parameter in &signature.generics.params {
-        if let GenericParam::Lifetime(lifetime) = parameter {
-            refuse(lifetime.lifetime.span(), BORROWED);
-        }
-    }
-    for argument in &signature.inputs {
-        match argument {
-            FnArg::Receiver(receiver) => {
-                if let ReceiverKind::Reference(ampersand, ..) = &receiver.kind {
-                    refuse(
-                        ampersand.spans[0].join(receiver.self_token.span).unwrap_or(receiver.self_token.span),
-                        "axum cannot call a handler that borrows `self`; take `State<Self>` (or `self` by value, where \
-                         `Self` is an extractor)",
-                    );
-                }
-            }
-            FnArg::Typed(argument) => {
-                // With lifetimes declared, their uses are not told once more.
-                if signature.generics.lifetimes().next().is_none() {
-                    let mut borrows = Borrows::default();
-                    borrows.visit_type(&argument.ty);
-                    if let Some((span, mistake)) = borrows.mistake {
-                        refuse(span, mistake);
-                    }
-                }
-            }
-        }
-    }
-    if let Some(argument) = signature.inputs.iter().nth(MOST_ARGUMENTS) {
-        refuse(argument.span(), "axum takes at most 16 arguments; put some of them into one extractor of your own");
-    }
-    for attribute in &handler.attributes {
-        let path = attribute.path();
-        if path.is_ident("idempotent") {
-            refuse(path.span(), "`#[idempotent]` is there twice; remove one, and give the other all the options");
-        } else if path.segments.last().is_some_and(|name| name.ident == "test") {
-            refuse(
-                path.span(),
-                "a test is no handler; put `#[idempotent]` on the handler, and call its route in the test",
-            );
-        } else if is_entry_point(path) {
-            refuse(path.span(), "the program's entry point is no handler; put `#[idempotent]` on the handler");
-        }
-    }
-    let mut mistakes = mistakes.into_iter();
-    let Some(mut all) = mistakes.next() else { return Ok(()) };
-    all.extend(mistakes);
-    Err(all)
 }
 
-/// The longest tuple of extractors that axum knows.
-const MOST_ARGUMENTS: usize = 16;
-
-/// `#[tokio::main]` and its like.
-fn is_entry_point(path: &Path) -> bool {
-    path.segments.len() == 2 && path.segments.last().is_some_and(|name| name.ident == "main")
+fn is_static(lifetime: Option<&Lifetime>) -> bool {
+    lifetime.is_some_and(|lifetime| lifetime.ident == "static")
 }
-
-const BORROWED: &str = "a handler owns what it takes from the request; use an owned type, such as `String` for `&str`";
 
 /// Finds the first thing in an argument's type that no extractor can be.
 #[derive(Default)]
 struct Borrows {
-    mistake: Option<(Span, &'static str)>,
+    receiver: Option<TokenStream>,
+    mistake: Option<syn::Error>,
+}
+
+impl Borrows {
+    fn borrowed(&mut self, token: impl ToTokens, help: &str) {
+        let what = "a handler owns what it takes from the request";
+        self.mistake.get_or_insert_with(|| mistake(token, what, help));
+    }
 }
 
 impl<'ast> Visit<'ast> for Borrows {
     fn visit_type_impl_trait(&mut self, ty: &'ast TypeImplTrait) {
-        let mistake = "`impl Trait` cannot be an argument here, because its type has no name; make the handler generic \
-                       over a named type, such as `async fn create<T: Trait>(State(t): State<T>)`";
-        self.mistake.get_or_insert((ty.impl_token.span, mistake));
+        let what = "an argument's type is `impl Trait`, which has no name for axum to extract it by";
+        let help = "name a type, or make the handler generic: `async fn create<T: Trait>(State(t): State<T>)`";
+        self.mistake.get_or_insert_with(|| mistake(ty, what, help));
     }
 
     fn visit_type_reference(&mut self, ty: &'ast TypeReference) {
-        if ty.lifetime.as_ref().is_none_or(|lifetime| lifetime.ident != "static") {
-            self.mistake.get_or_insert((ty.span(), BORROWED));
+        if !is_static(ty.lifetime.as_ref()) {
+            let target = &ty.elem;
+            let target = quote!(#target).to_string();
+            let help = match target.as_str() {
+                "str" => "write `String`".to_owned(),
+                _ => format!("write `{target}` without `&`, or another owned type"),
+            };
+            self.borrowed(ty, &help);
         }
         visit::visit_type_reference(self, ty);
     }
 
     fn visit_lifetime(&mut self, lifetime: &'ast Lifetime) {
-        if lifetime.ident != "static" {
-            self.mistake.get_or_insert((lifetime.span(), BORROWED));
+        if !is_static(Some(lifetime)) {
+            self.borrowed(lifetime, "use a type without this lifetime, or with `'static`");
         }
     }
 
-    // The lifetimes of `fn(&str) -> &str` and `dyn for<'a> Fn(&'a str)` are its own.
+    // The lifetimes of `fn(&str) -> &str` and `dyn for<'a> Fn(&'a str)` are its own, and a pointer borrows nothing.
     fn visit_type_fn_ptr(&mut self, _: &'ast syn::TypeFnPtr) {}
     fn visit_type_trait_object(&mut self, _: &'ast syn::TypeTraitObject) {}
+    fn visit_type_ptr(&mut self, _: &'ast TypePtr) {}
 }

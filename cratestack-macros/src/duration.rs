@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use syn::LitStr;
 
+use crate::mistake::mistake;
+
 /// Longer than this is a mistake, not a setting.
 const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 
@@ -10,19 +12,18 @@ const UNITS: [(&str, u64); 6] =
 
 /// Reads `"24h"`, `"1h 30m"`, `"250ms"`.
 pub(crate) fn parse(literal: &LitStr) -> syn::Result<Duration> {
-    milliseconds(&literal.value())
-        .map(Duration::from_millis)
-        .map_err(|mistake| syn::Error::new(literal.span(), mistake))
+    milliseconds(&literal.value()).map(Duration::from_millis).map_err(|(what, help)| mistake(literal, what, help))
 }
 
-fn milliseconds(text: &str) -> Result<u64, String> {
+/// Or what is wrong, and what to write instead.
+fn milliseconds(text: &str) -> Result<u64, (String, &'static str)> {
     const FORM: &str = "write a whole number and a unit (ms, s, m, h, d or w), such as \"24h\" or \"1h 30m\"";
     let mut rest = text.trim();
     if rest.is_empty() {
-        return Err(format!("a duration is missing here; {FORM}"));
+        return Err(("this is an empty duration".to_owned(), FORM));
     }
     if rest.starts_with('-') {
-        return Err(format!("a duration cannot be negative; {FORM}"));
+        return Err(("a duration cannot be negative".to_owned(), FORM));
     }
     let mut total: u64 = 0;
     while !rest.is_empty() {
@@ -31,23 +32,28 @@ fn milliseconds(text: &str) -> Result<u64, String> {
         let letters = after.find(|c: char| !c.is_alphabetic()).unwrap_or(after.len());
         let (unit, after) = after.split_at(letters);
         if number.is_empty() {
-            return Err(format!("`{text}` is not a duration; {FORM}"));
+            return Err((format!("`{text}` is not a duration"), FORM));
+        }
+        if after.starts_with('.') && unit.is_empty() {
+            return Err((format!("`{text}` is not a whole number"), FORM));
         }
         if unit.is_empty() {
-            return Err(format!("`{text}` has a number without a unit; {FORM}"));
+            return Err((format!("`{text}` has a number without a unit"), FORM));
         }
         let Some((_, scale)) = UNITS.iter().find(|(name, _)| *name == unit) else {
-            return Err(format!("`{unit}` is not a unit of time; {FORM}"));
+            return Err((format!("`{unit}` is not a unit of time"), FORM));
         };
         let part = number.parse::<u64>().ok().and_then(|number| number.checked_mul(*scale));
         total = part
             .and_then(|part| total.checked_add(part))
             .filter(|total| Duration::from_millis(*total) <= LONGEST)
-            .ok_or_else(|| format!("`{text}` is longer than ten years; write a shorter duration, such as \"24h\""))?;
+            .ok_or_else(|| {
+                (format!("`{text}` is longer than ten years"), "write a shorter duration, such as \"24h\"")
+            })?;
         rest = after.trim_start();
     }
     if total == 0 {
-        return Err("a duration of zero keeps nothing; write at least \"1ms\"".to_owned());
+        return Err(("a duration of zero keeps nothing".to_owned(), "write at least \"1ms\""));
     }
     Ok(total)
 }
@@ -68,20 +74,20 @@ mod tests {
     #[test]
     fn names_the_mistake() {
         for (text, mistake) in [
-            ("", "missing"),
+            ("", "empty"),
             ("24", "without a unit"),
             ("h", "not a duration"),
             ("24 h", "without a unit"),
             ("24hours", "not a unit"),
             ("-5s", "negative"),
             ("0s", "zero"),
-            ("1.5h", "without a unit"),
+            ("1.5h", "whole number"),
             ("100000d", "ten years"),
             ("99999999999999999999s", "ten years"),
             ("5µs", "not a unit"),
         ] {
-            let error = milliseconds(text).unwrap_err();
-            assert!(error.contains(mistake), "{text}: {error}");
+            let (what, _) = milliseconds(text).unwrap_err();
+            assert!(what.contains(mistake), "{text}: {what}");
         }
     }
 }

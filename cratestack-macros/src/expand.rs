@@ -1,55 +1,44 @@
-use proc_macro_crate::FoundCrate;
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Attribute, GenericParam, Ident, Signature, Visibility};
+use syn::{Attribute, GenericParam, Ident, Meta, Safety, Signature, Visibility};
 
-use crate::handler::Handler;
+use crate::check;
+use crate::handler::{self, Handler};
+use crate::mistake::Mistakes;
 use crate::options::Options;
-use crate::parts;
-use crate::{check, checks};
+use crate::parts::{self, Called, Evaluation};
+use crate::probe;
 
-#[cfg(test)]
-mod tests;
-
-/// The whole attribute: tokens in, tokens out.
-#[allow(clippy::needless_pass_by_value)] // The signature of an attribute macro.
-pub(crate) fn idempotent(attribute: TokenStream, item: TokenStream) -> TokenStream {
-    let (options, mut mistakes) = Options::parse(attribute);
-    let Ok(handler) = syn::parse2::<Handler>(item.clone()) else {
-        let mistake = syn::Error::new(
-            first_span(&item),
-            "`#[idempotent]` goes on a handler with a body, an `async fn` or a `fn` that returns a future; write it above the \
-             function that handles the request",
-        )
-        .to_compile_error();
-        return quote!(#mistake #item);
-    };
-    let refusal = [check::handler(&handler).err(), parts::check(&options)];
-    let sound = refusal.iter().all(Option::is_none);
-    for mistake in refusal.into_iter().flatten() {
-        match &mut mistakes {
-            Some(mistakes) => mistakes.combine(mistake),
-            None => mistakes = Some(mistake),
+/// The whole attribute: tokens in, tokens out. `private` is the only path that generated code names.
+pub(crate) fn idempotent(private: &TokenStream, attribute: TokenStream, item: &TokenStream) -> TokenStream {
+    let mut mistakes = Mistakes::default();
+    let options = Options::parse(attribute, &mut mistakes);
+    let mut handler = match syn::parse2::<Handler>(item.clone()) {
+        Ok(handler) => handler,
+        Err(error) => {
+            mistakes.add(handler::refuse(item, error));
+            let item = handler::with_body(item);
+            return quote!(#mistakes #item);
         }
-    }
-    let mistakes = mistakes.map(|mistakes| mistakes.to_compile_error());
-    let expansion = if sound { guarded(&options, handler) } else { refused(handler) };
-    quote!(#mistakes #expansion)
-}
-
-fn first_span(item: &TokenStream) -> Span {
-    item.clone().into_iter().next().map_or_else(Span::call_site, |token| token.span())
-}
-
-/// The only path that generated code names.
-fn private() -> TokenStream {
-    let name = match proc_macro_crate::crate_name("cratestack-runtime") {
-        Ok(FoundCrate::Name(name)) => Ident::new(&name, Span::call_site()),
-        // The crate's own examples name it from outside; and where no manifest tells, it has its own name.
-        Ok(FoundCrate::Itself) | Err(_) => Ident::new("cratestack_runtime", Span::call_site()),
     };
-    quote!(::#name::__private)
+    if let Some(mistake) = check::entry_point(&handler) {
+        mistakes.add(mistake);
+        return quote!(#mistakes #item);
+    }
+    if let Some(mistake) = check::once(&mut handler) {
+        mistakes.add(mistake);
+    }
+    if let Some(mistake) = check::test(&mut handler) {
+        mistakes.add(mistake);
+        let refused = refused(private, handler);
+        return quote!(#mistakes #refused);
+    }
+    let mut refusal = Mistakes::default();
+    check::signature(&handler.signature, &mut refusal);
+    parts::check(&options, &handler.signature, &mut refusal);
+    let expansion = if refusal.is_empty() { guarded(private, &options, handler) } else { refused(private, handler) };
+    quote!(#mistakes #refusal #expansion)
 }
 
 /// The handler moved out of the way, and how to name it from the function that takes its place.
@@ -58,8 +47,7 @@ struct Moved {
     beside: Option<TokenStream>,
     /// Inside the new function, else.
     inside: Option<TokenStream>,
-    /// Its path, to be blamed at the given place.
-    path: Box<dyn Fn(Span) -> TokenStream>,
+    path: TokenStream,
     outer: Outer,
 }
 
@@ -73,22 +61,16 @@ struct Outer {
 fn moved(handler: Handler) -> Moved {
     let associated = handler.is_associated();
     let Handler { attributes, visibility, signature, body } = handler;
-    let outer = Outer {
-        attributes: attributes.iter().filter(|attribute| stays(attribute)).cloned().collect(),
-        visibility,
-        signature: signature.clone(),
-    };
+    let attributes: Vec<_> = attributes.into_iter().map(lenient).collect();
+    let described = attributes.iter().filter(|attribute| stays(attribute)).cloned().collect();
+    let outer = Outer { attributes: described, visibility, signature: signature.clone() };
     let mut inner = signature;
     let attributes: Vec<_> = attributes.into_iter().filter(moves).collect();
     let turbofish = turbofish(&inner);
     if associated {
         inner.ident = format_ident!("__idempotent_{}", inner.ident);
-        let name = inner.ident.clone();
-        let path = Box::new(move |span: Span| {
-            let mut name = name.clone();
-            name.set_span(span.resolved_at(name.span()));
-            quote_spanned!(span.resolved_at(Span::call_site())=> Self::#name #turbofish)
-        });
+        let name = &inner.ident;
+        let path = quote!(Self::#name #turbofish);
         let beside = quote! {
             #(#attributes)*
             #[doc(hidden)]
@@ -96,12 +78,8 @@ fn moved(handler: Handler) -> Moved {
         };
         return Moved { beside: Some(beside), inside: None, path, outer };
     }
-    let name = inner.ident.clone();
-    let path = Box::new(move |span: Span| {
-        let mut name = name.clone();
-        name.set_span(span.resolved_at(name.span()));
-        quote!(#name #turbofish)
-    });
+    let name = &inner.ident;
+    let path = quote!(#name #turbofish);
     let inside = quote! {
         #(#attributes)*
         #inner #body
@@ -109,68 +87,86 @@ fn moved(handler: Handler) -> Moved {
     Moved { beside: None, inside: Some(inside), path, outer }
 }
 
-fn guarded(options_read: &Options, handler: Handler) -> TokenStream {
-    let private = private();
+fn guarded(private: &TokenStream, options: &Options, handler: Handler) -> TokenStream {
     let types = handler.argument_types();
-    let arguments: Vec<_> =
-        (0..types.len()).map(|index| Ident::new(&format!("argument{index}"), Span::mixed_site())).collect();
+    let arguments: Vec<_> = (0..types.len()).map(|index| own(&format!("argument{index}"))).collect();
     let Moved { beside, inside, path, outer: Outer { attributes, visibility, signature } } = moved(handler);
-    let guarded = Ident::new("idempotent_request", Span::mixed_site());
-    let call = Ident::new("call", Span::mixed_site());
-    let evaluate = parts::evaluate(options_read, &signature, &call, &arguments, &private);
+    // The handler is an item inside, so a parameter of the same name would not be seen.
+    let guarded = own(if signature.ident == "idempotent_guarded" { "guarded_request" } else { "guarded" });
+    let (call, tuple) = (own("call"), own("arguments"));
+    let turbofish = turbofish(&signature);
+    let called = Called { signature: &signature, turbofish: &turbofish, types: &types, arguments: &arguments };
+    let Evaluation { method, statements: evaluate } = parts::evaluate(private, options, &called, &call, &tuple);
     let mutable = (!evaluate.is_empty()).then(|| quote!(mut));
-    let keyed_by_arguments = options_read.key.is_some();
-    let parameters = match &options_read.body_limit {
+    let keyed_by_arguments = options.key.is_some();
+    let parameters = match &options.body_limit {
         Some(limit) => quote!(, #keyed_by_arguments, #limit),
         None if keyed_by_arguments => quote!(, true),
         None => TokenStream::new(),
     };
-    let state = options_read.state.as_ref().map(|state| {
-        let provides =
-            quote_spanned!(state.span().resolved_at(Span::call_site())=> #private::state_provides_idempotency);
-        quote!(let _ = #provides::<#state>;)
-    });
-    let options = options_read.expand(&private);
-    let checks = checks::expand(options_read, &signature, &types, &path, &private);
-    let handler = path(signature.ident.span());
-    let mut work = quote!(#private::Handling(#handler(#(#arguments,)*)).boxed());
-    if signature.asyncness.is_none() {
-        // A plain `fn` may do its work before it returns its future, and must not before the key is reserved.
-        work = quote!(#private::Box::pin(async move { #work.await }));
-    }
+    let handler = quote!(#path(#(#arguments),*));
+    let probes = probe::all(private, options, &signature, &types, &arguments, &handler);
+    let transaction = options.transaction.is_some();
+    let run = if transaction {
+        let (future, causes) = (own("future"), own("causes"));
+        let make = quote! {
+            |(#(#arguments,)*)| {
+                let #future = #handler;
+                let #causes = #private::outcome_of(&#future).returned().causes();
+                #private::noting(#future, #causes)
+            }
+        };
+        let handler = if options.retry.is_some() {
+            let again = probe::again(private, &types, &arguments);
+            quote!(#private::repeating(#tuple, #again, #make))
+        } else {
+            quote!(#private::handling(#tuple, #make))
+        };
+        let options = options.expand(private);
+        quote! {
+            #[allow(unused_imports)]
+            use #private::{AnyAttempts as _, AnyCauses as _, AnyRepeat as _};
+            #private::run_in_transaction(#call, #options, #handler.attempts())
+        }
+    } else {
+        let options = options.expand(private);
+        quote!(#private::run(#call, #options, #private::handling(#tuple, |(#(#arguments,)*)| #handler).go()))
+    };
     let name = &signature.ident;
     let generics = &signature.generics;
     let where_clause = &generics.where_clause;
+    // Where a trait has the function, this is what the compiler refuses.
+    let taken = probe::at(name, private);
+    let taken = if transaction {
+        quote_spanned!(probe::spot(name)=> #guarded: #taken::Transacted<(#(#types,)*) #parameters>)
+    } else {
+        quote_spanned!(probe::spot(name)=> #guarded: #taken::Guarded<(#(#types,)*) #parameters>)
+    };
     quote! {
         #beside
+        #method
         #(#attributes)*
-        #visibility async fn #name #generics (
-            #guarded: #private::Guarded<(#(#types,)*) #parameters>,
-        ) -> #private::Response #where_clause {
+        #visibility fn #name #generics (#taken) -> #private::Work #where_clause {
             #inside
-            #state
-            #checks
-            let (#mutable #call, (#(#arguments,)*)) = #guarded.into_parts();
+            #probes
+            let (#mutable #call, #tuple) = #guarded.into_parts();
             #evaluate
-            #[allow(unused_imports)]
-            use #private::Fallback as _;
-            #call.run(#options, #work).await
+            #run
         }
     }
 }
 
 /// A handler that cannot work is emitted all the same, under its name and as something that axum would take, so that
 /// its mistake is the only error.
-fn refused(mut handler: Handler) -> TokenStream {
-    let private = private();
-    if handler.signature.ident == "main" {
-        return quote!(
-            fn main() {}
-        );
+fn refused(private: &TokenStream, mut handler: Handler) -> TokenStream {
+    // What the compiler would refuse once more.
+    let signature = &mut handler.signature;
+    signature.constness = None;
+    signature.abi = None;
+    signature.variadic = None;
+    if let Safety::Safe(_) = signature.safety {
+        signature.safety = Safety::Default;
     }
-    // They would have their own opinion of a function that is wrong.
-    handler.attributes.retain(stays);
-    handler.signature.constness = None;
     let Moved { beside, inside, outer: Outer { attributes, visibility, signature }, .. } = moved(handler);
     let name = &signature.ident;
     let silenced = quote!(#[allow(dead_code, unused_variables, clippy::all)]);
@@ -186,6 +182,11 @@ fn refused(mut handler: Handler) -> TokenStream {
     }
 }
 
+/// A name for what is ours. Hygiene keeps it from the user's variables, and the prefix from his constants.
+pub(crate) fn own(name: &str) -> Ident {
+    format_ident!("idempotent_{name}", span = Span::mixed_site())
+}
+
 /// What describes the function to others stays on the one that others see.
 fn stays(attribute: &Attribute) -> bool {
     ["doc", "cfg", "allow", "deprecated", "must_use"].iter().any(|name| attribute.path().is_ident(name))
@@ -194,6 +195,17 @@ fn stays(attribute: &Attribute) -> bool {
 /// The rest goes with the handler, and sees its signature.
 fn moves(attribute: &Attribute) -> bool {
     !["doc", "deprecated", "must_use"].iter().any(|name| attribute.path().is_ident(name))
+}
+
+/// What is expected of the handler is allowed in both functions: which of the two has it, only the lint knows, and some
+/// see it in neither.
+fn lenient(mut attribute: Attribute) -> Attribute {
+    if let Meta::List(list) = &mut attribute.meta
+        && list.path.is_ident("expect")
+    {
+        list.path = Ident::new("allow", list.path.span()).into();
+    }
+    attribute
 }
 
 /// The handler's own generics, named, since nothing but its arguments could tell them.

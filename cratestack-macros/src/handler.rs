@@ -1,7 +1,9 @@
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
-use quote::ToTokens;
+use quote::{ToTokens, quote, quote_spanned};
 use syn::parse::{Parse, ParseStream};
-use syn::{Attribute, FnArg, Signature, Type, Visibility};
+use syn::{Attribute, FnArg, ReceiverKind, Signature, Type, Visibility};
+
+use crate::mistake::mistake;
 
 /// A function, its body left as tokens: a body that is half typed must not keep the rest from being emitted.
 pub(crate) struct Handler {
@@ -18,7 +20,10 @@ impl Parse for Handler {
         let signature = input.parse()?;
         let body = match input.parse()? {
             TokenTree::Group(body) if body.delimiter() == Delimiter::Brace => body,
-            other => return Err(syn::Error::new(other.span(), "a handler has a body")),
+            other => {
+                let help = "put `#[idempotent]` on a function that has one, free or of a type's own `impl`";
+                return Err(mistake(other, "a handler has a body", help));
+            }
         };
         Ok(Self { attributes, visibility, signature, body })
     }
@@ -40,10 +45,16 @@ impl Handler {
     pub(crate) fn argument_types(&self) -> Vec<Type> {
         let types = self.signature.inputs.iter().map(|argument| match argument {
             FnArg::Typed(argument) => (*argument.ty).clone(),
-            FnArg::Receiver(receiver) => match &receiver.kind {
-                syn::ReceiverKind::Typed(_, ty) => (**ty).clone(),
-                _ => Type::Verbatim(quote::quote_spanned!(receiver.self_token.span=> Self)),
-            },
+            FnArg::Receiver(receiver) => {
+                let own = quote_spanned!(receiver.self_token.span=> Self);
+                match &receiver.kind {
+                    ReceiverKind::Typed(_, ty) => (**ty).clone(),
+                    ReceiverKind::Reference(ampersand, lifetime, mutability) => {
+                        Type::Verbatim(quote!(#ampersand #lifetime #mutability #own))
+                    }
+                    _ => Type::Verbatim(own),
+                }
+            }
         });
         types.collect()
     }
@@ -53,6 +64,75 @@ impl Handler {
         names_self(self.signature.to_token_stream()) || names_self(self.body.stream())
     }
 }
+
+/// Why `item` is no handler: what it is instead, or where its function goes wrong.
+pub(crate) fn refuse(item: &TokenStream, error: syn::Error) -> syn::Error {
+    const KINDS: [(&str, &str); 13] = [
+        ("struct", "a struct"),
+        ("enum", "an enum"),
+        ("union", "a union"),
+        ("trait", "a trait"),
+        ("impl", "an `impl` block"),
+        ("mod", "a module"),
+        ("static", "a static"),
+        ("const", "a constant"),
+        ("type", "a type alias"),
+        ("use", "an import"),
+        ("macro_rules", "a macro"),
+        ("let", "a statement"),
+        ("fn", ""),
+    ];
+    let mut first = None;
+    let mut tokens = item.clone().into_iter().peekable();
+    while let Some(token) = tokens.next() {
+        match &token {
+            TokenTree::Punct(punct) if punct.as_char() == '#' => {
+                tokens.next();
+                continue;
+            }
+            TokenTree::Ident(ident) if ident == "pub" => {
+                tokens.next_if(|next| matches!(next, TokenTree::Group(_)));
+                continue;
+            }
+            TokenTree::Ident(ident) => {
+                // `const fn`, `unsafe impl`: the last of these words says what it is.
+                let qualifies = ["const", "unsafe", "async", "extern"].iter().any(|word| ident == word);
+                let goes_on =
+                    matches!(tokens.peek(), Some(TokenTree::Ident(next)) if KINDS.iter().any(|(word, _)| next == word));
+                if qualifies && (goes_on || ident != "const") {
+                    first.get_or_insert(token);
+                    continue;
+                }
+                match KINDS.iter().find(|(word, _)| ident == word) {
+                    Some(("fn", _)) => return error,
+                    Some((_, kind)) => {
+                        let what = format!("`#[idempotent]` goes on a handler, and this is {kind}");
+                        return mistake(token, what, ON_A_HANDLER);
+                    }
+                    None => {}
+                }
+            }
+            _ => {}
+        }
+        first.get_or_insert(token);
+        break;
+    }
+    mistake(first, "`#[idempotent]` goes on a handler, and this is none", ON_A_HANDLER)
+}
+
+/// A function that lacks its body gets one, because the compiler would ask for it once more.
+pub(crate) fn with_body(item: &TokenStream) -> TokenStream {
+    let mut tokens: Vec<_> = item.clone().into_iter().collect();
+    let has = |word: &str| tokens.iter().any(|token| matches!(token, TokenTree::Ident(ident) if ident == word));
+    let ends = matches!(tokens.last(), Some(TokenTree::Punct(punct)) if punct.as_char() == ';');
+    if ends && has("async") && has("fn") {
+        tokens.pop();
+        tokens.extend(quote!({ loop {} }));
+    }
+    tokens.into_iter().collect()
+}
+
+const ON_A_HANDLER: &str = "put it on an `async fn`, or on a `fn` that returns a future";
 
 /// Whether the tokens mean the enclosing type by `Self` or `self`. Items that bring a `Self` of their own are skipped,
 /// and so are paths that start at the current module.

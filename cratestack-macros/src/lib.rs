@@ -2,13 +2,18 @@
 //! code that the attribute generates calls it.
 
 mod check;
-mod checks;
 mod duration;
 mod expand;
 mod handler;
+mod mistake;
 mod options;
 mod parts;
+mod probe;
+mod runtime;
 mod suggest;
+#[cfg(test)]
+mod tests;
+mod values;
 
 use proc_macro::TokenStream;
 
@@ -20,93 +25,6 @@ use proc_macro::TokenStream;
 ///
 /// The router's state provides a `cratestack_runtime::Idempotency` through axum's `FromRef`. All extractors run before
 /// the key is looked at, so a request that fails authentication or validation costs no key and sees no replay.
-///
-/// # Options
-///
-/// Durations are strings of whole numbers with a unit, `ms`, `s`, `m`, `h`, `d` or `w`, one after another: `"90s"`,
-/// `"1h 30m"`; at least 1 ms, at most ten years. Every option may stand once.
-///
-/// | option | value | default | effect |
-/// |---|---|---|---|
-/// | [`ttl`](#ttl) | duration | `Idempotency::ttl`, 24 hours | how long the outcome is kept |
-/// | [`lease`](#lease) | duration | `Idempotency::lease`, 30 seconds | how long the key stays reserved after its process died |
-/// | [`optional`](#optional) | none | the header is required | a request without the header runs unguarded |
-/// | [`wait`](#wait) | duration | none: 409 at once | how long a duplicate of a running request waits for its outcome |
-/// | [`key`](#key) | expression | the header | what the key is made of |
-/// | [`principal`](#principal) | expression | `Idempotency::identify` | who the key belongs to |
-/// | [`fingerprint`](#fingerprint) | expression | the whole request | what must match on a retry |
-/// | [`record`](#record) | `all` or `success` | `all` | which outcomes are kept |
-/// | [`on_store_error`](#on_store_error) | `refuse` or `run` | `Idempotency::on_store_error`, `refuse` | what happens where the store cannot reserve |
-/// | [`body_limit`](#body_limit) | bytes | `Idempotency::max_request_bytes` | the bound on the request's body |
-/// | [`state`](#state) | type | | checks against the router's state at compile time |
-///
-/// ## `ttl`
-///
-/// `ttl = "24h"`: how long an outcome is kept, from the moment that its key is reserved. A retry that comes later is a new
-/// request. Refused: a duration that is misspelt, zero, negative or over ten years; no string.
-///
-/// ## `lease`
-///
-/// `lease = "30s"`: how long a key stays reserved when its process dies, or stalls. A handler that lives renews its lease,
-/// so it may take any time. Refused: as with `ttl`, and a lease that is longer than the `ttl` beside it.
-///
-/// ## `optional`
-///
-/// `optional`: a request without the header runs as if the attribute were not there; one with a malformed header is still
-/// refused with 400. Refused: a value; beside `key = …`, which replaces the header.
-///
-/// ## `wait`
-///
-/// `wait = "5s"`: a duplicate of a running request waits that long for its outcome and replays it, and is answered 409 only
-/// past it. However many wait, one of them in each process asks the store. Refused: as with `ttl`.
-///
-/// ## `key`
-///
-/// `key = req.request_id`: the key is made of the handler's arguments, and the header is not looked at. The expression, as
-/// in `principal` and `fingerprint`, is ordinary Rust over the arguments, each by reference, under the names that the
-/// handler gives them; it is evaluated after all extractors and before the handler. A tuple combines parts without
-/// ambiguity. Parts are what implements `KeyPart`: strings, integers, `bool`, `char`, `Uuid`, options, slices and tuples,
-/// and your own types. Refused: a constant; `.await`, `?` and `return`; a float, or another type that is no part; and
-/// whatever else the compiler finds wrong with it, at its own token.
-///
-/// ## `principal`
-///
-/// `principal = (tenant.id, user.id)`: who the key belongs to. Keys of different principals never meet. Without it the
-/// caller is what `Idempotency::identify` says, by default the `Authorization` value or else the peer's IP address; with it
-/// a client whose token was renewed is still the same caller. Refused: as with `key`.
-///
-/// ## `fingerprint`
-///
-/// `fingerprint = (req.amount, &req.currency)`: what must match on a retry, instead of query, content type and body. Method
-/// and path always must. Refused: as with `key`.
-///
-/// ## `record`
-///
-/// `record = success`: only 2xx and 3xx are kept; after any other answer the key is free again, and a retry runs the
-/// handler again. Say so only where a failure means that nothing happened. Refused: any other word.
-///
-/// ## `on_store_error`
-///
-/// `on_store_error = run`: where the store cannot reserve, the handler runs all the same, without protection: a retry runs
-/// it again. Refused: any other word.
-///
-/// ## `body_limit`
-///
-/// `body_limit = 65536`: the most bytes that a guarded request's body may have; a larger one is answered 413 and reserves
-/// nothing. It replaces axum's `DefaultBodyLimit`. Refused: zero; a string.
-///
-/// ## `state`
-///
-/// `state = App`: checks that the router's state provides an `Idempotency`, and that every argument is an extractor over
-/// it. Without it the compiler can say so only at the route. Refused: what is no type.
-///
-/// # What the function may be
-///
-/// Whatever axum takes: an `async fn` or a `fn` that returns a future, free or associated, with `self` by value or
-/// without it, generic or not. `&self` is refused, because axum could not call it. Other attributes belong below this
-/// one; they see the original signature.
-///
-/// # Example
 ///
 /// ```
 /// use axum::extract::{FromRef, Json, State};
@@ -132,9 +50,204 @@ use proc_macro::TokenStream;
 ///     .with_state(App { idempotency: Idempotency::new(MemoryStore::new()) });
 /// ```
 ///
-/// The attribute replaces the function by one of the same name that takes a single extractor; it can be mounted on a
-/// route, and no longer be called directly.
+/// # Options
+///
+/// | option | value | default | effect |
+/// |---|---|---|---|
+/// | [`ttl`](#ttl) | duration | `Idempotency::ttl`, 24 hours | how long the outcome is kept |
+/// | [`lease`](#lease) | duration | `Idempotency::lease`, 30 seconds | how long the key stays reserved after its process died |
+/// | [`wait`](#wait) | duration | 409 at once | how long a duplicate of a running request waits for its outcome |
+/// | [`optional`](#optional) | none | the header is required | a request without the header runs unguarded |
+/// | [`record`](#record) | `all`, `success` | `all` | which outcomes are kept |
+/// | [`on_store_error`](#on_store_error) | `refuse`, `run` | `Idempotency::on_store_error` | what happens where the store cannot reserve |
+/// | [`body_limit`](#body_limit) | number | `Idempotency::max_request_bytes` | the bound on the request's body, in bytes |
+/// | [`key`](#key) | expression | the header | the key is made of the handler's arguments |
+/// | [`principal`](#principal) | expression | `Idempotency::identify` | who the key belongs to |
+/// | [`fingerprint`](#fingerprint) | expression | the whole request | what must match on a retry, beside method and path |
+/// | [`state`](#state) | type | | checks arguments and state at compile time |
+///
+/// Options stand in any order, each at most once: `#[idempotent(ttl = "24h", optional)]`. An unknown one is refused, with
+/// the name that was probably meant.
+///
+/// A **duration** is a string of whole numbers, each with a unit, `ms`, `s`, `m`, `h`, `d` or `w`: `"90s"`, `"1h 30m"`.
+/// Refused are a number without a unit or quotes, a fraction, zero, a negative one, and more than ten years.
+///
+/// An **expression** is ordinary Rust over the handler's own arguments, by the names that its patterns give them and by
+/// reference, so that a field need not be `Copy`. Its value is a `KeyPart`: strings, integers, `bool`, `char`, `Uuid`, and
+/// options, slices, tuples and references of them. It is evaluated after the extractors and before the handler. Refused are
+/// a type that is no `KeyPart` (a float, for one), a constant, a closure, an assignment to an argument, and what leaves the
+/// expression: `.await`, `?`, `return`, `break`.
+///
+/// ## `ttl`
+///
+/// How long the outcome is kept after the handler finished; a retry after that runs the handler again.
+///
+/// ```
+/// # use cratestack_runtime::idempotent;
+/// #[idempotent(ttl = "7d")]
+/// async fn pay() {}
+/// ```
+///
+/// ## `lease`
+///
+/// How long the key stays reserved when its process died; a retry after that takes over. A handler that runs longer renews
+/// its lease, so this is not a bound on its time. Refused where it is longer than the `ttl` beside it.
+///
+/// ```
+/// # use cratestack_runtime::idempotent;
+/// #[idempotent(ttl = "24h", lease = "10s")]
+/// async fn pay() {}
+/// ```
+///
+/// ## `wait`
+///
+/// A duplicate that arrives while the first request still runs waits that long for its outcome, and replays it; without an
+/// outcome by then it gets the 409 that it would get at once otherwise.
+///
+/// ```
+/// # use cratestack_runtime::idempotent;
+/// #[idempotent(wait = "5s")]
+/// async fn pay() {}
+/// ```
+///
+/// ## `optional`
+///
+/// A request without the header runs unguarded, where it would get 400 otherwise. A malformed header is 400 all the same.
+/// Refused are a value (`optional = true`), and `key = …` beside it, because then there is no header to be optional.
+///
+/// ```
+/// # use cratestack_runtime::idempotent;
+/// #[idempotent(optional)]
+/// async fn pay() {}
+/// ```
+///
+/// ## `record`
+///
+/// With `record = success` only outcomes with a status of 2xx and 3xx are kept; any other frees the key, and a retry runs
+/// the handler again. Only for handlers that have no effect when they fail. Refused is any other word, also in quotes.
+///
+/// ```
+/// # use cratestack_runtime::idempotent;
+/// #[idempotent(record = success)]
+/// async fn pay() {}
+/// ```
+///
+/// ## `on_store_error`
+///
+/// With `run` the handler runs **unprotected** where the store cannot reserve. With `refuse`, the default, the request gets
+/// 503, unless `Idempotency::on_store_error` has it run. Refused is any other word, also in quotes.
+///
+/// ```
+/// # use cratestack_runtime::idempotent;
+/// #[idempotent(on_store_error = run)]
+/// async fn log_visit() {}
+/// ```
+///
+/// ## `body_limit`
+///
+/// A longer body gets 413, and nothing is reserved. Refused are zero, a string, and more than `u32::MAX`.
+///
+/// ```
+/// # use cratestack_runtime::idempotent;
+/// #[idempotent(body_limit = 65_536)]
+/// async fn pay(body: String) {
+///     # drop(body);
+/// }
+/// ```
+///
+/// ## `key`
+///
+/// The key comes from the arguments, and the header is not read.
+///
+/// ```
+/// # use axum::Json;
+/// # use cratestack_runtime::idempotent;
+/// # #[derive(serde::Deserialize)]
+/// # struct Event { id: String, attempt: u32 }
+/// #[idempotent(key = event.id)]
+/// async fn webhook(Json(event): Json<Event>) {
+///     # let _ = event.attempt;
+/// }
+/// ```
+///
+/// ## `principal`
+///
+/// Who the key belongs to: two principals with one key never meet. It should be what authentication says, never what the
+/// caller says of himself.
+///
+/// ```
+/// # use axum::extract::FromRequestParts;
+/// # use axum::http::{StatusCode, request::Parts};
+/// # use cratestack_runtime::idempotent;
+/// # struct User { tenant: u64, id: u64 }
+/// # impl<S: Sync> FromRequestParts<S> for User {
+/// #     type Rejection = StatusCode;
+/// #     async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, StatusCode> { Err(StatusCode::UNAUTHORIZED) }
+/// # }
+/// #[idempotent(principal = (user.tenant, user.id))]
+/// async fn pay(user: User) {
+///     # drop(user);
+/// }
+/// ```
+///
+/// ## `fingerprint`
+///
+/// What a retry must have in common with the first request, in place of body and query; method and path are always
+/// compared. For bodies that differ from retry to retry in what does not matter.
+///
+/// ```
+/// # use axum::Json;
+/// # use cratestack_runtime::idempotent;
+/// # #[derive(serde::Deserialize)]
+/// # struct Payment { amount: u64, currency: String, sent_at: u64 }
+/// #[idempotent(fingerprint = (payment.amount, &payment.currency))]
+/// async fn pay(Json(payment): Json<Payment>) {
+///     # let _ = payment.sent_at;
+/// }
+/// ```
+///
+/// ## `state`
+///
+/// The type of the router's state. It changes nothing at run time. With it, a state without `Idempotency`, a `State<T>`
+/// that is no part of it, and an argument that is no extractor are errors at the handler; without it, they are axum's error
+/// at the route. An argument `State<T>` does not tell as much, because `T` may be a part of the state. Where several states
+/// make an extractor of one type that is not yours, such as `bool`, name any of them. Refused are a value and a string.
+///
+/// ```
+/// # use axum::extract::{FromRef, State};
+/// # use cratestack_runtime::{Idempotency, idempotent};
+/// #[derive(Clone, FromRef)]
+/// struct App {
+///     idempotency: Idempotency,
+///     name: &'static str,
+/// }
+///
+/// #[idempotent(state = App)]
+/// async fn pay(State(name): State<&'static str>) -> String {
+///     format!("paid at {name}")
+/// }
+/// ```
+///
+/// # What the function may be
+///
+/// Whatever axum takes: an `async fn` or a `fn` that returns a future, free or associated, with `self` by value or
+/// without it, generic or not. A type parameter says itself what the handler's future needs to move between threads, most
+/// often `T: Send + Sync + 'static`, because that is asked here and not at the route.
+///
+/// Refused are anything but a function; `const`, `unsafe`, `extern` and variadic ones; `&self`; borrowed arguments and
+/// `impl Trait` in argument position; more than 16 arguments; `main` and tests; a future that is not `Send`; what returns
+/// neither a response nor a `Result` of two; a body extractor that is not last; content that is not `Deserialize`; and an
+/// argument that is a plain number, `bool` or `Uuid`.
+///
+/// The attribute replaces the function by one of the same name that takes a single extractor. It is there to be mounted on a
+/// route, and cannot be called directly.
+///
+/// # Beside other attributes
+///
+/// Other attributes belong **below** this one, where they see the original signature: `#[axum::debug_handler]`,
+/// `#[tracing::instrument]`. Documentation, `#[deprecated]` and `#[must_use]` stay with the function that others see.
+/// `#[axum::debug_handler]` above this one calls the handler with the arguments that it had, and reports their number.
 #[proc_macro_attribute]
 pub fn idempotent(attribute: TokenStream, item: TokenStream) -> TokenStream {
-    expand::idempotent(attribute.into(), item.into()).into()
+    expand::idempotent(&runtime::private(), attribute.into(), &item.into()).into()
 }

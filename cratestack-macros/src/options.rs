@@ -1,14 +1,13 @@
-use std::time::Duration;
-
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
-use syn::parse::{Parse, ParseStream, Parser};
-use syn::punctuated::Punctuated;
-use syn::{Expr, ExprLit, Ident, Lit, LitInt, LitStr, Token, Type};
+use syn::parse::{ParseStream, Parser};
+use syn::{Expr, Ident, LitInt, LitStr, Token, Type};
 
 use crate::duration;
+use crate::mistake::{Mistakes, mistake, mistake_at};
 use crate::suggest::nearest;
+use crate::values::{self, Time, Value};
 
 /// What the attribute says.
 #[derive(Default)]
@@ -16,9 +15,17 @@ pub(crate) struct Options {
     ttl: Option<Time>,
     lease: Option<Time>,
     wait: Option<Time>,
-    optional: bool,
+    optional: Option<Ident>,
     record_success: bool,
     run_on_store_error: Option<bool>,
+    /// The setting itself, for what speaks against it.
+    run: Option<Ident>,
+    pub(crate) transaction: Option<Ident>,
+    isolation: Option<&'static str>,
+    pub(crate) retry: Option<LitInt>,
+    commit_all: Option<Ident>,
+    /// The first option that is one of a transaction.
+    of_transaction: Option<Ident>,
     pub(crate) body_limit: Option<LitInt>,
     pub(crate) key: Option<Expr>,
     pub(crate) principal: Option<Expr>,
@@ -26,24 +33,26 @@ pub(crate) struct Options {
     pub(crate) state: Option<Type>,
 }
 
-/// A duration and where it stands.
-pub(crate) struct Time {
-    value: Duration,
-    span: Span,
-}
+/// Whether the runtime was built with what the code of a transaction needs.
+pub(crate) const HAS_TRANSACTIONS: bool = cfg!(any(feature = "transactions", test));
 
-const NAMES: [&str; 11] = [
-    "ttl",
-    "lease",
-    "wait",
-    "optional",
-    "record",
-    "on_store_error",
-    "body_limit",
-    "key",
-    "principal",
-    "fingerprint",
-    "state",
+/// Every option, and how it is written.
+const FORMS: [(&str, &str); 15] = [
+    ("ttl", "ttl = \"24h\""),
+    ("lease", "lease = \"30s\""),
+    ("wait", "wait = \"5s\""),
+    ("optional", "optional"),
+    ("record", "record = success"),
+    ("on_store_error", "on_store_error = run"),
+    ("transaction", "transaction"),
+    ("commit", "commit = all"),
+    ("isolation", "isolation = serializable"),
+    ("retry", "retry = 3"),
+    ("body_limit", "body_limit = 65536"),
+    ("key", "key = req.id"),
+    ("principal", "principal = user.id"),
+    ("fingerprint", "fingerprint = (req.amount, &req.currency)"),
+    ("state", "state = App"),
 ];
 
 /// One `name` or `name = value`.
@@ -52,199 +61,239 @@ struct Setting {
     value: Option<Value>,
 }
 
-/// A value as it was parsed: `state` takes a type, all others an expression.
-enum Value {
-    Expr(Expr),
-    Type(Type),
-}
-
-impl Parse for Setting {
-    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        let name = input
-            .call(Ident::parse_any)
-            .map_err(|error| syn::Error::new(error.span(), format!("an option is a name: one of {}", listed())))?;
-        let value = match input.parse::<Option<Token![=]>>()? {
-            Some(_) if name == "state" => Some(Value::Type(input.parse().map_err(|error: syn::Error| {
-                syn::Error::new(error.span(), "`state` takes the type of the router's state, such as `state = App`")
-            })?)),
-            Some(_) => Some(Value::Expr(input.parse()?)),
-            None => None,
-        };
-        if !(input.is_empty() || input.peek(Token![,])) {
-            return Err(input.error(format!("options are separated by commas; write `,` after `{name}`")));
-        }
-        Ok(Self { name, value })
-    }
-}
-
 fn listed() -> String {
-    NAMES.map(|name| format!("`{name}`")).join(", ")
+    FORMS.map(|(name, _)| format!("`{name}`")).join(", ")
+}
+
+/// How the option is written, where it is one.
+fn form(name: &Ident) -> Option<&'static str> {
+    FORMS.iter().find(|(known, _)| name == known).map(|(_, form)| *form)
 }
 
 impl Options {
-    /// Reads the attribute. All mistakes are collected; what was understood is kept, so that the handler still expands.
-    pub(crate) fn parse(attribute: TokenStream) -> (Self, Option<syn::Error>) {
+    /// Reads the attribute. What was understood is kept, so that the handler still expands.
+    pub(crate) fn parse(attribute: TokenStream, mistakes: &mut Mistakes) -> Self {
         let mut options = Self::default();
-        let settings = match Punctuated::<Setting, Token![,]>::parse_terminated.parse2(attribute) {
-            Ok(settings) => settings,
-            Err(error) => return (options, Some(error)),
-        };
-        let mut mistakes: Option<syn::Error> = None;
-        let mut seen: Vec<String> = Vec::new();
-        for setting in settings {
-            let outcome = if seen.iter().any(|name| setting.name == name) {
-                Err(syn::Error::new(setting.name.span(), format!("`{}` is given twice; remove one", setting.name)))
-            } else {
-                seen.push(setting.name.to_string());
-                options.take(setting)
-            };
-            if let Err(mistake) = outcome.and_then(|()| options.agree()) {
-                match &mut mistakes {
-                    Some(mistakes) => mistakes.combine(mistake),
-                    None => mistakes = Some(mistake),
+        let mut seen: Vec<Ident> = Vec::new();
+        let read = |input: ParseStream<'_>| -> syn::Result<()> {
+            while !input.is_empty() {
+                // What does not even parse ends the reading: nothing after it can be trusted.
+                let setting = setting(input)?;
+                if seen.contains(&setting.name) {
+                    let what = format!("`{}` is given twice", setting.name);
+                    mistakes.add(mistake(&setting.name, what, "remove one of the two"));
+                } else {
+                    seen.push(setting.name.clone());
+                    mistakes.take(options.set(setting));
                 }
             }
-        }
-        (options, mistakes)
+            Ok(())
+        };
+        let read = read.parse2(attribute);
+        mistakes.take(read);
+        mistakes.take(options.agree());
+        options
     }
 
-    fn take(&mut self, setting: Setting) -> syn::Result<()> {
+    fn set(&mut self, setting: Setting) -> syn::Result<()> {
         let Setting { name, value } = setting;
         match name.to_string().as_str() {
-            "ttl" => self.ttl = Some(time(&name, value)?),
-            "lease" => self.lease = Some(time(&name, value)?),
-            "wait" => self.wait = Some(time(&name, value)?),
+            "ttl" => self.ttl = Some(values::time(&name, value)?),
+            "lease" => self.lease = Some(values::time(&name, value)?),
+            "wait" => self.wait = Some(values::time(&name, value)?),
             "optional" => match value {
-                None => self.optional = true,
+                None => self.optional = Some(name),
                 Some(value) => {
-                    let mistake = "`optional` takes no value: write `optional`, or leave it out to require the header";
-                    return Err(syn::Error::new_spanned(value, mistake));
+                    let help = "write `optional` alone, or leave it out to require the header";
+                    return Err(mistake(value, "`optional` takes no value", help));
                 }
             },
-            "record" => self.record_success = word(&name, value, ["all", "success"])? == "success",
-            "on_store_error" => self.run_on_store_error = Some(word(&name, value, ["refuse", "run"])? == "run"),
-            "body_limit" => self.body_limit = Some(bytes(&name, value)?),
-            "key" => self.key = Some(expression(&name, value)?),
-            "principal" => self.principal = Some(expression(&name, value)?),
-            "fingerprint" => self.fingerprint = Some(expression(&name, value)?),
-            "state" => {
-                let Some(Value::Type(state)) = value else {
-                    let mistake = "`state` needs the type of the router's state, such as `state = App`";
-                    return Err(syn::Error::new(name.span(), mistake));
-                };
-                self.state = Some(state);
+            "record" => self.record_success = values::word(&name, value, ["all", "success"])? == "success",
+            "on_store_error" => {
+                let run = values::word(&name, value, ["refuse", "run"])? == "run";
+                self.run_on_store_error = Some(run);
+                self.run = run.then_some(name);
             }
+            "transaction" => match value {
+                None => self.transaction = Some(name),
+                Some(value) => {
+                    let help = "write `transaction` alone; the argument `tx: Tx<Postgres>` says of which database";
+                    return Err(mistake(value, "`transaction` takes no value", help));
+                }
+            },
+            "commit" => {
+                let all = values::word(&name, value, ["success", "all"])? == "all";
+                self.of_transaction.get_or_insert_with(|| name.clone());
+                self.commit_all = all.then_some(name);
+            }
+            "isolation" => {
+                let levels = ["read_committed", "repeatable_read", "serializable"];
+                let level = values::one_of(&name, value, &levels)?;
+                self.of_transaction.get_or_insert(name);
+                self.isolation = Some(level);
+            }
+            "retry" => {
+                let times = values::times(&name, value)?;
+                self.of_transaction.get_or_insert(name);
+                self.retry = Some(times);
+            }
+            "body_limit" => self.body_limit = Some(values::bytes(&name, value)?),
+            "key" => self.key = Some(values::expression(&name, value)?),
+            "principal" => self.principal = Some(values::expression(&name, value)?),
+            "fingerprint" => self.fingerprint = Some(values::expression(&name, value)?),
+            "state" => self.state = Some(values::state(&name, value)?),
             unknown => {
-                let help = match nearest(unknown, &NAMES) {
+                let what = format!("`{unknown}` is not an option of `idempotent`");
+                let help = match nearest(unknown, &FORMS.map(|(name, _)| name)) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("the options are {}", listed()),
                 };
-                return Err(syn::Error::new(
-                    name.span(),
-                    format!("`{unknown}` is not an option of `idempotent`; {help}"),
-                ));
+                return Err(mistake(name, what, help));
             }
         }
         Ok(())
     }
 
     fn agree(&mut self) -> syn::Result<()> {
+        if !HAS_TRANSACTIONS && let Some(transaction) = self.transaction.take() {
+            let help = "turn on the feature `postgres` or `sqlite` of `cratestack-runtime`";
+            return Err(mistake(transaction, "no store that is built in has transactions", help));
+        }
         if let (Some(ttl), Some(lease)) = (&self.ttl, &self.lease)
             && lease.value > ttl.value
         {
-            let span = lease.span;
-            // Reported once, also where further options follow.
-            self.lease = None;
-            let mistake = "the lease is longer than the ttl; shorten `lease`, or keep the outcome longer with `ttl`";
-            return Err(syn::Error::new(span, mistake));
+            let help = "write a shorter `lease`, or keep the outcome longer with `ttl`";
+            return Err(mistake_at(lease.span, "the lease is longer than the outcome is kept", help));
         }
-        if let (Some(key), true) = (&self.key, self.optional) {
-            self.optional = false;
-            let mistake = "`optional` is about the header, which `key = …` replaces; remove one of the two";
-            return Err(syn::Error::new_spanned(key, mistake));
+        if let (Some(_), Some(optional)) = (&self.key, &self.optional) {
+            let what = "`optional` is about the header, which `key = …` replaces";
+            return Err(mistake(optional, what, "remove `optional`, or the `key`"));
+        }
+        if let (Some(option), None) = (&self.of_transaction, &self.transaction) {
+            let what = format!("`{option}` is about a transaction, and this handler runs in none");
+            return Err(mistake(option, what, format!("write `transaction, {option} = …`, or remove `{option}`")));
+        }
+        if let (Some(_), Some(run)) = (&self.transaction, &self.run) {
+            let what = "a handler with `transaction` cannot run without the store, which begins the transaction";
+            return Err(mistake(run, what, "remove `on_store_error`, or `transaction`"));
+        }
+        if let (Some(commit), true) = (&self.commit_all, self.record_success) {
+            let what = "what an error wrote would be committed without a record, and a retry would write it again";
+            return Err(mistake(commit, what, "remove `commit = all`, or `record = success`"));
         }
         Ok(())
     }
 
     /// The constant that the runtime is given.
     pub(crate) fn expand(&self, private: &TokenStream) -> TokenStream {
-        let ttl = self.ttl.as_ref().map(|ttl| {
-            let milliseconds = ttl.milliseconds();
-            quote!(.ttl_ms(#milliseconds))
-        });
-        let lease = self.lease.as_ref().map(|lease| {
-            let milliseconds = lease.milliseconds();
-            quote!(.lease_ms(#milliseconds))
-        });
-        let wait = self.wait.as_ref().map(|wait| {
-            let milliseconds = wait.milliseconds();
-            quote!(.wait_ms(#milliseconds))
-        });
-        let optional = self.optional.then(|| quote!(.optional()));
+        let time = |name: &str, time: &Option<Time>| {
+            time.as_ref().map(|time| {
+                let milliseconds = time.milliseconds();
+                let method = Ident::new(name, proc_macro2::Span::mixed_site());
+                quote!(.#method(#milliseconds))
+            })
+        };
+        let ttl = time("ttl_ms", &self.ttl);
+        let lease = time("lease_ms", &self.lease);
+        let wait = time("wait_ms", &self.wait);
+        let optional = self.optional.is_some().then(|| quote!(.optional()));
         let record = self.record_success.then(|| quote!(.record_success()));
         let store = self.run_on_store_error.map(|run| quote!(.run_on_store_error(#run)));
-        quote!(#private::Options::new() #ttl #lease #wait #optional #record #store)
+        let isolation = self.isolation.map(|level| {
+            let method = Ident::new(level, proc_macro2::Span::mixed_site());
+            quote!(.#method())
+        });
+        let retry = self.retry.as_ref().map(|times| quote!(.retry(#times)));
+        let commit = self.commit_all.is_some().then(|| quote!(.commit_all()));
+        quote!(#private::Options::new() #ttl #lease #wait #optional #record #store #isolation #retry #commit)
     }
 }
 
-impl Time {
-    fn milliseconds(&self) -> u64 {
-        u64::try_from(self.value.as_millis()).unwrap_or(u64::MAX)
+/// Reads one setting and the comma after it.
+fn setting(input: ParseStream<'_>) -> syn::Result<Setting> {
+    let Ok(name) = input.call(Ident::parse_any) else { return Err(no_name(input)) };
+    let value = if input.peek(Token![=]) && !input.peek(Token![==]) {
+        input.parse::<Token![=]>()?;
+        Some(value(&name, input)?)
+    } else {
+        None
+    };
+    if !input.is_empty() && input.parse::<Option<Token![,]>>()?.is_none() {
+        return Err(no_comma(&name, value.is_some(), input));
     }
+    Ok(Setting { name, value })
 }
 
-fn time(name: &Ident, value: Option<Value>) -> syn::Result<Time> {
-    let example = format!("write a string such as `{name} = \"30s\"`");
+fn value(name: &Ident, input: ParseStream<'_>) -> syn::Result<Value> {
+    if input.is_empty() || input.peek(Token![,]) {
+        let what = format!("the value of `{name}` is missing");
+        let help = form(name).map_or_else(|| format!("the options are {}", listed()), |form| format!("write `{form}`"));
+        return Err(if input.is_empty() { mistake(name, what, help) } else { mistake_at(input.span(), what, help) });
+    }
+    if name == "state" && !input.peek(syn::Lit) {
+        return input.parse().map(Value::Type).map_err(|_| values::no_type(name, next(input).as_ref()));
+    }
+    let start = input.span();
+    input.parse().map(|value| Value::Expr(ungrouped(value))).map_err(|error| {
+        let help = form(name).map_or_else(|| format!("the options are {}", listed()), |form| format!("write `{form}`"));
+        let span = if input.is_empty() { start } else { error.span() };
+        mistake_at(span, format!("this is no value for `{name}`"), help)
+    })
+}
+
+/// What a `macro_rules!` passes on stands in a group that nobody wrote.
+fn ungrouped(value: Expr) -> Expr {
     match value {
-        Some(Value::Expr(Expr::Lit(ExprLit { lit: Lit::Str(literal), .. }))) => {
-            Ok(Time { value: duration::parse(&literal)?, span: LitStr::span(&literal) })
+        Expr::Group(group) => ungrouped(*group.expr),
+        other => other,
+    }
+}
+
+/// Something stands where an option's name belongs.
+fn no_name(input: ParseStream<'_>) -> syn::Error {
+    let what = "an option of `idempotent` is a name";
+    if let Ok(literal) = input.fork().parse::<LitStr>()
+        && duration::parse(&literal).is_ok()
+    {
+        return mistake(&literal, what, format!("write `ttl = {}`", literal.token()));
+    }
+    mistake(next(input), what, format!("write one of {}", listed()))
+}
+
+/// An option goes on where it should have ended.
+fn no_comma(name: &Ident, has_value: bool, input: ParseStream<'_>) -> syn::Error {
+    let next = next(input);
+    if matches!(&next, Some(TokenTree::Punct(punct)) if punct.as_char() == ';') {
+        return mistake(next, "options are separated by commas", "write `,` here");
+    }
+    if let Some(TokenTree::Ident(option)) = &next
+        && form(option).is_some()
+        && (has_value || name == "optional" || name == "transaction")
+    {
+        let value = if has_value { " = …" } else { "" };
+        let what = format!("a comma is missing before `{option}`");
+        return mistake(option, what, format!("write `{name}{value}, {option}`"));
+    }
+    if has_value {
+        if name == "state" {
+            return values::no_type(name, next.as_ref());
         }
-        Some(other) => Err(syn::Error::new_spanned(other, format!("`{name}` takes a duration; {example}"))),
-        None => Err(syn::Error::new(name.span(), format!("`{name}` needs a duration; {example}"))),
+        return mistake(next, format!("`{name}` has its value already"), "remove this, or put a comma before it");
     }
-}
-
-/// One of two words, of which the first is the default.
-fn word(name: &Ident, value: Option<Value>, words: [&'static str; 2]) -> syn::Result<&'static str> {
-    let [default, other] = words;
-    let mistake = format!("`{name}` is `{default}` (the default) or `{other}`: write `{name} = {other}`");
-    match value {
-        Some(Value::Expr(Expr::Path(path))) => words
-            .into_iter()
-            .find(|word| path.path.is_ident(word))
-            .ok_or_else(|| syn::Error::new_spanned(&path, mistake)),
-        Some(value) => Err(syn::Error::new_spanned(value, mistake)),
-        None => Err(syn::Error::new(name.span(), mistake)),
-    }
-}
-
-fn bytes(name: &Ident, value: Option<Value>) -> syn::Result<LitInt> {
-    let mistake = format!("`{name}` takes a number of bytes that is at least 1, such as `{name} = 65536`");
-    match value {
-        Some(Value::Expr(Expr::Lit(ExprLit { lit: Lit::Int(literal), .. })))
-            if literal.suffix().is_empty() && literal.base10_parse::<u32>().is_ok_and(|bytes| bytes > 0) =>
-        {
-            Ok(literal)
+    let form = form(name).map_or_else(|| format!("one of {}", listed()), |form| format!("`{form}`"));
+    let what = match &next {
+        Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis => {
+            format!("`{name}` is no function; its value comes after `=`")
         }
-        Some(value) => Err(syn::Error::new_spanned(value, mistake)),
-        None => Err(syn::Error::new(name.span(), mistake)),
-    }
+        Some(TokenTree::Punct(_)) => format!("this does not belong after `{name}`"),
+        _ => format!("`=` is missing after `{name}`"),
+    };
+    mistake(next, what, format!("write {form}"))
 }
 
-fn expression(name: &Ident, value: Option<Value>) -> syn::Result<Expr> {
-    match value {
-        Some(Value::Expr(literal @ Expr::Lit(_))) => Err(syn::Error::new_spanned(
-            literal,
-            format!(
-                "a constant is the same for every request; write an expression over the handler's arguments, such as `{name} = req.id`"
-            ),
-        )),
-        Some(Value::Expr(expression)) => Ok(expression),
-        _ => Err(syn::Error::new(
-            name.span(),
-            format!("`{name}` needs an expression over the handler's arguments, such as `{name} = req.id`"),
-        )),
-    }
+/// The next token, whatever it is.
+fn next(input: ParseStream<'_>) -> Option<TokenTree> {
+    input.fork().parse().ok()
 }
 
 impl ToTokens for Value {
@@ -252,6 +301,35 @@ impl ToTokens for Value {
         match self {
             Self::Expr(value) => value.to_tokens(tokens),
             Self::Type(value) => value.to_tokens(tokens),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistakes_of(attribute: &str) -> String {
+        let mut mistakes = Mistakes::default();
+        Options::parse(attribute.parse().unwrap(), &mut mistakes);
+        mistakes.text()
+    }
+
+    #[test]
+    fn every_form_is_an_option() {
+        for (name, form) in FORMS {
+            let among = if ["commit", "isolation", "retry"].contains(&name) { "transaction, " } else { "" };
+            assert_eq!(mistakes_of(&format!("{among}{form}")), "", "{name}");
+            assert_eq!(mistakes_of(&format!("{among}{form},")), "", "{name}");
+        }
+        assert_eq!(mistakes_of("ttl = \"24h\", lease = \"30s\", optional"), "");
+    }
+
+    #[test]
+    fn every_mistake_is_told() {
+        let text = mistakes_of("tll = \"24h\", lease = \"30\", record = sucess, optional");
+        for part in ["`ttl`?", "`30`", "`success`"] {
+            assert!(text.contains(part), "{text}");
         }
     }
 }

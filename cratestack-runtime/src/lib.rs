@@ -65,13 +65,15 @@ pub use cratestack_schema::POSTGRES_DDL as IDEMPOTENCY_TABLE_DDL;
 pub use cratestack_schema::{Finding, FindingKind, NameError, Report as SchemaReport, TableName};
 pub use engine::Sweeper;
 pub use extract::Reservation;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use extract::{TransactionalDatabase, Tx};
 pub use http::{
     Event, Idempotency, KeyPart, OnStoreError, Outcome, PartHasher, Unrecorded, decode_headers, encode_headers,
     hash_request,
 };
 pub use store::{
     Claim, ClaimOutcome, Completion, CoolError, IdempotencyRecord, IdempotencyStore, MAX_BODY_BYTES,
-    ReservationOutcome, StoreError, Tenure, Watch,
+    ReservationOutcome, StoreError, Tenure, TransactionalStore, Watch,
 };
 pub use stores::MemoryStore;
 #[cfg(feature = "postgres")]

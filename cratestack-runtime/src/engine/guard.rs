@@ -7,10 +7,11 @@ use tracing::{Instrument, warn};
 use uuid::Uuid;
 
 use super::lease::Lease;
-use super::reserve::{Reserved, reserve};
+use super::reserve::{Ask as _, Reservation, Reserve, Reserved};
 use super::rooms::Rooms;
 use super::settle::{Settled, settle};
 use super::tasks::Tasks;
+use super::transact::Transactions;
 use crate::store::{Claim, IdempotencyRecord, IdempotencyStore, StoreError};
 
 /// What a guarded request claims; the owned form of [`Claim`].
@@ -71,24 +72,35 @@ pub(crate) enum Answer<R> {
     Panicked,
     /// The store could not say whether the key is free, and nothing ran.
     Unavailable(StoreError),
+    /// The work's transaction did not end in time and was rolled back; the key is free again.
+    TimedOut,
+    /// The work's transaction was rolled back, for a reason that a retry may not meet; the key is free again.
+    RolledBack(StoreError),
+    /// The work's transaction cannot be committed and was rolled back; the key is free again.
+    Refused(StoreError),
 }
 
 /// A step in the life of a reservation, told to whoever watches as it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     Reserved,
-    Recorded { status: u16 },
+    Recorded {
+        status: u16,
+    },
     Released,
     Lost,
     Panicked,
+    /// The transaction that it was the reservation of is undone.
+    RolledBack,
 }
 
 /// Runs guarded work over one store.
 #[derive(Debug)]
 pub(crate) struct Engine {
     store: Arc<dyn IdempotencyStore>,
-    rooms: Arc<Rooms>,
-    tasks: Tasks,
+    pub(super) rooms: Arc<Rooms>,
+    pub(super) transactions: Arc<Transactions>,
+    pub(super) tasks: Tasks,
 }
 
 impl std::fmt::Debug for dyn IdempotencyStore {
@@ -99,7 +111,7 @@ impl std::fmt::Debug for dyn IdempotencyStore {
 
 impl Engine {
     pub(crate) fn new(store: Arc<dyn IdempotencyStore>) -> Self {
-        Self { store, rooms: Arc::default(), tasks: Tasks::default() }
+        Self { store, rooms: Arc::default(), transactions: Arc::default(), tasks: Tasks::default() }
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn IdempotencyStore> {
@@ -126,10 +138,11 @@ impl Engine {
         let (store, rooms) = (Arc::clone(&self.store), Arc::clone(&self.rooms));
         let running = self.tasks.enter();
         let life = async move {
+            let question = Reserve { store: &store, claim: &claim, patience: policy.patience };
             let reserved = if policy.wait.is_zero() {
-                reserve(&store, &claim, policy.patience).await
+                question.ask().await
             } else {
-                rooms.wait(&store, &claim, policy, reply.closed()).await
+                rooms.wait(&*store, &claim, policy.wait, &question, reply.closed()).await
             };
             match reserved {
                 Ok(Reserved::Replay(record)) => drop(reply.send(Answer::Replay(record))),
@@ -144,7 +157,7 @@ impl Engine {
                     drop(reply.send(ran.map_or(Answer::Panicked, |settled| Answer::Ran(settled.reply))));
                 }
                 Err(failure) => drop(reply.send(Answer::Unavailable(failure))),
-                Ok(Reserved::Ours { token, attempt }) => {
+                Ok(Reserved::Ours(Reservation { token, attempt })) => {
                     let hold = Arc::new(Hold { claim, token, attempt });
                     let mut lease = Lease::new(Arc::clone(&store), Arc::clone(&hold));
                     observe(Step::Reserved, &hold);

@@ -7,19 +7,23 @@
 //! Who does what: `guard` is the life of one request, `reserve` asks for its key, `rooms` is where the duplicates of a
 //! running one wait, `lease` keeps its reservation alive, `settle` writes its outcome down (and does not give up), `caught`
 //! turns a panic into a value, `sweep` deletes what expired, `tasks` counts what is running so that a shutdown can wait
-//! for it.
+//! for it. `transact` is the life of a request whose handler writes in the transaction that records its outcome, and
+//! `places` what requests for one key share.
 
 mod caught;
 mod guard;
 mod lease;
+mod places;
 mod reserve;
 mod rooms;
 mod settle;
 mod sweep;
 mod tasks;
+mod transact;
 
 pub(crate) use caught::caught;
 pub(crate) use guard::{Answer, Engine, Hold, OwnedClaim, Policy, Step};
-pub(crate) use settle::{Settled, Verdict};
+pub(crate) use settle::{Failure, Settled, Verdict};
 pub use sweep::Sweeper;
 pub(crate) use sweep::sweep;
+pub(crate) use transact::{Handover, Terms};

@@ -1,15 +1,15 @@
-use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::guard::{OwnedClaim, Policy};
-use super::reserve::{Reserved, reserve};
+use super::guard::OwnedClaim;
+use super::places::Places;
+use super::reserve::{Ask, Reserved};
 use crate::store::{IdempotencyRecord, IdempotencyStore, StoreError};
 
 /// Where the duplicates of running requests wait, one room per request.
@@ -19,7 +19,7 @@ use crate::store::{IdempotencyRecord, IdempotencyStore, StoreError};
 /// poll in case that fails.
 #[derive(Debug, Default)]
 pub(crate) struct Rooms {
-    rooms: Mutex<HashMap<Name, Arc<Room>>>,
+    rooms: Arc<Places<Name, Room>>,
 }
 
 type Name = (String, String, [u8; 32]);
@@ -38,19 +38,19 @@ const SLOWEST_POLL: Duration = Duration::from_secs(1);
 const WATCHED_POLL: Duration = Duration::from_secs(2);
 
 impl Rooms {
-    /// Reserves, or waits for the outcome of whoever has the key. After `policy.wait`, or once the caller is `gone`, the
+    /// Has the key, or waits for the outcome of whoever has it. After `patience`, or once the caller is `gone`, the
     /// request is in flight still.
-    pub(crate) async fn wait(
-        self: &Arc<Self>,
-        store: &Arc<dyn IdempotencyStore>,
-        claim: &Arc<OwnedClaim>,
-        policy: Policy,
+    pub(crate) async fn wait<A: Ask>(
+        &self,
+        store: &dyn IdempotencyStore,
+        claim: &OwnedClaim,
+        patience: Duration,
+        question: &A,
         gone: impl Future<Output = ()>,
-    ) -> Result<Reserved, StoreError> {
-        let deadline = Instant::now() + policy.wait;
+    ) -> Result<Reserved<A::Grant>, StoreError> {
+        let deadline = Instant::now() + patience;
         let mut gone = pin!(gone);
-        let seat = self.enter(claim);
-        let room = &seat.room;
+        let room = self.rooms.enter(name(claim));
         let _lead = tokio::select! {
             biased;
             () = tokio::time::sleep_until(deadline) => return Ok(Reserved::InFlight),
@@ -63,7 +63,7 @@ impl Rooms {
         let mut watch = None;
         let mut poll = FIRST_POLL;
         loop {
-            match reserve(store, claim, policy.patience).await? {
+            match question.ask().await? {
                 Reserved::InFlight => {}
                 Reserved::Replay(record) => {
                     return Ok(Reserved::Replay(Arc::clone(room.outcome.get_or_init(|| record))));
@@ -101,39 +101,12 @@ impl Rooms {
 
     /// Tells who waits for this reservation that it has ended.
     pub(crate) fn knock(&self, claim: &OwnedClaim) {
-        if let Some(room) = self.lock().get(&name(claim)) {
+        if let Some(room) = self.rooms.find(&name(claim)) {
             room.knock.notify_one();
         }
-    }
-
-    fn enter(self: &Arc<Self>, claim: &OwnedClaim) -> Seat {
-        let name = name(claim);
-        let room = Arc::clone(self.lock().entry(name.clone()).or_default());
-        Seat { rooms: Arc::clone(self), name, room }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Name, Arc<Room>>> {
-        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn name(claim: &OwnedClaim) -> Name {
     (claim.principal.clone(), claim.key.clone(), claim.request_hash)
-}
-
-/// A place in a room; the last one to leave takes the room down.
-struct Seat {
-    rooms: Arc<Rooms>,
-    name: Name,
-    room: Arc<Room>,
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut rooms = self.rooms.lock();
-        // The map's and our own.
-        if Arc::strong_count(&self.room) == 2 {
-            rooms.remove(&self.name);
-        }
-    }
 }

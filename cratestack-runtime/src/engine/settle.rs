@@ -14,6 +14,19 @@ use crate::store::{Completion, IdempotencyStore, StoreError, Tenure};
 pub(crate) struct Settled<R> {
     pub(crate) verdict: Verdict,
     pub(crate) reply: R,
+    /// Where the reply tells of one.
+    pub(crate) failure: Option<Failure>,
+}
+
+/// Why the work failed, as far as its reply says; a transaction depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// Transactions were in each other's way.
+    Transient,
+    /// As the work has it.
+    Deliberate,
+    /// Something broke, and the reply does not tell what.
+    Unknown,
 }
 
 /// What becomes of the key.
@@ -40,7 +53,7 @@ pub(crate) async fn settle<R>(
     reply: oneshot::Sender<Answer<R>>,
     observe: &impl Fn(Step, &Hold),
 ) {
-    let (verdict, answer) = if let Some(Settled { verdict, reply }) = settled {
+    let (verdict, answer) = if let Some(Settled { verdict, reply, .. }) = settled {
         (verdict, Answer::Ran(reply))
     } else {
         observe(Step::Panicked, hold);

@@ -37,8 +37,7 @@ where
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
-        let body_limit = (BODY_LIMIT > 0).then_some(BODY_LIMIT);
-        let intake = Intake { keyed_by_arguments: KEYED_BY_ARGUMENTS, body_limit };
+        let intake = Intake::new(KEYED_BY_ARGUMENTS, BODY_LIMIT);
         let (call, request) = Call::prepare(Idempotency::from_ref(state), request, intake).await?;
         let arguments = A::from_request(request, state).await.map_err(IntoResponse::into_response)?;
         Ok(Self { call, arguments })

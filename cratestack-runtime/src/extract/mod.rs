@@ -2,6 +2,14 @@
 
 mod guarded;
 mod reservation;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod transacted;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod tx;
 
 pub use guarded::{Guarded, Via};
 pub use reservation::Reservation;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use transacted::{TakesTx, Transacted, ViaTx};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use tx::{TransactionalDatabase, Tx};

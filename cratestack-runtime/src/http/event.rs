@@ -3,7 +3,7 @@ use std::time::{Duration, SystemTime};
 use http::StatusCode;
 
 use super::fingerprint::short_hash;
-use crate::engine::Step;
+use crate::engine::{Hold, Step};
 
 /// What happened to one guarded request, as [`Idempotency::on_event`](crate::Idempotency::on_event) is told it.
 ///
@@ -68,6 +68,9 @@ pub enum Outcome {
     Lost,
     /// The handler panicked.
     Panicked,
+    /// The handler's transaction was undone, and its key is free: it did not end in time, could not be committed, or was
+    /// in another one's way.
+    RolledBack,
     /// The store could not reserve.
     Unavailable,
     /// The record is damaged.
@@ -86,6 +89,7 @@ impl Outcome {
             Self::Conflict => "conflict",
             Self::Lost => "lost",
             Self::Panicked => "panicked",
+            Self::RolledBack => "rolled_back",
             Self::Unavailable => "unavailable",
             Self::Damaged => "damaged",
         }
@@ -111,6 +115,11 @@ impl Subject {
         Self { key: short_hash(key), principal: short_hash(principal) }
     }
 
+    /// What a handler's own log lines are found by.
+    pub(crate) fn span(&self, hold: &Hold) -> tracing::Span {
+        tracing::info_span!("idempotent", key = self.key, principal = self.principal, attempt = hold.attempt)
+    }
+
     pub(crate) fn event(&self, outcome: Outcome) -> Event<'_> {
         Event { outcome, key: &self.key, principal: &self.principal, attempt: 0, age: None }
     }
@@ -125,6 +134,7 @@ impl From<Step> for Outcome {
             Step::Released => Self::Released,
             Step::Lost => Self::Lost,
             Step::Panicked => Self::Panicked,
+            Step::RolledBack => Self::RolledBack,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::Request;
 use axum::response::Response;
 use http::{Method, Uri};
-use tracing::{Instrument, error, info_span, warn};
+use tracing::{Instrument, error, warn};
 
 use super::capture::{Captured, capture};
 use super::event::{Outcome, Subject};
@@ -18,8 +18,9 @@ use super::problem::Problem;
 use super::replay::{Damaged, replay, tombstone};
 use super::request::{buffer, is_safe, original_uri};
 use super::slot::{Slot, Vacancy};
+use super::transaction::{Attempts, Cause, Participant, Settling};
 use super::unrecorded::Unrecorded;
-use crate::engine::{Answer, Hold, OwnedClaim, Policy, Settled, Step, Verdict};
+use crate::engine::{Answer, Failure, Hold, OwnedClaim, Policy, Settled, Step, Terms, Verdict};
 use crate::store::StoreError;
 
 /// The handler, boxed once: everything behind it is compiled once, in this crate, and not once per handler.
@@ -30,6 +31,8 @@ pub type Work = Pin<Box<dyn Future<Output = Response> + Send>>;
 pub struct Call {
     idempotency: Idempotency,
     standing: Standing,
+    /// Where the handler runs in a transaction.
+    participant: Option<Arc<dyn Participant>>,
 }
 
 #[derive(Debug)]
@@ -59,6 +62,13 @@ pub(crate) struct Intake {
     pub(crate) body_limit: Option<usize>,
 }
 
+impl Intake {
+    /// As the types of the extractors have it; a bound of 0 is none.
+    pub(crate) fn new(keyed_by_arguments: bool, body_limit: usize) -> Self {
+        Self { keyed_by_arguments, body_limit: (body_limit > 0).then_some(body_limit) }
+    }
+}
+
 impl Call {
     /// Reads the key and, where there is one, the body; gives the request back whole, for the extractors.
     pub(crate) async fn prepare(
@@ -80,7 +90,7 @@ impl Call {
         };
         let Some((standing, vacancy)) = vacant else { return Self::guarded(idempotency, request, None, intake).await };
         request.extensions_mut().insert(Slot::Vacant(vacancy));
-        Ok((Self { idempotency, standing }, request))
+        Ok((Self { idempotency, standing, participant: None }, request))
     }
 
     async fn guarded(
@@ -104,7 +114,15 @@ impl Call {
             uri: original_uri(&parts).clone(),
             slot,
         };
-        Ok((Self { idempotency, standing: Standing::Guarded(Box::new(subjects)) }, Request::from_parts(parts, body)))
+        let standing = Standing::Guarded(Box::new(subjects));
+        Ok((Self { idempotency, standing, participant: None }, Request::from_parts(parts, body)))
+    }
+
+    /// The handler writes in a transaction of this one's.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(crate) fn in_transaction_of(mut self, participant: Arc<dyn Participant>) -> Self {
+        self.participant = Some(participant);
+        self
     }
 
     /// Whether there is anything to guard, and so any use for the attribute's expressions.
@@ -147,16 +165,72 @@ impl Call {
 
     /// Guards the handler: everything between the extractors and the response.
     pub async fn run(self, options: Options, handler: Work) -> Response {
-        let Self { idempotency, standing } = self;
+        let Guarded { idempotency, claim, policy, subject, slot, keep } = match self.judge(&options) {
+            Judged::Unguarded(_) => return handler.await,
+            Judged::Answered(response) => return response,
+            Judged::Guarded(guarded) => *guarded,
+        };
+        let observe = observer(&idempotency, &subject);
+        let named = subject.clone();
+        let work = move |hold: &Arc<Hold>| {
+            slot.fill(Arc::clone(hold));
+            let span = named.span(hold);
+            async move { keep.settle(handler.await).await }.instrument(span)
+        };
+        let answered = idempotency.engine().guard(claim, policy, observe, work).await;
+        respond(&idempotency, answered, &subject)
+    }
+
+    /// Runs the handler in a transaction: the one that claims its key and records its outcome, or, where nothing is
+    /// guarded, one of its own.
+    pub async fn run_in_transaction(self, options: Options, mut attempts: Attempts) -> Response {
+        let Some(participant) = self.participant.clone() else {
+            error!("a handler with `transaction` has no transaction to run in");
+            return answer(&self.idempotency, Problem::NoReservation);
+        };
+        let terms = |lease| Terms {
+            isolation: options.isolation,
+            retries: options.retries,
+            keep_all: options.commit_all,
+            deadline: lease,
+        };
+        let Guarded { idempotency, claim, policy, subject, slot, keep } = match self.judge(&options) {
+            Judged::Unguarded(idempotency) => {
+                let deadline = options.lease.unwrap_or(idempotency.settings().lease).max(SHORTEST_LEASE);
+                let keep = Keep { idempotency: idempotency.clone(), success_only: false };
+                let work = Box::new(move || keep.clone().settling(attempts.next()));
+                let answered = participant.unguarded(idempotency.engine(), terms(deadline), work).await;
+                return respond(&idempotency, answered, &Subject::of("", ""));
+            }
+            Judged::Answered(response) => return response,
+            Judged::Guarded(guarded) => *guarded,
+        };
+        let observe = Box::new(observer(&idempotency, &subject));
+        let named = subject.clone();
+        let work = Box::new(move |hold: &Arc<Hold>| {
+            slot.fill(Arc::clone(hold));
+            let settling = keep.clone().settling(attempts.next()).instrument(named.span(hold));
+            Box::pin(settling) as Settling
+        });
+        let terms = terms(claim.lease);
+        let answered = participant.guarded(idempotency.engine(), claim, policy, terms, observe, work).await;
+        respond(&idempotency, answered, &subject)
+    }
+
+    /// Whether there is anything to guard, and what.
+    fn judge(self, options: &Options) -> Judged {
+        let Self { idempotency, standing, .. } = self;
         let subjects = match standing {
-            Standing::NotNeeded => return handler.await,
-            Standing::KeyMissing if options.optional => return handler.await,
-            Standing::KeyMissing => return answer(&idempotency, Problem::KeyMissing),
-            Standing::KeyMalformed(mistake) => return answer(&idempotency, Problem::KeyInvalid(mistake)),
+            Standing::NotNeeded => return Judged::Unguarded(idempotency),
+            Standing::KeyMissing if options.optional => return Judged::Unguarded(idempotency),
+            Standing::KeyMissing => return Judged::Answered(answer(&idempotency, Problem::KeyMissing)),
+            Standing::KeyMalformed(mistake) => {
+                return Judged::Answered(answer(&idempotency, Problem::KeyInvalid(mistake)));
+            }
             Standing::Guarded(subjects) => subjects,
         };
         let Subjects { key: Some(key), principal, request_hash, slot, .. } = *subjects else {
-            return answer(&idempotency, Problem::KeyMissing);
+            return Judged::Answered(answer(&idempotency, Problem::KeyMissing));
         };
         let Some(principal) = principal else {
             error!(
@@ -164,7 +238,7 @@ impl Call {
                  `into_make_service_with_connect_info::<SocketAddr>()`, or tell the caller with `principal = …` or \
                  `Idempotency::identify`"
             );
-            return answer(&idempotency, Problem::CallerUnknown);
+            return Judged::Answered(answer(&idempotency, Problem::CallerUnknown));
         };
         let settings = idempotency.settings();
         let principal = storable(principal);
@@ -178,21 +252,29 @@ impl Call {
             run_unreserved: options.run_on_store_error.unwrap_or(settings.on_store_error == OnStoreError::Run),
         };
         let keep = Keep { idempotency: idempotency.clone(), success_only: options.record_success };
-        let observe = {
-            let (idempotency, subject) = (idempotency.clone(), subject.clone());
-            move |step: Step, hold: &Hold| {
-                idempotency.tell(&subject.event(Outcome::from(step)).of_attempt(hold.attempt));
-            }
-        };
-        let span = subject.clone();
-        let work = move |hold: &Arc<Hold>| {
-            slot.fill(Arc::clone(hold));
-            let span = info_span!("idempotent", key = span.key, principal = span.principal, attempt = hold.attempt);
-            async move { keep.settle(handler.await).await }.instrument(span)
-        };
-        let answered = idempotency.engine().guard(claim, policy, observe, work).await;
-        respond(&idempotency, answered, &subject)
+        Judged::Guarded(Box::new(Guarded { idempotency, claim, policy, subject, slot, keep }))
     }
+}
+
+enum Judged {
+    Unguarded(Idempotency),
+    Answered(Response),
+    Guarded(Box<Guarded>),
+}
+
+/// A request that is to be guarded.
+struct Guarded {
+    idempotency: Idempotency,
+    claim: OwnedClaim,
+    policy: Policy,
+    subject: Subject,
+    slot: Slot,
+    keep: Keep,
+}
+
+fn observer(idempotency: &Idempotency, subject: &Subject) -> impl Fn(Step, &Hold) + Send + Sync + 'static {
+    let (idempotency, subject) = (idempotency.clone(), subject.clone());
+    move |step, hold| idempotency.tell(&subject.event(Outcome::from(step)).of_attempt(hold.attempt))
 }
 
 /// Longer ones would not fit an index of every database, and one has no place for NUL.
@@ -207,24 +289,30 @@ fn storable(principal: String) -> String {
 }
 
 /// What is to be kept of a handler's response.
+#[derive(Clone)]
 struct Keep {
     idempotency: Idempotency,
     success_only: bool,
 }
 
 impl Keep {
+    fn settling(self, handler: Work) -> Settling {
+        Box::pin(async move { self.settle(handler.await).await })
+    }
+
     async fn settle(self, mut response: Response) -> Settled<Response> {
         let unrecorded = response.extensions_mut().remove::<Unrecorded>().is_some();
+        let failure = failure(&mut response);
         let status = response.status();
         if unrecorded || (self.success_only && !(status.is_success() || status.is_redirection())) {
-            return Settled { verdict: Verdict::Release, reply: response };
+            return Settled { verdict: Verdict::Release, reply: response, failure };
         }
         let settings = self.idempotency.settings();
         match capture(response, settings.max_response_bytes).await {
             Captured::Whole(head, body) => {
                 let headers = encode_headers(head.headers());
                 let verdict = Verdict::Record { status: status.as_u16(), headers, body: body.clone() };
-                Settled { verdict, reply: head.map(|()| body.into()) }
+                Settled { verdict, reply: head.map(|()| body.into()), failure }
             }
             Captured::Unkept(reply, why) => {
                 warn!(
@@ -234,10 +322,25 @@ impl Keep {
                 );
                 let (head, body) = tombstone(status.as_u16(), settings.documentation.as_deref()).into_parts();
                 let headers = encode_headers(&head.headers);
-                Settled { verdict: Verdict::Record { status: head.status.as_u16(), headers, body: body.into() }, reply }
+                let verdict = Verdict::Record { status: head.status.as_u16(), headers, body: body.into() };
+                Settled { verdict, reply, failure }
             }
         }
     }
+}
+
+/// What a response says about a failure of its handler.
+fn failure(response: &mut Response) -> Option<Failure> {
+    let cause = response.extensions_mut().remove::<Cause>();
+    let status = response.status();
+    if !(status.is_client_error() || status.is_server_error()) {
+        return None;
+    }
+    Some(match cause {
+        Some(Cause::Transient) => Failure::Transient,
+        None if status.is_server_error() => Failure::Unknown,
+        Some(Cause::Other) | None => Failure::Deliberate,
+    })
 }
 
 /// The response to whatever became of the request. What the engine did not see as a step is told here.
@@ -279,6 +382,18 @@ fn respond(idempotency: &Idempotency, answered: Answer<Response>, subject: &Subj
             error!(error = %failure, "idempotency key not reserved, request refused");
             tell(Outcome::Unavailable);
             Problem::StoreUnavailable
+        }
+        Answer::TimedOut => {
+            error!("an idempotent handler's transaction did not end within its lease and was rolled back");
+            Problem::TransactionTimedOut
+        }
+        Answer::RolledBack(failure) => {
+            warn!(error = %failure, "an idempotent handler's transaction was rolled back");
+            Problem::TransactionRolledBack
+        }
+        Answer::Refused(failure) => {
+            error!(error = %failure, "an idempotent handler's transaction cannot be committed and was rolled back");
+            Problem::TransactionRefused
         }
     };
     answer(idempotency, problem)

@@ -8,7 +8,7 @@ use super::event::Event;
 use super::problem::valid_documentation;
 use super::request::verified_caller;
 use crate::engine::{Engine, Sweeper, sweep};
-use crate::store::{IdempotencyStore, MAX_BODY_BYTES, StoreError};
+use crate::store::{IdempotencyStore, MAX_BODY_BYTES, StoreError, TransactionalStore};
 
 type Identify = dyn Fn(&Parts) -> Option<String> + Send + Sync;
 
@@ -45,10 +45,23 @@ type Identify = dyn Fn(&Parts) -> Option<String> + Send + Sync;
 /// let idempotency = Idempotency::new(MemoryStore::new()).ttl(Duration::from_secs(3600));
 /// let app: Router = Router::new().route("/payments", post(create_payment)).with_state(App { idempotency });
 /// ```
-#[derive(Clone)]
-pub struct Idempotency {
+///
+/// # Transactions
+///
+/// `Idempotency<PostgresStore>` and `Idempotency<SqliteStore>`, made by [`transactional`](Self::transactional), are handles
+/// that `#[idempotent(transaction)]` works with; the plain `Idempotency` has forgotten which store it is over. One becomes
+/// the other with `Idempotency::from`, and the two then share everything.
+pub struct Idempotency<S: ?Sized = dyn IdempotencyStore> {
     engine: Arc<Engine>,
+    store: Arc<S>,
     settings: Arc<Settings>,
+}
+
+impl<S: ?Sized> Clone for Idempotency<S> {
+    fn clone(&self) -> Self {
+        let Self { engine, store, settings } = self;
+        Self { engine: Arc::clone(engine), store: Arc::clone(store), settings: Arc::clone(settings) }
+    }
 }
 
 #[derive(Clone)]
@@ -98,22 +111,78 @@ impl Idempotency {
     /// ```
     #[must_use]
     pub fn new(store: impl IdempotencyStore) -> Self {
-        Self {
-            engine: Arc::new(Engine::new(Arc::new(store))),
-            settings: Arc::new(Settings {
-                ttl: Duration::from_secs(24 * 60 * 60),
-                lease: Duration::from_secs(30),
-                store_timeout: Duration::from_secs(10),
-                max_request_bytes: None,
-                max_response_bytes: MAX_BODY_BYTES,
-                identify: Arc::new(verified_caller),
-                documentation: None,
-                on_store_error: OnStoreError::Refuse,
-                on_event: None,
-            }),
-        }
+        let store: Arc<dyn IdempotencyStore> = Arc::new(store);
+        Self { engine: Arc::new(Engine::new(Arc::clone(&store))), store, settings: Arc::default() }
+    }
+}
+
+impl<S: TransactionalStore> Idempotency<S> {
+    /// A handle on `store` whose handlers may write in the transaction that records their outcome
+    /// (`#[idempotent(transaction)]`). The defaults are those of [`new`](Idempotency::new).
+    ///
+    /// ```
+    /// use axum::extract::FromRef;
+    /// use cratestack_runtime::{Idempotency, PostgresStore};
+    ///
+    /// #[derive(Clone)]
+    /// struct App {
+    ///     idempotency: Idempotency<PostgresStore>,
+    /// }
+    ///
+    /// // For handlers with `transaction`. `#[derive(FromRef)]` writes it where axum's feature `macros` is on.
+    /// impl FromRef<App> for Idempotency<PostgresStore> {
+    ///     fn from_ref(app: &App) -> Self {
+    ///         app.idempotency.clone()
+    ///     }
+    /// }
+    ///
+    /// // For handlers without, if the router has some.
+    /// impl FromRef<App> for Idempotency {
+    ///     fn from_ref(app: &App) -> Self {
+    ///         app.idempotency.clone().into()
+    ///     }
+    /// }
+    ///
+    /// # fn state(pool: sqlx::PgPool) -> App {
+    /// App { idempotency: Idempotency::transactional(PostgresStore::new(pool)) }
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn transactional(store: S) -> Self {
+        let store = Arc::new(store);
+        let engine = Arc::new(Engine::new(Arc::clone(&store) as Arc<dyn IdempotencyStore>));
+        Self { engine, store, settings: Arc::default() }
     }
 
+    pub(crate) fn store(&self) -> &Arc<S> {
+        &self.store
+    }
+}
+
+impl<S: TransactionalStore> From<Idempotency<S>> for Idempotency {
+    fn from(handle: Idempotency<S>) -> Self {
+        let Idempotency { engine, store, settings } = handle;
+        Self { engine, store, settings }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            ttl: Duration::from_secs(24 * 60 * 60),
+            lease: Duration::from_secs(30),
+            store_timeout: Duration::from_secs(10),
+            max_request_bytes: None,
+            max_response_bytes: MAX_BODY_BYTES,
+            identify: Arc::new(verified_caller),
+            documentation: None,
+            on_store_error: OnStoreError::Refuse,
+            on_event: None,
+        }
+    }
+}
+
+impl<S: ?Sized> Idempotency<S> {
     fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(Arc::make_mut(&mut self.settings));
         self
@@ -346,7 +415,7 @@ impl Idempotency {
     }
 }
 
-impl std::fmt::Debug for Idempotency {
+impl<S: ?Sized> std::fmt::Debug for Idempotency<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Idempotency")
             .field("ttl", &self.settings.ttl)

@@ -4,7 +4,7 @@
 //! `guard` drives the engine and answers, under the `options` of the attribute; `capture` turns a response into a record
 //! and `replay` turns it back; `slot` hands the reservation to the handler's arguments, and `unrecorded` is a response's
 //! own word that there is nothing to keep; `problem` is every error that a client can see, `event` what the operator is
-//! told. `handle` is [`Idempotency`](crate::Idempotency), where a service sets what applies to all its handlers.
+//! told. `transaction` is what a handler that writes in the record's transaction needs besides. `handle` is [`Idempotency`](crate::Idempotency), where a service sets what applies to all its handlers.
 
 mod capture;
 mod event;
@@ -19,6 +19,7 @@ mod problem;
 mod replay;
 mod request;
 mod slot;
+mod transaction;
 mod unrecorded;
 
 pub use event::{Event, Outcome};
@@ -31,4 +32,7 @@ pub use options::Options;
 pub use part::{KeyPart, Part, PartHasher, part};
 pub(crate) use problem::Problem;
 pub(crate) use slot::{Slot, Vacancy};
+pub use transaction::Attempts;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(crate) use transaction::{Cause, InStore};
 pub use unrecorded::Unrecorded;

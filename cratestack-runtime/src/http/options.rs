@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use crate::store::Isolation;
+
 /// What the attribute says, as the generated code hands it over.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
@@ -9,12 +11,25 @@ pub struct Options {
     pub(crate) optional: bool,
     pub(crate) record_success: bool,
     pub(crate) run_on_store_error: Option<bool>,
+    pub(crate) isolation: Isolation,
+    pub(crate) retries: u32,
+    pub(crate) commit_all: bool,
 }
 
 impl Options {
     /// An attribute that says nothing.
     pub const fn new() -> Self {
-        Self { ttl: None, lease: None, wait: None, optional: false, record_success: false, run_on_store_error: None }
+        Self {
+            ttl: None,
+            lease: None,
+            wait: None,
+            optional: false,
+            record_success: false,
+            run_on_store_error: None,
+            isolation: Isolation::Default,
+            retries: 0,
+            commit_all: false,
+        }
     }
 
     /// `ttl = "…"`
@@ -56,6 +71,41 @@ impl Options {
     #[must_use]
     pub const fn run_on_store_error(mut self, run: bool) -> Self {
         self.run_on_store_error = Some(run);
+        self
+    }
+
+    /// `isolation = read_committed`
+    #[must_use]
+    pub const fn read_committed(mut self) -> Self {
+        self.isolation = Isolation::ReadCommitted;
+        self
+    }
+
+    /// `isolation = repeatable_read`
+    #[must_use]
+    pub const fn repeatable_read(mut self) -> Self {
+        self.isolation = Isolation::RepeatableRead;
+        self
+    }
+
+    /// `isolation = serializable`
+    #[must_use]
+    pub const fn serializable(mut self) -> Self {
+        self.isolation = Isolation::Serializable;
+        self
+    }
+
+    /// `retry = …`
+    #[must_use]
+    pub const fn retry(mut self, times: u32) -> Self {
+        self.retries = times;
+        self
+    }
+
+    /// `commit = all`
+    #[must_use]
+    pub const fn commit_all(mut self) -> Self {
+        self.commit_all = true;
         self
     }
 }

@@ -99,8 +99,9 @@ impl KeyPart for Part<'_> {
     }
 }
 
-/// Takes one part of an expression; one that cannot be a part is found here, and nowhere else.
-pub fn part(part: &impl KeyPart) -> Part<'_> {
+/// Takes one part of an expression; one that cannot be a part is found here, and nowhere else. Through two references,
+/// because a part may be unsized: `key = name[..8]`.
+pub fn part<'a, P: KeyPart + ?Sized>(part: &'a &'a P) -> Part<'a> {
     Part(part)
 }
 

@@ -41,6 +41,12 @@ pub(crate) enum Problem {
     ReservationLost,
     /// A handler asks for its reservation where there is none to have: the server's own mistake.
     NoReservation,
+    /// The handler's transaction was undone; another run may fare better.
+    TransactionRolledBack,
+    /// The handler's transaction took too long and was undone.
+    TransactionTimedOut,
+    /// The handler's transaction cannot be committed.
+    TransactionRefused,
 }
 
 impl Problem {
@@ -59,6 +65,9 @@ impl Problem {
             Self::ResponseNotReplayable { .. } => "idempotency_response_not_replayable",
             Self::ReservationLost => "idempotency_reservation_lost",
             Self::NoReservation => "idempotency_no_reservation",
+            Self::TransactionRolledBack => "idempotency_transaction_rolled_back",
+            Self::TransactionTimedOut => "idempotency_transaction_timed_out",
+            Self::TransactionRefused => "idempotency_transaction_refused",
         }
     }
 
@@ -68,10 +77,14 @@ impl Problem {
             Self::KeyConflict => StatusCode::UNPROCESSABLE_ENTITY,
             Self::RequestInFlight | Self::ResponseNotReplayable { .. } | Self::ReservationLost => StatusCode::CONFLICT,
             Self::RequestTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::CallerUnknown | Self::RecordDamaged | Self::HandlerPanicked | Self::NoReservation => {
-                StatusCode::INTERNAL_SERVER_ERROR
+            Self::CallerUnknown
+            | Self::RecordDamaged
+            | Self::HandlerPanicked
+            | Self::NoReservation
+            | Self::TransactionRefused => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::StoreUnavailable | Self::TransactionRolledBack | Self::TransactionTimedOut => {
+                StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -90,6 +103,9 @@ impl Problem {
             Self::ResponseNotReplayable { .. } => "Response cannot be replayed",
             Self::ReservationLost => "Another attempt took this request over",
             Self::NoReservation => "Request has no reservation",
+            Self::TransactionRolledBack => "Transaction was rolled back",
+            Self::TransactionTimedOut => "Transaction took too long",
+            Self::TransactionRefused => "Transaction cannot be committed",
         }
     }
 
@@ -149,14 +165,28 @@ impl Problem {
                 "The server's handler needs a reservation that this request cannot have, because the server is \
                  misconfigured. This attempt executed nothing. Contact the operator, whose log says how to fix it."
             }
+            Self::TransactionRolledBack => {
+                "This attempt changed nothing: its transaction was rolled back, because others were in its way or the \
+                 database could not be reached. Retry with the same key and the same request."
+            }
+            Self::TransactionTimedOut => {
+                "This attempt changed nothing: it took too long, and its transaction was rolled back. Retry later with the \
+                 same key and the same request."
+            }
+            Self::TransactionRefused => {
+                "This attempt changed nothing: its transaction could not be committed and was rolled back. A retry with \
+                 the same idempotency key executes the request again."
+            }
         };
         text.to_owned()
     }
 
     fn retry_after(self) -> Option<HeaderValue> {
         match self {
-            Self::RequestInFlight | Self::ReservationLost => Some(HeaderValue::from_static("1")),
-            Self::StoreUnavailable => Some(HeaderValue::from_static("5")),
+            Self::RequestInFlight | Self::ReservationLost | Self::TransactionRolledBack => {
+                Some(HeaderValue::from_static("1"))
+            }
+            Self::StoreUnavailable | Self::TransactionTimedOut => Some(HeaderValue::from_static("5")),
             _ => None,
         }
     }
@@ -264,7 +294,7 @@ mod tests {
     use super::*;
 
     /// Every problem with its code, status, recommended phrase and `Retry-After`, which clients rely on.
-    const PINNED: [(Problem, &str, u16, &str, Option<&str>); 12] = [
+    const PINNED: [(Problem, &str, u16, &str, Option<&str>); 15] = [
         (Problem::KeyMissing, "idempotency_key_missing", 400, "Bad Request", None),
         (Problem::KeyInvalid(KeyError::Empty), "idempotency_key_invalid", 400, "Bad Request", None),
         (Problem::KeyConflict, "idempotency_key_conflict", 422, "Unprocessable Content", None),
@@ -289,6 +319,9 @@ mod tests {
             None,
         ),
         (Problem::ReservationLost, "idempotency_reservation_lost", 409, "Conflict", Some("1")),
+        (Problem::TransactionRolledBack, "idempotency_transaction_rolled_back", 503, "Service Unavailable", Some("1")),
+        (Problem::TransactionTimedOut, "idempotency_transaction_timed_out", 503, "Service Unavailable", Some("5")),
+        (Problem::TransactionRefused, "idempotency_transaction_refused", 500, "Internal Server Error", None),
     ];
 
     async fn read(response: Response<Body>) -> (StatusCode, ::http::HeaderMap, Value) {

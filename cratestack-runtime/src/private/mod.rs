@@ -1,43 +1,32 @@
 //! What generated code names. Not public API: anything here may change with any release.
 //!
-//! A handler's main path takes whatever it is given, and what is wrong with it is found apart, by `checks`: so a mistake
-//! is one error, at the user's own token, and not one more for every bound on the way.
+//! The code that runs accepts anything, and what does not fit is asked for apart, at the user's token: a bound on the code
+//! that runs would be reported at the attribute, and twice. Two devices serve that:
+//!
+//! - An inherent function is found before a trait's. So an inherent one for `Argument<Json<T>>` beside a trait's for every
+//!   `Argument<T>` asks of a `Json` what it asks of nothing else, however the user spells the type.
+//! - A trait of our own in front of axum's carries the words of the error. Its blanket impl says `do_not_recommend`, so
+//!   that the error stays with our trait.
 
-mod checks;
+mod argument;
+mod handling;
+mod returned;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod transaction;
 
-pub use std::boxed::Box;
-use std::future::Future;
+pub use axum::response::Response;
 
-use axum::http::StatusCode;
-pub use axum::response::{IntoResponse, Response};
-
-pub use self::checks::*;
 pub use crate::extract::{Guarded, Via};
 pub use crate::http::{Call, Options, Part, Work, part};
-
-/// A handler's call on its way to a response. Where it is a future of one that can move between threads, the method of
-/// this type runs it; everything else falls back to the method of [`Fallback`], and a check says why.
-#[derive(Debug)]
-pub struct Handling<F>(pub F);
-
-impl<F: Future<Output: IntoResponse> + Send + 'static> Handling<F> {
-    /// The handler as the guard takes it.
-    pub fn boxed(self) -> Work {
-        Box::pin(async move { self.0.await.into_response() })
-    }
-}
-
-/// What a mistaken handler runs into, so that it type-checks; it never runs.
-pub trait Fallback: Sized {
-    /// Runs nothing.
-    fn boxed(self) -> Work {
-        Box::pin(std::future::ready(refused()))
-    }
-}
-
-impl<F> Fallback for Handling<F> {}
-
-/// The body of a handler that the attribute has refused: it compiles, and is never run.
-pub fn refused() -> Response {
-    StatusCode::NOT_IMPLEMENTED.into_response()
-}
+pub use argument::{AnyArgument, AnyArgumentOf, Argument, ArgumentOf, ProvidesIdempotency, state_provides_idempotency};
+pub use handling::{
+    AnyHandling, AnyOutcome, HandlerFuture, Handling, Outcome, SendArgument, SendFuture, argument_is_send,
+    handler_is_future, handler_is_send, handler_type_is_send, handling, outcome, refused, run,
+};
+pub use returned::{AnyReturned, Returned};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use transaction::{
+    Again, AnyAttempts, AnyCauses, AnyRepeat, AnyUntransacted, Attempts, Causes, Noting, OutsideOfTransactions,
+    ProvidesTransactions, Repeat, Repeating, TakesTx, Transacted, Untransacted, ViaTx, noting, outcome_of, repeating,
+    run_in_transaction, takes_tx,
+};

@@ -26,10 +26,13 @@
 mod contract;
 mod error;
 mod record;
+mod transaction;
 
 pub use contract::{Claim, ClaimOutcome, Completion, IdempotencyStore, Tenure, Watch};
 pub use error::{CoolError, StoreError};
 pub use record::{IdempotencyRecord, ReservationOutcome};
+pub use transaction::TransactionalStore;
+pub(crate) use transaction::{Begun, CommitError, Ending, Isolation, Transact};
 
 /// The default bound on what is buffered, in bytes (2 MiB): of a request to fingerprint it, of a response to record it.
 ///

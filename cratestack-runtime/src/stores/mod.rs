@@ -1,9 +1,11 @@
 //! The stores: each implements the contract of [`crate::store`] over one place, and each is behind a feature.
 //!
-//! What two of them share lives beside them: `row` turns a row into an answer, `refusal` an error of sqlx into one of
+//! What two of them share lives beside them: `open` is a transaction of either, `row` turns a row into an answer, `refusal` an error of sqlx into one of
 //! ours.
 
 mod memory;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod open;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -14,6 +16,10 @@ mod row;
 mod sqlite;
 
 pub use memory::MemoryStore;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use open::Open;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(crate) use open::is_transient;
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresStore;
 #[cfg(feature = "sqlite")]

@@ -1,20 +1,15 @@
-use axum::Router;
-use axum::routing::post;
-use cratestack_runtime::{Idempotency, idempotent};
 use axum::Json;
-use serde::Deserialize;
+use cratestack_runtime::idempotent;
 
-#[derive(Deserialize)]
-struct Order {
+#[derive(serde::Deserialize)]
+struct CreatePayment {
     id: u64,
     amount: f64,
 }
 
-#[idempotent(key = drop(order.id))]
-async fn pay(Json(order): Json<Order>) {
-    let _ = (order.id, order.amount);
+#[idempotent(key = drop(request.id))]
+async fn pay(Json(request): Json<CreatePayment>) {
+    drop((request.id, request.amount));
 }
 
-fn main() {
-    let _: Router<Idempotency> = Router::new().route("/", post(pay));
-}
+fn main() {}

@@ -1,22 +1,15 @@
-use axum::Router;
-use axum::routing::post;
-use cratestack_runtime::{Idempotency, idempotent};
 use axum::Json;
-use serde::Deserialize;
+use cratestack_runtime::idempotent;
 
-#[derive(Deserialize)]
-struct Order {
-    id: u64,
+#[derive(serde::Deserialize)]
+struct CreatePayment {
+    id: String,
     amount: f64,
 }
 
-#[idempotent(key = order.id)]
-async fn pay(Json(_): Json<Order>) {}
-
-fn read(order: &Order) -> (u64, f64) {
-    (order.id, order.amount)
+#[idempotent(key = payment.id)]
+async fn pay(Json(request): Json<CreatePayment>) {
+    drop((request.id, request.amount));
 }
 
-fn main() {
-    let _: Router<Idempotency> = Router::new().route("/", post(pay));
-}
+fn main() {}

@@ -1,8 +1,7 @@
-use axum::Router;
-use axum::routing::post;
+use axum::{Router, routing::post};
 use cratestack_runtime::{Idempotency, idempotent};
 
-#[idempotent(optional optional)]
+#[idempotent(ttl = "24h";)]
 async fn pay() {}
 
 fn main() {

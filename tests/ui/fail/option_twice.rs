@@ -1,8 +1,7 @@
-use axum::Router;
-use axum::routing::post;
+use axum::{Router, routing::post};
 use cratestack_runtime::{Idempotency, idempotent};
 
-#[idempotent(ttl = "24h", ttl = "12h")]
+#[idempotent(ttl = "24h", ttl = "48h")]
 async fn pay() {}
 
 fn main() {

@@ -1,5 +1,4 @@
-use axum::Router;
-use axum::routing::post;
+use axum::{Router, routing::post};
 use cratestack_runtime::{Idempotency, idempotent};
 
 #[idempotent(tll = "24h")]

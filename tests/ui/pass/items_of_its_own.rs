@@ -1,9 +1,7 @@
 #![deny(warnings)]
-//! A body with items that have a `Self` of their own, in a free function.
 
-use axum::Router;
-use axum::routing::post;
-use cratestack_runtime::{Idempotency, MemoryStore, idempotent};
+use axum::{Router, routing::post};
+use cratestack_runtime::{Idempotency, idempotent};
 
 #[idempotent]
 async fn pay() -> String {
@@ -21,5 +19,5 @@ fn helper(tax: u8) -> String {
 }
 
 fn main() {
-    let _: Router = Router::new().route("/0", post(pay)).with_state(Idempotency::new(MemoryStore::new()));
+    let _: Router<Idempotency> = Router::new().route("/0", post(pay));
 }

@@ -1,27 +1,31 @@
-#![deny(warnings)]
 #![no_implicit_prelude]
-//! Generated code names nothing that a prelude would have to bring, nor what the user may have named.
+#![deny(warnings)]
 
-use ::axum::Router;
+use ::axum::extract::{Json, State};
 use ::axum::routing::post;
-use ::cratestack_runtime::{Idempotency, MemoryStore, idempotent};
+use ::axum::{Router, http::StatusCode};
+use ::cratestack_runtime::{Idempotency, idempotent};
 
-#[allow(dead_code)]
-struct Option;
-#[allow(dead_code)]
-struct Result;
-#[allow(dead_code)]
-struct Box;
-#[allow(dead_code)]
-struct String;
-#[allow(dead_code)]
-struct Response;
+#[idempotent(ttl = "24h", key = amount, state = Idempotency)]
+async fn pay(_: State<Idempotency>, Json(amount): Json<u64>) -> ::std::result::Result<Json<u64>, StatusCode> {
+    ::std::result::Result::Ok(Json(amount))
+}
 
-#[idempotent(key = body.len(), wait = "1s")]
-async fn pay(body: ::axum::body::Bytes) -> ::axum::body::Bytes {
-    body
+struct Shop;
+
+impl ::axum::response::IntoResponse for Shop {
+    fn into_response(self) -> ::axum::response::Response {
+        ::axum::response::IntoResponse::into_response(())
+    }
+}
+
+impl Shop {
+    #[idempotent]
+    async fn open() -> Self {
+        Self
+    }
 }
 
 fn main() {
-    let _: Router = Router::new().route("/", post(pay)).with_state(Idempotency::new(MemoryStore::new()));
+    let _: Router<Idempotency> = Router::new().route("/0", post(pay)).route("/1", post(Shop::open));
 }

@@ -1,16 +1,20 @@
 #![deny(warnings)]
-//! `impl IntoResponse` on both sides of a `Result`.
 
-use axum::Router;
-use axum::routing::post;
-use cratestack_runtime::{Idempotency, MemoryStore, idempotent};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use axum::{Router, routing::post};
+use cratestack_runtime::{Idempotency, idempotent};
+
 #[idempotent]
-async fn pay(fail: String) -> Result<impl IntoResponse, impl IntoResponse> {
-    if fail.is_empty() { Ok("paid") } else { Err(StatusCode::BAD_REQUEST) }
+async fn pay(body: String) -> Result<impl IntoResponse, impl IntoResponse> {
+    if body.is_empty() { Err(StatusCode::BAD_REQUEST) } else { Ok(body) }
+}
+
+#[idempotent]
+async fn refund(body: String) -> Result<impl IntoResponse, StatusCode> {
+    if body.is_empty() { Err(StatusCode::BAD_REQUEST) } else { Ok(body) }
 }
 
 fn main() {
-    let _: Router = Router::new().route("/0", post(pay)).with_state(Idempotency::new(MemoryStore::new()));
+    let _: Router<Idempotency> = Router::new().route("/0", post(pay)).route("/1", post(refund));
 }

@@ -1,39 +1,29 @@
 #![deny(warnings)]
-//! What can be part of a key.
 
-use axum::Router;
-use axum::routing::post;
-use cratestack_runtime::{Idempotency, MemoryStore, idempotent};
-use axum::Json;
-use cratestack_runtime::{KeyPart, PartHasher};
-use serde::Deserialize;
-#[derive(Deserialize)]
-struct Order {
-    id: u64,
-    name: String,
-    note: Option<String>,
-    lines: Vec<(u32, String)>,
-    owner: Owner,
-}
+use axum::Extension;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{MatchedPath, OriginalUri, Path, Query};
+use axum::http::{HeaderMap, Method, Uri};
+use axum::{Router, routing::post};
+use cratestack_runtime::{Idempotency, idempotent};
+use std::sync::Arc;
 
-#[derive(Deserialize)]
-struct Owner(u64);
-
-impl KeyPart for Owner {
-    fn feed(&self, hasher: &mut PartHasher) {
-        self.0.feed(hasher);
-    }
-}
-
-#[idempotent(
-    key = (order.id, order.name, order.note, order.lines, order.owner),
-    principal = (order.owner.0, &order.owner, (order.id, order.name.as_str(), [1, 2])),
-    fingerprint = order.lines.iter().map(|(count, _)| *count).sum::<u32>(),
-)]
-async fn pay(Json(order): Json<Order>) -> String {
-    order.name
+#[expect(clippy::too_many_arguments)]
+#[idempotent]
+async fn pay(
+    _: Path<u64>,
+    _: Option<Path<u64>>,
+    _: Result<Path<u64>, PathRejection>,
+    _: Query<Vec<(String, String)>>,
+    _: Extension<Arc<str>>,
+    _: (Method, Uri),
+    _: OriginalUri,
+    _: MatchedPath,
+    _: HeaderMap,
+    _: Option<Extension<u8>>,
+) {
 }
 
 fn main() {
-    let _: Router = Router::new().route("/0", post(pay)).with_state(Idempotency::new(MemoryStore::new()));
+    let _: Router<Idempotency> = Router::new().route("/0", post(pay));
 }

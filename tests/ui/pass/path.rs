@@ -1,23 +1,22 @@
 #![deny(warnings)]
-//! Path parameters, by tuple and by name.
 
-use axum::Router;
-use axum::routing::post;
-use cratestack_runtime::{Idempotency, MemoryStore, idempotent};
 use axum::extract::Path;
-use serde::Deserialize;
-#[derive(Deserialize)]
+use axum::{Router, routing::post};
+use cratestack_runtime::{Idempotency, idempotent};
+
+#[derive(serde::Deserialize)]
 struct Ids {
     shop: u32,
 }
 
 #[idempotent]
-async fn a(Path((_, _)): Path<(u32, String)>) {}
+async fn by_place(Path((_, _)): Path<(u32, String)>) {}
+
 #[idempotent]
-async fn b(Path(Ids { shop }): Path<Ids>) -> String {
+async fn by_name(Path(Ids { shop }): Path<Ids>) -> String {
     shop.to_string()
 }
 
 fn main() {
-    let _: Router = Router::new().route("/0", post(a)).route("/1", post(b)).with_state(Idempotency::new(MemoryStore::new()));
+    let _: Router<Idempotency> = Router::new().route("/0", post(by_place)).route("/1", post(by_name));
 }

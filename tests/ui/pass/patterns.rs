@@ -1,23 +1,23 @@
 #![deny(warnings)]
-//! Any irrefutable pattern, `mut` too.
 
-use axum::Router;
-use axum::routing::post;
-use cratestack_runtime::{Idempotency, MemoryStore, idempotent};
 use axum::Json;
 use axum::extract::Path;
-use axum::http::HeaderMap;
+use axum::{Router, routing::post};
+use cratestack_runtime::{Idempotency, idempotent};
+
+#[derive(serde::Deserialize)]
+struct CreatePayment {
+    id: String,
+    amount: u64,
+    lines: Vec<u32>,
+}
+
 #[idempotent]
-async fn pay(
-    Path((mut a, _)): Path<(u32, u32)>,
-    mut headers: HeaderMap,
-    Json([first, ..]): Json<[u8; 3]>,
-) -> String {
-    a += 1;
-    headers.clear();
-    format!("{a} {first}")
+async fn pay(Path((mut id, _)): Path<(u64, u64)>, whole @ Json(CreatePayment { .. }): Json<CreatePayment>) -> String {
+    id += 1;
+    format!("{id} {} {} {}", whole.id, whole.amount, whole.lines.len())
 }
 
 fn main() {
-    let _: Router = Router::new().route("/0", post(pay)).with_state(Idempotency::new(MemoryStore::new()));
+    let _: Router<Idempotency> = Router::new().route("/0", post(pay));
 }

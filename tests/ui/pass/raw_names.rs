@@ -1,16 +1,15 @@
 #![deny(warnings)]
-//! Raw identifiers, and names that generated code might use.
 
-use axum::Router;
-use axum::routing::post;
-use cratestack_runtime::{Idempotency, MemoryStore, idempotent};
 use axum::extract::rejection::StringRejection;
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
+use axum::{Router, routing::post};
+use cratestack_runtime::{Idempotency, idempotent};
+
 #[idempotent]
 async fn r#try(call: String) -> String {
     let guarded = call;
-    guarded
+    guarded.clone()
 }
 
 #[idempotent]
@@ -19,9 +18,19 @@ async fn call(argument0: HeaderMap, Handling(response): Handling) -> String {
     response
 }
 
-#[idempotent]
+#[idempotent(key = guarded)]
 async fn guarded(guarded: String) -> String {
     guarded
+}
+
+#[idempotent(key = idempotent_guarded)]
+async fn idempotent_guarded(idempotent_guarded: String) -> String {
+    idempotent_guarded
+}
+
+#[idempotent(key = idempotent_call)]
+async fn idempotent_arguments(idempotent_call: String) -> String {
+    idempotent_call
 }
 
 struct Handling(String);
@@ -35,6 +44,10 @@ impl<S: Send + Sync> FromRequest<S> for Handling {
 }
 
 fn main() {
-    let _: Router = Router::new().route("/0", post(r#try)).route("/1", post(call))
-        .route("/2", post(guarded)).with_state(Idempotency::new(MemoryStore::new()));
+    let _: Router<Idempotency> = Router::new()
+        .route("/0", post(r#try))
+        .route("/1", post(call))
+        .route("/2", post(guarded))
+        .route("/3", post(idempotent_guarded))
+        .route("/4", post(idempotent_arguments));
 }

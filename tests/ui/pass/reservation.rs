@@ -1,20 +1,18 @@
 #![deny(warnings)]
-//! The reservation as an argument, also an optional one.
 
-use axum::Router;
-use axum::routing::post;
-use cratestack_runtime::{Idempotency, MemoryStore, idempotent};
-use cratestack_runtime::Reservation;
+use axum::{Router, routing::post};
+use cratestack_runtime::{Idempotency, Reservation, idempotent};
+
 #[idempotent]
-async fn a(reservation: Reservation) -> String {
+async fn pay(reservation: Reservation) -> String {
     reservation.derive("charge").to_string()
 }
 
 #[idempotent(optional)]
-async fn b(reservation: Option<Reservation>, _: String) -> String {
-    reservation.map_or_else(String::new, |reservation| reservation.key().to_owned())
+async fn maybe(reservation: Option<Reservation>, body: String) -> String {
+    format!("{} {body}", reservation.is_some())
 }
 
 fn main() {
-    let _: Router = Router::new().route("/0", post(a)).route("/1", post(b)).with_state(Idempotency::new(MemoryStore::new()));
+    let _: Router<Idempotency> = Router::new().route("/0", post(pay)).route("/1", post(maybe));
 }

@@ -1,17 +1,17 @@
 #![deny(warnings)]
-//! Every visibility.
 
-use axum::Router;
-use axum::routing::post;
-use cratestack_runtime::{Idempotency, MemoryStore};
+use axum::{Router, routing::post};
+use cratestack_runtime::Idempotency;
 
 mod inner {
     use cratestack_runtime::idempotent;
 
     #[idempotent]
     pub(crate) async fn a() {}
+
     #[idempotent]
     pub(super) async fn b() {}
+
     #[idempotent]
     pub(in crate::inner) async fn c() {}
 
@@ -22,5 +22,5 @@ mod inner {
 
 fn main() {
     inner::d();
-    let _: Router = Router::new().route("/0", post(inner::a)).route("/1", post(inner::b)).with_state(Idempotency::new(MemoryStore::new()));
+    let _: Router<Idempotency> = Router::new().route("/0", post(inner::a)).route("/1", post(inner::b));
 }

@@ -1,6 +1,7 @@
 mod check;
 mod migrate;
 mod sql;
+mod transaction;
 mod watch;
 
 use std::sync::Arc;
@@ -291,15 +292,19 @@ fn answer(
     if let Some(count) = row.try_get::<Option<i32>, _>(0).map_err(refused(table))? {
         return Ok(ClaimOutcome::Reserved { token, attempt: attempt(Some(i64::from(count))) });
     }
-    let row = Row {
+    live_row(row, table)?.classify(principal, key, request_hash).map_err(within(table))
+}
+
+/// Reads what the statements select of a live row, behind their first column.
+fn live_row(row: &PgRow, table: &TableName) -> Result<Row, StoreError> {
+    Ok(Row {
         request_hash: row.try_get(1).map_err(refused(table))?,
         status: row.try_get::<Option<i32>, _>(2).map_err(refused(table))?.map(i64::from),
         headers: row.try_get(3).map_err(refused(table))?,
         body: row.try_get(4).map_err(refused(table))?,
         created_at: TICK.moment(row.try_get(5).map_err(refused(table))?).map_err(within(table))?,
         expires_at: TICK.moment(row.try_get(6).map_err(refused(table))?).map_err(within(table))?,
-    };
-    row.classify(principal, key, request_hash).map_err(within(table))
+    })
 }
 
 /// Postgres text holds every character but this one. Found here, it costs its sender an error and nobody else a round

@@ -5,6 +5,7 @@ use cratestack_schema::columns::{
 use cratestack_schema::{Dialect, TableName};
 use sqlx::SqlStr;
 
+use super::transaction::CLAIM;
 use super::watch::CHANNEL;
 use crate::stores::row::{dead, shared};
 
@@ -19,6 +20,9 @@ pub(super) struct Statements {
     pub(super) finished: SqlStr,
     pub(super) release: SqlStr,
     pub(super) sweep: SqlStr,
+    pub(super) look: SqlStr,
+    pub(super) record: SqlStr,
+    pub(super) is_ours: SqlStr,
 }
 
 impl Statements {
@@ -31,6 +35,9 @@ impl Statements {
             finished: shared(finished(table)),
             release: shared(release(table)),
             sweep: shared(name.sweep(Dialect::Postgres)),
+            look: shared(look(table)),
+            record: shared(record(table)),
+            is_ours: shared(is_ours()),
             name,
         }
     }
@@ -137,4 +144,60 @@ fn release(table: &str) -> String {
         WHERE {PRINCIPAL_FINGERPRINT} = $1 AND {KEY} = $2 AND {RESERVATION_ID} = $3 AND {RESPONSE_STATUS} IS NULL"
     );
     notifying(&release, "$4::bigint")
+}
+
+/// Always one row: a live one of the key where there is one, how often a dead one was attempted, whether this transaction
+/// has got the key's lock, and its session.
+fn look(table: &str) -> String {
+    let live = |column: &str| format!("CASE WHEN NOT {dead} THEN {column} END", dead = dead("held", "NOW()"));
+    format!(
+        "SELECT CASE WHEN {dead} AND held.{EXPIRES_AT} > NOW() THEN COALESCE(held.{ATTEMPT}, 1) END,
+               {hash}, {status}, {headers}, {body}, {created}, {expires},
+               {is_ours}, pg_backend_pid()
+        FROM (SELECT 1) AS one
+        LEFT JOIN {table} AS held ON held.{PRINCIPAL_FINGERPRINT} = $1 AND held.{KEY} = $2",
+        dead = dead("held", "NOW()"),
+        hash = live(&format!("held.{REQUEST_HASH}")),
+        status = live(&format!("held.{RESPONSE_STATUS}")),
+        headers = live(&format!("held.{RESPONSE_HEADERS}")),
+        body = live(&format!("held.{RESPONSE_BODY}")),
+        created = micros(&format!("held.{CREATED_AT}")),
+        expires = micros(&format!("held.{EXPIRES_AT}")),
+        is_ours = ours("$3"),
+    )
+}
+
+/// Whether the transaction is still the one that claimed the key.
+fn ours(token: &str) -> String {
+    format!("COALESCE(current_setting('{CLAIM}', true) = ({token}::uuid)::text, false)")
+}
+
+fn is_ours() -> String {
+    format!("SELECT {}", ours("$1"))
+}
+
+/// The finished row at once. A dead one is replaced; a live one that came in the meantime is left alone, and so is
+/// everything where the transaction has ended.
+fn record(table: &str) -> String {
+    let record = format!(
+        "INSERT INTO {table} AS held ({PRINCIPAL_FINGERPRINT}, {KEY}, {REQUEST_HASH}, {RESERVATION_ID},
+            {RESPONSE_STATUS}, {RESPONSE_HEADERS}, {RESPONSE_BODY}, {CREATED_AT}, {EXPIRES_AT}, {ATTEMPT})
+        SELECT $1::text, $2::text, $3::bytea, $4::uuid, $5::int, $6::bytea, $7::bytea, NOW(),
+            clock_timestamp() + $8::bigint * INTERVAL '1 microsecond', $9::int
+        WHERE {ours}
+        ON CONFLICT ({PRINCIPAL_FINGERPRINT}, {KEY}) DO UPDATE SET
+            {REQUEST_HASH} = EXCLUDED.{REQUEST_HASH},
+            {RESERVATION_ID} = EXCLUDED.{RESERVATION_ID},
+            {RESPONSE_STATUS} = EXCLUDED.{RESPONSE_STATUS},
+            {RESPONSE_HEADERS} = EXCLUDED.{RESPONSE_HEADERS},
+            {RESPONSE_BODY} = EXCLUDED.{RESPONSE_BODY},
+            {CREATED_AT} = EXCLUDED.{CREATED_AT},
+            {LEASE_EXPIRES_AT} = NULL,
+            {EXPIRES_AT} = EXCLUDED.{EXPIRES_AT},
+            {ATTEMPT} = EXCLUDED.{ATTEMPT}
+        WHERE {dead}",
+        ours = ours("$4"),
+        dead = dead("held", "NOW()"),
+    );
+    notifying(&record, "$10::bigint")
 }

@@ -3,6 +3,7 @@ mod migrate;
 mod sql;
 #[cfg(test)]
 mod tests;
+mod transaction;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

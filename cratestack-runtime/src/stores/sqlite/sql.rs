@@ -22,6 +22,8 @@ pub(super) struct Statements {
     pub(super) finished: SqlStr,
     pub(super) release: SqlStr,
     pub(super) sweep: SqlStr,
+    pub(super) attempted: SqlStr,
+    pub(super) record: SqlStr,
 }
 
 impl Statements {
@@ -35,6 +37,8 @@ impl Statements {
             finished: shared(finished(table)),
             release: shared(release(table)),
             sweep: shared(name.sweep(Dialect::Sqlite)),
+            attempted: shared(attempted(table)),
+            record: shared(record(table)),
             name,
         }
     }
@@ -98,5 +102,35 @@ fn release(table: &str) -> String {
     format!(
         "DELETE FROM {table}
         WHERE {PRINCIPAL_FINGERPRINT} = ?1 AND {KEY} = ?2 AND {RESERVATION_ID} = ?3 AND {RESPONSE_STATUS} IS NULL"
+    )
+}
+
+/// How often a reservation was attempted that is dead but has not expired.
+fn attempted(table: &str) -> String {
+    format!(
+        "SELECT {ATTEMPT} FROM {table} AS held
+        WHERE {PRINCIPAL_FINGERPRINT} = ?1 AND {KEY} = ?2 AND {EXPIRES_AT} > {NOW} AND {dead}",
+        dead = dead("held", NOW),
+    )
+}
+
+/// The finished row at once, of a transaction; a dead one is replaced.
+fn record(table: &str) -> String {
+    format!(
+        "INSERT INTO {table} AS held ({PRINCIPAL_FINGERPRINT}, {KEY}, {REQUEST_HASH}, {RESERVATION_ID},
+            {RESPONSE_STATUS}, {RESPONSE_HEADERS}, {RESPONSE_BODY}, {CREATED_AT}, {EXPIRES_AT}, {ATTEMPT})
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, {NOW}, {NOW} + ?8, ?9)
+        ON CONFLICT ({PRINCIPAL_FINGERPRINT}, {KEY}) DO UPDATE SET
+            {REQUEST_HASH} = excluded.{REQUEST_HASH},
+            {RESERVATION_ID} = excluded.{RESERVATION_ID},
+            {RESPONSE_STATUS} = excluded.{RESPONSE_STATUS},
+            {RESPONSE_HEADERS} = excluded.{RESPONSE_HEADERS},
+            {RESPONSE_BODY} = excluded.{RESPONSE_BODY},
+            {CREATED_AT} = excluded.{CREATED_AT},
+            {LEASE_EXPIRES_AT} = NULL,
+            {EXPIRES_AT} = excluded.{EXPIRES_AT},
+            {ATTEMPT} = excluded.{ATTEMPT}
+        WHERE {dead}",
+        dead = dead("held", NOW),
     )
 }

@@ -1,0 +1,162 @@
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, OnceLock};
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::response::Response;
+use sqlx::Database;
+
+use crate::engine::Handover;
+use crate::http::{Call, InStore, Problem};
+use crate::store::{Transact, TransactionalStore};
+use crate::stores::Open;
+
+/// The transaction that records the outcome, for the handler to write in: an argument of an `#[idempotent(transaction)]`
+/// handler, at any place among them.
+///
+/// It derefs to sqlx's connection, so `&mut *tx` is what queries are executed on. What the handler writes with it and the
+/// recorded outcome are committed together, or neither is:
+///
+/// - a response that is no error commits the writes;
+/// - an error, a status from 400, undoes them and commits the record alone (or not even that, as `record` and
+///   [`Unrecorded`](crate::Unrecorded) have it). `commit = all` keeps an error's writes;
+/// - a panic, a handler that takes longer than its `lease`, or a process that dies undoes everything and frees the key
+///   at once.
+///
+/// The type has no way to commit, to roll back or to take the connection out, and nothing is committed before it has been
+/// dropped, which is when the handler ends; a task that was spawned with it and still runs is an error, and everything is
+/// undone. Within it, `tx.begin()` of sqlx's `Connection` makes a savepoint. A statement that ends the transaction by
+/// itself (`COMMIT`) is beyond what types can see: it is found afterwards and logged as an error.
+///
+/// ```
+/// use axum::extract::Json;
+/// use axum::http::StatusCode;
+/// use axum::response::{IntoResponse, Response};
+/// use cratestack_runtime::{Tx, idempotent};
+/// use sqlx::Postgres;
+///
+/// struct Failed(sqlx::Error);
+///
+/// impl IntoResponse for Failed {
+///     fn into_response(self) -> Response {
+///         StatusCode::INTERNAL_SERVER_ERROR.into_response()
+///     }
+/// }
+///
+/// impl From<sqlx::Error> for Failed {
+///     fn from(error: sqlx::Error) -> Self {
+///         Self(error)
+///     }
+/// }
+///
+/// #[idempotent(transaction)]
+/// async fn pay(mut tx: Tx<Postgres>, Json(amount): Json<i64>) -> Result<StatusCode, Failed> {
+///     sqlx::query("INSERT INTO payments (amount) VALUES ($1)").bind(amount).execute(&mut *tx).await?;
+///     Ok(StatusCode::CREATED)
+/// }
+/// ```
+///
+/// # Panics
+///
+/// It is the handler's to use: an extractor that derefs it, before the handler runs, panics.
+pub struct Tx<DB: Database> {
+    handover: Arc<Handover<Open<DB>>>,
+    open: OnceLock<Open<DB>>,
+}
+
+impl<DB: Database> Tx<DB> {
+    fn new(handover: Arc<Handover<Open<DB>>>) -> Self {
+        Self { handover, open: OnceLock::new() }
+    }
+
+    fn open(&self) -> &Open<DB> {
+        self.open.get_or_init(|| {
+            let open = self.handover.take();
+            open.expect("a `Tx` has no transaction before its handler runs: use it in the handler only")
+        })
+    }
+
+    /// The `Tx` of the next attempt.
+    pub(crate) fn again(&self) -> Self {
+        Self::new(Arc::clone(&self.handover))
+    }
+}
+
+impl<DB: Database> Deref for Tx<DB> {
+    type Target = DB::Connection;
+
+    fn deref(&self) -> &DB::Connection {
+        self.open().connection()
+    }
+}
+
+impl<DB: Database> DerefMut for Tx<DB> {
+    fn deref_mut(&mut self) -> &mut DB::Connection {
+        self.open();
+        self.open.get_mut().expect("it has just been opened").connection_mut()
+    }
+}
+
+impl<DB: Database> Drop for Tx<DB> {
+    fn drop(&mut self) {
+        if let Some(open) = self.open.take() {
+            self.handover.put(open);
+        }
+    }
+}
+
+impl<DB: Database> fmt::Debug for Tx<DB> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tx")
+    }
+}
+
+/// Where a request's `Tx` finds its transaction; among the request's extensions.
+pub(crate) struct Meeting<DB: Database>(pub(crate) Arc<Handover<Open<DB>>>);
+
+impl<DB: Database> Clone for Meeting<DB> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S: Sync, DB: TransactionalDatabase> FromRequestParts<S> for Tx<DB> {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        if let Some(Meeting(handover)) = parts.extensions.get::<Meeting<DB>>() {
+            return Ok(Self::new(Arc::clone(handover)));
+        }
+        tracing::error!("a `Tx` was asked for by a handler without `#[idempotent(transaction)]`");
+        Err(Problem::NoReservation.into_response(None))
+    }
+}
+
+/// A database whose transactions a handler can take part in.
+pub trait TransactionalDatabase: Database {
+    /// The store that keeps its records there.
+    type Store: TransactionalStore + Transact<Transaction = Open<Self>>;
+
+    /// Lets a call's handler run in a transaction of the store's, handed over there. Written out for each database, so that
+    /// the engine behind it is compiled in this crate.
+    fn join(call: Call, store: Arc<Self::Store>, handover: Arc<Handover<Open<Self>>>) -> Call;
+}
+
+#[cfg(feature = "postgres")]
+impl TransactionalDatabase for sqlx::Postgres {
+    type Store = crate::PostgresStore;
+
+    fn join(call: Call, store: Arc<Self::Store>, handover: Arc<Handover<Open<Self>>>) -> Call {
+        call.in_transaction_of(Arc::new(InStore { store, handover }))
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl TransactionalDatabase for sqlx::Sqlite {
+    type Store = crate::SqliteStore;
+
+    fn join(call: Call, store: Arc<Self::Store>, handover: Arc<Handover<Open<Self>>>) -> Call {
+        call.in_transaction_of(Arc::new(InStore { store, handover }))
+    }
+}

@@ -1,0 +1,84 @@
+use std::marker::PhantomData;
+
+use axum::response::IntoResponse;
+
+/// What a handler returns, as a type to ask about.
+#[derive(Debug)]
+pub struct Returned<T>(PhantomData<fn() -> T>);
+
+impl<T> Default for Returned<T> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T, E> Returned<Result<T, E>> {
+    /// The `Ok` side.
+    pub fn success(self)
+    where
+        T: Responds,
+    {
+    }
+
+    /// The `Err` side.
+    pub fn failure(self)
+    where
+        E: RespondsAsError,
+    {
+    }
+
+    /// Both.
+    pub fn whole(self)
+    where
+        T: Responds,
+        E: RespondsAsError,
+    {
+    }
+}
+
+/// Whatever is no `Result`, also where it is spelt like one.
+pub trait AnyReturned<T>: Sized {
+    /// Asked once.
+    fn success(self)
+    where
+        T: Responds,
+    {
+    }
+
+    /// There is no such side.
+    fn failure(self) {}
+
+    /// All of it.
+    fn whole(self)
+    where
+        T: Responds,
+    {
+    }
+}
+
+impl<T> AnyReturned<T> for Returned<T> {}
+
+/// A response, or the `Ok` side of one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a response",
+    label = "this is no response",
+    note = "a handler returns what implements axum's `IntoResponse`, such as `StatusCode`, `String`, `Json<T>` of a `T` that \
+            derives `serde::Serialize`, or a tuple `(StatusCode, Json<T>)`; a type of your own implements it, or goes into \
+            `Json`"
+)]
+pub trait Responds {}
+
+#[diagnostic::do_not_recommend]
+impl<T: IntoResponse> Responds for T {}
+
+/// The `Err` side of a response.
+#[diagnostic::on_unimplemented(
+    message = "the error `{Self}` is not a response",
+    label = "this error is no response",
+    note = "implement axum's `IntoResponse` for it, or return an error that does, such as `(StatusCode, String)`"
+)]
+pub trait RespondsAsError {}
+
+// Through `Result`, because axum's own `ErrorResponse` is a response there alone.
+#[diagnostic::do_not_recommend]
+impl<E> RespondsAsError for E where Result<(), E>: IntoResponse {}

@@ -1,0 +1,287 @@
+//! What handlers with `transaction` need besides.
+
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::extract::{FromRef, Path, RawQuery};
+use axum::response::{IntoResponse, Response};
+use sqlx::Database;
+
+use super::argument::{Argument, ArgumentOf};
+use super::handling::{Handling, Outcome, refused};
+use super::returned::Returned;
+use crate::Idempotency;
+pub use crate::extract::{TakesTx, Transacted, ViaTx};
+use crate::extract::{TransactionalDatabase, Tx};
+pub use crate::http::Attempts;
+use crate::http::{Call, Cause, Options, Work};
+use crate::stores::is_transient;
+
+/// Guards the handler, in a transaction.
+pub fn run_in_transaction(call: Call, options: Options, attempts: Attempts) -> Work {
+    Box::pin(call.run_in_transaction(options, attempts))
+}
+
+impl<A, C, F> Handling<A, C, F>
+where
+    A: Send + 'static,
+    C: FnOnce(A) -> F + Send + 'static,
+    F: Future<Output: IntoResponse> + Send + 'static,
+{
+    /// Boxed for one run. The engine asks for no more than the attribute lets it.
+    pub fn attempts(self) -> Attempts {
+        let mut handler = Some(self);
+        Attempts::new(move || match handler.take() {
+            Some(handler) => handler.go(),
+            None => Box::pin(std::future::ready(refused())),
+        })
+    }
+}
+
+/// The call of a handler that can be made again.
+#[derive(Debug)]
+pub struct Repeating<A, G, C, F> {
+    arguments: A,
+    again: G,
+    call: C,
+    future: PhantomData<fn() -> F>,
+}
+
+/// The call of a handler that can be made again, and how its arguments are had for that.
+pub fn repeating<A, G: Fn(&A) -> A, C: Fn(A) -> F, F>(arguments: A, again: G, call: C) -> Repeating<A, G, C, F> {
+    Repeating { arguments, again, call, future: PhantomData }
+}
+
+impl<A, G, C, F> Repeating<A, G, C, F>
+where
+    A: Send + 'static,
+    G: Fn(&A) -> A + Send + 'static,
+    C: Fn(A) -> F + Clone + Send + 'static,
+    F: Future<Output: IntoResponse> + Send + 'static,
+{
+    /// Boxed for as many runs as are asked for.
+    pub fn attempts(self) -> Attempts {
+        Attempts::new(move || {
+            let (arguments, call) = ((self.again)(&self.arguments), self.call.clone());
+            Box::pin(async move { call(arguments).await.into_response() })
+        })
+    }
+}
+
+/// Stands in where the handler cannot run, which is told apart.
+pub trait AnyAttempts: Sized {
+    /// Passes the type checker, and nothing after it.
+    fn attempts(self) -> Attempts {
+        const { panic!("this handler is no future of a response that moves between threads") }
+    }
+}
+
+impl<A, C, F> AnyAttempts for Handling<A, C, F> {}
+impl<A, G, C, F> AnyAttempts for Repeating<A, G, C, F> {}
+
+/// An argument that is to be given to another run.
+#[derive(Debug)]
+pub struct Repeat<'a, T>(pub &'a T);
+
+/// Whatever is `Clone`.
+pub trait AnyRepeat<T> {
+    /// The same for the next run.
+    fn again(&self) -> T
+    where
+        T: Again;
+}
+
+impl<T> AnyRepeat<T> for Repeat<'_, T> {
+    fn again(&self) -> T
+    where
+        T: Again,
+    {
+        self.0.again()
+    }
+}
+
+impl<DB: Database> Repeat<'_, Tx<DB>> {
+    /// The next transaction's.
+    pub fn again(&self) -> Tx<DB> {
+        self.0.again()
+    }
+}
+
+// axum's own that are not `Clone` although what they hold is.
+impl<T: Clone> Repeat<'_, Path<T>> {
+    /// The same for the next run.
+    pub fn again(&self) -> Path<T> {
+        Path(self.0.0.clone())
+    }
+}
+
+impl Repeat<'_, RawQuery> {
+    /// The same for the next run.
+    pub fn again(&self) -> RawQuery {
+        RawQuery(self.0.0.clone())
+    }
+}
+
+/// What a handler can be given anew for another run.
+#[diagnostic::on_unimplemented(
+    message = "`retry` runs the handler again, and the argument `{Self}` cannot be given twice",
+    label = "this is not `Clone`",
+    note = "write `#[derive(Clone)]` on that type, extract something that is `Clone`, or remove `retry`"
+)]
+pub trait Again: Sized {
+    /// The same for the next run.
+    #[must_use]
+    fn again(&self) -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Clone> Again for T {
+    fn again(&self) -> Self {
+        self.clone()
+    }
+}
+
+/// Asks for a `Tx` among the arguments.
+pub fn takes_tx<A: TakesTx<I>, I>() {}
+
+/// A handler's future that tells what its error was caused by.
+pub struct Noting<F, O> {
+    future: Pin<Box<F>>,
+    cause: fn(&O) -> Option<Cause>,
+}
+
+impl<F, O> fmt::Debug for Noting<F, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Noting")
+    }
+}
+
+/// How the cause of an output is found.
+#[derive(Debug, Clone, Copy)]
+pub struct Causes<O>(fn(&O) -> Option<Cause>);
+
+/// A handler's future that tells what its error was caused by.
+pub fn noting<F, O>(future: F, Causes(cause): Causes<O>) -> Noting<F, O> {
+    Noting { future: Box::pin(future), cause }
+}
+
+impl<F: Future<Output = O>, O: IntoResponse> Future for Noting<F, O> {
+    type Output = Response;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
+        let cause = self.cause;
+        self.future.as_mut().poll(cx).map(|output| {
+            let cause = cause(&output);
+            let mut response = output.into_response();
+            if let Some(cause) = cause {
+                response.extensions_mut().insert(cause);
+            }
+            response
+        })
+    }
+}
+
+/// What the handler's call gives, as a type to ask about.
+pub fn outcome_of<F>(_: &F) -> Outcome<F> {
+    Outcome::default()
+}
+
+impl<T, E: Error + 'static> Returned<Result<T, E>> {
+    /// An error tells what caused it.
+    pub fn causes(&self) -> Causes<Result<T, E>> {
+        Causes(|output| output.as_ref().err().and_then(|error| cause_of(error)))
+    }
+}
+
+/// What of the database's an error was caused by, anywhere down its chain.
+fn cause_of(error: &(dyn Error + 'static)) -> Option<Cause> {
+    std::iter::successors(Some(error), |&error| error.source()).find_map(|error| match error.downcast_ref() {
+        Some(sqlx::Error::Database(refused)) => {
+            Some(if is_transient(&**refused) { Cause::Transient } else { Cause::Other })
+        }
+        _ => None,
+    })
+}
+
+/// Of other outputs nothing is known.
+pub trait AnyCauses<O> {
+    /// None.
+    fn causes(&self) -> Causes<O> {
+        Causes(|_| None)
+    }
+}
+
+impl<T> AnyCauses<T> for Returned<T> {}
+
+/// A `Tx` where the attribute does not say `transaction`.
+#[derive(Debug)]
+pub struct Untransacted<T>(PhantomData<fn() -> T>);
+
+/// Of other types there is nothing to ask.
+pub trait AnyUntransacted {
+    /// Passes.
+    fn argument() {}
+}
+
+impl<T> AnyUntransacted for Untransacted<T> {}
+
+impl<DB: Database> Untransacted<Tx<DB>> {
+    /// Fails.
+    pub fn argument()
+    where
+        Tx<DB>: OutsideOfTransactions,
+    {
+    }
+}
+
+/// What a handler without a transaction can take.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is an argument of handlers that run in a transaction",
+    label = "this handler has no transaction",
+    note = "write `#[idempotent(transaction)]`, or take a connection of the pool"
+)]
+pub trait OutsideOfTransactions {}
+
+impl<DB: TransactionalDatabase, S> ArgumentOf<Tx<DB>, S> {
+    /// An argument that others follow.
+    pub fn leading()
+    where
+        S: ProvidesTransactions<DB, DB::Store>,
+    {
+    }
+
+    /// The last argument.
+    pub fn last()
+    where
+        S: ProvidesTransactions<DB, DB::Store>,
+    {
+    }
+}
+
+impl<DB: TransactionalDatabase> Argument<Tx<DB>> {
+    /// An argument that others follow.
+    pub fn leading() {}
+
+    /// The last argument.
+    pub fn last() {}
+}
+
+/// A router's state in which `#[idempotent(transaction)]` finds its handle.
+#[diagnostic::on_unimplemented(
+    message = "the state `{Self}` does not provide an `Idempotency<{Store}>`, in whose transactions `Tx<{DB}>` is",
+    label = "no handle in this state has transactions of `{DB}`",
+    note = "add the field `idempotency: Idempotency<{Store}>` to it and derive axum's `FromRef`; \
+            `Idempotency::transactional({Store}::new(pool))` makes one. A plain `Idempotency`, or one over another store, \
+            cannot take part"
+)]
+pub trait ProvidesTransactions<DB, Store> {}
+
+#[diagnostic::do_not_recommend]
+impl<S, DB: TransactionalDatabase<Store = Store>, Store> ProvidesTransactions<DB, Store> for S where
+    Idempotency<Store>: FromRef<S>
+{
+}

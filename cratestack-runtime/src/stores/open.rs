@@ -1,0 +1,108 @@
+use std::fmt;
+
+use sqlx::Database;
+use sqlx::error::DatabaseError;
+use sqlx::pool::PoolConnection;
+use sqlx_core::transaction::TransactionManager as _;
+use tokio::sync::OwnedMutexGuard;
+
+use crate::StoreError;
+
+/// The name of the savepoint that a handler's writes come after.
+pub(super) const SAVEPOINT: &str = "cratestack_handler";
+
+/// A transaction on a connection of the pool. Dropped, it is rolled back, and the connection goes back.
+///
+/// sqlx's own `Transaction` cannot close its connection, which a transaction needs that must end at once.
+pub struct Open<DB: Database> {
+    connection: PoolConnection<DB>,
+    /// What the database calls the session.
+    pub(super) session: i32,
+    /// A database with one writer at a time has a queue for them.
+    _turn: Option<OwnedMutexGuard<()>>,
+}
+
+impl<DB: Database> Open<DB> {
+    /// Runs `begin`, which may consist of several statements and must leave the connection in a transaction.
+    ///
+    /// To be driven to its end: sqlx knows of the transaction only once it has begun.
+    pub(super) async fn begin(
+        mut connection: PoolConnection<DB>,
+        begin: sqlx::SqlStr,
+        turn: Option<OwnedMutexGuard<()>>,
+    ) -> Result<Self, sqlx::Error> {
+        if let Err(error) = DB::TransactionManager::begin(&mut connection, Some(begin)).await {
+            // It may have begun and then failed.
+            connection.close_on_drop();
+            return Err(error);
+        }
+        Ok(Self { connection, session: 0, _turn: turn })
+    }
+
+    /// The handler may have begun transactions within this one; all of them are ended when it returns, unless it has
+    /// leaked one.
+    pub(super) fn is_outermost(&self) -> bool {
+        DB::TransactionManager::get_transaction_depth(&self.connection) == 1
+    }
+
+    pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
+        let committed = DB::TransactionManager::commit(&mut self.connection).await;
+        if committed.is_err() {
+            self.connection.close_on_drop();
+        }
+        committed
+    }
+
+    pub(super) async fn rollback(&mut self) -> Result<(), sqlx::Error> {
+        while DB::TransactionManager::get_transaction_depth(&self.connection) > 0 {
+            DB::TransactionManager::rollback(&mut self.connection).await?;
+        }
+        Ok(())
+    }
+
+    /// The connection is closed instead of going back to its pool.
+    pub(super) fn close_on_drop(&mut self) {
+        self.connection.close_on_drop();
+    }
+
+    /// The connection, in the transaction.
+    pub fn connection(&self) -> &DB::Connection {
+        &self.connection
+    }
+
+    /// The connection, in the transaction.
+    pub fn connection_mut(&mut self) -> &mut DB::Connection {
+        &mut self.connection
+    }
+}
+
+impl<DB: Database> Drop for Open<DB> {
+    fn drop(&mut self) {
+        // Counted before: SQLite's depth changes once its thread gets to it.
+        for _ in 0..DB::TransactionManager::get_transaction_depth(&self.connection) {
+            DB::TransactionManager::start_rollback(&mut self.connection);
+        }
+    }
+}
+
+impl<DB: Database> fmt::Debug for Open<DB> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Open").finish_non_exhaustive()
+    }
+}
+
+/// Whether transactions were in each other's way.
+pub(crate) fn is_transient(error: &dyn DatabaseError) -> bool {
+    match error.code().as_deref() {
+        // Serialization failure, deadlock.
+        Some("40001" | "40P01") => true,
+        // SQLite's BUSY and LOCKED, the low byte of their extensions.
+        Some(code) if code.len() < 5 => code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6)),
+        _ => false,
+    }
+}
+
+/// Only by leaking it: a transaction within the handler's is rolled back when it is dropped.
+pub(super) fn never_ended() -> StoreError {
+    StoreError::Internal("the handler began a transaction within its own and never ended it".to_owned())
+}

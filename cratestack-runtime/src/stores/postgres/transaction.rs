@@ -1,0 +1,257 @@
+//! Transactions that claim a key, and record its outcome in the commit of what the handler wrote.
+//!
+//! While one runs, an advisory lock of the transaction stands for its key, taken without waiting: it is gone with the
+//! transaction, however that ends, and no row of ours is locked or dead meanwhile. The row is inserted at the end, finished.
+//! A reservation without a transaction knows nothing of the lock; where one took the key in the meantime, the insert
+//! finds its row, and everything is rolled back.
+//!
+//! A setting local to the transaction holds the token of whoever got the lock. It says so to the statement that reads,
+//! which is the next one so that it sees what the lock's last holder committed; and it is gone where the handler has
+//! ended the transaction by itself, so that the record can tell.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::error::DatabaseError;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, Postgres, Row as _, SqlSafeStr as _, SqlStr};
+use tracing::warn;
+use uuid::Uuid;
+
+use super::watch::lock_of;
+use super::{PostgresStore, TICK, live_row, refuse_nul, refused};
+use crate::store::{Begun, CommitError, Ending, Isolation, Transact, TransactionalStore};
+use crate::stores::open::{Open, SAVEPOINT, is_transient, never_ended};
+use crate::stores::row::{attempt, recordable, within};
+use crate::{Claim, ClaimOutcome, StoreError};
+
+/// A transaction that is idle rolls back within a round trip. One that is in a statement of the handler's would do so
+/// only after it.
+const PROMPT: Duration = Duration::from_millis(500);
+/// How long the record, and then the commit, may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl TransactionalStore for PostgresStore {}
+
+#[async_trait]
+impl Transact for PostgresStore {
+    type Transaction = Open<Postgres>;
+
+    async fn begin(&self, claim: Claim<'_>, isolation: Isolation) -> Result<Begun<Open<Postgres>>, StoreError> {
+        let Claim { principal, key, request_hash, .. } = claim;
+        refuse_nul(principal, key)?;
+        let token = Uuid::new_v4();
+        // No table's name has a NUL, so this lock is none that a waiter takes.
+        let lock = lock_of(&format!("{}\0transaction", self.sql.name.table()), principal, key);
+        // Neither an integer nor a UUID can leave its place in the text.
+        let begin = format!(
+            "{begin}; SELECT set_config('{CLAIM}', CASE WHEN pg_try_advisory_xact_lock({lock}) THEN '{token}' ELSE '' END, \
+             true); SAVEPOINT {SAVEPOINT}",
+            begin = begin(isolation),
+        );
+        let mut open = Open::begin(self.connection().await?, AssertSqlSafe(begin).into_sql_str(), None)
+            .await
+            .map_err(refused(&self.sql.name))?;
+        let found = sqlx::query(self.sql.look.clone())
+            .bind(principal)
+            .bind(key)
+            .bind(token)
+            .fetch_one(open.connection_mut())
+            .await
+            .map_err(refused(&self.sql.name));
+        let looked = match found {
+            Ok(row) => self.judge(&row, &mut open, principal, key, request_hash),
+            Err(error) => Err(error),
+        };
+        match looked {
+            Ok(Looked::Free { attempt }) => Ok(Begun::Reserved { transaction: open, token, attempt }),
+            other => {
+                self.rollback(open).await;
+                other.map(|looked| match looked {
+                    Looked::Held(ClaimOutcome::Replay(record)) => Begun::Replay(record),
+                    Looked::Held(ClaimOutcome::Conflict) => Begun::Conflict,
+                    _ => Begun::InFlight,
+                })
+            }
+        }
+    }
+
+    async fn begin_unclaimed(&self, isolation: Isolation) -> Result<Open<Postgres>, StoreError> {
+        let begin = SqlStr::from_static(begin(isolation));
+        let mut open = Open::begin(self.connection().await?, begin, None).await.map_err(refused(&self.sql.name))?;
+        open.session = sqlx::query_scalar("SELECT pg_backend_pid()")
+            .fetch_one(open.connection_mut())
+            .await
+            .map_err(refused(&self.sql.name))?;
+        Ok(open)
+    }
+
+    async fn commit(&self, mut open: Open<Postgres>, ending: Ending<'_>) -> Result<(), CommitError> {
+        recordable(ending.status).map_err(CommitError::Refused)?;
+        let recorded = tokio::time::timeout(PATIENCE, self.record_in(&mut open, ending)).await;
+        match recorded.unwrap_or_else(|_| Err(CommitError::Transient(late("the record")))) {
+            Ok(()) => self.end(open).await,
+            Err(error) => {
+                self.rollback(open).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn commit_unclaimed(&self, open: Open<Postgres>) -> Result<(), CommitError> {
+        self.end(open).await
+    }
+
+    async fn rollback(&self, mut open: Open<Postgres>) {
+        let rolled_back = tokio::time::timeout(PROMPT, open.rollback()).await;
+        if let Ok(Ok(())) = rolled_back {
+            return;
+        }
+        open.close_on_drop();
+        // The server notices that a connection is gone only after the statement that it executes; the key, and
+        // whatever else is locked, must not wait for that.
+        if rolled_back.is_err()
+            && let Err(error) = terminate(&self.pool, open.session).await
+        {
+            warn!(%error, "a transaction's session could not be ended; its key is taken until its statement has ended");
+        }
+    }
+
+    async fn has_failed(&self, open: &mut Open<Postgres>) -> bool {
+        sqlx::raw_sql("SELECT 1").execute(open.connection_mut()).await.is_err()
+    }
+}
+
+/// The setting that holds the token; of the transaction alone, so that it ends with it.
+pub(super) const CLAIM: &str = "cratestack.claim";
+
+enum Looked {
+    Free { attempt: u32 },
+    Held(ClaimOutcome),
+}
+
+impl PostgresStore {
+    async fn connection(&self) -> Result<PoolConnection<Postgres>, StoreError> {
+        self.pool.acquire().await.map_err(refused(&self.sql.name))
+    }
+
+    /// What the statement `look` has found. The row decides; without a live one, the lock does.
+    fn judge(
+        &self,
+        row: &PgRow,
+        open: &mut Open<Postgres>,
+        principal: &str,
+        key: &str,
+        request_hash: [u8; 32],
+    ) -> Result<Looked, StoreError> {
+        let table = &self.sql.name;
+        let of_before: Option<i32> = row.try_get(0).map_err(refused(table))?;
+        let locked: bool = row.try_get(7).map_err(refused(table))?;
+        open.session = row.try_get(8).map_err(refused(table))?;
+        if row.try_get::<Option<&[u8]>, _>(1).map_err(refused(table))?.is_some() {
+            let row = live_row(row, table)?;
+            return row.classify(principal, key, request_hash).map_err(within(table)).map(Looked::Held);
+        }
+        Ok(if locked {
+            Looked::Free { attempt: of_before.map_or(1, |count| attempt(Some(i64::from(count))).saturating_add(1)) }
+        } else {
+            Looked::Held(ClaimOutcome::InFlight)
+        })
+    }
+
+    async fn record_in(&self, open: &mut Open<Postgres>, ending: Ending<'_>) -> Result<(), CommitError> {
+        if !open.is_outermost() {
+            return Err(CommitError::Refused(never_ended()));
+        }
+        if !ending.keep_writes {
+            let undo = format!("ROLLBACK TO SAVEPOINT {SAVEPOINT}");
+            sqlx::raw_sql(AssertSqlSafe(undo)).execute(open.connection_mut()).await.map_err(self.uncommitted())?;
+        }
+        let Claim { principal, key, request_hash, retention, .. } = ending.claim;
+        let recorded = sqlx::query(self.sql.record.clone())
+            .bind(principal)
+            .bind(key)
+            .bind(request_hash.as_slice())
+            .bind(ending.token)
+            .bind(i32::from(ending.status))
+            .bind(ending.headers)
+            .bind(ending.body.as_ref())
+            .bind(TICK.count(retention))
+            .bind(i32::try_from(ending.attempt).unwrap_or(i32::MAX))
+            .bind(lock_of(self.sql.name.table(), principal, key))
+            .fetch_optional(open.connection_mut())
+            .await
+            .map_err(self.uncommitted())?;
+        if recorded.is_some() {
+            return Ok(());
+        }
+        let ours: Option<bool> = sqlx::query_scalar(self.sql.is_ours.clone())
+            .bind(ending.token)
+            .fetch_one(open.connection_mut())
+            .await
+            .map_err(self.uncommitted())?;
+        Err(if ours == Some(true) { CommitError::Taken } else { CommitError::Ended })
+    }
+
+    /// The commit itself.
+    async fn end(&self, open: Open<Postgres>) -> Result<(), CommitError> {
+        let committed = tokio::time::timeout(PATIENCE, open.commit()).await;
+        let Ok(committed) = committed else { return Err(CommitError::Unknown(late("the commit"))) };
+        committed.map_err(|error| {
+            let code = error.as_database_error().and_then(DatabaseError::code).map(std::borrow::Cow::into_owned);
+            let transient = error.as_database_error().is_some_and(is_transient);
+            let error = refused(&self.sql.name)(error);
+            match code.as_deref() {
+                _ if transient => CommitError::Transient(error),
+                // Integrity constraints that were deferred to the commit, and triggers that were.
+                Some(code) if ["23", "44", "P0"].iter().any(|class| code.starts_with(class)) => {
+                    CommitError::Refused(error)
+                }
+                _ => CommitError::Unknown(error),
+            }
+        })
+    }
+
+    /// An error from before the commit was sent.
+    fn uncommitted(&self) -> impl FnOnce(sqlx::Error) -> CommitError {
+        |error| {
+            let code = error.as_database_error().and_then(DatabaseError::code).map(std::borrow::Cow::into_owned);
+            let transient = error.as_database_error().is_some_and(is_transient);
+            match (code.as_deref(), refused(&self.sql.name)(error)) {
+                // No such savepoint, no transaction.
+                (Some("3B001" | "25P01"), _) => CommitError::Ended,
+                (Some("25P02"), _) => CommitError::Refused(StoreError::Database(
+                    "a statement of the handler's failed, so nothing can be committed, but the handler answered success"
+                        .to_owned(),
+                )),
+                (_, error @ StoreError::Unavailable(_)) => CommitError::Transient(error),
+                (_, error) if transient => CommitError::Transient(error),
+                (_, error) => CommitError::Refused(error),
+            }
+        }
+    }
+}
+
+fn begin(isolation: Isolation) -> &'static str {
+    match isolation {
+        Isolation::Default => "BEGIN",
+        Isolation::ReadCommitted => "BEGIN ISOLATION LEVEL READ COMMITTED",
+        Isolation::RepeatableRead => "BEGIN ISOLATION LEVEL REPEATABLE READ",
+        Isolation::Serializable => "BEGIN ISOLATION LEVEL SERIALIZABLE",
+    }
+}
+
+fn late(what: &str) -> StoreError {
+    StoreError::Unavailable(format!("no answer to {what} within {PATIENCE:?}"))
+}
+
+/// Ends a session from outside. Its pool may have no connection to spare, so it takes one of its own.
+async fn terminate(pool: &PgPool, session: i32) -> Result<(), sqlx::Error> {
+    let ending = async {
+        let mut aside = PgConnection::connect_with(&pool.connect_options()).await?;
+        sqlx::query("SELECT pg_terminate_backend($1)").bind(session).execute(&mut aside).await?;
+        aside.close().await
+    };
+    tokio::time::timeout(PATIENCE, ending).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}

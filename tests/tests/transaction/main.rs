@@ -1,0 +1,7 @@
+//! `#[idempotent(transaction)]`: what a handler writes and its recorded outcome are committed together, or not at all.
+
+#![allow(clippy::unused_async, clippy::unwrap_used)]
+
+mod bank;
+mod both;
+mod postgres;

@@ -1,0 +1,496 @@
+//! What only Postgres has: several processes, sessions that die, transactions in each other's way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{FromRef, Path, State};
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post as on_post;
+use cratestack_runtime::{Idempotency, PostgresStore, Tx, idempotent};
+use cratestack_tests::TestDatabase;
+use cratestack_tests::postgres::{PostgresOptions, RoundTrips};
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{PgPool, Postgres};
+use tokio::task::JoinSet;
+
+use crate::bank::{Answer, Bank, Failed, Signs, eventually, on_postgres, post};
+
+type PgBank = Bank<PostgresStore, Postgres>;
+
+async fn pool(url: &str, connections: u32) -> PgPool {
+    PgPoolOptions::new().max_connections(connections).connect(url).await.unwrap()
+}
+
+/// One more process of the fleet on that database.
+async fn process(url: &str, connections: u32) -> PgBank {
+    let pool = pool(url, connections).await;
+    let store = PostgresStore::new(pool.clone());
+    store.migrate().await.unwrap();
+    on_postgres::open(pool, store).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_processes_one_pays() {
+    let database = TestDatabase::create().await;
+    let mut fleet = Vec::new();
+    for _ in 0..4 {
+        fleet.push(process(database.url(), 4).await);
+    }
+    let mut requests = JoinSet::new();
+    for key in 0..50 {
+        for bank in &fleet {
+            for _ in 0..3 {
+                let router = bank.router.clone();
+                requests.spawn(async move { (key, post(&router, "/pay", Some(&key.to_string()), "100").await) });
+            }
+        }
+    }
+    while let Some(answered) = requests.join_next().await {
+        let (key, answer) = answered.unwrap();
+        assert!(matches!(answer.status, StatusCode::CREATED | StatusCode::CONFLICT), "{key}: {answer:?}");
+    }
+    assert_eq!(fleet[0].payments().await, 50);
+    assert_eq!(fleet.iter().map(|bank| bank.signs.runs()).sum::<usize>(), 50);
+    for key in 0..50 {
+        let mut bodies = Vec::new();
+        for bank in [&fleet[0], &fleet[3]] {
+            let answer = bank.post("/pay", &key.to_string()).await;
+            assert!(answer.is_replay());
+            bodies.push(answer.body);
+        }
+        assert_eq!(bodies[0], bodies[1]);
+    }
+}
+
+/// No backend may stand in line: the duplicates of another process ask, are told, and are gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_duplicate_elsewhere_is_told_at_once_and_blocks_nobody() {
+    let database = TestDatabase::create().await;
+    let (one, other) = (process(database.url(), 2).await, process(database.url(), 2).await);
+    let running = one.hold("/pay", "k").await;
+    for _ in 0..20 {
+        let duplicate = other.post("/pay?hold=true", "k").await;
+        assert_eq!(duplicate.code(), "idempotency_request_in_flight");
+    }
+    let router = other.router.clone();
+    let waiting = tokio::spawn(async move { post(&router, "/patient?hold=true", Some("w"), "100").await });
+    other.signs.waiting.notified().await;
+    let router = one.router.clone();
+    let waiter = tokio::spawn(async move { post(&router, "/patient?hold=true", Some("w"), "100").await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let waits = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    assert_eq!(sqlx::query_scalar::<_, i64>(waits).fetch_one(&one.pool).await.unwrap(), 0);
+    // The waiter holds no connection of its pool either: one of two is the running request's.
+    eventually("only the running request holds a connection", async || {
+        one.pool.size() as usize - one.pool.num_idle() == 1
+    })
+    .await;
+    one.signs.gate.notify_one();
+    other.signs.gate.notify_one();
+    assert_eq!(running.await.unwrap().status, StatusCode::CREATED);
+    assert!(waiter.await.unwrap().is_replay());
+    assert!(!waiting.await.unwrap().is_replay());
+    assert_eq!(one.payments().await, 2);
+}
+
+/// The same key in both modes, as while a fleet is being updated from one to the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn reservations_and_transactions_share_their_keys() {
+    let database = TestDatabase::create().await;
+    let (url, rounds) = (database.url(), 40);
+    let in_reservation = mixed(url, false).await;
+    let in_transaction = mixed(url, true).await;
+    let mut requests = JoinSet::new();
+    for key in 0..rounds {
+        for router in [&in_reservation, &in_transaction, &in_reservation, &in_transaction] {
+            let router = router.clone();
+            requests.spawn(async move { (key, post(&router, "/pay", Some(&key.to_string()), "100").await) });
+        }
+    }
+    let mut seen: std::collections::HashMap<i32, Answer> = std::collections::HashMap::new();
+    while let Some(answered) = requests.join_next().await {
+        let (key, answer) = answered.unwrap();
+        if answer.status == StatusCode::CREATED {
+            let first = seen.entry(key).or_insert_with(|| answer.clone());
+            assert_eq!(first.body, answer.body);
+        } else {
+            assert_eq!(answer.code(), "idempotency_request_in_flight");
+        }
+    }
+    let pool = pool(url, 1).await;
+    for key in 0..rounds {
+        let paid: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM payments WHERE key = $1")
+            .bind(key.to_string())
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+        assert_eq!(paid, 1, "{key}");
+        for router in [&in_reservation, &in_transaction] {
+            let again = post(router, "/pay", Some(&key.to_string()), "100").await;
+            assert!(again.is_replay());
+            if let Some(first) = seen.get(&key) {
+                assert_eq!(first.body, again.body);
+            }
+        }
+    }
+}
+
+#[derive(Clone, FromRef)]
+struct Mixed {
+    transactions: Idempotency<PostgresStore>,
+    reservations: Idempotency,
+    pool: PgPool,
+}
+
+/// A service that has `/pay` in one mode or the other. Each payment takes a while, so that the modes meet.
+async fn mixed(url: &str, transaction: bool) -> Router {
+    #[idempotent(transaction)]
+    async fn transacted(reservation: cratestack_runtime::Reservation, mut tx: Tx<Postgres>, _: String) -> Response {
+        let insert = sqlx::query("INSERT INTO payments (key) VALUES ($1)").bind(reservation.key().to_owned());
+        insert.execute(&mut *tx).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        (StatusCode::CREATED, reservation.token().to_string()).into_response()
+    }
+    #[idempotent]
+    async fn reserved(
+        reservation: cratestack_runtime::Reservation,
+        State(pool): State<PgPool>,
+        _: String,
+    ) -> (StatusCode, String) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let insert = sqlx::query("INSERT INTO payments (key) VALUES ($1)").bind(reservation.key().to_owned());
+        insert.execute(&pool).await.unwrap();
+        (StatusCode::CREATED, reservation.token().to_string())
+    }
+    let pool = pool(url, 8).await;
+    let store = PostgresStore::new(pool.clone());
+    store.migrate().await.unwrap();
+    let table =
+        "SELECT pg_advisory_lock(1); CREATE TABLE IF NOT EXISTS payments (key TEXT); SELECT pg_advisory_unlock(1)";
+    sqlx::raw_sql(table).execute(&pool).await.unwrap();
+    let transactions = Idempotency::transactional(store);
+    let state = Mixed { reservations: transactions.clone().into(), transactions, pool };
+    let handler = if transaction { on_post(transacted) } else { on_post(reserved) };
+    Router::new().route("/pay", handler).with_state(state)
+}
+
+/// A transaction finds a live reservation and leaves it alone; a dead one it replaces, and its holder can record no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_dead_reservation_is_taken_over_by_a_transaction() {
+    use cratestack_runtime::{Claim, ClaimOutcome, Completion, IdempotencyStore, Tenure, hash_request};
+    let database = TestDatabase::create().await;
+    let bank = process(database.url(), 4).await;
+    // The principal as the guard has it: what a first request leaves in the table.
+    bank.post("/pay", "first").await;
+    let principal: String = sqlx::query_scalar("SELECT principal_fingerprint FROM cratestack_idempotency")
+        .fetch_one(&bank.pool)
+        .await
+        .unwrap();
+    let claim = Claim {
+        principal: &principal,
+        key: "k",
+        request_hash: hash_request(&Method::POST, "/pay", None, b"100"),
+        lease: Duration::from_secs(60),
+        retention: Duration::from_secs(600),
+    };
+    let Ok(ClaimOutcome::Reserved { token, attempt: 1 }) = bank.store.reserve(claim).await else { panic!() };
+    assert_eq!(bank.post("/pay", "k").await.code(), "idempotency_request_in_flight");
+    let age = "UPDATE cratestack_idempotency SET created_at = created_at - INTERVAL '2 minutes', \
+               lease_expires_at = lease_expires_at - INTERVAL '2 minutes' WHERE key = 'k'";
+    sqlx::query(age).execute(&bank.pool).await.unwrap();
+    let paid = bank.post("/pay", "k").await;
+    assert_eq!(paid.status, StatusCode::CREATED);
+    let body = bytes::Bytes::from_static(b"stale");
+    let completion = Completion { principal: &principal, key: "k", token, status: 200, headers: &[], body: &body };
+    assert_eq!(bank.store.finish(completion).await, Ok(Tenure::Lost));
+    assert_eq!(bank.post("/pay", "k").await.body, paid.body);
+    let attempt: i32 = sqlx::query_scalar("SELECT attempt FROM cratestack_idempotency WHERE key = 'k'")
+        .fetch_one(&bank.pool)
+        .await
+        .unwrap();
+    assert_eq!((attempt, bank.payments().await), (2, 2));
+}
+
+/// A process whose sessions die has its keys freed at once, and the writes of its handler are gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_key_is_free_when_its_session_dies() {
+    let database = TestDatabase::create().await;
+    let (dying, other) = (process(database.url(), 2).await, process(database.url(), 2).await);
+    let running = dying.hold("/pay", "k").await;
+    assert_eq!(other.post("/pay?hold=true", "k").await.status, StatusCode::CONFLICT);
+    let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                WHERE datname = current_database() AND state = 'idle in transaction'";
+    sqlx::query(kill).fetch_all(&other.pool).await.unwrap();
+    let router = other.router.clone();
+    let retry = tokio::spawn(async move {
+        loop {
+            let answer = post(&router, "/pay?hold=true", Some("k"), "100").await;
+            if answer.status != StatusCode::CONFLICT {
+                return answer;
+            }
+        }
+    });
+    other.signs.waiting.notified().await;
+    other.signs.gate.notify_one();
+    assert_eq!(retry.await.unwrap().status, StatusCode::CREATED);
+    // The first handler lives, and cannot commit.
+    dying.signs.gate.notify_one();
+    let late = running.await.unwrap();
+    assert_eq!(late.code(), "idempotency_transaction_rolled_back");
+    assert_eq!(other.payments().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn around_the_handlers_own_there_are_three_statements_and_a_commit() {
+    let database = TestDatabase::create().await;
+    let proxy = RoundTrips::before(database.url()).await;
+    let options = PgPoolOptions::new().max_connections(1).test_before_acquire(false);
+    let pool = options.connect(proxy.url()).await.unwrap();
+    let store = PostgresStore::new(pool.clone());
+    store.migrate().await.unwrap();
+    let bank = on_postgres::open(pool.clone(), store).await;
+    for key in ["warm", "up"] {
+        bank.post("/pay", key).await;
+    }
+    // A pool looks at a connection that comes back.
+    let settled = async || {
+        eventually("the connection is back", async || pool.num_idle() == 1).await;
+        proxy.count()
+    };
+    let before = settled().await;
+    drop(pool.acquire().await.unwrap());
+    let ping = settled().await - before;
+    let before = settled().await;
+    bank.post("/pay", "counted").await;
+    // Begin and claim, read; the handler's own; record; commit.
+    assert_eq!(settled().await - before - ping, 3 + 1 + 1);
+}
+
+/// The test's own service: what collides needs tables of its own.
+#[derive(Clone, FromRef)]
+struct Accounts {
+    idempotency: Idempotency<PostgresStore>,
+    signs: Signs,
+    meet: Arc<tokio::sync::Barrier>,
+}
+
+impl Accounts {
+    async fn over(database: &TestDatabase) -> (PgPool, Router) {
+        let pool = pool(database.url(), 16).await;
+        let store = PostgresStore::new(pool.clone());
+        store.migrate().await.unwrap();
+        let tables = "CREATE TABLE accounts (id INT PRIMARY KEY, balance INT NOT NULL);
+            INSERT INTO accounts SELECT id, 1000 FROM generate_series(1, 2) AS id;
+            CREATE TABLE entries (id INT REFERENCES accounts (id) DEFERRABLE INITIALLY DEFERRED);
+            CREATE TABLE told (id INT);
+            CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS
+                $$ BEGIN INSERT INTO told VALUES (NEW.id); RETURN NEW; END $$;
+            CREATE TRIGGER telling AFTER UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION tell()";
+        sqlx::raw_sql(tables).execute(&pool).await.unwrap();
+        let accounts = Self {
+            idempotency: Idempotency::transactional(store),
+            signs: Signs::default(),
+            meet: Arc::new(tokio::sync::Barrier::new(2)),
+        };
+        let router = Router::new()
+            .route("/lock/{first}/{second}", on_post(lock))
+            .route("/impatient/{first}/{second}", on_post(impatient))
+            .route("/increment", on_post(increment))
+            .route("/wordless/{first}/{second}", on_post(wordless))
+            .route("/entry/{id}", on_post(entry))
+            .route("/ignorant", on_post(ignorant))
+            .route("/slow", on_post(slow))
+            .with_state(accounts);
+        (pool, router)
+    }
+}
+
+const UPDATE: &str = "UPDATE accounts SET balance = balance + 1 WHERE id = $1";
+
+async fn both(tx: &mut Tx<Postgres>, accounts: &Accounts, first: i32, second: i32) -> Result<StatusCode, Failed> {
+    let run = accounts.signs.runs.fetch_add(1, Ordering::SeqCst);
+    sqlx::query(UPDATE).bind(first).execute(&mut **tx).await?;
+    if run < 2 {
+        accounts.meet.wait().await;
+    }
+    sqlx::query(UPDATE).bind(second).execute(&mut **tx).await?;
+    Ok(StatusCode::CREATED)
+}
+
+#[idempotent(transaction, retry = 3)]
+async fn lock(
+    mut tx: Tx<Postgres>,
+    State(accounts): State<Accounts>,
+    Path((first, second)): Path<(i32, i32)>,
+) -> Result<StatusCode, Failed> {
+    both(&mut tx, &accounts, first, second).await
+}
+
+#[idempotent(transaction)]
+async fn impatient(
+    mut tx: Tx<Postgres>,
+    State(accounts): State<Accounts>,
+    Path((first, second)): Path<(i32, i32)>,
+) -> Result<StatusCode, Failed> {
+    both(&mut tx, &accounts, first, second).await
+}
+
+/// Its error says nothing of its cause.
+#[idempotent(transaction, retry = 3)]
+async fn wordless(
+    mut tx: Tx<Postgres>,
+    State(accounts): State<Accounts>,
+    Path((first, second)): Path<(i32, i32)>,
+) -> Result<StatusCode, StatusCode> {
+    both(&mut tx, &accounts, first, second).await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// Reads, thinks, writes: what only serializable transactions get right.
+#[idempotent(transaction, isolation = serializable, retry = 50)]
+async fn increment(mut tx: Tx<Postgres>, State(signs): State<Signs>) -> Result<String, Failed> {
+    signs.runs.fetch_add(1, Ordering::SeqCst);
+    let balance: i32 = sqlx::query_scalar("SELECT balance FROM accounts WHERE id = 1").fetch_one(&mut *tx).await?;
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    sqlx::query("UPDATE accounts SET balance = $1 WHERE id = 1").bind(balance + 1).execute(&mut *tx).await?;
+    Ok((balance + 1).to_string())
+}
+
+/// Its foreign key is looked at when it commits.
+#[idempotent(transaction)]
+async fn entry(mut tx: Tx<Postgres>, Path(id): Path<i32>) -> Result<StatusCode, Failed> {
+    sqlx::query("INSERT INTO entries VALUES ($1)").bind(id).execute(&mut *tx).await?;
+    Ok(StatusCode::CREATED)
+}
+
+/// Answers success although a statement has failed.
+#[idempotent(transaction)]
+async fn ignorant(mut tx: Tx<Postgres>) -> Result<StatusCode, Failed> {
+    sqlx::query(UPDATE).bind(1).execute(&mut *tx).await?;
+    let _ = sqlx::query("SELECT 1 / 0").execute(&mut *tx).await;
+    Ok(StatusCode::CREATED)
+}
+
+#[idempotent(transaction, lease = "300ms")]
+async fn slow(mut tx: Tx<Postgres>) -> Result<StatusCode, Failed> {
+    sqlx::query(UPDATE).bind(1).execute(&mut *tx).await?;
+    sqlx::query("SELECT pg_sleep(60)").execute(&mut *tx).await?;
+    Ok(StatusCode::CREATED)
+}
+
+async fn balance(pool: &PgPool) -> i64 {
+    sqlx::query_scalar("SELECT SUM(balance) FROM accounts").fetch_one(pool).await.unwrap()
+}
+
+async fn cross(router: &Router, path: &str) -> (Answer, Answer) {
+    let (one, other) = (format!("/{path}/1/2"), format!("/{path}/2/1"));
+    tokio::join!(post(router, &one, Some("a"), ""), post(router, &other, Some("b"), ""))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_deadlock_reruns_the_handler() {
+    for path in ["lock", "wordless"] {
+        let database = TestDatabase::create().await;
+        let (pool, router) = Accounts::over(&database).await;
+        let (one, other) = cross(&router, path).await;
+        assert_eq!((one.status, other.status), (StatusCode::CREATED, StatusCode::CREATED), "{path}");
+        assert_eq!(balance(&pool).await, 2_004, "{path}");
+        assert!(post(&router, &format!("/{path}/1/2"), Some("a"), "").await.is_replay());
+        // A trigger of the user's writes in the same transaction.
+        assert_eq!(sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM told").fetch_one(&pool).await.unwrap(), 4);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_deadlock_that_is_not_retried_frees_the_key() {
+    let database = TestDatabase::create().await;
+    let (pool, router) = Accounts::over(&database).await;
+    let (one, other) = cross(&router, "impatient").await;
+    let (lost, key, path) =
+        if one.status == StatusCode::CREATED { (other, "b", "/impatient/2/1") } else { (one, "a", "/impatient/1/2") };
+    assert_eq!(
+        (lost.status, lost.code().as_str()),
+        (StatusCode::SERVICE_UNAVAILABLE, "idempotency_transaction_rolled_back")
+    );
+    assert_eq!(balance(&pool).await, 2_002);
+    let again = post(&router, path, Some(key), "").await;
+    assert_eq!((again.status, again.is_replay()), (StatusCode::CREATED, false));
+    assert_eq!(balance(&pool).await, 2_004);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn serializable_transactions_lose_no_update() {
+    let database = TestDatabase::create().await;
+    let (pool, router) = Accounts::over(&database).await;
+    let mut requests = JoinSet::new();
+    for key in 0..20 {
+        let router = router.clone();
+        requests.spawn(async move { post(&router, "/increment", Some(&key.to_string()), "").await });
+    }
+    let mut balances: Vec<i32> = Vec::new();
+    while let Some(answer) = requests.join_next().await {
+        let answer = answer.unwrap();
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        balances.push(std::str::from_utf8(&answer.body).unwrap().parse().unwrap());
+    }
+    balances.sort_unstable();
+    assert_eq!(balances, (1_001..=1_020).collect::<Vec<_>>());
+    assert_eq!(balance(&pool).await, 2_020);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_cannot_be_committed_is_told_and_undone() {
+    let database = TestDatabase::create().await;
+    let (pool, router) = Accounts::over(&database).await;
+    for path in ["/entry/7", "/ignorant"] {
+        for _ in 0..2 {
+            let refused = post(&router, path, Some("k"), "").await;
+            assert_eq!(refused.code(), "idempotency_transaction_refused", "{path}");
+        }
+    }
+    assert_eq!(post(&router, "/entry/1", Some("k"), "").await.status, StatusCode::CREATED);
+    assert_eq!(balance(&pool).await, 2_000);
+    assert_eq!(sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM entries").fetch_one(&pool).await.unwrap(), 1);
+}
+
+/// A statement that runs past the deadline is ended with its session: its locks do not outlive the answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_statement_past_the_deadline_is_ended() {
+    let database = TestDatabase::create().await;
+    let (pool, router) = Accounts::over(&database).await;
+    let late = post(&router, "/slow", Some("k"), "").await;
+    assert_eq!(late.code(), "idempotency_transaction_timed_out");
+    let sleeping = "SELECT COUNT(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND state = 'active' \
+                    AND pid <> pg_backend_pid() AND datname = current_database()";
+    eventually("the session is gone", async || {
+        sqlx::query_scalar::<_, i64>(sleeping).fetch_one(&pool).await.unwrap() == 0
+    })
+    .await;
+    let mut connection = pool.acquire().await.unwrap();
+    sqlx::raw_sql("SET lock_timeout = '5s'").execute(&mut *connection).await.unwrap();
+    sqlx::query(UPDATE).bind(1).execute(&mut *connection).await.unwrap();
+    assert_eq!(balance(&pool).await, 2_001);
+}
+
+/// The server goes away in the middle of everything, and comes back: nothing is lost, nothing doubled.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_server_that_dies_undoes_what_was_not_committed() {
+    let server = PostgresOptions::new().start().await;
+    let database = TestDatabase::create_on(&server).await;
+    let bank = process(database.url(), 4).await;
+    let running = bank.hold("/pay", "k").await;
+    server.stop_immediate().await;
+    server.start().await;
+    bank.signs.gate.notify_one();
+    assert_eq!(running.await.unwrap().code(), "idempotency_transaction_rolled_back");
+    let mut answer = bank.post("/pay", "k").await;
+    let started = AtomicUsize::new(0);
+    while answer.status != StatusCode::CREATED && started.fetch_add(1, Ordering::SeqCst) < 50 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        answer = bank.post("/pay", "k").await;
+    }
+    assert_eq!(answer.status, StatusCode::CREATED);
+    assert_eq!(bank.payments().await, 1);
+}

@@ -1,0 +1,21 @@
+use axum::extract::FromRequestParts;
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use cratestack_runtime::idempotent;
+
+struct Token(*const u8);
+
+impl<S: Sync> FromRequestParts<S> for Token {
+    type Rejection = StatusCode;
+
+    async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, StatusCode> {
+        Err(StatusCode::BAD_REQUEST)
+    }
+}
+
+#[idempotent]
+async fn pay(token: Token) {
+    let _ = token.0;
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+use axum::{Router, routing::post};
+use cratestack_runtime::{Idempotency, idempotent};
+
+#[idempotent]
+#[test]
+fn pay() {}
+
+fn main() {
+    let _: Router<Idempotency> = Router::new().route("/", post(pay));
+}

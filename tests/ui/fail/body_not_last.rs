@@ -1,0 +1,8 @@
+use axum::Json;
+use axum::http::Method;
+use cratestack_runtime::idempotent;
+
+#[idempotent]
+async fn pay(_: Json<u64>, _: Method) {}
+
+fn main() {}

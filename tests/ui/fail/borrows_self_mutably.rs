@@ -1,0 +1,13 @@
+use axum::{Router, routing::post};
+use cratestack_runtime::{Idempotency, idempotent};
+
+struct Shop;
+
+impl Shop {
+    #[idempotent]
+    async fn pay(&mut self) {}
+}
+
+fn main() {
+    let _: Router<Idempotency> = Router::new().route("/", post(Shop::pay));
+}

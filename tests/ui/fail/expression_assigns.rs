@@ -1,0 +1,21 @@
+use axum::Json;
+use axum::{Router, routing::post};
+use cratestack_runtime::{Idempotency, idempotent};
+
+#[derive(serde::Deserialize)]
+struct CreatePayment {
+    id: String,
+    amount: f64,
+}
+
+#[idempotent(key = {
+    request.amount = 1.0;
+    1
+})]
+async fn pay(Json(request): Json<CreatePayment>) {
+    drop((request.id, request.amount));
+}
+
+fn main() {
+    let _: Router<Idempotency> = Router::new().route("/", post(pay));
+}

@@ -1,0 +1,19 @@
+use axum::Json;
+use cratestack_runtime::idempotent;
+
+#[derive(serde::Deserialize)]
+struct CreatePayment {
+    id: String,
+    amount: f64,
+}
+
+#[idempotent(key = used(request))]
+async fn pay(Json(request): Json<CreatePayment>) {
+    drop((request.id, request.amount));
+}
+
+fn used(request: CreatePayment) -> String {
+    request.id
+}
+
+fn main() {}

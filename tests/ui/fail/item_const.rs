@@ -1,6 +1,0 @@
-use cratestack_runtime::idempotent;
-
-#[idempotent]
-const PAY: u8 = 1;
-
-fn main() {}

@@ -1,8 +1,0 @@
-use cratestack_runtime::idempotent;
-
-struct Pay;
-
-#[idempotent]
-impl Pay {}
-
-fn main() {}

@@ -1,6 +1,0 @@
-use cratestack_runtime::idempotent;
-
-#[idempotent]
-struct Pay;
-
-fn main() {}

@@ -1,7 +1,0 @@
-use cratestack_runtime::idempotent;
-
-#[idempotent]
-#[test]
-async fn pay() {}
-
-fn main() {}

@@ -1,0 +1,6 @@
+use cratestack_runtime::idempotent;
+
+#[idempotent]
+enum Payment {}
+
+fn main() {}

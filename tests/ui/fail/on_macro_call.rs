@@ -1,0 +1,6 @@
+use cratestack_runtime::idempotent;
+
+#[idempotent]
+thread_local! {}
+
+fn main() {}

@@ -1,0 +1,5 @@
+use cratestack_runtime::idempotent;
+
+#[tokio::main]
+#[idempotent]
+async fn main() {}

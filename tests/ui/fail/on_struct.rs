@@ -1,0 +1,6 @@
+use cratestack_runtime::idempotent;
+
+#[idempotent]
+struct Payment;
+
+fn main() {}

@@ -1,0 +1,10 @@
+use cratestack_runtime::idempotent;
+
+struct PaymentError;
+
+#[idempotent]
+async fn pay() -> Result<String, PaymentError> {
+    Err(PaymentError)
+}
+
+fn main() {}

@@ -1,9 +1,0 @@
-use cratestack_runtime::idempotent;
-
-use axum::Json;
-use axum::http::HeaderMap;
-
-#[idempotent]
-async fn pay(Json(_): Json<u64>, _: HeaderMap) {}
-
-fn main() {}

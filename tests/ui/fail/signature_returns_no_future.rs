@@ -1,8 +1,0 @@
-use cratestack_runtime::idempotent;
-
-#[idempotent]
-fn pay() -> String {
-    String::new()
-}
-
-fn main() {}
