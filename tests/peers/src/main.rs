@@ -8,15 +8,18 @@
 
 mod figure;
 mod figures;
+mod growth;
 mod load;
+mod plot;
 #[path = "../../src/postgres/mod.rs"]
-#[allow(dead_code, clippy::pedantic, clippy::unwrap_used)]
+#[allow(dead_code, unused_imports, clippy::pedantic, clippy::unwrap_used)]
 mod postgres;
 mod report;
 mod sample;
 mod server;
 mod traffic;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +53,12 @@ struct Options {
     /// Connections of each pool.
     #[arg(long, default_value_t = 32)]
     connections: u32,
+    /// Live rows of `growth`.
+    #[arg(long, default_value_t = 10_000_000)]
+    rows: usize,
+    /// Draws the plot of the `store` figures into this file.
+    #[arg(long)]
+    plot: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -70,61 +79,63 @@ async fn measure(options: &Options) -> Fallible {
     } else {
         (options.rounds, Duration::from_secs_f64(options.seconds))
     };
-    let server = server::start().await;
-    let mut outcomes = Vec::new();
-    for group in [Group::Store, Group::Replay, Group::Guard, Group::Request] {
+    let (mut outcomes, mut facts) = (Vec::new(), Vec::new());
+    if options.wants_group("growth") && !options.only.is_empty() {
+        growth::growth(options, rounds, lasting, &mut outcomes, &mut facts).await?;
+    }
+    let server = server::options().start().await;
+    for group in GROUPS {
         if options.wants_group(group) {
-            for figure in group.figures(&server, options.connections).await? {
+            for figure in figures(group, &server, options.connections).await? {
                 if options.wants(&figure.name) {
                     outcomes.push(figure.measure(rounds, lasting).await?);
                 }
             }
         }
     }
+    if let Some(path) = &options.plot {
+        std::fs::write(path, plot::svg(&outcomes)?)?;
+    }
+    let report = report::Report { outcomes, facts };
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&outcomes)?);
+        println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
-        print!("{}", report::table(&outcomes));
+        print!("{report}");
     }
     Ok(())
 }
 
 /// Figures that share what was set up for them; the names of all of them begin with the group's.
-#[derive(Debug, Clone, Copy)]
-enum Group {
-    Store,
-    Replay,
-    Guard,
-    Request,
-}
+const GROUPS: [&str; 7] = ["store", "replay", "transaction", "guard", "request", "body", "processes"];
 
-impl Group {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Store => "store",
-            Self::Replay => "replay",
-            Self::Guard => "guard",
-            Self::Request => "request",
-        }
+async fn figures(group: &str, server: &PostgresServer, connections: u32) -> Fallible<Vec<Figure>> {
+    if group == "guard" {
+        return Ok(figures::guard());
     }
-
-    async fn figures(self, server: &PostgresServer, connections: u32) -> Fallible<Vec<Figure>> {
-        if let Self::Guard = self {
-            return Ok(figures::guard());
-        }
-        let ours = Arc::new(Ours::create(server, connections).await?);
-        let theirs = Arc::new(Theirs::create(server, connections).await?);
-        match self {
-            Self::Replay => figures::replay(ours, theirs).await,
-            Self::Request => Ok(figures::requests(&ours, &theirs)),
-            Self::Store | Self::Guard => Ok(figures::store(&ours, &theirs)),
+    let ours = Arc::new(Ours::create(server, connections).await?);
+    let theirs = Arc::new(Theirs::create(server, connections).await?);
+    match group {
+        "store" => Ok(figures::store(&ours, &theirs)),
+        "replay" => figures::replay(ours, theirs).await,
+        "transaction" => Ok(figures::transaction(&ours, &theirs)),
+        "request" => Ok(figures::requests(&ours, &theirs)),
+        "body" => Ok(figures::bodies(&ours, &theirs)),
+        _ => {
+            let (mut our_processes, mut their_processes) = (Vec::new(), Vec::new());
+            for _ in 0..PROCESSES {
+                our_processes.push(Arc::new(ours.again(connections / PROCESSES).await?));
+                their_processes.push(Arc::new(theirs.again(connections / PROCESSES).await?));
+            }
+            Ok(figures::processes(&our_processes, &their_processes))
         }
     }
 }
+
+const PROCESSES: u32 = 4;
 
 impl Options {
-    fn wants_group(&self, group: Group) -> bool {
-        self.only.is_empty() || self.only.iter().any(|only| only.starts_with(group.name()))
+    fn wants_group(&self, group: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only.starts_with(group))
     }
 
     fn wants(&self, figure: &str) -> bool {

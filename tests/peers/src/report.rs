@@ -1,50 +1,70 @@
-//! The table.
+//! What a run came to, for people and for machines.
 
-use std::fmt::Write as _;
+use std::fmt;
+
+use serde::Serialize;
 
 use crate::figure::Outcome;
 
-/// For people, in monospace.
-pub fn table(outcomes: &[Outcome]) -> String {
-    let mut text = String::new();
-    for outcome in outcomes {
-        let _ = writeln!(text, "{} ({})", outcome.title, outcome.name);
-        for contender in &outcome.contenders {
-            let _ = write!(
-                text,
-                "  {:<34} {:>10.0}/s   p50 {:>9} p99 {:>9}",
-                contender.name,
-                contender.throughput.median,
-                duration(contender.p50.median),
-                duration(contender.p99.median),
-            );
-            if let Some(cpu) = contender.cpu {
-                let _ = write!(text, "   cpu {:.1} us", cpu.median);
+/// All of a run.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    pub outcomes: Vec<Outcome>,
+    pub facts: Vec<Fact>,
+}
+
+/// Something that was counted, and not timed.
+#[derive(Debug, Serialize)]
+pub struct Fact {
+    pub what: &'static str,
+    pub of: String,
+    pub value: f64,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, text: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for outcome in &self.outcomes {
+            writeln!(text, "{} ({})", outcome.title, outcome.name)?;
+            for contender in &outcome.contenders {
+                write!(
+                    text,
+                    "  {:<34} {:>10.0}/s   p50 {:>9} p99 {:>9}",
+                    contender.name,
+                    contender.throughput.median,
+                    duration(contender.p50.median),
+                    duration(contender.p99.median),
+                )?;
+                if let Some(cpu) = contender.cpu {
+                    write!(text, "   cpu {:.1} us", cpu.median)?;
+                }
+                if let Some(allocations) = contender.allocations {
+                    write!(text, "   {:.1} allocations", allocations.median)?;
+                }
+                writeln!(text)?;
             }
-            if let Some(allocations) = contender.allocations {
-                let _ = write!(text, "   {:.1} allocations", allocations.median);
+            for line in &outcome.lines {
+                let quantity = format!("{:?}", line.quantity).to_lowercase();
+                write!(
+                    text,
+                    "  {:<34} {:>8.2} {:<2}  (min {:.2}, max {:.2})",
+                    format!("{quantity} against {}", line.against),
+                    line.spread.median,
+                    line.unit,
+                    line.spread.min,
+                    line.spread.max,
+                )?;
+                if let (Some(bound), Some(met)) = (&line.bound, line.met) {
+                    write!(text, "   bound {bound}: {}", if met { "met" } else { "MISSED" })?;
+                }
+                writeln!(text)?;
             }
-            text.push('\n');
+            writeln!(text)?;
         }
-        for line in &outcome.lines {
-            let quantity = format!("{:?}", line.quantity).to_lowercase();
-            let _ = write!(
-                text,
-                "  {:<34} {:>8.2} {:<2}  (min {:.2}, max {:.2})",
-                format!("{quantity} against {}", line.against),
-                line.spread.median,
-                line.unit,
-                line.spread.min,
-                line.spread.max,
-            );
-            if let (Some(bound), Some(met)) = (&line.bound, line.met) {
-                let _ = write!(text, "   bound {bound}: {}", if met { "met" } else { "MISSED" });
-            }
-            text.push('\n');
+        for fact in &self.facts {
+            writeln!(text, "{:<52} {:<24} {:>14.1}", fact.what, fact.of, fact.value)?;
         }
-        text.push('\n');
+        Ok(())
     }
-    text
 }
 
 fn duration(micros: f64) -> String {

@@ -151,16 +151,12 @@ fn on_postgres(name: &str, database: Database) -> Box<dyn Contender> {
 fn retried(name: &str, database: Database) -> Box<dyn Contender> {
     // One router for all runs, as what it has seen is what this is about.
     let router = database.router()();
-    Box::new(Http {
-        name: name.to_owned(),
-        router: Box::new(move || router.clone()),
-        database: Some(database),
-        retried: true,
-    })
+    let router = Box::new(move || router.clone());
+    Box::new(Http { name: name.to_owned(), router, database: Some(database), retried: true })
 }
 
 #[derive(Clone)]
-enum Database {
+pub enum Database {
     Ours(Arc<Ours>),
     Theirs(Arc<Theirs>),
 }
@@ -186,12 +182,20 @@ impl Database {
 }
 
 /// A service, and whatever it keeps its outcomes in.
-struct Http {
+pub struct Http {
     name: String,
     router: Box<dyn Fn() -> Router + Send + Sync>,
     database: Option<Database>,
     /// Whether all requests are retries of a few.
     retried: bool,
+}
+
+impl Http {
+    /// A service that is asked something new each time, and its database, which is emptied before each run.
+    pub fn on_database(name: &str, database: Database, router: Router) -> Box<dyn Contender> {
+        let router = Box::new(move || router.clone());
+        Box::new(Self { name: name.to_owned(), router, database: Some(database), retried: false })
+    }
 }
 
 const RETRIED: usize = 1_000;
@@ -237,7 +241,7 @@ fn retried_key(n: usize) -> String {
 }
 
 /// Sends one request, reads the answer, and says whether it is a replay.
-pub async fn answered(router: &Router, key: &str) -> Fallible<bool> {
+async fn answered(router: &Router, key: &str) -> Fallible<bool> {
     let response = router.clone().oneshot(request(key)?).await.unwrap_or_else(|never: Infallible| match never {});
     if response.status() != StatusCode::CREATED {
         return Err(format!("answered {}", response.status()).into());
