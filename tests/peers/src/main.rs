@@ -10,6 +10,9 @@ mod figure;
 mod figures;
 mod growth;
 mod load;
+#[path = "../../src/packages.rs"]
+#[allow(dead_code, clippy::pedantic, clippy::unwrap_used)]
+mod packages;
 mod plot;
 #[path = "../../src/postgres/mod.rs"]
 #[allow(dead_code, unused_imports, clippy::pedantic, clippy::unwrap_used)]
