@@ -79,6 +79,20 @@ fn transaction(private: &TokenStream, options: &Options, types: &[Type]) -> Toke
         });
         return quote!(#(#suspects)*);
     };
+    let suspects: Vec<_> = types.iter().filter(|ty| mentions(ty.to_token_stream(), "Tx")).collect();
+    if let [first, others @ ..] = suspects.as_slice()
+        && !others.is_empty()
+    {
+        // Of two, the place of the one could not be told. Whether they are, their types tell.
+        let pairs = others.iter().map(|other| {
+            let private = at(other, private);
+            quote_spanned!(spot(other)=> let _ = {
+                use #private::AnyPair as _;
+                #private::Pair::<#first, #other>::apart
+            };)
+        });
+        return quote!(#(#pairs)*);
+    }
     let taken = at(transaction, private);
     quote_spanned!(spot(transaction)=> let _ = #taken::takes_tx::<(#(#types,)*), _>;)
 }

@@ -146,8 +146,9 @@ fn lint(package: &str, edition: &str, name: &str, directory: &str) {
 
         [dependencies]
         axum = {{ version = "0.8", default-features = false, features = ["form", "http1", "json", "macros", "matched-path", "original-uri", "query", "tokio"] }}
-        {name} = {{ package = "cratestack-runtime", path = '{}', default-features = false, features = ["macros"] }}
+        {name} = {{ package = "cratestack-runtime", path = '{}', default-features = false, features = ["macros", "postgres"] }}
         serde = {{ version = "1", features = ["derive"] }}
+        sqlx = {{ version = "0.9", default-features = false, features = ["postgres", "runtime-tokio"] }}
         tracing = {{ version = "0.1", default-features = false, features = ["attributes", "std"] }}
         "#,
         runtime.display()

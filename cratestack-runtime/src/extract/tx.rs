@@ -1,4 +1,5 @@
 use std::fmt;
+use std::future::{Ready, ready};
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, OnceLock};
 
@@ -77,11 +78,37 @@ impl<DB: Database> Tx<DB> {
         })
     }
 
+    /// Nobody can call it: it is here for what the compiler says to who tries.
+    #[doc(hidden)]
+    pub fn commit(self) -> Ready<sqlx::Result<()>>
+    where
+        Self: EndsItself,
+    {
+        ready(Ok(()))
+    }
+
+    /// As `commit`.
+    #[doc(hidden)]
+    pub fn rollback(self) -> Ready<sqlx::Result<()>>
+    where
+        Self: EndsItself,
+    {
+        ready(Ok(()))
+    }
+
     /// The `Tx` of the next attempt.
     pub(crate) fn again(&self) -> Self {
         Self::new(Arc::clone(&self.handover))
     }
 }
+
+/// A transaction that its holder may end.
+#[diagnostic::on_unimplemented(
+    message = "a handler does not end the transaction that it runs in",
+    label = "it is ended with the record, after the handler",
+    note = "return a response that is no error to commit, or an error to roll back"
+)]
+pub trait EndsItself {}
 
 impl<DB: Database> Deref for Tx<DB> {
     type Target = DB::Connection;

@@ -148,6 +148,35 @@ impl<T: Clone> Again for T {
 /// Asks for a `Tx` among the arguments.
 pub fn takes_tx<A: TakesTx<I>, I>() {}
 
+/// Two arguments of one handler.
+#[derive(Debug)]
+pub struct Pair<T, U>(PhantomData<fn() -> (T, U)>);
+
+/// Of most pairs there is nothing to ask.
+pub trait AnyPair {
+    /// Passes.
+    fn apart() {}
+}
+
+impl<T, U> AnyPair for Pair<T, U> {}
+
+impl<A: Database, B: Database> Pair<Tx<A>, Tx<B>> {
+    /// Fails.
+    pub fn apart()
+    where
+        Tx<B>: TheOnlyOne,
+    {
+    }
+}
+
+/// An argument that may stand beside a `Tx`.
+#[diagnostic::on_unimplemented(
+    message = "a handler runs in one transaction, and takes one `Tx`",
+    label = "this is the second one",
+    note = "remove it, and execute all statements on the first; what lives in another database cannot be committed with it"
+)]
+pub trait TheOnlyOne {}
+
 /// A handler's future that tells what its error was caused by.
 pub struct Noting<F, O> {
     future: Pin<Box<F>>,

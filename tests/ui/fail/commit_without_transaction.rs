@@ -1,0 +1,6 @@
+use cratestack_runtime::idempotent;
+
+#[idempotent(commit = all)]
+async fn pay() {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use cratestack_runtime::idempotent;
+
+#[idempotent(isolation = serializable)]
+async fn pay() {}
+
+fn main() {}

@@ -1,0 +1,7 @@
+use cratestack_runtime::{Tx, idempotent};
+use sqlx::Postgres;
+
+#[idempotent]
+async fn pay(_: Tx<Postgres>, _: String) {}
+
+fn main() {}
