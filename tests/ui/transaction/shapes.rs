@@ -10,8 +10,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use axum::{Form, Router};
-use cratestack_runtime::{Idempotency, SqliteStore, Reservation, Tx, idempotent};
-use sqlx::{Connection, SqliteConnection, Sqlite};
+use cratestack_runtime::{Idempotency, Reservation, SqliteStore, Tx, idempotent};
+use sqlx::{Connection, Sqlite, SqliteConnection};
 
 #[derive(Clone, FromRef)]
 struct App {
