@@ -30,6 +30,7 @@ use std::{
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
+pub(crate) use self::server::is_root;
 pub use self::{
     commits::{Commits, Fate},
     server::{PostgresOptions, PostgresServer, Statement},
