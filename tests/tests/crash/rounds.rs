@@ -61,6 +61,7 @@ impl Heard {
             "idempotency_store_unavailable",
             "idempotency_transaction_rolled_back",
             "idempotency_reservation_lost",
+            "idempotency_outcome_unknown",
         ];
         if answer.headers.contains_key("x-run") {
             Self::Outcome(answer)
