@@ -76,6 +76,8 @@ pub(crate) enum Answer<R> {
     TimedOut,
     /// The work's transaction was rolled back, for a reason that a retry may not meet; the key is free again.
     RolledBack(StoreError),
+    /// The answer to the commit of the work's transaction was lost, and the store cannot say whether it happened.
+    Unknown(StoreError),
     /// The work's transaction cannot be committed and was rolled back; the key is free again.
     Refused(StoreError),
 }

@@ -416,8 +416,7 @@ impl<S: Transact> Claiming<'_, S> {
                     tokio::time::sleep(ASK_AGAIN).await;
                 }
                 Ok(Reserved::InFlight) | Err(_) => {
-                    error!("it is unknown whether an idempotent transaction was committed; a retry will be told");
-                    return End::Answer(Answer::Unavailable(failure));
+                    return End::Answer(Answer::Unknown(failure));
                 }
                 Ok(other) => return End::Answer(unclaimed(other)),
             }
@@ -504,7 +503,7 @@ async fn settle_unclaimed<S: Transact, R>(store: &S, ended: Ended<S::Transaction
         Ok(()) | Err(CommitError::Taken | CommitError::Ended) => End::Answer(Answer::Ran(reply)),
         Err(CommitError::Transient(failure)) => End::Again(failure),
         Err(CommitError::Refused(failure)) => End::Answer(Answer::Refused(failure)),
-        Err(CommitError::Unknown(failure)) => End::Answer(Answer::Unavailable(failure)),
+        Err(CommitError::Unknown(failure)) => End::Answer(Answer::Unknown(failure)),
     }
 }
 

@@ -383,6 +383,11 @@ fn respond(idempotency: &Idempotency, answered: Answer<Response>, subject: &Subj
             tell(Outcome::Unavailable);
             Problem::StoreUnavailable
         }
+        Answer::Unknown(failure) => {
+            error!(error = %failure, "it is not known whether an idempotent handler's transaction was committed");
+            tell(Outcome::Unknown);
+            Problem::OutcomeUnknown
+        }
         Answer::TimedOut => {
             error!("an idempotent handler's transaction did not end within its lease and was rolled back");
             Problem::TransactionTimedOut
