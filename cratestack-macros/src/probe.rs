@@ -66,11 +66,12 @@ pub(crate) fn all(
     }
 }
 
-/// Whether the handler has its `Tx`, and only where it may.
+/// Whether the handler has its `Tx`, one alone, and only where it may.
 fn transaction(private: &TokenStream, options: &Options, types: &[Type]) -> TokenStream {
+    // By its name alone, so that other handlers cost nothing; whether it is one, the type tells.
+    let suspects: Vec<_> = types.iter().filter(|ty| HAS_TRANSACTIONS && mentions(ty.to_token_stream(), "Tx")).collect();
     let Some(transaction) = &options.transaction else {
-        // By its name alone, so that other handlers cost nothing; whether it is one, the type tells.
-        let suspects = types.iter().filter(|ty| HAS_TRANSACTIONS && mentions(ty.to_token_stream(), "Tx")).map(|ty| {
+        let suspects = suspects.into_iter().map(|ty| {
             let private = at(ty, private);
             quote_spanned!(spot(ty)=> let _ = {
                 use #private::AnyUntransacted as _;
@@ -79,6 +80,18 @@ fn transaction(private: &TokenStream, options: &Options, types: &[Type]) -> Toke
         });
         return quote!(#(#suspects)*);
     };
+    if suspects.len() > 1 {
+        // Which of them is meant, the compiler could not tell.
+        let pairs = suspects.windows(2).filter_map(|pair| {
+            let [first, second] = pair else { return None };
+            let private = at(second, private);
+            Some(quote_spanned!(spot(second)=> let _ = {
+                use #private::AnySecondTx as _;
+                #private::SecondTx::<#first, #second>::argument
+            };))
+        });
+        return quote!(#(#pairs)*);
+    }
     let taken = at(transaction, private);
     quote_spanned!(spot(transaction)=> let _ = #taken::takes_tx::<(#(#types,)*), _>;)
 }

@@ -1,0 +1,203 @@
+//! A figure: ours and its peers under one load, in rounds, and what they are held against.
+
+use std::time::Duration;
+
+use cratestack_runtime::async_trait;
+use serde::Serialize;
+
+use crate::Fallible;
+use crate::load::Load;
+use crate::sample::{Quantity, Sample, Spread};
+
+/// One of those that are compared.
+#[async_trait]
+pub trait Contender: Send + Sync {
+    fn name(&self) -> String;
+
+    /// Puts everything back as it was before the first run. Nothing here is measured.
+    async fn prepare(&self) -> Fallible {
+        Ok(())
+    }
+
+    async fn run(&self, load: Load) -> Fallible<Sample>;
+}
+
+/// What ours must be, in the median.
+#[derive(Debug, Clone, Copy)]
+pub enum Limit {
+    AtLeast(f64),
+    AtMost(f64),
+    Below(f64),
+}
+
+impl Limit {
+    pub fn is_met(self, value: f64) -> bool {
+        match self {
+            Self::AtLeast(limit) => value >= limit,
+            Self::AtMost(limit) => value <= limit,
+            Self::Below(limit) => value < limit,
+        }
+    }
+}
+
+impl std::fmt::Display for Limit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::AtLeast(limit) => write!(f, ">= {limit}"),
+            Self::AtMost(limit) => write!(f, "<= {limit}"),
+            Self::Below(limit) => write!(f, "< {limit}"),
+        }
+    }
+}
+
+/// How ours is set against a peer.
+#[derive(Debug, Clone, Copy)]
+pub enum Comparison {
+    /// Ours divided by the peer's.
+    Ratio,
+    /// Ours less the peer's.
+    Difference,
+}
+
+/// One line of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Measure {
+    pub quantity: Quantity,
+    pub comparison: Comparison,
+    /// Which contender; ours is 0.
+    pub against: usize,
+    pub limit: Option<Limit>,
+}
+
+impl Measure {
+    pub fn ratio(quantity: Quantity, limit: impl Into<Option<Limit>>) -> Self {
+        Self { quantity, comparison: Comparison::Ratio, against: 1, limit: limit.into() }
+    }
+
+    pub fn difference(quantity: Quantity, limit: impl Into<Option<Limit>>) -> Self {
+        Self { comparison: Comparison::Difference, ..Self::ratio(quantity, limit) }
+    }
+
+    pub fn against(self, against: usize) -> Self {
+        Self { against, ..self }
+    }
+
+    fn of_round(&self, round: &[Sample]) -> f64 {
+        let (ours, peer) = (round[0].get(self.quantity), round[self.against].get(self.quantity));
+        match self.comparison {
+            Comparison::Ratio => ours / peer,
+            Comparison::Difference => ours - peer,
+        }
+    }
+}
+
+/// A figure before it was measured.
+pub struct Figure {
+    /// What `--only` takes.
+    pub name: String,
+    pub title: String,
+    pub callers: usize,
+    pub rate: Option<f64>,
+    pub contenders: Vec<Box<dyn Contender>>,
+    pub measures: Vec<Measure>,
+}
+
+/// A figure that was measured.
+#[derive(Debug, Serialize)]
+pub struct Outcome {
+    pub name: String,
+    pub title: String,
+    pub callers: usize,
+    pub contenders: Vec<Measured>,
+    pub lines: Vec<Line>,
+}
+
+/// Medians of a contender over all rounds, and the rounds.
+#[derive(Debug, Serialize)]
+pub struct Measured {
+    pub name: String,
+    pub throughput: Spread,
+    pub p50: Spread,
+    pub p99: Spread,
+    pub cpu: Option<Spread>,
+    pub allocations: Option<Spread>,
+    pub rounds: Vec<Sample>,
+}
+
+/// A [`Measure`] over all rounds.
+#[derive(Debug, Serialize)]
+pub struct Line {
+    pub quantity: Quantity,
+    pub unit: &'static str,
+    pub against: String,
+    pub spread: Spread,
+    pub bound: Option<String>,
+    pub met: Option<bool>,
+}
+
+impl Figure {
+    /// All contenders, `rounds` times, each round in the other order than the last one.
+    ///
+    /// # Errors
+    ///
+    /// When a contender fails. A figure with a hole in it is none.
+    pub async fn measure(self, rounds: usize, lasting: Duration) -> Fallible<Outcome> {
+        let load = Load { callers: self.callers, lasting, rate: self.rate };
+        let mut samples = Vec::with_capacity(rounds);
+        for round in 0..rounds {
+            eprint!("{:<24} round {} of {rounds}", self.name, round + 1);
+            let mut order: Vec<usize> = (0..self.contenders.len()).collect();
+            if round % 2 == 1 {
+                order.reverse();
+            }
+            let mut of_round = Vec::new();
+            for index in order {
+                let contender = &self.contenders[index];
+                contender.prepare().await.map_err(|error| format!("{}, preparing: {error}", contender.name()))?;
+                let sample = contender.run(load).await.map_err(|error| format!("{}: {error}", contender.name()))?;
+                eprint!(" | {} {:.0}/s", contender.name(), sample.throughput);
+                of_round.push((index, sample));
+            }
+            eprintln!();
+            of_round.sort_by_key(|(index, _)| *index);
+            samples.push(of_round.into_iter().map(|(_, sample)| sample).collect());
+        }
+        Ok(self.judge(&samples))
+    }
+
+    fn judge(self, rounds: &[Vec<Sample>]) -> Outcome {
+        let names: Vec<String> = self.contenders.iter().map(|contender| contender.name()).collect();
+        let lines = self.measures.iter().map(|measure| {
+            let spread = Spread::of(rounds.iter().map(|round| measure.of_round(round)));
+            Line {
+                quantity: measure.quantity,
+                unit: match (measure.comparison, measure.quantity) {
+                    (Comparison::Ratio, _) => "x",
+                    (Comparison::Difference, Quantity::Allocations) => "",
+                    (Comparison::Difference, Quantity::Throughput) => "/s",
+                    (Comparison::Difference, _) => "us",
+                },
+                against: names[measure.against].clone(),
+                spread,
+                bound: measure.limit.map(|limit| limit.to_string()),
+                met: measure.limit.map(|limit| limit.is_met(spread.median)),
+            }
+        });
+        let lines = lines.collect();
+        let contenders = names.iter().enumerate().map(|(index, name)| {
+            let rounds: Vec<Sample> = rounds.iter().map(|round| round[index]).collect();
+            let spread = |quantity| Spread::of(rounds.iter().map(|sample| sample.get(quantity)));
+            Measured {
+                name: name.clone(),
+                throughput: spread(Quantity::Throughput),
+                p50: spread(Quantity::P50),
+                p99: spread(Quantity::P99),
+                cpu: rounds[0].cpu.map(|_| spread(Quantity::Cpu)),
+                allocations: rounds[0].allocations.map(|_| spread(Quantity::Allocations)),
+                rounds,
+            }
+        });
+        let contenders = contenders.collect();
+        Outcome { name: self.name, title: self.title, callers: self.callers, contenders, lines }
+    }
+}

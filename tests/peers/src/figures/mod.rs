@@ -1,0 +1,11 @@
+//! The figures, one module each.
+
+mod replay;
+mod requests;
+mod store;
+mod transaction;
+
+pub use replay::replay;
+pub use requests::{guard, requests};
+pub use store::{bodies, our_round, processes, store, their_round};
+pub use transaction::transaction;

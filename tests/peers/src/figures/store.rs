@@ -1,0 +1,179 @@
+//! Reserve, then complete: what a new request costs the store.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Instant, SystemTime};
+
+use bytes::Bytes;
+use cratestack_axum::idempotency as peer;
+use cratestack_runtime::{Claim, ClaimOutcome, Completion, IdempotencyStore, PostgresStore, Tenure, async_trait};
+use cratestack_sqlx::SqlxIdempotencyStore;
+
+use crate::Fallible;
+use crate::figure::{Contender, Figure, Limit, Measure};
+use crate::load::{Call, Load, drive};
+use crate::sample::{Quantity, Sample};
+use crate::server::{Ours, Theirs};
+use crate::traffic::{BODY, HASH, HEADERS, LEASE, PRINCIPAL, RETENTION, STATUS, new_key};
+
+pub fn store(ours: &Arc<Ours>, theirs: &Arc<Theirs>) -> Vec<Figure> {
+    let not_worse = |least| {
+        vec![
+            Measure::ratio(Quantity::Throughput, Limit::AtLeast(least)),
+            Measure::ratio(Quantity::P50, Limit::AtMost(1.0)),
+            Measure::ratio(Quantity::P99, Limit::AtMost(1.0)),
+        ]
+    };
+    let faster = |least| {
+        vec![
+            Measure::ratio(Quantity::Throughput, Limit::AtLeast(least)),
+            Measure::ratio(Quantity::P50, None),
+            Measure::ratio(Quantity::P99, None),
+        ]
+    };
+    [(1, not_worse(1.0)), (16, not_worse(1.0)), (64, faster(2.5)), (256, faster(5.0))]
+        .into_iter()
+        .map(|(callers, measures)| Figure {
+            name: format!("store-{callers}"),
+            title: format!("reserve + complete, callers: {callers}"),
+            callers,
+            rate: None,
+            contenders: vec![our_store(vec![Arc::clone(ours)], &BODY), their_store(vec![Arc::clone(theirs)], &BODY)],
+            measures,
+        })
+        .collect()
+}
+
+/// What larger outcomes cost.
+pub fn bodies(ours: &Arc<Ours>, theirs: &Arc<Theirs>) -> Vec<Figure> {
+    [0, 1_024, 16_384, 262_144]
+        .map(|size| {
+            // Text that does not compress well, as JSON with identifiers in it does not.
+            let body: String = (0..size).map(|_| char::from(b'a' + uuid::Uuid::new_v4().as_bytes()[0] % 26)).collect();
+            let body = Bytes::from(body);
+            Figure {
+                name: format!("body-{size}"),
+                title: format!("reserve + complete with a body of {size} bytes, callers: 16"),
+                callers: 16,
+                rate: None,
+                contenders: vec![
+                    our_store(vec![Arc::clone(ours)], &body),
+                    their_store(vec![Arc::clone(theirs)], &body),
+                ],
+                measures: vec![Measure::ratio(Quantity::Throughput, None), Measure::ratio(Quantity::P99, None)],
+            }
+        })
+        .into()
+}
+
+/// The same callers and connections, spread over several processes: a batch is then a process's own.
+pub fn processes(ours: &[Arc<Ours>], theirs: &[Arc<Theirs>]) -> Vec<Figure> {
+    vec![Figure {
+        name: format!("processes-{}", ours.len()),
+        title: format!("reserve + complete, callers: 64, spread over {} processes", ours.len()),
+        callers: 64,
+        rate: None,
+        contenders: vec![our_store(ours.to_vec(), &BODY), their_store(theirs.to_vec(), &BODY)],
+        measures: vec![Measure::ratio(Quantity::Throughput, None), Measure::ratio(Quantity::P99, None)],
+    }]
+}
+
+/// One store for each of `at`.
+fn our_store(at: Vec<Arc<Ours>>, body: &Bytes) -> Box<dyn Contender> {
+    let stores = at.iter().map(|at| at.store()).collect();
+    Box::new(OurStore { at, stores, body: body.clone() })
+}
+
+fn their_store(at: Vec<Arc<Theirs>>, body: &Bytes) -> Box<dyn Contender> {
+    let stores = at.iter().map(|at| at.store()).collect();
+    Box::new(TheirStore { at, stores, body: body.clone() })
+}
+
+struct OurStore {
+    at: Vec<Arc<Ours>>,
+    stores: Vec<PostgresStore>,
+    body: Bytes,
+}
+
+#[async_trait]
+impl Contender for OurStore {
+    fn name(&self) -> String {
+        "ours".to_owned()
+    }
+
+    async fn prepare(&self) -> Fallible {
+        self.at[0].empty().await
+    }
+
+    async fn run(&self, load: Load) -> Fallible<Sample> {
+        let (stores, body) = (self.stores.clone(), self.body.clone());
+        let next = Arc::new(AtomicUsize::new(0));
+        drive(load, move || {
+            let body = body.clone();
+            let store = stores[next.fetch_add(1, Ordering::Relaxed) % stores.len()].clone();
+            async move {
+                let key = new_key();
+                let begun = Instant::now();
+                our_round(&store, &key, &body).await?;
+                Ok(Call::Took(begun.elapsed()))
+            }
+        })
+        .await
+    }
+}
+
+pub async fn our_round(store: &PostgresStore, key: &str, body: &Bytes) -> Fallible {
+    let claim = Claim { principal: PRINCIPAL, key, request_hash: HASH, lease: LEASE, retention: RETENTION };
+    let ClaimOutcome::Reserved { token, .. } = store.reserve(claim).await? else {
+        return Err("a new key was not reserved".into());
+    };
+    let completion = Completion { principal: PRINCIPAL, key, token, status: STATUS, headers: &HEADERS, body };
+    match store.finish(completion).await? {
+        Tenure::Held => Ok(()),
+        other => Err(format!("an outcome was not recorded: {other:?}").into()),
+    }
+}
+
+struct TheirStore {
+    at: Vec<Arc<Theirs>>,
+    stores: Vec<SqlxIdempotencyStore>,
+    body: Bytes,
+}
+
+#[async_trait]
+impl Contender for TheirStore {
+    fn name(&self) -> String {
+        "cratestack-sqlx".to_owned()
+    }
+
+    async fn prepare(&self) -> Fallible {
+        self.at[0].empty().await
+    }
+
+    async fn run(&self, load: Load) -> Fallible<Sample> {
+        let (stores, body) = (self.stores.clone(), self.body.clone());
+        let next = Arc::new(AtomicUsize::new(0));
+        drive(load, move || {
+            let body = body.clone();
+            let store = stores[next.fetch_add(1, Ordering::Relaxed) % stores.len()].clone();
+            async move {
+                let key = new_key();
+                let begun = Instant::now();
+                their_round(&store, &key, &body).await?;
+                Ok(Call::Took(begun.elapsed()))
+            }
+        })
+        .await
+    }
+}
+
+pub async fn their_round(store: &SqlxIdempotencyStore, key: &str, body: &Bytes) -> Fallible {
+    use peer::IdempotencyStore as _;
+    let expires_at = SystemTime::now() + RETENTION;
+    let reserved = store.reserve_or_fetch(PRINCIPAL, key, HASH, expires_at).await.map_err(|error| error.to_string())?;
+    let peer::ReservationOutcome::Reserved { token } = reserved else {
+        return Err("a new key was not reserved".into());
+    };
+    store.complete(PRINCIPAL, key, token, STATUS, &HEADERS, body).await.map_err(|error| error.to_string())?;
+    Ok(())
+}

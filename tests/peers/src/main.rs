@@ -1,0 +1,147 @@
+//! What idempotency costs with `cratestack-runtime`, beside published peers and bounds, on one server in one run.
+//!
+//! ```console
+//! cargo peers                        # everything but growth
+//! cargo peers --only store --rounds 3
+//! cargo peers --only growth --rows 1000000
+//! ```
+
+mod figure;
+mod figures;
+mod growth;
+mod load;
+#[path = "../../src/packages.rs"]
+#[allow(dead_code, clippy::pedantic, clippy::unwrap_used)]
+mod packages;
+mod plot;
+#[path = "../../src/postgres/mod.rs"]
+#[allow(dead_code, unused_imports, clippy::pedantic, clippy::unwrap_used)]
+mod postgres;
+mod report;
+mod sample;
+mod server;
+mod traffic;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+
+use crate::figure::Figure;
+use crate::postgres::PostgresServer;
+use crate::server::{Ours, Theirs};
+
+type Fallible<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Measures ours and its peers in turns. The table goes to stdout, progress to stderr.
+#[derive(Debug, Parser)]
+struct Options {
+    /// How often each contender of a figure runs.
+    #[arg(long, default_value_t = 7)]
+    rounds: usize,
+    /// How long each run is, not counting its warm-up.
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// Figures whose name begins so.
+    #[arg(long)]
+    only: Vec<String>,
+    /// Prints JSON instead of the table.
+    #[arg(long)]
+    json: bool,
+    /// Three rounds of half a second: whether it works, not what it comes to.
+    #[arg(long)]
+    quick: bool,
+    /// Connections of each pool.
+    #[arg(long, default_value_t = 32)]
+    connections: u32,
+    /// Live rows of `growth`.
+    #[arg(long, default_value_t = 10_000_000)]
+    rows: usize,
+    /// Draws the plot of the `store` figures into this file.
+    #[arg(long)]
+    plot: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    match runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(measure(&options))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn measure(options: &Options) -> Fallible {
+    let (rounds, lasting) = if options.quick {
+        (3, Duration::from_millis(500))
+    } else {
+        (options.rounds, Duration::from_secs_f64(options.seconds))
+    };
+    let (mut outcomes, mut facts) = (Vec::new(), Vec::new());
+    if options.wants_group("growth") && !options.only.is_empty() {
+        growth::growth(options, rounds, lasting, &mut outcomes, &mut facts).await?;
+    }
+    let server = server::options().start().await;
+    for group in GROUPS {
+        if options.wants_group(group) {
+            for figure in figures(group, &server, options.connections).await? {
+                if options.wants(&figure.name) {
+                    outcomes.push(figure.measure(rounds, lasting).await?);
+                }
+            }
+        }
+    }
+    if let Some(path) = &options.plot {
+        std::fs::write(path, plot::svg(&outcomes)?)?;
+    }
+    let report = report::Report { outcomes, facts };
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print!("{report}");
+    }
+    Ok(())
+}
+
+/// Figures that share what was set up for them; the names of all of them begin with the group's.
+const GROUPS: [&str; 7] = ["store", "replay", "transaction", "guard", "request", "body", "processes"];
+
+async fn figures(group: &str, server: &PostgresServer, connections: u32) -> Fallible<Vec<Figure>> {
+    if group == "guard" {
+        return Ok(figures::guard());
+    }
+    let ours = Arc::new(Ours::create(server, connections).await?);
+    let theirs = Arc::new(Theirs::create(server, connections).await?);
+    match group {
+        "store" => Ok(figures::store(&ours, &theirs)),
+        "replay" => figures::replay(ours, theirs).await,
+        "transaction" => Ok(figures::transaction(&ours, &theirs)),
+        "request" => Ok(figures::requests(&ours, &theirs)),
+        "body" => Ok(figures::bodies(&ours, &theirs)),
+        _ => {
+            let (mut our_processes, mut their_processes) = (Vec::new(), Vec::new());
+            for _ in 0..PROCESSES {
+                our_processes.push(Arc::new(ours.again(connections / PROCESSES).await?));
+                their_processes.push(Arc::new(theirs.again(connections / PROCESSES).await?));
+            }
+            Ok(figures::processes(&our_processes, &their_processes))
+        }
+    }
+}
+
+const PROCESSES: u32 = 4;
+
+impl Options {
+    fn wants_group(&self, group: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only.starts_with(group))
+    }
+
+    fn wants(&self, figure: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| figure.starts_with(only.as_str()))
+    }
+}

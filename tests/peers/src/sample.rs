@@ -1,0 +1,114 @@
+//! What one run of one contender came to.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// The figures of one run.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Sample {
+    /// Per second.
+    pub throughput: f64,
+    /// In microseconds.
+    pub p50: f64,
+    /// In microseconds.
+    pub p99: f64,
+    /// Microseconds of this process's processors, per call; the server's are not in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<f64>,
+    /// Per call, where they were counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allocations: Option<f64>,
+}
+
+impl Sample {
+    #[allow(clippy::cast_precision_loss)]
+    pub fn new(mut latencies: Vec<Duration>, lasted: Duration, cpu: Option<Duration>) -> Self {
+        latencies.sort_unstable();
+        Self {
+            throughput: latencies.len() as f64 / lasted.as_secs_f64().max(f64::EPSILON),
+            p50: micros(quantile(&latencies, 0.50)),
+            p99: micros(quantile(&latencies, 0.99)),
+            cpu: cpu.map(|cpu| micros(cpu) / latencies.len() as f64),
+            allocations: None,
+        }
+    }
+
+    pub fn get(&self, quantity: Quantity) -> f64 {
+        match quantity {
+            Quantity::Throughput => self.throughput,
+            Quantity::P50 => self.p50,
+            Quantity::P99 => self.p99,
+            Quantity::Mean => 1_000_000.0 / self.throughput,
+            Quantity::Cpu => self.cpu.unwrap_or(f64::NAN),
+            Quantity::Allocations => self.allocations.unwrap_or(f64::NAN),
+        }
+    }
+}
+
+/// What can be compared of two samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Quantity {
+    Throughput,
+    P50,
+    P99,
+    /// Microseconds from one answer to the next: of a lone caller, what one call costs.
+    Mean,
+    Cpu,
+    Allocations,
+}
+
+fn micros(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1_000_000.0
+}
+
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn quantile(sorted: &[Duration], quantile: f64) -> Duration {
+    let rank = (sorted.len() as f64 * quantile).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
+}
+
+/// Smallest, middle and largest.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Spread {
+    pub min: f64,
+    pub median: f64,
+    pub max: f64,
+}
+
+impl Spread {
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Self {
+        let mut values: Vec<f64> = values.into_iter().collect();
+        values.sort_by(f64::total_cmp);
+        let middle = values.len() / 2;
+        let median = match values.len() {
+            0 => f64::NAN,
+            even if even % 2 == 0 => f64::midpoint(values[middle - 1], values[middle]),
+            _ => values[middle],
+        };
+        let edge = |value: Option<&f64>| value.copied().unwrap_or(f64::NAN);
+        Self { min: edge(values.first()), median, max: edge(values.last()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_ranks() {
+        let sorted: Vec<_> = (1..=100).map(Duration::from_millis).collect();
+        assert_eq!(quantile(&sorted, 0.5), Duration::from_millis(50));
+        assert_eq!(quantile(&sorted, 0.99), Duration::from_millis(99));
+        assert_eq!(quantile(&sorted[..1], 0.99), Duration::from_millis(1));
+        assert_eq!(quantile(&[], 0.5), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_spread_of_an_even_count_has_its_middle_between_two() {
+        let spread = Spread::of([4.0, 1.0, 2.0, 3.0]);
+        assert_eq!([spread.min, spread.median, spread.max].map(f64::to_bits), [1.0, 2.5, 4.0].map(f64::to_bits));
+        assert!(Spread::of([]).median.is_nan());
+    }
+}

@@ -1,0 +1,15 @@
+use axum::extract::FromRef;
+use cratestack_runtime::{Idempotency, PostgresStore, Tx, idempotent};
+use sqlx::Sqlite;
+
+#[derive(Clone, FromRef)]
+struct App {
+    idempotency: Idempotency<PostgresStore>,
+}
+
+#[idempotent(transaction, state = App)]
+async fn pay(tx: Tx<Sqlite>) {
+    let _ = tx;
+}
+
+fn main() {}
