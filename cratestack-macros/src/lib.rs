@@ -14,6 +14,7 @@ mod suggest;
 #[cfg(test)]
 mod tests;
 mod values;
+mod variants;
 
 use proc_macro::TokenStream;
 
