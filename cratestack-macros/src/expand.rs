@@ -108,6 +108,8 @@ fn guarded(private: &TokenStream, options: &Options, handler: Handler) -> TokenS
         None => TokenStream::new(),
     };
     let handler = quote!(#path(#(#arguments),*));
+    // As a value, which clippy takes for the reason why it is `async`, as it does where a route has the handler itself.
+    let value = inside.is_some().then(|| quote!(let _ = #path;));
     let probes = probe::all(private, options, &signature, &types, &arguments, &handler);
     let transaction = options.transaction.is_some();
     // Where a type parameter of the handler's may borrow, this is what the compiler refuses.
@@ -130,7 +132,6 @@ fn guarded(private: &TokenStream, options: &Options, handler: Handler) -> TokenS
         };
         let options = options.expand(private);
         quote_spanned! {spot=>
-            #[allow(unused_imports)]
             use #private::{AnyAttempts as _, AnyCauses as _, AnyRepeat as _};
             #here::run_in_transaction(#call, #options, #handler.attempts())
         }
@@ -154,6 +155,7 @@ fn guarded(private: &TokenStream, options: &Options, handler: Handler) -> TokenS
         #(#attributes)*
         #visibility fn #name #generics (#taken) -> #private::Work #where_clause {
             #inside
+            #value
             #probes
             let (#mutable #call, #tuple) = #guarded.into_parts();
             #evaluate

@@ -52,7 +52,6 @@ pub(crate) fn all(
     };
     let parameters = quote!(#(#names: #types),*);
     quote! {
-        #[allow(unused_imports)]
         use #private::{AnyArgument as _, AnyArgumentOf as _, AnyHandling as _, AnyOutcome as _, AnyReturned as _};
         #provides
         #(#arguments)*
