@@ -11,7 +11,7 @@ use crate::parts::{self, Called, Evaluation};
 use crate::{probe, variants};
 
 /// The whole attribute: tokens in, tokens out. `private` is the only path that generated code names.
-pub(crate) fn idempotent(private: &TokenStream, attribute: TokenStream, item: &TokenStream) -> TokenStream {
+pub(crate) fn idempotent(private: &TokenStream, attribute: &TokenStream, item: &TokenStream) -> TokenStream {
     let mut mistakes = Mistakes::default();
     let options = Options::parse(attribute.clone(), &mut mistakes);
     let mut handler = match syn::parse2::<Handler>(item.clone()) {
@@ -22,7 +22,7 @@ pub(crate) fn idempotent(private: &TokenStream, attribute: TokenStream, item: &T
             return quote!(#mistakes #item);
         }
     };
-    if let Some(variants) = variants::of(private, &attribute, &handler) {
+    if let Some(variants) = variants::of(private, attribute, &handler) {
         return variants;
     }
     if let Some(mistake) = check::entry_point(&handler) {

@@ -117,6 +117,7 @@ impl Options {
             "transaction" => match value {
                 None => self.transaction = Some(name),
                 Some(value) => {
+                    self.transaction = Some(name);
                     let help = "write `transaction` alone; the argument `tx: Tx<Postgres>` says of which database";
                     return Err(mistake(value, "`transaction` takes no value", help));
                 }

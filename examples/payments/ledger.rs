@@ -146,3 +146,9 @@ pub(crate) async fn open_sqlite(options: &SqliteConnectOptions) -> Result<Sqlite
     sqlx::raw_sql(create).execute(&pool).await.map_err(unusable)?;
     Ok(pool)
 }
+
+/// Connections that only read, and so wait for no writer.
+pub(crate) fn read_sqlite(options: &SqliteConnectOptions) -> SqlitePool {
+    let pool = SqlitePoolOptions::new().max_connections(2).acquire_timeout(PATIENCE);
+    pool.connect_lazy_with(options.clone().read_only(true).create_if_missing(false))
+}

@@ -4,12 +4,15 @@
 //! cargo run --example payments
 //! ```
 //!
-//! It prints a `curl` line to try: send it twice, then look at `GET /payments`. `settings.rs` has what the
+//! Its page at `/` is a shop where one can click twice, hang up and crash the service, and see what each costs under three
+//! handlers. It also prints a `curl` line to try: send it twice, then look at `GET /payments`. `settings.rs` has what the
 //! environment can set, `trouble.rs` what can be made to go wrong, `variations.rs` other ways to say `#[idempotent]`.
 
 mod error;
 mod ledger;
+mod page;
 mod settings;
+mod supervise;
 mod trouble;
 mod variations;
 
@@ -28,6 +31,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     error::ApiError,
     ledger::{Ledger, Payment},
+    page::{Events, Shop, Transactions},
     settings::{Database, Settings},
     trouble::Trouble,
 };
@@ -77,33 +81,44 @@ async fn get_payment(State(app): State<App>, Path(id): Path<String>) -> Result<J
 }
 
 async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
-    let (ledger, idempotency) = match &settings.database {
+    // Handles that know their store, for handlers that write in its transactions; of one kind for all others.
+    let (ledger, reader, transactions, idempotency) = match &settings.database {
         Database::Sqlite(options) => {
             let pool = ledger::open_sqlite(options).await?;
             let store = SqliteStore::new(pool.clone());
             store.migrate().await?;
-            (Ledger::Sqlite(pool), Idempotency::new(store))
+            let handle = Idempotency::transactional(store).lease(settings.lease);
+            let reader = Ledger::Sqlite(ledger::read_sqlite(options));
+            (Ledger::Sqlite(pool), reader, Transactions::Sqlite(handle.clone()), Idempotency::from(handle))
         }
         Database::Postgres(options) => {
             let pool = ledger::open_postgres(options).await?;
             let store = PostgresStore::new(pool.clone());
             store.migrate().await?;
-            (Ledger::Postgres(pool), Idempotency::new(store))
+            let handle = Idempotency::transactional(store).lease(settings.lease);
+            let ledger = Ledger::Postgres(pool);
+            (ledger.clone(), ledger, Transactions::Postgres(handle.clone()), Idempotency::from(handle))
         }
     };
-    let idempotency = idempotency.lease(settings.lease);
     let sweeper = idempotency.sweep_every(Duration::from_secs(300));
     let router = Router::new()
         .route("/payments", post(create_payment).get(list_payments))
         .route("/payments/{id}", get(get_payment))
         .merge(variations::routes())
-        .with_state(App { idempotency: idempotency.clone(), ledger });
+        .with_state(App { idempotency: idempotency.clone(), ledger: ledger.clone() });
+    let events = Events::new();
+    let shop = Shop::open(idempotency.clone(), ledger, reader, events.clone()).await?;
+    let router = router.merge(page::routes(shop, transactions));
 
     let listener = settings.listen().await?;
     settings::announce(listener.local_addr()?);
     // With the peer's address, the caller is known also where no `Authorization` says who it is.
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(settings::told_to_stop()).await?;
+    let end = async move {
+        settings::told_to_stop().await;
+        events.close();
+    };
+    axum::serve(listener, service).with_graceful_shutdown(end).await?;
     // Handlers whose clients have hung up are still at work.
     idempotency.shutdown(Duration::from_secs(30)).await;
     sweeper.stop().await;
@@ -116,6 +131,10 @@ async fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let (error, code) = match Settings::from_env() {
         Err(wrong) => (wrong, 2),
+        Ok(settings) if settings.supervise => match supervise::run().await {
+            Ok(code) => return code,
+            Err(failed) => (format!("cannot start the service as a process of its own: {failed}"), 1),
+        },
         Ok(settings) => match run(settings).await {
             Ok(()) => return ExitCode::SUCCESS,
             Err(failed) => (failed.to_string(), 1),

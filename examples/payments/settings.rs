@@ -5,6 +5,7 @@
 //! | `PORT` | `3000` | where to listen on 127.0.0.1; `0` picks a free port |
 //! | `LEASE` | `30s` | how long a key stays reserved once its holder is gone |
 //! | `DATABASE_URL` | `sqlite://payments.db` | `sqlite://FILE`, made when missing, or `postgres://…` |
+//! | `SUPERVISE` | `1` | the service is a child process that is started again when it crashes; `0`: it is this process |
 
 use std::{
     env::{self, VarError},
@@ -25,6 +26,7 @@ const DAY: Duration = Duration::from_hours(24);
 pub(crate) struct Settings {
     pub(crate) database: Database,
     pub(crate) lease: Duration,
+    pub(crate) supervise: bool,
     port: u16,
 }
 
@@ -38,6 +40,7 @@ impl Settings {
         Ok(Self {
             database: database(&variable("DATABASE_URL", "sqlite://payments.db")?)?,
             lease: lease(&variable("LEASE", "30s")?)?,
+            supervise: supervise(&variable("SUPERVISE", "1")?)?,
             port: port(&variable("PORT", "3000")?)?,
         })
     }
@@ -67,6 +70,14 @@ fn lease(value: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("LEASE must be a duration above 0 and up to 24h, such as 2s or 500ms, and is {value:?}"))
 }
 
+fn supervise(value: &str) -> Result<bool, String> {
+    match value {
+        "1" => Ok(true),
+        "0" => Ok(false),
+        _ => Err(format!("SUPERVISE must be 1 or 0, and is {value:?}")),
+    }
+}
+
 fn database(url: &str) -> Result<Database, String> {
     let wrong =
         |problem: &dyn Display| format!("DATABASE_URL must be sqlite://FILE or postgres://USER@HOST/NAME: {problem}");
@@ -93,13 +104,21 @@ pub(crate) fn announce(address: SocketAddr) {
     // At once: whoever waits for the first line may close the pipe after it.
     println!(
         "listening on http://{address}\n\
+         Open that in a browser, or send this twice:\n\
          curl -i http://{address}/payments -H 'Idempotency-Key: \"8e03978e-40d5-43e8-bc93-6894a57f9324\"' \
          -H 'Content-Type: application/json' -d '{{\"amount\": 1200, \"currency\": \"EUR\"}}'"
     );
 }
 
-/// Resolves on Ctrl-C, and on SIGTERM where there is one.
+/// Resolves on Ctrl-C, on SIGTERM where there is one, and where the supervisor is gone or wants it.
 pub(crate) async fn told_to_stop() {
+    tokio::select! {
+        () = asked_by_signal() => {}
+        () = crate::supervise::lifeline_ends() => {}
+    }
+}
+
+async fn asked_by_signal() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

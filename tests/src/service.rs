@@ -177,6 +177,8 @@ impl Running {
         for inherited in ["DATABASE_URL", "LEASE", "PORT", "RUST_LOG"] {
             command.env_remove(inherited);
         }
+        // A test wants to see the process end, and has its id.
+        command.env("SUPERVISE", "0");
         command.envs(settings.variables.iter().map(|(name, value)| (name, value))).current_dir(directory);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.display()));

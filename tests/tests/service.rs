@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, TcpListener},
+    process::Command,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -522,6 +523,7 @@ async fn a_wrong_setting_is_named() {
         ("DATABASE_URL", "mysql://me:secret@host/ledger"),
         ("DATABASE_URL", "sqlite::memory:"),
         ("DATABASE_URL", ""),
+        ("SUPERVISE", "yes"),
     ];
     for (name, value) in wrong {
         let exit = Service::run_to_exit(Settings::new().set(name, value)).await;
@@ -538,6 +540,52 @@ async fn a_taken_port_is_named() {
     let exit = Service::run_to_exit(Settings::new().set("PORT", &address.port().to_string())).await;
     assert_eq!(exit.status.code(), Some(1), "{exit:?}");
     assert!(exit.stderr.contains(&address.to_string()) && exit.stderr.contains("PORT"), "{exit:?}");
+}
+
+#[tokio::test]
+async fn a_supervised_service_comes_back_after_a_crash() {
+    let mut service = Service::start(Settings::new().set("SUPERVISE", "1")).await;
+    for n in 1..=2 {
+        let crashed = pay(service.client(), "?crash=1", &format!("k{n}")).send().await;
+        assert!(crashed.is_err(), "{crashed:?}");
+        let ledger = loop {
+            match service.client().get("/payments").send().await {
+                Ok(answer) => break answer.json(),
+                Err(_) => sleep(Duration::from_millis(20)).await,
+            }
+        };
+        assert_eq!(ledger.as_array().map(Vec::len), Some(n), "{ledger}");
+    }
+
+    // The order to stop reaches the child, and is no crash.
+    let ordered = Command::new("kill").args(["-TERM", &service.pid().to_string()]).status().unwrap();
+    assert!(ordered.success());
+    let status = service.wait_exit().await;
+    assert_eq!(status.code(), Some(0), "{}", service.stderr());
+    assert_eq!(service.stderr().matches("died").count(), 2, "{}", service.stderr());
+    let after = service.client().get("/payments").send().await;
+    assert!(after.is_err(), "{after:?}");
+}
+
+#[tokio::test]
+async fn a_supervised_service_does_not_outlive_its_supervisor() {
+    let mut service = Service::start(Settings::new().set("SUPERVISE", "1")).await;
+    send(&pay(service.client(), "", "k")).await;
+    service.kill();
+    let started = Instant::now();
+    while service.client().get("/payments").send().await.is_ok() {
+        assert!(started.elapsed() < Duration::from_secs(30), "the child still answers");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_supervised_service_that_cannot_start_is_not_tried_again() {
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let exit = Service::run_to_exit(Settings::new().set("SUPERVISE", "1").set("PORT", &port)).await;
+    assert_eq!(exit.status.code(), Some(1), "{exit:?}");
+    assert_eq!(exit.stderr.lines().count(), 1, "{exit:?}");
 }
 
 #[tokio::test]

@@ -38,6 +38,7 @@ pub trait TakesTx<I> {
 /// For each number of arguments, a `Tx` at each place.
 macro_rules! takes_tx {
     (@places [$($before:ident)*] $here:ident $($after:ident)*) => {
+        #[diagnostic::do_not_recommend]
         impl<$($before,)* DB: TransactionalDatabase, $($after,)*> TakesTx<At<{ takes_tx!(@count $($before)*) }>>
             for ($($before,)* Tx<DB>, $($after,)*)
         {

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::future::{Ready, ready};
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, OnceLock};
 
@@ -77,11 +78,37 @@ impl<DB: Database> Tx<DB> {
         })
     }
 
+    /// Nobody can call it: it is here for what the compiler says to who tries.
+    #[doc(hidden)]
+    pub fn commit(self) -> Ready<sqlx::Result<()>>
+    where
+        Self: EndsItself,
+    {
+        ready(Ok(()))
+    }
+
+    /// As `commit`.
+    #[doc(hidden)]
+    pub fn rollback(self) -> Ready<sqlx::Result<()>>
+    where
+        Self: EndsItself,
+    {
+        ready(Ok(()))
+    }
+
     /// The `Tx` of the next attempt.
     pub(crate) fn again(&self) -> Self {
         Self::new(Arc::clone(&self.handover))
     }
 }
+
+/// A transaction that its holder may end.
+#[diagnostic::on_unimplemented(
+    message = "a handler does not end the transaction that it runs in",
+    label = "it is ended with the record, after the handler",
+    note = "return a response that is no error to commit, or an error to roll back"
+)]
+pub trait EndsItself {}
 
 impl<DB: Database> Deref for Tx<DB> {
     type Target = DB::Connection;
@@ -133,13 +160,25 @@ impl<S: Sync, DB: TransactionalDatabase> FromRequestParts<S> for Tx<DB> {
     }
 }
 
-/// A database whose transactions a handler can take part in.
+/// A database whose transactions a handler can take part in: Postgres and SQLite. It is what code that is generic over the
+/// database of its [`Tx`] asks for; nobody else can implement it.
+///
+/// ```
+/// use cratestack_runtime::{Idempotency, TransactionalDatabase};
+///
+/// struct Shop<DB: TransactionalDatabase> {
+///     idempotency: Idempotency<DB::Store>,
+///     pool: sqlx::Pool<DB>,
+/// }
+/// # fn main() {}
+/// ```
 pub trait TransactionalDatabase: Database {
     /// The store that keeps its records there.
     type Store: TransactionalStore + Transact<Transaction = Open<Self>>;
 
     /// Lets a call's handler run in a transaction of the store's, handed over there. Written out for each database, so that
     /// the engine behind it is compiled in this crate.
+    #[doc(hidden)]
     fn join(call: Call, store: Arc<Self::Store>, handover: Arc<Handover<Open<Self>>>) -> Call;
 }
 

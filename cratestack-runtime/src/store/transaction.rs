@@ -18,6 +18,12 @@ use super::{Claim, IdempotencyRecord, IdempotencyStore, StoreError};
 ///     Idempotency::transactional(store)
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no transactions that a handler could write in",
+    label = "this store cannot take part in a transaction",
+    note = "use a `PostgresStore` or a `SqliteStore`; for handlers without `transaction` write `Idempotency::new(…)`, which \
+            takes any store"
+)]
 pub trait TransactionalStore: Transact {}
 
 /// What the engine does with a store's transactions.

@@ -1,6 +1,7 @@
 //! Two services of one fleet on one table, one of them on `cratestack-axum` and `cratestack-sqlx` 0.8.15 as published.
 //!
-//! Every test runs on a table that they created and our `migrate()` upgraded, and on one that we created.
+//! Every test runs on a table that they created and our `migrate()` upgraded, and on one that we created; with group
+//! commit and without.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -86,12 +87,12 @@ struct Fleet {
     theirs: Router,
 }
 
-async fn fleet(they_created_the_table: bool) -> Fleet {
+async fn fleet(they_created_the_table: bool, group_commit: bool) -> Fleet {
     let database = TestDatabase::create().await;
     let pool = PgPoolOptions::new().max_connections(10).connect(database.url()).await.unwrap();
     let their_pool = cratestack_sqlx::sqlx::PgPool::connect(database.url()).await.unwrap();
     let their_store = SqlxIdempotencyStore::new(their_pool);
-    let store = PostgresStore::new(pool.clone());
+    let store = PostgresStore::new(pool.clone()).group_commit(group_commit);
     if they_created_the_table {
         their_store.ensure_schema().await.unwrap();
     }
@@ -108,16 +109,26 @@ async fn fleet(they_created_the_table: bool) -> Fleet {
 macro_rules! on_both_tables {
     ($($name:ident),* $(,)?) => {
         mod on_their_table {
-            $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(super::fleet(true).await).await; })*
+            $(#[tokio::test(flavor = "multi_thread")] async fn $name() {
+                super::$name(super::fleet(true, true).await).await;
+            })*
         }
         mod on_our_table {
-            $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name(super::fleet(false).await).await; })*
+            $(#[tokio::test(flavor = "multi_thread")] async fn $name() {
+                super::$name(super::fleet(false, true).await).await;
+            })*
+        }
+        mod on_our_table_without_group_commit {
+            $(#[tokio::test(flavor = "multi_thread")] async fn $name() {
+                super::$name(super::fleet(false, false).await).await;
+            })*
         }
     };
 }
 
 on_both_tables! {
     outcomes_replay_both_ways,
+    many_at_once_run_once,
     callers_are_the_same_ones,
     a_key_in_flight_is_409_both_ways,
     another_request_is_422_both_ways,
@@ -343,6 +354,37 @@ async fn racing_services_run_each_key_once(fleet: Fleet) {
     let effects: Vec<_> = effects.into_iter().map(Result::unwrap).collect();
     for of_one_key in effects.chunks(6) {
         assert!(of_one_key.iter().all(|effect| *effect == of_one_key[0]), "{of_one_key:?}");
+    }
+    assert_eq!(fleet.app.effects.load(Ordering::SeqCst), KEYS);
+}
+
+/// So many at once that ours share their statements.
+async fn many_at_once_run_once(fleet: Fleet) {
+    const KEYS: usize = 40;
+    let send = |router: &Router, key: usize| {
+        let request = Request::post("/pay")
+            .header("authorization", "Bearer alice")
+            .header("idempotency-key", format!("k{key}"))
+            .body(Body::from("paid"))
+            .unwrap();
+        tokio::spawn(router.clone().oneshot(request))
+    };
+    let mut answers = Vec::new();
+    for key in 0..KEYS {
+        for _ in 0..3 {
+            answers.extend([send(&fleet.ours, key), send(&fleet.theirs, key)]);
+        }
+    }
+    for answer in answers {
+        let status = answer.await.unwrap().unwrap().status();
+        assert!([StatusCode::CREATED, StatusCode::CONFLICT].contains(&status), "{status}");
+    }
+    assert_eq!(fleet.app.effects.load(Ordering::SeqCst), KEYS);
+    for key in 0..KEYS {
+        let (ours, theirs) = (send(&fleet.ours, key).await.unwrap(), send(&fleet.theirs, key).await.unwrap());
+        let (ours, theirs) = (ours.unwrap(), theirs.unwrap());
+        assert_eq!((ours.status(), theirs.status()), (StatusCode::CREATED, StatusCode::CREATED));
+        assert_eq!(ours.headers()["x-effect"], theirs.headers()["x-effect"]);
     }
     assert_eq!(fleet.app.effects.load(Ordering::SeqCst), KEYS);
 }

@@ -3,8 +3,9 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    process::Command,
 };
+
+use crate::packages;
 
 /// The directory that holds `initdb` and `postgres`.
 ///
@@ -55,42 +56,23 @@ fn version(path: &Path) -> Vec<u32> {
     name.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
 }
 
-/// Only where nothing is asked of anybody: as root, on a distribution whose package is known by this name.
 fn install() -> Option<PathBuf> {
-    if !(super::server::is_root() && Path::new("/etc/debian_version").exists()) {
-        return None;
-    }
-    eprintln!("no PostgreSQL on this machine: installing the package `postgresql` for the tests");
-    for arguments in [&["update"][..], &["install", "-y", "--no-install-recommends", "postgresql"]] {
-        let ran = Command::new("apt-get")
-            .args(["-o", "DPkg::Lock::Timeout=120"])
-            .args(arguments)
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .output();
-        match ran {
-            Ok(output) if output.status.success() => {}
-            Ok(output) => eprintln!("apt-get {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr)),
-            Err(error) => eprintln!("apt-get: {error}"),
-        }
-    }
+    packages::install_on_debian("postgresql");
     installed()
 }
 
 fn advice() -> &'static str {
-    if cfg!(target_os = "macos") {
-        return "brew install postgresql";
-    }
-    let by_manager = [
-        ("/usr/bin/apt-get", "sudo apt-get update && sudo apt-get install -y postgresql"),
-        ("/usr/bin/dnf", "sudo dnf install -y postgresql-server"),
-        ("/usr/bin/zypper", "sudo zypper install -y postgresql-server"),
-        ("/usr/bin/pacman", "sudo pacman -S --noconfirm postgresql"),
-        ("/sbin/apk", "sudo apk add postgresql"),
-    ];
-    by_manager
-        .into_iter()
-        .find_map(|(manager, command)| Path::new(manager).exists().then_some(command))
-        .unwrap_or("your package manager, for the PostgreSQL server (https://www.postgresql.org/download/)")
+    packages::advice(
+        [
+            ("/usr/bin/apt-get", "sudo apt-get update && sudo apt-get install -y postgresql"),
+            ("/usr/bin/dnf", "sudo dnf install -y postgresql-server"),
+            ("/usr/bin/zypper", "sudo zypper install -y postgresql-server"),
+            ("/usr/bin/pacman", "sudo pacman -S --noconfirm postgresql"),
+            ("/sbin/apk", "sudo apk add postgresql"),
+        ],
+        "brew install postgresql",
+        "your package manager, for the PostgreSQL server (https://www.postgresql.org/download/)",
+    )
 }
 
 #[cfg(test)]

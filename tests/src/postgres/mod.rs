@@ -29,6 +29,7 @@ use std::{
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
+pub(crate) use self::server::is_root;
 pub use self::{
     server::{PostgresOptions, PostgresServer, Statement},
     wire::RoundTrips,

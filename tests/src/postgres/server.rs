@@ -284,7 +284,7 @@ impl Drop for Keeper {
     }
 }
 
-pub(super) fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     id(&["-u"]) == Some(0)
 }
 

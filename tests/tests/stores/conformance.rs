@@ -27,3 +27,10 @@ async fn postgres_keeps_every_promise() {
     let (_database, _pool, store) = postgres(20).await;
     every_promise(&Conformance::new().require_every_method().run(|| async { store.clone() }).await);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_without_group_commit_keeps_every_promise() {
+    let (_database, _pool, store) = postgres(20).await;
+    let store = store.group_commit(false);
+    every_promise(&Conformance::new().require_every_method().run(|| async { store.clone() }).await);
+}

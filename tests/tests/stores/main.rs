@@ -3,6 +3,7 @@
 // A test panics where its expectation fails, and a handler is `async` whether or not it awaits.
 #![allow(clippy::unused_async, clippy::unwrap_used)]
 
+mod batches;
 mod conformance;
 mod damage;
 mod databases;

@@ -1,3 +1,5 @@
+mod alone;
+mod batch;
 mod check;
 mod migrate;
 mod sql;
@@ -8,12 +10,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use cratestack_schema::{Dialect, Report, TableName};
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
 
+use self::batch::Batches;
 use self::sql::Statements;
 use self::watch::{Watcher, lock_of};
 use super::refusal::{Refusal, store_error};
@@ -24,6 +28,8 @@ use crate::{Claim, ClaimOutcome, Completion, IdempotencyStore, ReservationOutcom
 ///
 /// Every method is one statement outside any transaction (`migrate` is one transaction), so dropping a future leaves
 /// nothing half-done. All times are the database's.
+///
+/// Where many requests come at once, their calls share statements and commits; see [`group_commit`](Self::group_commit).
 ///
 /// The table must be there first: call [`migrate`](Self::migrate) when the program starts, or apply what
 /// `cratestack-schema ddl` prints.
@@ -50,6 +56,8 @@ pub struct PostgresStore {
     pool: PgPool,
     sql: Arc<Statements>,
     watcher: Arc<Watcher>,
+    /// `None` where group commit is off.
+    batches: Option<Arc<Batches>>,
 }
 
 const TICK: Tick = Tick::Microsecond;
@@ -81,7 +89,28 @@ impl PostgresStore {
     /// # }
     /// ```
     pub fn with_table(pool: PgPool, table: TableName) -> Self {
-        Self { pool, sql: Arc::new(Statements::new(table)), watcher: Arc::default() }
+        let batches = Some(Arc::new(Batches::new(&pool, &table)));
+        Self { pool, sql: Arc::new(Statements::new(table)), watcher: Arc::default(), batches }
+    }
+
+    /// Whether calls that arrive while a statement is on its way share the next one, and its commit. Default: they do.
+    ///
+    /// A call that finds no statement on its way is made at once, by itself: there is no timer, and a service with little
+    /// to do notices nothing. With many requests at once this is several times the throughput, on few connections.
+    /// Each caller gets its own answer, whatever becomes of those beside it: where one row makes the database refuse a
+    /// statement, or is locked by somebody for a quarter of a second, every call of that statement is made by itself.
+    ///
+    /// Clones share their statements, so this belongs where the store is made.
+    ///
+    /// ```no_run
+    /// # fn make(pool: sqlx::PgPool) {
+    /// let store = cratestack_runtime::PostgresStore::new(pool).group_commit(false);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn group_commit(mut self, on: bool) -> Self {
+        self.batches = on.then(|| Arc::new(Batches::new(&self.pool, &self.sql.name)));
+        self
     }
 
     /// Creates the table, or upgrades one of an older version in place.
@@ -157,48 +186,25 @@ impl IdempotencyStore for PostgresStore {
         headers: &[u8],
         body: &[u8],
     ) -> Result<(), StoreError> {
-        self.record(principal, key, token, status, headers, body).await.map(drop)
+        let body = &Bytes::copy_from_slice(body);
+        self.record(Completion { principal, key, token, status, headers, body }).await.map(drop)
     }
 
     async fn release(&self, principal: &str, key: &str, token: Uuid) -> Result<(), StoreError> {
         refuse_nul(principal, key)?;
-        sqlx::query(self.sql.release.clone())
-            .bind(principal)
-            .bind(key)
-            .bind(token)
-            .bind(lock_of(self.sql.name.table(), principal, key))
-            .fetch_optional(&self.pool)
-            .await
-            .map(drop)
-            .map_err(refused(&self.sql.name))
+        let alone = self.release_alone(principal, key, token);
+        match &self.batches {
+            Some(batches) => batches.release((principal, key), token, alone).await,
+            None => alone.await,
+        }
     }
 
     async fn reserve(&self, claim: Claim<'_>) -> Result<ClaimOutcome, StoreError> {
-        let Claim { principal, key, request_hash, lease, retention } = claim;
-        refuse_nul(principal, key)?;
-        let token = Uuid::new_v4();
-        let (lease, retention) = TICK.claim(lease, retention);
-        let mut looks = 1;
-        loop {
-            let found = sqlx::query(self.sql.reserve.clone())
-                .bind(principal)
-                .bind(key)
-                .bind(request_hash.as_slice())
-                .bind(token)
-                .bind(lease)
-                .bind(retention)
-                .fetch_optional(&self.pool)
-                .await;
-            match found {
-                Ok(Some(row)) => return answer(&row, token, principal, key, request_hash, &self.sql.name),
-                Ok(None) if looks == LOOKS => return Ok(ClaimOutcome::InFlight),
-                // Where the default isolation is stricter than READ COMMITTED, a row that a concurrent insert hid is
-                // an error instead of no row.
-                Err(error) if looks == LOOKS || !is_serialization_failure(&error) => {
-                    return Err(refused(&self.sql.name)(error));
-                }
-                Ok(None) | Err(_) => looks += 1,
-            }
+        refuse_nul(claim.principal, claim.key)?;
+        let alone = self.reserve_alone(claim);
+        match &self.batches {
+            Some(batches) => batches.reserve(claim, alone).await,
+            None => alone.await,
         }
     }
 
@@ -211,21 +217,18 @@ impl IdempotencyStore for PostgresStore {
         retention: Duration,
     ) -> Result<Tenure, StoreError> {
         refuse_nul(principal, key)?;
-        let renewed = sqlx::query(self.sql.renew.clone())
-            .bind(principal)
-            .bind(key)
-            .bind(token)
-            .bind(TICK.count(lease))
-            .bind(TICK.count(retention))
-            .execute(&self.pool)
-            .await
-            .map_err(refused(&self.sql.name))?;
-        Ok(if renewed.rows_affected() > 0 { Tenure::Held } else { Tenure::Lost })
+        let ticks = (TICK.count(lease), TICK.count(retention));
+        let alone = self.renew_alone(principal, key, token, ticks);
+        let renewed = match &self.batches {
+            Some(batches) => batches.renew((principal, key), token, ticks, alone).await?,
+            None => alone.await?,
+        };
+        Ok(if renewed { Tenure::Held } else { Tenure::Lost })
     }
 
     async fn finish(&self, completion: Completion<'_>) -> Result<Tenure, StoreError> {
-        let Completion { principal, key, token, status, headers, body } = completion;
-        if self.record(principal, key, token, status, headers, body).await? {
+        let Completion { principal, key, token, .. } = completion;
+        if self.record(completion).await? {
             return Ok(Tenure::Held);
         }
         // The row is not in flight under this token. If it bears the token all the same, an earlier call recorded it
@@ -255,29 +258,14 @@ impl IdempotencyStore for PostgresStore {
 }
 
 impl PostgresStore {
-    async fn record(
-        &self,
-        principal: &str,
-        key: &str,
-        token: Uuid,
-        status: u16,
-        headers: &[u8],
-        body: &[u8],
-    ) -> Result<bool, StoreError> {
-        refuse_nul(principal, key)?;
-        recordable(status)?;
-        let recorded = sqlx::query(self.sql.finish.clone())
-            .bind(principal)
-            .bind(key)
-            .bind(token)
-            .bind(i32::from(status))
-            .bind(headers)
-            .bind(body)
-            .bind(lock_of(self.sql.name.table(), principal, key))
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(refused(&self.sql.name))?;
-        Ok(recorded.is_some())
+    async fn record(&self, completion: Completion<'_>) -> Result<bool, StoreError> {
+        refuse_nul(completion.principal, completion.key)?;
+        recordable(completion.status)?;
+        let alone = self.record_alone(completion);
+        match &self.batches {
+            Some(batches) => batches.finish(completion, alone).await,
+            None => alone.await,
+        }
     }
 }
 

@@ -48,7 +48,7 @@ fn after(parameter: u8) -> String {
 }
 
 // An operator may have kept a row forever with 'infinity', which no integer holds.
-fn micros(time: &str) -> String {
+pub(super) fn micros(time: &str) -> String {
     format!(
         "(EXTRACT(EPOCH FROM LEAST(GREATEST({time}, TIMESTAMPTZ '0001-01-01 00:00:00+00'), \
          TIMESTAMPTZ '9999-12-31 00:00:00+00')) * 1000000)::bigint"
@@ -59,8 +59,6 @@ fn micros(time: &str) -> String {
 ///
 /// Where a live row is there, `claimed` inserts nothing: no lock, no transaction id, no dead tuple. Neither part
 /// returns a row when another insert committed after this statement's snapshot was taken; then the caller asks again.
-///
-/// A row that is taken over before it expired had a lease that counts, and with it an attempt that does.
 fn reserve(table: &str) -> String {
     format!(
         "WITH live AS (
@@ -73,7 +71,28 @@ fn reserve(table: &str) -> String {
                 {CREATED_AT}, {LEASE_EXPIRES_AT}, {EXPIRES_AT}, {ATTEMPT})
             SELECT $1::text, $2::text, $3::bytea, $4::uuid, NOW(), {lease_end}, {expiry}, 1
             WHERE NOT EXISTS (SELECT 1 FROM live)
-            ON CONFLICT ({PRINCIPAL_FINGERPRINT}, {KEY}) DO UPDATE SET
+            {takeover}
+            RETURNING held.{ATTEMPT}
+        )
+        SELECT {ATTEMPT}, NULL::bytea, NULL::int, NULL::bytea, NULL::bytea, NULL::bigint, NULL::bigint FROM claimed
+        UNION ALL
+        SELECT NULL::int, {REQUEST_HASH}, {RESPONSE_STATUS}, {RESPONSE_HEADERS}, {RESPONSE_BODY},
+               {created}, {expires} FROM live",
+        dead = dead("held", "NOW()"),
+        takeover = takeover(),
+        lease_end = after(5),
+        expiry = after(6),
+        created = micros(CREATED_AT),
+        expires = micros(EXPIRES_AT),
+    )
+}
+
+/// What becomes of a claim whose key has a row that was dead or hidden to the snapshot.
+///
+/// A row that is taken over before it expired had a lease that counts, and with it an attempt that does.
+pub(super) fn takeover() -> String {
+    format!(
+        "ON CONFLICT ({PRINCIPAL_FINGERPRINT}, {KEY}) DO UPDATE SET
                 {REQUEST_HASH} = EXCLUDED.{REQUEST_HASH},
                 {RESERVATION_ID} = EXCLUDED.{RESERVATION_ID},
                 {RESPONSE_STATUS} = NULL,
@@ -84,18 +103,8 @@ fn reserve(table: &str) -> String {
                 {EXPIRES_AT} = EXCLUDED.{EXPIRES_AT},
                 {ATTEMPT} = CASE WHEN held.{EXPIRES_AT} <= NOW() THEN 1
                     ELSE LEAST(COALESCE(held.{ATTEMPT}, 1), 2147483646) + 1 END
-            WHERE {dead}
-            RETURNING held.{ATTEMPT}
-        )
-        SELECT {ATTEMPT}, NULL::bytea, NULL::int, NULL::bytea, NULL::bytea, NULL::bigint, NULL::bigint FROM claimed
-        UNION ALL
-        SELECT NULL::int, {REQUEST_HASH}, {RESPONSE_STATUS}, {RESPONSE_HEADERS}, {RESPONSE_BODY},
-               {created}, {expires} FROM live",
+            WHERE {dead}",
         dead = dead("held", "NOW()"),
-        lease_end = after(5),
-        expiry = after(6),
-        created = micros(CREATED_AT),
-        expires = micros(EXPIRES_AT),
     )
 }
 

@@ -1,0 +1,14 @@
+use axum::{Json, extract::State, http::StatusCode};
+
+use super::{
+    Shop,
+    ledger::{Answer, Order},
+    stage::Stage,
+};
+
+pub(super) async fn pay(State(shop): State<Shop>, stage: Stage, Json(order): Json<Order>) -> Answer {
+    stage.before_the_charge().await;
+    let charge = shop.ledger.charge(&order).await?;
+    stage.after_the_charge().await;
+    Ok((StatusCode::CREATED, Json(charge)))
+}

@@ -1,0 +1,225 @@
+// What the buttons do. Each act is told from top to bottom: what goes out, what is waited for, what is said of it.
+
+import { newOrder, send, shop, PRICE, OTHER_PRICE } from './orders.js';
+import * as server from './server.js';
+import { Card, element } from './timeline.js';
+import * as words from './words.js';
+
+const by = id => document.getElementById(id);
+const buttons = ['pay', 'double', 'fifty', 'hangup', 'crash', 'retry', 'change'];
+// The one place that has it is the handler's attribute.
+const lease = Number(/lease = "(\d+)s"/.exec(document.querySelector('code[data-handler=reservation]').textContent)[1]);
+
+let handler = 'bare';
+/** The order that a retry is for, and its card. */
+let order = null;
+let card = null;
+let charges = [];
+
+const sleep = ms => new Promise(resolve => setTimeout(resolve, ms));
+const chargesOf = ({ number }) => charges.filter(charge => charge.number === number).length;
+
+// ---- acts ----
+
+function begin() {
+  order = newOrder(handler);
+  card = new Card(order);
+  suggest(null);
+  return [order, card];
+}
+
+const acts = {
+  async pay() {
+    const [order, card] = begin();
+    const request = send(order, 'Pay');
+    card.follow([request]);
+    const answer = await request.answered;
+    await refresh();
+    tell(order, card, ...(answer === 'new'
+      ? [chargesOf(order) === 1 ? 'good' : 'bad', `${words.times(chargesOf(order))}.`]
+      : ['wait', `No payment: ${words.answers[answer] ?? answer}.`]));
+  },
+
+  async double() {
+    await several(['Click', 'Click'], {});
+  },
+
+  async fifty() {
+    await several(Array(50).fill(''), { pace: 100 });
+  },
+
+  async hangup() {
+    const [order, card] = begin();
+    const request = send(order, 'Pay');
+    card.follow([request]);
+    const charged = await Promise.race([request.reached.charged.then(() => true), request.answered.then(() => false)]);
+    if (!charged) return tell(order, card, 'wait', `No payment: ${words.answers[request.answer] ?? request.answer}.`);
+    await sleep(150);
+    request.hangUp();
+    if (await request.answered !== 'gone') return tell(order, card, 'wait', 'The answer was faster than the hang-up.');
+    await Promise.race([request.reached.finished, request.reached.dropped, sleep(5000)]);
+    // The run has finished; its commit may be on its way.
+    for (let look = 0; look < 20; look += 1) {
+      await refresh();
+      if (chargesOf(order) > 0) break;
+      await sleep(100);
+    }
+    tell(order, card, order.handler === 'bare' ? 'wait' : 'good', words.hungUp(order, chargesOf(order)));
+    suggest('retry', order);
+  },
+
+  async crash() {
+    const [order, card] = begin();
+    const died = server.process;
+    const request = send(order, 'Pay, crash', { crash: true });
+    card.follow([request]);
+    const answer = await request.answered;
+    if (answer !== 'lost') return tell(order, card, 'wait', `No crash: ${words.answers[answer] ?? answer}.`);
+    order.crashedAt = performance.now();
+    const successor = await server.successor(died);
+    await refresh();
+    card.tell('aside', `Process ${died} died; process ${successor} took over.`);
+    const said = tell(order, card, 'wait', words.crashed(order, chargesOf(order), lease));
+    if (order.handler === 'reservation') showLease(order, card, said);
+    suggest('retry', order);
+  },
+
+  async retry() {
+    const [of, its] = [order, card];
+    const request = send(of, 'Retry');
+    its.follow([request]);
+    const answer = await request.answered;
+    await refresh();
+    tell(of, its, ...words.retried(of, answer, chargesOf(of), lease));
+  },
+
+  async change() {
+    const [of, its] = [order, card];
+    const request = send(of, words.euros(OTHER_PRICE), { amount: OTHER_PRICE });
+    its.follow([request]);
+    const answer = await request.answered;
+    await refresh();
+    tell(of, its, ...words.changed(answer, chargesOf(of)));
+  },
+};
+
+async function several(labels, how) {
+  const [order, card] = begin();
+  const requests = labels.map(label => send(order, label, how));
+  card.follow(requests);
+  await Promise.all(requests.map(request => request.answered));
+  await refresh();
+  tell(order, card, chargesOf(order) === 1 ? 'good' : 'bad', words.severalAtOnce(order, chargesOf(order)));
+}
+
+function tell(of, its, tone, text) {
+  if (of === order && tone !== 'wait') suggest(null);
+  return its.tell(tone, text);
+}
+
+/** The lease of a dead holder, running out. */
+function showLease(of, its, said) {
+  const rest = element('span', 'lease');
+  rest.setAttribute('aria-hidden', 'true');
+  rest.style.setProperty('--lease', `${lease}s`);
+  said.append(rest);
+  const left = () => lease * 1000 - (performance.now() - of.crashedAt);
+  setTimeout(() => {
+    rest.classList.add('over');
+    its.tell('aside', 'The lease has ended.');
+  }, left());
+}
+
+// ---- what is shown beside the timeline ----
+
+async function refresh() {
+  charges = (await server.charges(shop)) ?? charges;
+  const counts = new Map();
+  charges.forEach(({ number }) => counts.set(number, (counts.get(number) ?? 0) + 1));
+  by('charges').replaceChildren(...charges.toReversed().map(charge => {
+    const twice = counts.get(charge.number) > 1;
+    const row = element('tr', twice ? 'again' : '');
+    row.dataset.order = charge.number;
+    row.append(
+      element('td', '', String(charge.number)),
+      element('td', '', words.euros(charge.amount)),
+      element('td', '', String(charge.process)),
+      element('td', 'remark', twice ? words.times(counts.get(charge.number)).toLowerCase() : ''),
+    );
+    return row;
+  }));
+  by('no-charges').hidden = charges.length > 0;
+  const surplus = charges.length - counts.size;
+  const sum = by('sum');
+  sum.textContent = words.sum(counts.size, charges);
+  sum.dataset.tone = surplus > 0 ? 'bad' : 'good';
+  const bottom = by('bottom');
+  bottom.hidden = charges.length === 0;
+  bottom.textContent = sum.textContent;
+  bottom.dataset.tone = sum.dataset.tone;
+}
+
+function suggest(id, of = order) {
+  if (of !== order) return;
+  buttons.forEach(button => by(button).classList.toggle('next', button === id));
+}
+
+function choose(next) {
+  handler = next;
+  order = null;
+  card = null;
+  suggest(null);
+  document.querySelectorAll('code[data-handler]').forEach(code => { code.hidden = code.dataset.handler !== handler; });
+  by('promise').textContent = words.promise(lease)[handler];
+  buttons.forEach(button => { by(`${button}-note`).textContent = words.notes[handler][button]; });
+  ready();
+}
+
+/** A button that can do nothing yet stays in reach of the keyboard, and says why. */
+function ready() {
+  const away = server.process === null;
+  buttons.forEach(button => {
+    const needsOrder = button === 'retry' || button === 'change';
+    by(button).setAttribute('aria-disabled', String(away || (needsOrder && order === null)));
+    if (needsOrder) by(`${button}-note`).textContent = order === null ? 'Place an order first.' : words.notes[handler][button];
+  });
+}
+
+// ---- wiring ----
+
+for (const button of buttons) {
+  by(button).addEventListener('click', () => {
+    if (by(button).getAttribute('aria-disabled') === 'true') return;
+    acts[button]();
+    ready();
+  });
+}
+document.querySelectorAll('input[name=handler]').forEach(input => {
+  input.addEventListener('change', () => choose(input.value));
+});
+document.querySelectorAll('code[data-handler]').forEach(code => {
+  code.replaceChildren(...code.textContent.split('\n').map(text => {
+    const line = element(text.startsWith('#[') ? 'mark' : 'span', 'line');
+    // A chain that is too long breaks between its calls.
+    text.split(/(?<=\))(?=\.)/).forEach((call, nth) => line.append(...(nth ? [element('wbr')] : []), call));
+    return line;
+  }));
+});
+
+server.onProcess((next, last) => {
+  by('process').dataset.state = next === null ? 'away' : 'up';
+  by('process-text').textContent = next !== null ? `Process ${next} on ${server.database}`
+    : `Process ${last} is gone, waiting for the next`;
+  ready();
+});
+server.onStep((_, step) => {
+  if (step === 'charged') refresh();
+});
+
+// On a phone the code stands between the choice and the button.
+const wide = matchMedia('(min-width: 561px)');
+wide.addEventListener('change', () => { by('code').open = wide.matches; });
+by('code').open = wide.matches;
+by('pay').textContent = `Pay ${words.euros(PRICE)}`;
+choose(document.querySelector('input[name=handler]:checked').value);
+server.listen();

@@ -1,0 +1,336 @@
+//! The example's page in a real browser: what each button leads to, under each handler.
+//!
+//! Screenshots of every state go to `target/page`, or where `PAGE_SCREENSHOTS` says.
+
+use std::{env, fs, path::PathBuf, sync::Arc};
+
+use cratestack_tests::{Browser, Page, Service, Settings, TestDatabase};
+use serde_json::Value;
+
+const WINDOW: &str = "the process died after the effect and before the record";
+
+const PHONE: (u32, u32) = (360, 740);
+const DESKTOP: (u32, u32) = (1280, 860);
+
+/// The page of a service that restarts itself, with one of the handlers chosen.
+struct Visit {
+    page: Page,
+    origin: String,
+    shots: PathBuf,
+    shot: usize,
+    name: String,
+    _browser: Arc<Browser>,
+    _service: Service,
+    _database: Option<TestDatabase>,
+}
+
+/// What one can see once an act is over.
+#[derive(Debug)]
+#[expect(dead_code, reason = "the visit's name is for messages")]
+struct Outcome {
+    visit: String,
+    /// `good`, `wait` or `bad`.
+    tone: String,
+    text: String,
+    /// Rows of the ledger for the newest order.
+    charges: usize,
+    /// What each of its requests got, in the order of sending.
+    answers: Vec<String>,
+}
+
+impl Visit {
+    async fn start(handler: &str, screen: (u32, u32), browser: Arc<Browser>, database: Option<TestDatabase>) -> Self {
+        let mut settings = Settings::new().set("SUPERVISE", "1");
+        if let Some(database) = &database {
+            settings = settings.database(database.url());
+        }
+        let name = format!("{handler}-{}", if database.is_some() { "postgres" } else { "sqlite" });
+        let service = Service::start(settings).await;
+        let origin = format!("http://{}/", service.address());
+        let page = browser.page().await;
+        page.resize(screen.0, screen.1).await;
+        page.open(&origin).await;
+        let shots = env::var_os("PAGE_SCREENSHOTS")
+            .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/page")), PathBuf::from);
+        fs::create_dir_all(&shots).expect("the directory for screenshots can be made");
+        page.wait_until("document.getElementById('process').dataset.state === 'up'").await;
+        page.click(&format!("#{handler}")).await;
+        Self { page, origin, shots, shot: 0, name, _browser: browser, _service: service, _database: database }
+    }
+
+    async fn shoot(&mut self, what: &str) {
+        self.shot += 1;
+        let file = self.shots.join(format!("{}-{:02}-{what}.png", self.name, self.shot));
+        self.page.screenshot(&file).await;
+    }
+
+    /// Presses a button, waits until the page says what came of it, and takes a picture.
+    async fn act(&mut self, button: &str) -> Outcome {
+        let said = "document.querySelectorAll('.verdict[data-tone]:not(.aside)').length";
+        let before = self.page.evaluate(said).await;
+        self.page.click(&format!("#{button}")).await;
+        self.page.wait_until(&format!("{said} > {before}")).await;
+        self.shoot(button).await;
+        let seen = self
+            .page
+            .evaluate(
+                "(() => {
+                    const card = document.querySelector('.card');
+                    const verdict = [...card.querySelectorAll('.verdict:not(.aside)')].at(-1);
+                    return {
+                        tone: verdict.dataset.tone,
+                        text: verdict.innerText,
+                        charges: document.querySelectorAll(`#charges tr[data-order='${card.dataset.order}']`).length,
+                        answers: [...card.querySelectorAll('.lane')].map(lane => lane.dataset.answer),
+                    };
+                })()",
+            )
+            .await;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        Outcome {
+            visit: self.name.clone(),
+            tone: text(&seen["tone"]),
+            text: text(&seen["text"]),
+            charges: seen["charges"].as_u64().and_then(|charges| charges.try_into().ok()).expect("rows are counted"),
+            answers: seen["answers"].as_array().into_iter().flatten().map(text).collect(),
+        }
+    }
+
+    async fn process(&self) -> Value {
+        self.page.evaluate("document.getElementById('process-text').innerText").await
+    }
+
+    /// Nothing was thrown, logged as an error or fetched from elsewhere.
+    fn end(self) {
+        for unwanted in ["Runtime.exceptionThrown", "Runtime.consoleAPICalled"] {
+            let events = self.page.events(unwanted);
+            assert!(events.is_empty(), "{unwanted}: {events:?}");
+        }
+        for event in self.page.events("Log.entryAdded") {
+            let entry = &event["entry"];
+            // The browser notes every answer of 400 and above, and that the service was away.
+            let is_part_of_the_show = entry["source"] == "network"
+                && entry["url"].as_str().is_some_and(|url| url.starts_with(&format!("{}shop/", self.origin)));
+            assert!(entry["level"] != "error" || is_part_of_the_show, "{entry}");
+        }
+        let requests = self.page.events("Network.requestWillBeSent");
+        assert!(requests.len() > 5, "{requests:?}");
+        for event in requests {
+            let url = event["request"]["url"].as_str().unwrap_or_default();
+            assert!(url.starts_with(&self.origin) || url.starts_with("data:"), "a request to {url}");
+        }
+    }
+}
+
+#[track_caller]
+fn expect(outcome: &Outcome, tone: &str, charges: usize, answers: &[&str]) {
+    assert_eq!((outcome.tone.as_str(), outcome.charges), (tone, charges), "{outcome:?}");
+    assert_eq!(outcome.answers, answers, "{outcome:?}");
+}
+
+/// Of fifty, one ran; how many of the others came after its end is a matter of luck.
+#[track_caller]
+fn expect_one_of_fifty(outcome: &Outcome) {
+    assert_eq!((outcome.tone.as_str(), outcome.charges, outcome.answers.len()), ("good", 1, 50), "{outcome:?}");
+    assert_eq!(outcome.answers.iter().filter(|answer| *answer == "new").count(), 1, "{outcome:?}");
+    let told = outcome.answers.iter().filter(|answer| ["409", "replay"].contains(&answer.as_str()));
+    assert_eq!(told.count(), 49, "{outcome:?}");
+}
+
+async fn bare(browser: Arc<Browser>, database: Option<TestDatabase>) {
+    let mut visit = Visit::start("bare", DESKTOP, browser, database).await;
+    expect(&visit.act("pay").await, "good", 1, &["new"]);
+    expect(&visit.act("retry").await, "bad", 2, &["new", "new"]);
+    expect(&visit.act("change").await, "bad", 3, &["new", "new", "new"]);
+    expect(&visit.act("double").await, "bad", 2, &["new", "new"]);
+    expect(&visit.act("fifty").await, "bad", 50, &["new"; 50]);
+    expect(&visit.act("hangup").await, "wait", 1, &["gone"]);
+    expect(&visit.act("retry").await, "bad", 2, &["gone", "new"]);
+    let before = visit.process().await;
+    expect(&visit.act("crash").await, "wait", 1, &["lost"]);
+    assert_ne!(visit.process().await, before, "another process answers");
+    expect(&visit.act("retry").await, "bad", 2, &["lost", "new"]);
+    visit.end();
+}
+
+async fn reservation(browser: Arc<Browser>, database: Option<TestDatabase>) {
+    let mut visit = Visit::start("reservation", DESKTOP, browser, database).await;
+    expect(&visit.act("pay").await, "good", 1, &["new"]);
+    expect(&visit.act("retry").await, "good", 1, &["new", "replay"]);
+    expect(&visit.act("change").await, "good", 1, &["new", "replay", "422"]);
+    let mut double = visit.act("double").await;
+    double.answers.sort();
+    expect(&double, "good", 1, &["409", "new"]);
+    expect_one_of_fifty(&visit.act("fifty").await);
+    expect(&visit.act("hangup").await, "good", 1, &["gone"]);
+    expect(&visit.act("retry").await, "good", 1, &["gone", "replay"]);
+    let before = visit.process().await;
+    let crashed = visit.act("crash").await;
+    expect(&crashed, "wait", 1, &["lost"]);
+    assert!(crashed.text.contains(WINDOW), "{crashed:?}");
+    assert_ne!(visit.process().await, before, "another process answers");
+    expect(&visit.act("retry").await, "wait", 1, &["lost", "409"]);
+    visit.page.wait_until("document.querySelector('.card').innerText.includes('The lease has ended')").await;
+    let again = visit.act("retry").await;
+    expect(&again, "bad", 2, &["lost", "409", "new"]);
+    assert!(again.text.contains(WINDOW), "{again:?}");
+    visit.end();
+}
+
+async fn transaction(browser: Arc<Browser>, database: Option<TestDatabase>) {
+    let mut visit = Visit::start("transaction", DESKTOP, browser, database).await;
+    expect(&visit.act("pay").await, "good", 1, &["new"]);
+    expect(&visit.act("retry").await, "good", 1, &["new", "replay"]);
+    expect(&visit.act("change").await, "good", 1, &["new", "replay", "422"]);
+    let mut double = visit.act("double").await;
+    double.answers.sort();
+    expect(&double, "good", 1, &["409", "new"]);
+    expect_one_of_fifty(&visit.act("fifty").await);
+    expect(&visit.act("hangup").await, "good", 1, &["gone"]);
+    expect(&visit.act("retry").await, "good", 1, &["gone", "replay"]);
+    let before = visit.process().await;
+    expect(&visit.act("crash").await, "wait", 0, &["lost"]);
+    assert_ne!(visit.process().await, before, "another process answers");
+    expect(&visit.act("retry").await, "good", 1, &["lost", "new"]);
+    expect(&visit.act("retry").await, "good", 1, &["lost", "new", "replay"]);
+    visit.end();
+}
+
+/// One browser for both databases: the stories mostly wait, and so wait together.
+async fn on_both<S: Future<Output = ()>>(story: impl Fn(Arc<Browser>, Option<TestDatabase>) -> S) {
+    let (browser, database) = tokio::join!(Browser::launch(), TestDatabase::create());
+    let browser = Arc::new(browser);
+    tokio::join!(story(Arc::clone(&browser), None), story(Arc::clone(&browser), Some(database)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bare_handler_charges_for_every_run() {
+    on_both(bare).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_reservation_names_its_window() {
+    on_both(reservation).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_transaction_charges_once_whatever_happens() {
+    on_both(transaction).await;
+}
+
+/// Everything that has text, with less contrast to what lies behind it than WCAG AA asks for.
+const PALE: &str = "(() => {
+    const channels = color => (color.match(/[\\d.]+/g) ?? []).map(Number);
+    const luminance = ([r, g, b]) => [[r, .2126], [g, .7152], [b, .0722]].reduce((sum, [value, share]) => {
+        const part = value / 255;
+        return sum + share * (part <= .04045 ? part / 12.92 : ((part + .055) / 1.055) ** 2.4);
+    }, 0);
+    const behind = element => {
+        for (let at = element; at; at = at.parentElement) {
+            const color = channels(getComputedStyle(at).backgroundColor);
+            if (color.length === 3 || color[3] > 0) return color;
+        }
+        return [255, 255, 255];
+    };
+    const own = element => [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim() !== '');
+    return [...document.body.querySelectorAll('*')].filter(element => own(element) && element.checkVisibility()).flatMap(element => {
+        const [one, other] = [luminance(channels(getComputedStyle(element).color)), luminance(behind(element))];
+        const contrast = (Math.max(one, other) + .05) / (Math.min(one, other) + .05);
+        return contrast < 4.5 ? [`${element.className || element.id}: ${element.innerText} ${contrast.toFixed(2)}`] : [];
+    });
+})()";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_readable_on_a_phone_in_the_dark_and_without_motion() {
+    let mut visit = Visit::start("reservation", PHONE, Arc::new(Browser::launch().await), None).await;
+    "looks".clone_into(&mut visit.name);
+    let dark = [("prefers-color-scheme", "dark"), ("prefers-reduced-motion", "reduce")];
+    visit.shoot("phone").await;
+    visit.act("fifty").await;
+    visit.act("hangup").await;
+    visit.page.prefer(&dark).await;
+    visit.act("crash").await;
+    assert_eq!(visit.page.evaluate("document.getAnimations().length").await, 0, "nothing moves");
+    visit.act("change").await;
+    visit.page.click("#bare").await;
+    visit.act("double").await;
+    for (screen, (width, height)) in [("phone", PHONE), ("tablet", (800, 1000)), ("desktop", DESKTOP)] {
+        visit.page.resize(width, height).await;
+        for (scheme, features) in [("dark", &dark[..]), ("light", &[])] {
+            visit.page.prefer(features).await;
+            visit
+                .page
+                .wait_until(
+                    "document.getAnimations().every(animation => animation.effect.target.className === 'lease')",
+                )
+                .await;
+            visit.shoot(&format!("{screen}-{scheme}")).await;
+            let widths = "[document.documentElement.scrollWidth, innerWidth]";
+            let seen = visit.page.evaluate(widths).await;
+            assert_eq!((&seen[0], &seen[1]), (&width.into(), &width.into()), "{screen} scrolls sideways");
+            let pale = visit.page.evaluate(PALE).await;
+            assert_eq!(pale.as_array().map(Vec::len), Some(0), "{screen}, {scheme}: {pale:#}");
+            let red = "Number(getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0])";
+            let red = visit.page.evaluate(red).await.as_u64().expect("a color has channels");
+            assert!(if scheme == "dark" { red < 50 } else { red > 200 }, "the background of {scheme} has {red} red");
+        }
+    }
+    visit.end();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_used_by_keyboard_alone() {
+    let mut visit = Visit::start("bare", DESKTOP, Arc::new(Browser::launch().await), None).await;
+    "keyboard".clone_into(&mut visit.name);
+    let page = &visit.page;
+    page.evaluate("document.activeElement.blur()").await;
+    let mut reached = Vec::new();
+    for _ in 0..14 {
+        page.press("Tab").await;
+        let focus = page
+            .evaluate(
+                "(() => {
+                    const at = document.activeElement;
+                    const shown = at.matches('input') ? at.nextElementSibling : at;
+                    const { outlineStyle, outlineWidth } = getComputedStyle(shown);
+                    return [at.id || at.localName, outlineStyle !== 'none' && parseFloat(outlineWidth) >= 2];
+                })()",
+            )
+            .await;
+        let name = focus[0].as_str().unwrap_or_default().to_owned();
+        assert!(focus[1] == true || name == "body", "the focus on {name} cannot be seen");
+        reached.push(name);
+    }
+    for control in ["bare", "code-title", "pre", "pay", "double", "fifty", "hangup", "crash", "retry", "change", "rows"]
+    {
+        assert!(reached.iter().any(|name| name == control), "{control} is out of reach: {reached:?}");
+    }
+    let named = "[...document.querySelectorAll('button, input, [tabindex], [role=radiogroup], [role=log]')].every(
+        control => control.innerText.trim() || control.labels?.length || control.hasAttribute('aria-labelledby'))";
+    assert_eq!(page.evaluate(named).await, true);
+    let described = "[...document.querySelectorAll('button')].every(
+        button => document.getElementById(button.getAttribute('aria-describedby')).innerText.trim())";
+    assert_eq!(page.evaluate(described).await, true);
+    assert_eq!(page.evaluate("document.getElementById('orders').ariaLive").await, "polite");
+
+    // From the choice on: the arrow chooses, Tab goes past the code to the button.
+    page.evaluate("document.getElementById('bare').focus()").await;
+    page.press("ArrowRight").await;
+    page.wait_until("document.querySelector('code[data-handler=reservation]').checkVisibility()").await;
+    for key in ["Tab", "Tab", "Tab", "Enter"] {
+        page.press(key).await;
+    }
+    page.wait_until("document.querySelectorAll('#charges tr').length === 1").await;
+    page.wait_until("document.querySelector('.verdict.good') !== null").await;
+    visit.shoot("paid").await;
+
+    // While the service is away, buttons say so and do nothing.
+    visit.page.click("#crash").await;
+    visit.page.wait_until("document.getElementById('process').dataset.state === 'away'").await;
+    let idle = "[...document.querySelectorAll('button')].every(button => button.ariaDisabled === 'true')";
+    assert_eq!(visit.page.evaluate(idle).await, true);
+    visit.shoot("away").await;
+    visit.page.wait_until("document.getElementById('process').dataset.state === 'up'").await;
+    visit.page.wait_until("document.querySelectorAll('.verdict:not(.aside)').length === 2").await;
+    visit.end();
+}
