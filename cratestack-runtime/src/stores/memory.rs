@@ -312,13 +312,14 @@ fn timestamp_after(now: SystemTime, duration: Duration) -> SystemTime {
 
 #[derive(PartialEq, Eq)]
 struct Slot {
-    principal: Box<str>,
-    key: Box<str>,
+    /// The principal and then the key, in one allocation.
+    both: Box<str>,
+    principal: usize,
 }
 
 impl Slot {
     fn new((principal, key): (&str, &str)) -> Self {
-        Self { principal: principal.into(), key: key.into() }
+        Self { both: [principal, key].concat().into(), principal: principal.len() }
     }
 }
 
@@ -335,7 +336,7 @@ trait Names {
 
 impl Names for Slot {
     fn names(&self) -> (&str, &str) {
-        (&self.principal, &self.key)
+        self.both.split_at(self.principal)
     }
 }
 
