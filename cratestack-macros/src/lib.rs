@@ -14,6 +14,7 @@ mod suggest;
 #[cfg(test)]
 mod tests;
 mod values;
+mod variants;
 
 use proc_macro::TokenStream;
 
@@ -60,6 +61,10 @@ use proc_macro::TokenStream;
 /// | [`optional`](#optional) | none | the header is required | a request without the header runs unguarded |
 /// | [`record`](#record) | `all`, `success` | `all` | which outcomes are kept |
 /// | [`on_store_error`](#on_store_error) | `refuse`, `run` | `Idempotency::on_store_error` | what happens where the store cannot reserve |
+/// | [`transaction`](#transaction) | none | reserve, run, record | the handler's writes and its outcome are one commit |
+/// | [`commit`](#commit) | `success`, `all` | `success` | in a transaction: whose writes are committed |
+/// | [`isolation`](#isolation) | a level | the database's | in a transaction: how far it is kept from others |
+/// | [`retry`](#retry) | number | 0 | in a transaction: how often the handler runs again where others were in its way |
 /// | [`body_limit`](#body_limit) | number | `Idempotency::max_request_bytes` | the bound on the request's body, in bytes |
 /// | [`key`](#key) | expression | the header | the key is made of the handler's arguments |
 /// | [`principal`](#principal) | expression | `Idempotency::identify` | who the key belongs to |
@@ -134,13 +139,90 @@ use proc_macro::TokenStream;
 ///
 /// ## `on_store_error`
 ///
-/// With `run` the handler runs **unprotected** where the store cannot reserve. With `refuse`, the default, the request gets
-/// 503, unless `Idempotency::on_store_error` has it run. Refused is any other word, also in quotes.
+/// With `run` the handler runs **unprotected** where the store cannot reserve; with `refuse` the request gets 503. Either
+/// has the last word over `Idempotency::on_store_error`, which decides without it, and refuses by default. Refused are any
+/// other word, also in quotes, and `run` beside `transaction`.
 ///
 /// ```
 /// # use cratestack_runtime::idempotent;
 /// #[idempotent(on_store_error = run)]
 /// async fn log_visit() {}
+/// ```
+///
+/// ## `transaction`
+///
+/// The handler takes a `Tx<Postgres>` or a `Tx<Sqlite>`, at any place among its arguments, and what it writes with it is
+/// committed together with the recorded outcome, or neither is. A process that dies leaves nothing behind and frees the key
+/// with its connection; a panic, and a handler that takes longer than its `lease`, undo everything and free the key at once.
+/// (The lease is not renewed here: it is the transaction's deadline.) The router's state provides an
+/// `Idempotency<PostgresStore>`, or one of `SqliteStore`, made by `Idempotency::transactional`.
+///
+/// What a handler does elsewhere, in another database or at a payment provider, is not part of the transaction: it may
+/// happen and the transaction be undone.
+///
+/// With `optional`, a request without the header still runs in a transaction, unguarded. Refused are a value; a handler
+/// without a `Tx`, or with two; a `Tx` without `transaction`; a state that has no such handle, where `state = …` names it;
+/// `on_store_error = run` beside it; and `tx.commit()`.
+///
+/// ```
+/// # use axum::http::StatusCode;
+/// # use cratestack_runtime::{Tx, idempotent};
+/// # use sqlx::Postgres;
+/// #[idempotent(transaction)]
+/// async fn pay(mut tx: Tx<Postgres>, amount: String) -> Result<StatusCode, StatusCode> {
+///     let insert = sqlx::query("INSERT INTO payments (amount) VALUES ($1)").bind(amount);
+///     insert.execute(&mut *tx).await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+///     Ok(StatusCode::CREATED)
+/// }
+/// ```
+///
+/// ## `commit`
+///
+/// With `commit = success`, the default, an error (a status from 400) undoes what the handler wrote, and is recorded alone.
+/// With `commit = all` an error's writes are kept, in one commit with its record. A response that is `Unrecorded` undoes its
+/// writes either way, and so does one that `record = success` does not keep. Refused are any other word, `record = success`
+/// beside `commit = all`, and either word without `transaction`.
+///
+/// ```
+/// # use cratestack_runtime::{Tx, idempotent};
+/// # use sqlx::Postgres;
+/// #[idempotent(transaction, commit = all)]
+/// async fn attempt(tx: Tx<Postgres>) {
+///     # drop(tx);
+/// }
+/// ```
+///
+/// ## `isolation`
+///
+/// `read_committed`, `repeatable_read` or `serializable`: the level that the transaction begins with. SQLite's transactions
+/// are serializable whatever is asked for. Refused are any other word, also in quotes, and an `isolation` without
+/// `transaction`.
+///
+/// ```
+/// # use cratestack_runtime::{Tx, idempotent};
+/// # use sqlx::Postgres;
+/// #[idempotent(transaction, isolation = serializable, retry = 5)]
+/// async fn transfer(tx: Tx<Postgres>) {
+///     # drop(tx);
+/// }
+/// ```
+///
+/// ## `retry`
+///
+/// How often the whole handler runs again, in a new transaction and with clones of its arguments, where another transaction
+/// was in its way: a serialization failure or a deadlock of one of its statements, or of the commit. Without it, and after
+/// the last time, the request gets 503 with `Retry-After`, nothing is changed, and the key is free. A statement's failure is
+/// known where the handler's error implements `std::error::Error` and has the `sqlx::Error` among its sources; of other
+/// errors, one with a status from 500 whose transaction the database has given up counts. Refused are zero, more than 100, a
+/// string, an argument that is not `Clone`, and a `retry` without `transaction`.
+///
+/// ```
+/// # use cratestack_runtime::{Tx, idempotent};
+/// # use sqlx::Postgres;
+/// #[idempotent(transaction, retry = 3)]
+/// async fn transfer(tx: Tx<Postgres>) {
+///     # drop(tx);
+/// }
 /// ```
 ///
 /// ## `body_limit`
@@ -249,5 +331,5 @@ use proc_macro::TokenStream;
 /// `#[axum::debug_handler]` above this one calls the handler with the arguments that it had, and reports their number.
 #[proc_macro_attribute]
 pub fn idempotent(attribute: TokenStream, item: TokenStream) -> TokenStream {
-    expand::idempotent(&runtime::private(), attribute.into(), &item.into()).into()
+    expand::idempotent(&runtime::private(), &attribute.into(), &item.into()).into()
 }

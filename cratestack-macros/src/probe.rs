@@ -52,7 +52,6 @@ pub(crate) fn all(
     };
     let parameters = quote!(#(#names: #types),*);
     quote! {
-        #[allow(unused_imports)]
         use #private::{AnyArgument as _, AnyArgumentOf as _, AnyHandling as _, AnyOutcome as _, AnyReturned as _};
         #provides
         #(#arguments)*
@@ -66,11 +65,12 @@ pub(crate) fn all(
     }
 }
 
-/// Whether the handler has its `Tx`, and only where it may.
+/// Whether the handler has its `Tx`, one alone, and only where it may.
 fn transaction(private: &TokenStream, options: &Options, types: &[Type]) -> TokenStream {
+    // By its name alone, so that other handlers cost nothing; whether it is one, the type tells.
+    let suspects: Vec<_> = types.iter().filter(|ty| HAS_TRANSACTIONS && mentions(ty.to_token_stream(), "Tx")).collect();
     let Some(transaction) = &options.transaction else {
-        // By its name alone, so that other handlers cost nothing; whether it is one, the type tells.
-        let suspects = types.iter().filter(|ty| HAS_TRANSACTIONS && mentions(ty.to_token_stream(), "Tx")).map(|ty| {
+        let suspects = suspects.into_iter().map(|ty| {
             let private = at(ty, private);
             quote_spanned!(spot(ty)=> let _ = {
                 use #private::AnyUntransacted as _;
@@ -79,7 +79,6 @@ fn transaction(private: &TokenStream, options: &Options, types: &[Type]) -> Toke
         });
         return quote!(#(#suspects)*);
     };
-    let suspects: Vec<_> = types.iter().filter(|ty| mentions(ty.to_token_stream(), "Tx")).collect();
     if let [first, others @ ..] = suspects.as_slice()
         && !others.is_empty()
     {

@@ -37,13 +37,14 @@
 //! - [`idempotent`]: the attribute; [`Idempotency`]: the handle that it finds in the router's state.
 //! - [`MemoryStore`] (one process, tests), `SqliteStore` (feature `sqlite`), `PostgresStore` (feature `postgres`, on by
 //!   default): where reservations and outcomes live. Each creates its table with `migrate()`, when asked to.
+//! - `Tx` and `#[idempotent(transaction)]`: what the handler writes and its recorded outcome are one commit.
 //! - [`IdempotencyStore`]: the contract, for a store of your own; the feature `testing` has a conformance suite for it.
 //!
 //! # What is promised
 //!
 //! For one principal and key, a handler runs at most once per reservation, a recorded outcome is never lost or altered,
 //! and no caller sees another's. A process that dies between the effect and its record leaves the key reserved until the
-//! lease ends; a retry then runs the handler again.
+//! lease ends; a retry then runs the handler again. In a transaction there is nothing between the two.
 
 #[doc(hidden)]
 #[path = "private/mod.rs"]

@@ -4,6 +4,7 @@
 //!   writes the messages anew.
 //! - `ui/pass/`: what is legal stays so, in two editions, without a warning of the compiler or of clippy.
 //! - `ui/renamed/`: the same in a crate that gives the runtime another name.
+//! - `ui/transaction/`: the same with a store that has transactions.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -121,37 +122,50 @@ fn says_what_to_do(line: &str) -> bool {
 #[test]
 fn legal_shapes_compile_without_a_warning() {
     for edition in ["2021", "2024"] {
-        lint(&format!("pass-{edition}"), edition, "cratestack-runtime", "ui/pass");
+        lint(&format!("pass-{edition}"), edition, &dependency("cratestack-runtime", "[\"macros\"]"), "ui/pass");
     }
 }
 
 #[test]
 fn the_runtime_may_have_another_name() {
-    lint("renamed", "2021", "idem", "ui/renamed");
+    lint("renamed", "2021", &dependency("idem", "[\"macros\"]"), "ui/renamed");
 }
 
-/// Checks every file of `directory` as a program of its own, in a package of its own that has the runtime under `name`.
-fn lint(package: &str, edition: &str, name: &str, directory: &str) {
+#[test]
+fn transactions_are_legal_in_every_shape() {
+    let runtime = dependency("cratestack-runtime", "[\"macros\", \"postgres\", \"sqlite\"]");
+    let sqlx = "sqlx = { version = \"0.9\", default-features = false, features = [\"postgres\", \"runtime-tokio\", \"sqlite-bundled\"] }";
+    lint("transaction", "2024", &format!("{runtime}\n{sqlx}"), "ui/transaction");
+}
+
+/// The runtime as a manifest has it.
+fn dependency(name: &str, features: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cratestack-runtime");
+    let path = path.display();
+    format!(
+        "{name} = {{ package = 'cratestack-runtime', path = '{path}', default-features = false, features = {features} }}"
+    )
+}
+
+/// Checks every file of `directory` as a program of its own, in a package of its own that depends on `runtime` besides.
+fn lint(package: &str, edition: &str, runtime: &str, directory: &str) {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     let root = tests.parent().expect("the tests are a member of the workspace");
-    let runtime = root.join("cratestack-runtime");
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(package);
     let mut manifest = format!(
         r#"
-        [package]
-        name = "ui-{package}"
-        edition = "{edition}"
+[package]
+name = "ui-{package}"
+edition = "{edition}"
 
-        [workspace]
+[workspace]
 
-        [dependencies]
-        axum = {{ version = "0.8", default-features = false, features = ["form", "http1", "json", "macros", "matched-path", "original-uri", "query", "tokio"] }}
-        {name} = {{ package = "cratestack-runtime", path = '{}', default-features = false, features = ["macros", "postgres"] }}
-        serde = {{ version = "1", features = ["derive"] }}
-        sqlx = {{ version = "0.9", default-features = false, features = ["postgres", "runtime-tokio"] }}
-        tracing = {{ version = "0.1", default-features = false, features = ["attributes", "std"] }}
-        "#,
-        runtime.display()
+[dependencies]
+axum = {{ version = "0.8", default-features = false, features = ["form", "http1", "json", "macros", "matched-path", "original-uri", "query", "tokio"] }}
+{runtime}
+serde = {{ version = "1", features = ["derive"] }}
+tracing = {{ version = "0.1", default-features = false, features = ["attributes", "std"] }}
+"#
     );
     let sources = sources(&tests.join(directory));
     for source in &sources {

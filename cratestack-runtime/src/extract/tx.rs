@@ -160,13 +160,25 @@ impl<S: Sync, DB: TransactionalDatabase> FromRequestParts<S> for Tx<DB> {
     }
 }
 
-/// A database whose transactions a handler can take part in.
+/// A database whose transactions a handler can take part in: Postgres and SQLite. It is what code that is generic over the
+/// database of its [`Tx`] asks for; nobody else can implement it.
+///
+/// ```
+/// use cratestack_runtime::{Idempotency, TransactionalDatabase};
+///
+/// struct Shop<DB: TransactionalDatabase> {
+///     idempotency: Idempotency<DB::Store>,
+///     pool: sqlx::Pool<DB>,
+/// }
+/// # fn main() {}
+/// ```
 pub trait TransactionalDatabase: Database {
     /// The store that keeps its records there.
     type Store: TransactionalStore + Transact<Transaction = Open<Self>>;
 
     /// Lets a call's handler run in a transaction of the store's, handed over there. Written out for each database, so that
     /// the engine behind it is compiled in this crate.
+    #[doc(hidden)]
     fn join(call: Call, store: Arc<Self::Store>, handover: Arc<Handover<Open<Self>>>) -> Call;
 }
 

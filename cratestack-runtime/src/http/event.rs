@@ -73,6 +73,8 @@ pub enum Outcome {
     RolledBack,
     /// The store could not reserve.
     Unavailable,
+    /// The database was lost during a commit, and it is not known whether that happened; a retry is told.
+    Unknown,
     /// The record is damaged.
     Damaged,
 }
@@ -91,6 +93,7 @@ impl Outcome {
             Self::Panicked => "panicked",
             Self::RolledBack => "rolled_back",
             Self::Unavailable => "unavailable",
+            Self::Unknown => "unknown",
             Self::Damaged => "damaged",
         }
     }

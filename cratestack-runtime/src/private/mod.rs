@@ -15,6 +15,8 @@ mod returned;
 mod transaction;
 
 pub use axum::response::Response;
+#[cfg(feature = "macros")]
+pub use cratestack_macros::idempotent;
 
 pub use crate::extract::{Guarded, Via};
 pub use crate::http::{Call, Options, Part, Work, part};

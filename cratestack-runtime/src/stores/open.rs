@@ -20,6 +20,8 @@ pub struct Open<DB: Database> {
     pub(super) session: i32,
     /// A database with one writer at a time has a queue for them.
     _turn: Option<OwnedMutexGuard<()>>,
+    /// A commit was sent, and its answer is not there.
+    in_doubt: bool,
 }
 
 impl<DB: Database> Open<DB> {
@@ -36,7 +38,7 @@ impl<DB: Database> Open<DB> {
             connection.close_on_drop();
             return Err(error);
         }
-        Ok(Self { connection, session: 0, _turn: turn })
+        Ok(Self { connection, session: 0, _turn: turn, in_doubt: false })
     }
 
     /// The handler may have begun transactions within this one; all of them are ended when it returns, unless it has
@@ -46,11 +48,12 @@ impl<DB: Database> Open<DB> {
     }
 
     pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
-        let committed = DB::TransactionManager::commit(&mut self.connection).await;
-        if committed.is_err() {
-            self.connection.close_on_drop();
-        }
-        committed
+        // Also where nobody waits for the answer any longer: a pool looks at what comes back to it, and would wait for ever
+        // for a connection that went silent.
+        self.in_doubt = true;
+        DB::TransactionManager::commit(&mut self.connection).await?;
+        self.in_doubt = false;
+        Ok(())
     }
 
     pub(super) async fn rollback(&mut self) -> Result<(), sqlx::Error> {
@@ -78,6 +81,9 @@ impl<DB: Database> Open<DB> {
 
 impl<DB: Database> Drop for Open<DB> {
     fn drop(&mut self) {
+        if self.in_doubt {
+            self.connection.close_on_drop();
+        }
         // Counted before: SQLite's depth changes once its thread gets to it.
         for _ in 0..DB::TransactionManager::get_transaction_depth(&self.connection) {
             DB::TransactionManager::start_rollback(&mut self.connection);

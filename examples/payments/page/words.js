@@ -14,7 +14,7 @@ export const notes = {
   reservation: {
     pay: 'One request, one charge, and its answer is recorded.',
     double: 'One runs, the other is told 409. One charge.',
-    fifty: 'One runs, the others are told 409. One charge.',
+    fifty: 'One runs; the others get 409, or its answer. One charge.',
     hangup: 'The run goes on without its client. A retry gets its answer.',
     crash: 'The process dies after the charge and before the record: the window.',
     retry: 'Recorded: the same answer. Running: 409. After a crash: 409, then a second charge.',
@@ -23,7 +23,7 @@ export const notes = {
   transaction: {
     pay: 'One request, one charge; charge and record are one commit.',
     double: 'One runs, the other is told 409. One charge.',
-    fifty: 'One runs, the others are told 409. One charge.',
+    fifty: 'One runs; the others get 409, or its answer. One charge.',
     hangup: 'The run goes on without its client. A retry gets its answer.',
     crash: 'The process dies before the commit. Nothing is charged, and a retry runs.',
     retry: 'Recorded: the same answer. After a crash: it runs, and is the only charge.',

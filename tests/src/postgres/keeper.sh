@@ -3,7 +3,7 @@
 #
 #   keeper.sh TEMPORARY BINARIES [postgres options]
 #
-# Commands, one a line: `start PORT` answers `ready` or `gone`; `stop` answers `stopped`.
+# Commands, one a line: `start PORT` answers `ready` or `gone`; `stop` and `kill` answer `stopped`.
 
 # A signal to the whole group, Ctrl-C above all, must not end the keeper before its work.
 trap '' HUP INT TERM PIPE
@@ -18,7 +18,7 @@ done
 [ -n "$directory" ] && cd "$directory" || exit 1
 echo "$directory"
 
-server=
+server= killed=
 stop() {
     [ -z "$server" ] || { kill -QUIT "$server"; wait "$server"; server=; } 2>/dev/null
 }
@@ -28,8 +28,9 @@ stop() {
 while read -r command port; do
     case $command in
     start)
-        # One that a killed server left behind would look ready.
-        rm -f data/postmaster.pid
+        # One that a stopped server left behind would look ready. What a killed one left is for the next server to judge:
+        # sessions may have outlived their server, and while they do, none may start on the same data.
+        [ -n "$killed" ] || rm -f data/postmaster.pid
         "$binaries/postgres" -D data -p "$port" "$@" >>log 2>&1 </dev/null &
         server=$!
         tries=0
@@ -39,7 +40,14 @@ while read -r command port; do
             tries=$((tries + 1))
             [ $tries -lt 1200 ] && kill -0 "$server" 2>/dev/null || { stop; echo gone; continue 2; }
         done
+        killed=
         echo ready
+        ;;
+    kill)
+        { kill -KILL "$server"; wait "$server"; } 2>/dev/null
+        server= killed=yes
+        sed -i.bak 's/^ready.*/killed/' data/postmaster.pid
+        echo stopped
         ;;
     stop)
         stop

@@ -1,7 +1,12 @@
-use cratestack_runtime::{Tx, idempotent};
-use sqlx::Postgres;
+use axum::{Router, routing::post};
+use cratestack_runtime::{Idempotency, SqliteStore, Tx, idempotent};
+use sqlx::Sqlite;
 
-#[idempotent(transaction, isolation = seralizable)]
-async fn pay(_: Tx<Postgres>) {}
+#[idempotent(transaction, isolation = serialisable)]
+async fn pay(tx: Tx<Sqlite>) {
+    let _ = tx;
+}
 
-fn main() {}
+fn main() {
+    let _: Router<Idempotency<SqliteStore>> = Router::new().route("/", post(pay));
+}

@@ -1,6 +1,9 @@
-use cratestack_runtime::idempotent;
+use axum::{Router, routing::post};
+use cratestack_runtime::{Idempotency, idempotent};
 
 #[idempotent(retry = 3)]
 async fn pay() {}
 
-fn main() {}
+fn main() {
+    let _: Router<Idempotency> = Router::new().route("/", post(pay));
+}
