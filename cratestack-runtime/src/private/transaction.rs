@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use sqlx::Database;
 
 use super::argument::{Argument, ArgumentOf};
-use super::handling::{Handling, Outcome, refused};
+use super::handling::{Handling, Outcome, never, refused};
 use super::returned::Returned;
 use crate::Idempotency;
 pub use crate::extract::{TakesTx, Transacted, ViaTx};
@@ -76,7 +76,8 @@ where
 pub trait AnyAttempts: Sized {
     /// Passes the type checker, and nothing after it.
     fn attempts(self) -> Attempts {
-        const { panic!("this handler is no future of a response that moves between threads") }
+        const { never::<Self>("this handler is no future of a response that moves between threads") };
+        unreachable!()
     }
 }
 
