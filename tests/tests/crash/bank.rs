@@ -14,11 +14,13 @@ pub struct Bank {
 }
 
 impl Bank {
-    /// Returns once it listens.
-    pub fn start(database: &str, pool: u64) -> Self {
+    /// Returns once it listens. `nth` is its place in the fleet; all but the first are still in reservation mode where a
+    /// route has either.
+    pub fn start(database: &str, pool: u64, nth: usize) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_bank"))
             .env("DATABASE_URL", database)
             .env("POOL", pool.to_string())
+            .env("BESIDE", if nth == 0 { "transaction" } else { "reservation" })
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // What it warns of is what the harness does to it.

@@ -24,7 +24,7 @@ macro_rules! desk {
                 pool: Pool<$db>,
             }
 
-            pub(crate) fn router(pool: Pool<$db>) -> Router {
+            pub(crate) fn router(pool: Pool<$db>, reserves: bool) -> Router {
                 let transactions = Idempotency::transactional(<$store>::new(pool.clone())).store_timeout(PATIENCE);
                 let reservations = transactions.clone().into();
                 Router::new()
@@ -33,6 +33,7 @@ macro_rules! desk {
                     .route("/transaction/transfers", post(transfer))
                     .route("/serializable/transfers", post(transfer_serially))
                     .route("/reservation/payments", post(pay_reserved))
+                    .route("/beside/payments", if reserves { post(pay_beside) } else { post(pay) })
                     .with_state(Bank { transactions, reservations, pool })
             }
 
@@ -105,6 +106,12 @@ macro_rules! desk {
             #[idempotent(transaction, lease = "1h", isolation = serializable, retry = 3)]
             async fn transfer_serially(mut tx: Tx<$db>, Json(order): Json<Order>) -> Result<Receipt, Failed> {
                 write_transfer(&mut tx, &order).await
+            }
+
+            /// The same request as in a transaction elsewhere.
+            #[idempotent(lease = "1h")]
+            async fn pay_beside(State(pool): State<Pool<$db>>, Json(order): Json<Order>) -> Result<Receipt, Failed> {
+                write_payment(&mut *pool.acquire().await?, &order).await
             }
 
             // Here a key is free only when the lease has ended.
