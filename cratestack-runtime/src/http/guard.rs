@@ -350,13 +350,15 @@ fn respond(idempotency: &Idempotency, answered: Answer<Response>, subject: &Subj
         Answer::Ran(response) => return response,
         Answer::Replay(record) => {
             let created_at = record.created_at;
-            match replay(record) {
+            match replay(Arc::clone(&record)) {
                 Ok(response) => {
                     let outcome = Outcome::Replayed { status: response.status() };
                     idempotency.tell(&subject.event(outcome).since(created_at));
                     return response;
                 }
                 Err(Damaged(what)) => {
+                    // Once it is put right, that should be seen.
+                    idempotency.forget(&record.principal_fingerprint, &record.key);
                     error!(what, "damaged idempotency record");
                     tell(Outcome::Damaged);
                     Problem::RecordDamaged

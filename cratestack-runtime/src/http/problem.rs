@@ -85,10 +85,9 @@ impl Problem {
             | Self::HandlerPanicked
             | Self::NoReservation
             | Self::TransactionRefused => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::StoreUnavailable
-            | Self::TransactionRolledBack
-            | Self::TransactionTimedOut
-            | Self::OutcomeUnknown => StatusCode::SERVICE_UNAVAILABLE,
+            Self::StoreUnavailable | Self::TransactionRolledBack | Self::TransactionTimedOut | Self::OutcomeUnknown => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -196,7 +195,9 @@ impl Problem {
             Self::RequestInFlight | Self::ReservationLost | Self::TransactionRolledBack => {
                 Some(HeaderValue::from_static("1"))
             }
-            Self::StoreUnavailable | Self::TransactionTimedOut | Self::OutcomeUnknown => Some(HeaderValue::from_static("5")),
+            Self::StoreUnavailable | Self::TransactionTimedOut | Self::OutcomeUnknown => {
+                Some(HeaderValue::from_static("5"))
+            }
             _ => None,
         }
     }

@@ -44,15 +44,8 @@ pub fn run(call: Call, options: Options, handler: Work) -> Work {
 pub trait AnyHandling: Sized {
     /// Passes the type checker, and nothing after it: should ever no error tell that the handler cannot run, this does.
     fn go(self) -> Work {
-        const { never::<Self>("this handler is no future of a response that moves between threads") };
-        unreachable!()
+        const { panic!("this handler is no future of a response that moves between threads") }
     }
-}
-
-/// Fails to compile where it is instantiated. It asks about the type because a constant without one is evaluated where it
-/// stands, in every optimised build of this crate.
-pub(super) const fn never<T: Sized>(why: &str) {
-    assert!(size_of::<T>() > isize::MAX.cast_unsigned(), "{}", why);
 }
 
 impl<A, C, F> AnyHandling for Handling<A, C, F> {}
