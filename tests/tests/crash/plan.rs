@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::bank::Setup;
+
 pub const ACCOUNTS: i64 = 4;
 
 /// `SplitMix64`: small, and good from any seed, neighbouring ones included.
@@ -78,8 +80,8 @@ pub struct Round {
     pub at: Duration,
     /// How many services there are.
     pub services: usize,
-    /// The connections of a service that is started.
-    pub pool: u64,
+    /// Of a service that is started.
+    pub setup: Setup,
     /// Decides among what only the moment offers.
     pub chance: u64,
 }
@@ -137,7 +139,14 @@ impl Round {
             .collect();
         let at =
             if rng.chance(60) { end_of_one(&mut rng, &requests) } else { Duration::from_micros(rng.below(30_000)) };
-        Self { requests, fault, at, services, pool: rng.pick(&[1, 2, 8]), chance: rng.next() }
+        Self {
+            requests,
+            fault,
+            at,
+            services,
+            setup: Setup { pool: rng.pick(&[1, 2, 8]), tuned: rng.chance(50) },
+            chance: rng.next(),
+        }
     }
 }
 

@@ -118,7 +118,7 @@ impl World {
         self.settle_late(false).await?;
         self.banks.truncate(round.services);
         while self.banks.len() < round.services {
-            self.banks.push(Bank::start(&self.url, round.pool, self.banks.len()));
+            self.banks.push(Bank::start(&self.url, round.setup, self.banks.len()));
         }
         let mut cases: Vec<_> = round.requests.iter().cloned().map(Case::new).collect();
         let start = Instant::now();
@@ -209,13 +209,13 @@ impl World {
                 self.banks[0].kill();
                 // Alone, it must be there again before there can be retries.
                 if self.banks.len() == 1 {
-                    self.banks[0] = Bank::start(&self.url, round.pool, 0);
+                    self.banks[0] = Bank::start(&self.url, round.setup, 0);
                 }
             }
             Fault::Services => {
                 self.banks.iter_mut().for_each(Bank::kill);
                 for (nth, bank) in self.banks.iter_mut().enumerate() {
-                    *bank = Bank::start(&self.url, round.pool, nth);
+                    *bank = Bank::start(&self.url, round.setup, nth);
                 }
             }
             Fault::Immediate => self.server().stop_immediate().await,
@@ -232,7 +232,7 @@ impl World {
                 self.server().stop_immediate().await;
                 self.banks.iter_mut().for_each(Bank::kill);
                 for (nth, bank) in self.banks.iter_mut().enumerate() {
-                    *bank = Bank::start(&self.url, round.pool, nth);
+                    *bank = Bank::start(&self.url, round.setup, nth);
                 }
             }
         }
@@ -241,7 +241,7 @@ impl World {
     /// What was killed and is still away comes back, while clients are asking already.
     async fn come_back(&mut self, round: &Round) {
         match round.fault {
-            Fault::Service if self.banks.len() > 1 => self.banks[0] = Bank::start(&self.url, round.pool, 0),
+            Fault::Service if self.banks.len() > 1 => self.banks[0] = Bank::start(&self.url, round.setup, 0),
             Fault::Service | Fault::Services | Fault::Session => {}
             Fault::Immediate | Fault::Postmaster | Fault::Everything => self.server().start().await,
         }

@@ -1,8 +1,8 @@
 //! The handlers, the same ones on either database.
 
-/// One desk for each database. `$pause` is a statement that takes `$1` milliseconds, where there is one.
+/// One desk for each database. `$open` makes its store. `$pause` is a statement that takes `$1` milliseconds, where there is one.
 macro_rules! desk {
-    ($name:ident, $db:ty, $store:ty, $pause:expr) => {
+    ($name:ident, $db:ty, $store:ty, $open:expr, $pause:expr) => {
         pub(crate) mod $name {
             use axum::{
                 Json, Router,
@@ -24,8 +24,11 @@ macro_rules! desk {
                 pool: Pool<$db>,
             }
 
-            pub(crate) fn router(pool: Pool<$db>, reserves: bool) -> Router {
-                let transactions = Idempotency::transactional(<$store>::new(pool.clone())).store_timeout(PATIENCE);
+            pub(crate) fn router(pool: Pool<$db>, tuned: bool, reserves: bool) -> Router {
+                let open: fn(Pool<$db>, bool) -> $store = $open;
+                let transactions = Idempotency::transactional(open(pool.clone(), tuned))
+                    .store_timeout(PATIENCE)
+                    .replay_cache_bytes(if tuned { 1 << 20 } else { 0 });
                 let reservations = transactions.clone().into();
                 Router::new()
                     .route("/transaction/payments", post(pay))
@@ -128,6 +131,13 @@ desk!(
     postgres,
     sqlx::Postgres,
     cratestack_runtime::PostgresStore,
+    |pool, tuned| cratestack_runtime::PostgresStore::new(pool).group_commit(tuned),
     Some("SELECT pg_sleep($1::bigint / 1000.0::double precision)")
 );
-desk!(sqlite, sqlx::Sqlite, cratestack_runtime::SqliteStore, None);
+desk!(
+    sqlite,
+    sqlx::Sqlite,
+    cratestack_runtime::SqliteStore,
+    |pool, _| cratestack_runtime::SqliteStore::new(pool),
+    None
+);
