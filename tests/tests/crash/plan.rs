@@ -160,9 +160,8 @@ fn end_of_one(rng: &mut Rng, requests: &[Request]) -> Duration {
 
 fn kind(rng: &mut Rng, either: bool) -> Kind {
     match rng.below(100) {
-        0..40 => Kind::Payment,
         40..60 if either => Kind::Either,
-        40..60 => Kind::Payment,
+        0..60 => Kind::Payment,
         60..85 => Kind::Transfer,
         _ => Kind::Reserved,
     }

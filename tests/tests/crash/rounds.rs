@@ -96,9 +96,7 @@ struct Retried {
 /// Asks until there is an outcome, each time at the next of the services.
 async fn retry(clients: Vec<Client>, request: Request) -> Retried {
     let deadline = Instant::now() + PATIENCE;
-    let mut sent = 0;
-    for client in clients.iter().cycle() {
-        sent += 1;
+    for (sent, client) in (1..).zip(clients.iter().cycle()) {
         let outcome = match send(*client, &request, None).await {
             Heard::Outcome(answer) => Ok(answer),
             Heard::Wrong(what) => Err(what),
@@ -301,7 +299,7 @@ impl World {
         other.body["amount"] = Value::from(1_000);
         match send(self.banks[0].client(), &other, None).await {
             Heard::Wrong(what) if what.contains("idempotency_key_conflict") => Ok(()),
-            _ => Err(format!("another request under the key was not refused: {:#?}", request)),
+            _ => Err(format!("another request under the key was not refused: {request:#?}")),
         }
     }
 
