@@ -130,9 +130,9 @@ fn renew(table: &str) -> String {
 /// statement. See `watch` for the lock.
 fn notifying(ended: &str, lock: &str) -> String {
     format!(
-        "WITH ended AS ({ended} RETURNING 1)
-        SELECT CASE WHEN pg_try_advisory_xact_lock({lock}) THEN '' ELSE pg_notify('{CHANNEL}', ({lock})::text)::text END
-        FROM ended"
+        "{ended}
+        RETURNING CASE WHEN pg_try_advisory_xact_lock({lock}) THEN ''
+            ELSE pg_notify('{CHANNEL}', ({lock})::text)::text END"
     )
 }
 
