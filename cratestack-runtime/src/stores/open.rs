@@ -18,6 +18,8 @@ pub struct Open<DB: Database> {
     connection: PoolConnection<DB>,
     /// What the database calls the session.
     pub(super) session: i32,
+    /// Which table its records are in, where a name alone does not say.
+    pub(super) table: i64,
     /// A database with one writer at a time has a queue for them.
     _turn: Option<OwnedMutexGuard<()>>,
 }
@@ -36,7 +38,7 @@ impl<DB: Database> Open<DB> {
             connection.close_on_drop();
             return Err(error);
         }
-        Ok(Self { connection, session: 0, _turn: turn })
+        Ok(Self { connection, session: 0, table: 0, _turn: turn })
     }
 
     /// The handler may have begun transactions within this one; all of them are ended when it returns, unless it has

@@ -99,8 +99,17 @@ impl Transact for PostgresStore {
         }
     }
 
-    async fn commit_unclaimed(&self, open: Open<Postgres>) -> Result<(), CommitError> {
-        self.end(open).await
+    async fn commit_unclaimed(&self, mut open: Open<Postgres>) -> Result<(), CommitError> {
+        let refused = if !open.is_outermost() {
+            never_ended()
+        } else if self.has_failed(&mut open).await {
+            // The server would answer such a commit with a rollback and no error.
+            failed_in_silence()
+        } else {
+            return self.end(open).await;
+        };
+        self.rollback(open).await;
+        Err(CommitError::Refused(refused))
     }
 
     async fn rollback(&self, mut open: Open<Postgres>) {
@@ -149,6 +158,7 @@ impl PostgresStore {
         let of_before: Option<i32> = row.try_get(0).map_err(refused(table))?;
         let locked: bool = row.try_get(7).map_err(refused(table))?;
         open.session = row.try_get(8).map_err(refused(table))?;
+        open.table = row.try_get(9).map_err(refused(table))?;
         if row.try_get::<Option<&[u8]>, _>(1).map_err(refused(table))?.is_some() {
             let row = live_row(row, table)?;
             return row.classify(principal, key, request_hash).map_err(within(table)).map(Looked::Held);
@@ -180,18 +190,40 @@ impl PostgresStore {
             .bind(TICK.count(retention))
             .bind(i32::try_from(ending.attempt).unwrap_or(i32::MAX))
             .bind(lock_of(self.sql.name.table(), principal, key))
+            .bind(open.table)
             .fetch_optional(open.connection_mut())
             .await
             .map_err(self.uncommitted())?;
-        if recorded.is_some() {
-            return Ok(());
-        }
-        let ours: Option<bool> = sqlx::query_scalar(self.sql.is_ours.clone())
-            .bind(ending.token)
+        if recorded.is_some() { Ok(()) } else { Err(self.unrecorded(open, ending.token).await?) }
+    }
+
+    /// Why there is no record, though no statement has failed.
+    async fn unrecorded(&self, open: &mut Open<Postgres>, token: Uuid) -> Result<CommitError, CommitError> {
+        let (ours, same_table): (bool, bool) = sqlx::query_as(self.sql.is_ours.clone())
+            .bind(token)
+            .bind(open.table)
             .fetch_one(open.connection_mut())
             .await
             .map_err(self.uncommitted())?;
-        Err(if ours == Some(true) { CommitError::Taken } else { CommitError::Ended })
+        if ours && same_table {
+            return Ok(CommitError::Taken);
+        }
+        // There while the transaction is the one that began, unless the handler has released it.
+        let savepoint = format!("ROLLBACK TO SAVEPOINT {SAVEPOINT}");
+        if !ours && sqlx::raw_sql(AssertSqlSafe(savepoint)).execute(open.connection_mut()).await.is_err() {
+            return Ok(CommitError::Ended);
+        }
+        Ok(CommitError::Refused(StoreError::Internal(if ours {
+            format!(
+                "the handler's transaction finds another table by the name {}: give `PostgresStore::with_table` the table's \
+                 schema, or put the `search_path` back before the handler returns",
+                self.sql.name
+            )
+        } else {
+            format!(
+                "the handler has changed the setting `{CLAIM}` (`RESET ALL`, say), which shows whose transaction it is"
+            )
+        })))
     }
 
     /// The commit itself.
@@ -221,10 +253,7 @@ impl PostgresStore {
             match (code.as_deref(), refused(&self.sql.name)(error)) {
                 // No such savepoint, no transaction.
                 (Some("3B001" | "25P01"), _) => CommitError::Ended,
-                (Some("25P02"), _) => CommitError::Refused(StoreError::Database(
-                    "a statement of the handler's failed, so nothing can be committed, but the handler answered success"
-                        .to_owned(),
-                )),
+                (Some("25P02"), _) => CommitError::Refused(failed_in_silence()),
                 (_, error @ StoreError::Unavailable(_)) => CommitError::Transient(error),
                 (_, error) if transient => CommitError::Transient(error),
                 (_, error) => CommitError::Refused(error),
@@ -240,6 +269,12 @@ fn begin(isolation: Isolation) -> &'static str {
         Isolation::RepeatableRead => "BEGIN ISOLATION LEVEL REPEATABLE READ",
         Isolation::Serializable => "BEGIN ISOLATION LEVEL SERIALIZABLE",
     }
+}
+
+fn failed_in_silence() -> StoreError {
+    StoreError::Database(
+        "a statement of the handler's failed, so nothing can be committed, but the handler answered success".to_owned(),
+    )
 }
 
 fn late(what: &str) -> StoreError {
