@@ -268,15 +268,15 @@ impl<S: Transact> Ask for Claiming<'_, S> {
             } else {
                 Reserved::Conflict
             }),
-            begun = self.begin() => begun,
+            begun = self.begin(self.terms.isolation) => begun,
         }
     }
 }
 
 impl<S: Transact> Claiming<'_, S> {
     /// Begins, for as long as patience lasts.
-    async fn begin(&self) -> Result<Reserved<Claimed<S::Transaction>>, StoreError> {
-        let (store, claim, isolation) = (Arc::clone(self.store), Arc::clone(self.claim), self.terms.isolation);
+    async fn begin(&self, isolation: Isolation) -> Result<Reserved<Claimed<S::Transaction>>, StoreError> {
+        let (store, claim) = (Arc::clone(self.store), Arc::clone(self.claim));
         let mut beginning = Beginning::new(async move { store.begin(claim.as_claim(), isolation).await });
         let Ok(begun) = tokio::time::timeout(self.patience, beginning.end()).await else {
             return Err(too_late(self.patience));
@@ -346,7 +346,7 @@ impl<S: Transact> Claiming<'_, S> {
                 warn!(
                     "an idempotent transaction was rolled back: its key was reserved outside of transactions meanwhile"
                 );
-                End::Answer(match self.begin().await {
+                End::Answer(match self.begin(PLAINLY).await {
                     Ok(Reserved::Ours(free)) => {
                         self.store.rollback(free.transaction).await;
                         Answer::InFlight
@@ -374,7 +374,7 @@ impl<S: Transact> Claiming<'_, S> {
         reply: R,
         observe: &impl Fn(Step, &Hold),
     ) -> End<R> {
-        let recorded = match self.begin().await {
+        let recorded = match self.begin(PLAINLY).await {
             Ok(Reserved::Ours(claimed)) => {
                 let ending = Ending { token: claimed.token, ..outcome.ending(hold, true) };
                 self.store.commit(claimed.transaction, ending).await.is_ok()
@@ -402,7 +402,7 @@ impl<S: Transact> Claiming<'_, S> {
         warn!(error = %failure, "no answer to the commit of an idempotent transaction; asking whether it happened");
         let until = Instant::now() + self.patience;
         loop {
-            match self.begin().await {
+            match self.begin(PLAINLY).await {
                 Ok(Reserved::Replay(record)) if outcome.is(&record) => {
                     observe(Step::Recorded { status: outcome.status }, hold);
                     return End::Answer(Answer::Ran(reply));
@@ -424,6 +424,10 @@ impl<S: Transact> Claiming<'_, S> {
         }
     }
 }
+
+/// To see what is there now, where no handler is to run. A stricter level sees what was there when it began, which may be
+/// before the commit in question.
+const PLAINLY: Isolation = Isolation::ReadCommitted;
 
 /// While it is unknown whether a commit has happened.
 const ASK_AGAIN: Duration = Duration::from_millis(50);

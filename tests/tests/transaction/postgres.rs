@@ -300,6 +300,7 @@ impl Accounts {
             .route("/impatient/{first}/{second}", on_post(impatient))
             .route("/increment", on_post(increment))
             .route("/wordless/{first}/{second}", on_post(wordless))
+            .route("/strangers", on_post(strangers))
             .route("/entry/{id}", on_post(entry))
             .route("/ignorant", on_post(ignorant))
             .route("/slow", on_post(slow))
@@ -356,6 +357,14 @@ async fn increment(mut tx: Tx<Postgres>, State(signs): State<Signs>) -> Result<S
     tokio::time::sleep(Duration::from_millis(2)).await;
     sqlx::query("UPDATE accounts SET balance = $1 WHERE id = 1").bind(balance + 1).execute(&mut *tx).await?;
     Ok((balance + 1).to_string())
+}
+
+/// Runs together with another request's, and has nothing to do with it.
+#[idempotent(transaction, isolation = serializable)]
+async fn strangers(mut tx: Tx<Postgres>, State(accounts): State<Accounts>) -> Result<StatusCode, Failed> {
+    sqlx::query("INSERT INTO told VALUES (0)").execute(&mut *tx).await?;
+    accounts.meet.wait().await;
+    Ok(StatusCode::CREATED)
 }
 
 /// Its foreign key is looked at when it commits.
@@ -438,6 +447,47 @@ async fn serializable_transactions_lose_no_update() {
     balances.sort_unstable();
     assert_eq!(balances, (1_001..=1_020).collect::<Vec<_>>());
     assert_eq!(balance(&pool).await, 2_020);
+}
+
+/// Their rows are neighbours in a table of ours, which is not the handlers' concern.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn serializable_transactions_of_two_keys_are_not_in_each_others_way() {
+    let database = TestDatabase::create().await;
+    let (pool, router) = Accounts::over(&database).await;
+    for round in 0..5 {
+        let (one, other) = (format!("one{round}"), format!("other{round}"));
+        let (one, other) =
+            tokio::join!(post(&router, "/strangers", Some(&one), ""), post(&router, "/strangers", Some(&other), ""));
+        assert_eq!((one.status, other.status), (StatusCode::CREATED, StatusCode::CREATED));
+    }
+    assert_eq!(sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM told").fetch_one(&pool).await.unwrap(), 10);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_serializable_duplicates_one_counts() {
+    let database = TestDatabase::create().await;
+    let (pool, router) = Accounts::over(&database).await;
+    let idempotency = Idempotency::transactional(PostgresStore::new(pool.clone()));
+    let elsewhere = Accounts { idempotency, signs: Signs::default(), meet: Arc::new(tokio::sync::Barrier::new(2)) };
+    let elsewhere = Router::new().route("/increment", on_post(increment)).with_state(elsewhere);
+    let mut requests = JoinSet::new();
+    for key in 0..10 {
+        for router in [&router, &elsewhere, &router, &elsewhere] {
+            let router = router.clone();
+            requests.spawn(async move { (key, post(&router, "/increment", Some(&key.to_string()), "").await) });
+        }
+    }
+    let mut answers: std::collections::HashMap<i32, Answer> = std::collections::HashMap::new();
+    while let Some(answered) = requests.join_next().await {
+        let (key, answer) = answered.unwrap();
+        if answer.status == StatusCode::OK {
+            let first = answers.entry(key).or_insert_with(|| answer.clone());
+            assert_eq!(first.body, answer.body, "{key}");
+        } else {
+            assert_eq!(answer.code(), "idempotency_request_in_flight", "{key}");
+        }
+    }
+    assert_eq!((answers.len(), balance(&pool).await), (10, 2_010));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

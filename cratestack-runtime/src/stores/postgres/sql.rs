@@ -23,6 +23,7 @@ pub(super) struct Statements {
     pub(super) look: SqlStr,
     pub(super) record: SqlStr,
     pub(super) is_ours: SqlStr,
+    pub(super) is_claimed: SqlStr,
 }
 
 impl Statements {
@@ -38,6 +39,7 @@ impl Statements {
             look: shared(look(table)),
             record: shared(record(table)),
             is_ours: shared(is_ours(table)),
+            is_claimed: shared(is_claimed(table)),
             name,
         }
     }
@@ -189,6 +191,11 @@ fn ours(token: &str) -> String {
 
 fn is_ours(table: &str) -> String {
     format!("SELECT {}, {} = $2::bigint", ours("$1"), oid(table))
+}
+
+/// What `look` says besides the row.
+fn is_claimed(table: &str) -> String {
+    format!("SELECT {}, pg_backend_pid(), {}", ours("$1"), oid(table))
 }
 
 /// The finished row at once. A dead one is replaced; a live one that came in the meantime is left alone, and so is
