@@ -122,6 +122,13 @@ impl Engine {
                 };
                 let Claimed { transaction, token, attempt } = match reserved {
                     Ok(Reserved::Ours(claimed)) => claimed,
+                    // Between two runs a duplicate may have claimed the key, or one that was given up while it did: that
+                    // one will not run.
+                    Ok(Reserved::InFlight) if (1..terms.retries).contains(&retries) => {
+                        tokio::time::sleep(pause(Uuid::new_v4(), terms.retries - retries)).await;
+                        retries -= 1;
+                        continue;
+                    }
                     Ok(other) => break unclaimed(other),
                     Err(failure) => break Answer::Unavailable(failure),
                 };
