@@ -301,6 +301,7 @@ impl Accounts {
             .route("/increment", on_post(increment))
             .route("/wordless/{first}/{second}", on_post(wordless))
             .route("/strangers", on_post(strangers))
+            .route("/brief", on_post(brief))
             .route("/entry/{id}", on_post(entry))
             .route("/ignorant", on_post(ignorant))
             .route("/slow", on_post(slow))
@@ -364,6 +365,12 @@ async fn increment(mut tx: Tx<Postgres>, State(signs): State<Signs>) -> Result<S
 async fn strangers(mut tx: Tx<Postgres>, State(accounts): State<Accounts>) -> Result<StatusCode, Failed> {
     sqlx::query("INSERT INTO told VALUES (0)").execute(&mut *tx).await?;
     accounts.meet.wait().await;
+    Ok(StatusCode::CREATED)
+}
+
+#[idempotent(transaction, wait = "300ms")]
+async fn brief(mut tx: Tx<Postgres>) -> Result<StatusCode, Failed> {
+    sqlx::query("INSERT INTO told VALUES (0)").execute(&mut *tx).await?;
     Ok(StatusCode::CREATED)
 }
 
@@ -447,6 +454,39 @@ async fn serializable_transactions_lose_no_update() {
     balances.sort_unstable();
     assert_eq!(balances, (1_001..=1_020).collect::<Vec<_>>());
     assert_eq!(balance(&pool).await, 2_020);
+}
+
+/// A commit may take its time: a deferred trigger, a replica that is waited for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whoever_waits_is_not_held_by_a_slow_commit() {
+    let database = TestDatabase::create().await;
+    let (pool, router) = Accounts::over(&database).await;
+    let trigger = "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN PERFORM pg_advisory_xact_lock(7); RETURN NULL; END $$;
+        CREATE CONSTRAINT TRIGGER dawdling AFTER INSERT ON told DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW EXECUTE FUNCTION dawdle()";
+    sqlx::raw_sql(trigger).execute(&pool).await.unwrap();
+    let mut held_up = pool.begin().await.unwrap();
+    sqlx::query("SELECT pg_advisory_xact_lock(7)").execute(&mut *held_up).await.unwrap();
+    let running = router.clone();
+    let first = tokio::spawn(async move { post(&running, "/brief", Some("k"), "").await });
+    let committing = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND query = 'COMMIT' \
+                      AND wait_event_type = 'Lock'";
+    eventually("it commits", async || sqlx::query_scalar::<_, i64>(committing).fetch_one(&pool).await.unwrap() == 1)
+        .await;
+    let idempotency = Idempotency::transactional(PostgresStore::new(pool.clone()));
+    let elsewhere = Accounts { idempotency, signs: Signs::default(), meet: Arc::new(tokio::sync::Barrier::new(2)) };
+    let elsewhere = Router::new().route("/brief", on_post(brief)).with_state(elsewhere);
+    let duplicate = tokio::time::timeout(Duration::from_secs(8), post(&elsewhere, "/brief", Some("k"), "")).await;
+    assert!(!first.is_finished());
+    assert_eq!(duplicate.expect("the duplicate is answered meanwhile").code(), "idempotency_request_in_flight");
+    held_up.commit().await.unwrap();
+    assert_eq!(first.await.unwrap().status, StatusCode::CREATED);
+    // Whoever has gone leaves no lock of its own behind.
+    let locks = "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' \
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    eventually("no lock is left", async || sqlx::query_scalar::<_, i64>(locks).fetch_one(&pool).await.unwrap() == 0)
+        .await;
 }
 
 /// Their rows are neighbours in a table of ours, which is not the handlers' concern.
