@@ -435,7 +435,10 @@ async fn a_guarded_request_costs_two_statements_and_a_replay_one_or_none() {
         let answer = send(request).await;
         let statements = server.statements().split_off(seen);
         seen += statements.len();
-        let texts = statements.into_iter().filter(|statement| statement.database == database.name());
+        // A process looks at the database's clock once a minute at most, whatever its requests.
+        let texts = statements
+            .into_iter()
+            .filter(|statement| statement.database == database.name() && !statement.text.contains("clock_timestamp"));
         (answer, texts.map(|statement| statement.text).collect::<Vec<_>>())
     };
     let request = pay(service.client(), "", "k");
