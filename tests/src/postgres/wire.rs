@@ -34,11 +34,24 @@ impl RoundTrips {
     /// # Panics
     /// When the URL has no such address.
     pub async fn before(url: &str) -> Self {
+        Self::relaying(url, true).await
+    }
+
+    /// The same, and deaf as a pooler in transaction mode: no notification reaches a client.
+    ///
+    /// # Panics
+    /// When the URL has no such address.
+    pub async fn without_notifications(url: &str) -> Self {
+        Self::relaying(url, false).await
+    }
+
+    async fn relaying(url: &str, notifications: bool) -> Self {
         let server = address(url);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port is free");
         let address = listener.local_addr().expect("a bound socket has an address");
         let count = Arc::new(AtomicU64::new(0));
-        let accepting = tokio::spawn(accept(listener, with_port(server), Arc::clone(&count))).abort_handle();
+        let accepting =
+            tokio::spawn(accept(listener, with_port(server), Arc::clone(&count), notifications)).abort_handle();
         Self { url: without_encryption(&replace_address(url, server, address)), count, accepting }
     }
 
@@ -81,7 +94,7 @@ pub(super) fn replace_address(url: &str, server: &str, address: SocketAddr) -> S
     format!("{}{address}{}", &url[..end - server.len()], &url[end..])
 }
 
-async fn accept(listener: TcpListener, server: String, count: Arc<AtomicU64>) {
+async fn accept(listener: TcpListener, server: String, count: Arc<AtomicU64>, notifications: bool) {
     while let Ok((client, _)) = listener.accept().await {
         let (server, count) = (server.clone(), Arc::clone(&count));
         tokio::spawn(async move {
@@ -94,13 +107,18 @@ async fn accept(listener: TcpListener, server: String, count: Arc<AtomicU64>) {
             // Either side's end is the connection's.
             tokio::select! {
                 done = io::copy(&mut from_client, &mut to_server) => done.map(drop),
-                done = relay(from_server, to_client, &count) => done,
+                done = relay(from_server, to_client, &count, notifications) => done,
             }
         });
     }
 }
 
-async fn relay(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, count: &AtomicU64) -> io::Result<()> {
+async fn relay(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    count: &AtomicU64,
+    notifications: bool,
+) -> io::Result<()> {
     let mut opened = false;
     let mut frame = Vec::new();
     loop {
@@ -118,7 +136,9 @@ async fn relay(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, count: &AtomicU6
             }
             opened = true;
         }
-        to.write_all(&frame).await?;
+        if kind != b'A' || notifications {
+            to.write_all(&frame).await?;
+        }
     }
 }
 

@@ -1,10 +1,12 @@
 //! Handlers whose statements reach for what the record stands on: told and undone, never a success that is not there.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::extract::FromRef;
 use axum::http::StatusCode;
 use axum::routing::post as on_post;
-use cratestack_runtime::{Idempotency, PostgresStore, Tx, idempotent};
+use cratestack_runtime::{Idempotency, PostgresStore, TableName, Tx, idempotent};
 use cratestack_tests::TestDatabase;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, PgPool, Postgres};
@@ -24,16 +26,30 @@ async fn meddle(mut tx: Tx<Postgres>, statements: String) -> Result<StatusCode, 
     Ok(StatusCode::CREATED)
 }
 
+/// The same, and takes its time afterwards.
+#[idempotent(transaction)]
+async fn idle(mut tx: Tx<Postgres>, statements: String) -> Result<StatusCode, Failed> {
+    sqlx::query("INSERT INTO public.payments VALUES ('idle')").execute(&mut *tx).await?;
+    sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut *tx).await?;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    Ok(StatusCode::CREATED)
+}
+
 /// In a schema of its own there is a table of the same name.
 async fn shop(database: &TestDatabase) -> (PgPool, Router) {
+    shop_with(database, TableName::default()).await
+}
+
+async fn shop_with(database: &TestDatabase, table: TableName) -> (PgPool, Router) {
     let pool = PgPoolOptions::new().max_connections(1).connect(database.url()).await.unwrap();
-    let store = PostgresStore::new(pool.clone());
+    PostgresStore::new(pool.clone()).migrate().await.unwrap();
+    let store = PostgresStore::with_table(pool.clone(), table);
     store.migrate().await.unwrap();
     let tables = "CREATE TABLE payments (what TEXT); CREATE SCHEMA other;
         CREATE TABLE other.cratestack_idempotency (LIKE cratestack_idempotency INCLUDING ALL)";
     sqlx::raw_sql(tables).execute(&pool).await.unwrap();
     let shop = Shop { idempotency: Idempotency::transactional(store) };
-    (pool, Router::new().route("/meddle", on_post(meddle)).with_state(shop))
+    (pool, Router::new().route("/meddle", on_post(meddle)).route("/idle", on_post(idle)).with_state(shop))
 }
 
 async fn count(pool: &PgPool, table: &'static str) -> i64 {
@@ -85,4 +101,28 @@ async fn without_a_key_a_failed_statement_is_told_too() {
     assert_eq!(count(&pool, "payments").await, 0);
     assert_eq!(post(&router, "/meddle", None, "SELECT 1").await.status, StatusCode::CREATED);
     assert_eq!(count(&pool, "payments").await, 1);
+}
+
+#[tokio::test]
+async fn a_table_may_have_any_name() {
+    let database = TestDatabase::create().await;
+    let name = TableName::new(Some("public"), r#"it's "a\b" $1"#).unwrap();
+    let (pool, router) = shop_with(&database, name).await;
+    for statements in ["SELECT 1", "SET LOCAL standard_conforming_strings = off", "SET LOCAL search_path = other"] {
+        let key = statements.len().to_string();
+        assert_eq!(post(&router, "/meddle", Some(&key), statements).await.status, StatusCode::CREATED, "{statements}");
+        assert!(post(&router, "/meddle", Some(&key), statements).await.is_replay());
+    }
+    assert_eq!(count(&pool, "payments").await, 3);
+}
+
+/// A session that the server ended for its idleness: another run may be quicker.
+#[tokio::test]
+async fn a_session_that_was_idle_for_too_long_may_try_again() {
+    let database = TestDatabase::create().await;
+    let (pool, router) = shop(&database).await;
+    let idle = "SET LOCAL idle_in_transaction_session_timeout = '1ms'; SELECT pg_sleep(0)";
+    let ended = post(&router, "/idle", Some("k"), idle).await;
+    assert_eq!(ended.code(), "idempotency_transaction_rolled_back");
+    assert_eq!(count(&pool, "payments").await, 0);
 }

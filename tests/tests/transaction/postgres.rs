@@ -456,6 +456,28 @@ async fn serializable_transactions_lose_no_update() {
     assert_eq!(balance(&pool).await, 2_020);
 }
 
+/// Behind a pooler in transaction mode nobody is notified, and a lock of a session would be left with somebody else's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn where_notifications_do_not_arrive_waiters_poll_and_lock_nothing() {
+    let database = TestDatabase::create().await;
+    let pooler = RoundTrips::without_notifications(database.url()).await;
+    let (one, other) = (process(database.url(), 2).await, process(pooler.url(), 2).await);
+    for key in ["k", "l"] {
+        let running = one.hold("/patient", key).await;
+        let router = other.router.clone();
+        let waiter = tokio::spawn(async move { post(&router, "/patient?hold=true", Some(key), "100").await });
+        // Long enough to have asked whether notifications arrive, and to poll since.
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        let locks = "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock' \
+                     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        assert_eq!(sqlx::query_scalar::<_, i64>(locks).fetch_one(&one.pool).await.unwrap(), 0);
+        one.signs.gate.notify_one();
+        assert_eq!(running.await.unwrap().status, StatusCode::CREATED);
+        assert!(waiter.await.unwrap().is_replay());
+    }
+    assert_eq!(one.payments().await, 2);
+}
+
 /// A commit may take its time: a deferred trigger, a replica that is waited for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn whoever_waits_is_not_held_by_a_slow_commit() {

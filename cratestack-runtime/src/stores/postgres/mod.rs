@@ -325,8 +325,8 @@ fn judge(sqlstate: &str) -> Refusal {
         // undefined_table, undefined_column
         "42P01" | "42703" => Refusal::Schema,
         // Not the server's state but the moment's: a standby after a failover, a lock or a statement that took too
-        // long, transactions in each other's way.
-        "25006" | "55P03" | "57014" | "40001" | "40P01" => Refusal::Unavailable,
+        // long, transactions in each other's way, one that was ended for its age or its idleness.
+        "25006" | "25P03" | "25P04" | "55P03" | "57014" | "40001" | "40P01" => Refusal::Unavailable,
         // Connections, resources, shutdown.
         code if code.starts_with("08") || code.starts_with("53") || code.starts_with("57P0") => Refusal::Unavailable,
         _ => Refusal::Database,
@@ -343,7 +343,7 @@ mod tests {
 
     #[test]
     fn sqlstates_are_told_apart() {
-        for code in ["08006", "53300", "57P01", "57P03", "25006", "55P03"] {
+        for code in ["08006", "53300", "57P01", "57P03", "25006", "25P03", "25P04", "55P03"] {
             assert_eq!(judge(code), Refusal::Unavailable, "{code}");
         }
         for code in ["42P01", "42703"] {

@@ -30,6 +30,7 @@ pub(super) struct Statements {
 impl Statements {
     pub(super) fn new(name: TableName) -> Self {
         let table = &name.sql();
+        let oid = &oid(&name);
         Self {
             reserve: shared(reserve(table)),
             renew: shared(renew(table)),
@@ -38,10 +39,10 @@ impl Statements {
             release: shared(release(table)),
             sweep: shared(name.sweep(Dialect::Postgres)),
             now: shared(format!("SELECT {}", micros("clock_timestamp()"))),
-            look: shared(look(table)),
-            record: shared(record(table)),
-            is_ours: shared(is_ours(table)),
-            is_claimed: shared(is_claimed(table)),
+            look: shared(look(table, oid)),
+            record: shared(record(table, oid)),
+            is_ours: shared(is_ours(oid)),
+            is_claimed: shared(is_claimed(oid)),
             name,
         }
     }
@@ -161,7 +162,7 @@ fn release(table: &str) -> String {
 
 /// Always one row: a live one of the key where there is one, how often a dead one was attempted, whether this transaction
 /// has got the key's lock, its session, and the table that was found by the name.
-fn look(table: &str) -> String {
+fn look(table: &str, oid: &str) -> String {
     let live = |column: &str| format!("CASE WHEN NOT {dead} THEN {column} END", dead = dead("held", "NOW()"));
     format!(
         "SELECT CASE WHEN {dead} AND held.{EXPIRES_AT} > NOW() THEN COALESCE(held.{ATTEMPT}, 1) END,
@@ -177,13 +178,12 @@ fn look(table: &str) -> String {
         created = micros(&format!("held.{CREATED_AT}")),
         expires = micros(&format!("held.{EXPIRES_AT}")),
         is_ours = ours("$3"),
-        oid = oid(table),
     )
 }
 
 /// Which table the name means to this statement: a `search_path` that the handler sets is the transaction's.
-fn oid(table: &str) -> String {
-    format!("('{}'::regclass)::oid::bigint", table.replace('\'', "''"))
+fn oid(name: &TableName) -> String {
+    format!("({}::regclass)::oid::bigint", name.regclass())
 }
 
 /// Whether the transaction is still the one that claimed the key.
@@ -191,18 +191,18 @@ fn ours(token: &str) -> String {
     format!("COALESCE(current_setting('{CLAIM}', true) = ({token}::uuid)::text, false)")
 }
 
-fn is_ours(table: &str) -> String {
-    format!("SELECT {}, {} = $2::bigint", ours("$1"), oid(table))
+fn is_ours(oid: &str) -> String {
+    format!("SELECT {}, {oid} = $2::bigint", ours("$1"))
 }
 
 /// What `look` says besides the row.
-fn is_claimed(table: &str) -> String {
-    format!("SELECT {}, pg_backend_pid(), {}", ours("$1"), oid(table))
+fn is_claimed(oid: &str) -> String {
+    format!("SELECT {}, pg_backend_pid(), {oid}", ours("$1"))
 }
 
 /// The finished row at once. A dead one is replaced; a live one that came in the meantime is left alone, and so is
 /// everything where the transaction has ended or the name means another table.
-fn record(table: &str) -> String {
+fn record(table: &str, oid: &str) -> String {
     let record = format!(
         "INSERT INTO {table} AS held ({PRINCIPAL_FINGERPRINT}, {KEY}, {REQUEST_HASH}, {RESERVATION_ID},
             {RESPONSE_STATUS}, {RESPONSE_HEADERS}, {RESPONSE_BODY}, {CREATED_AT}, {EXPIRES_AT}, {ATTEMPT})
@@ -221,7 +221,6 @@ fn record(table: &str) -> String {
             {ATTEMPT} = EXCLUDED.{ATTEMPT}
         WHERE {dead}",
         ours = ours("$4"),
-        oid = oid(table),
         dead = dead("held", "NOW()"),
     );
     notifying(&record, "$10::bigint")

@@ -6,14 +6,16 @@
 //! which tell nothing; that two keys may share them costs a question too many.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
-use sqlx::PgPool;
 use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio::sync::{mpsc, oneshot};
-use tracing::debug;
+use tracing::{debug, warn};
+
+use uuid::Uuid;
 
 use crate::Watch;
 
@@ -21,6 +23,11 @@ pub(super) const CHANNEL: &str = "cratestack_idempotency";
 
 /// A listener that nobody has used for this long gives its connection back.
 const IDLE: Duration = Duration::from_secs(60);
+
+/// How long a notification of our own may take to come back.
+const ECHO: Duration = Duration::from_secs(1);
+/// Where it does not, nobody listens for this long.
+const DEAF: Duration = Duration::from_secs(600);
 
 /// The advisory lock, and the payload, that stand for a key of `table`.
 ///
@@ -39,6 +46,7 @@ pub(super) fn lock_of(table: &str, principal: &str, key: &str) -> i64 {
 #[derive(Debug, Default)]
 pub(super) struct Watcher {
     session: Mutex<Option<mpsc::UnboundedSender<Command>>>,
+    deaf_until: Arc<Mutex<Option<Instant>>>,
 }
 
 #[derive(Debug)]
@@ -50,6 +58,9 @@ enum Command {
 impl Watcher {
     /// Returns once changes of the key will be told; `None` where this server does not let us listen.
     pub(super) async fn watch(&self, pool: &PgPool, lock: i64) -> Option<Watch> {
+        if self.deaf_until.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|end| Instant::now() < end) {
+            return None;
+        }
         let (changed, change) = oneshot::channel();
         let (entered, is_in) = oneshot::channel();
         let commands = self.send(pool, Command::Enter { lock, changed, entered });
@@ -74,7 +85,7 @@ impl Watcher {
         let (commands, inbox) = mpsc::unbounded_channel();
         // The receiver is in hand, so this arrives.
         let _ = commands.send(command);
-        tokio::spawn(listen(pool.clone(), inbox));
+        tokio::spawn(listen(pool.clone(), inbox, Arc::clone(&self.deaf_until)));
         session.insert(commands).clone()
     }
 }
@@ -93,13 +104,17 @@ impl Drop for Leave {
 }
 
 /// Ends with its connection, or when nobody has waited for a while. Dropping what it holds tells all who wait.
-async fn listen(pool: PgPool, inbox: mpsc::UnboundedReceiver<Command>) {
-    if let Err(error) = serve(&pool, inbox).await {
+async fn listen(pool: PgPool, inbox: mpsc::UnboundedReceiver<Command>, deaf_until: Arc<Mutex<Option<Instant>>>) {
+    if let Err(error) = serve(&pool, inbox, &deaf_until).await {
         debug!(%error, "idempotency waiters are on their own: the listening session ended");
     }
 }
 
-async fn serve(pool: &PgPool, mut inbox: mpsc::UnboundedReceiver<Command>) -> Result<(), sqlx::Error> {
+async fn serve(
+    pool: &PgPool,
+    mut inbox: mpsc::UnboundedReceiver<Command>,
+    deaf_until: &Mutex<Option<Instant>>,
+) -> Result<(), sqlx::Error> {
     // A connection of its own: one of the pool's would be missing there, and a pool of one would be empty.
     let own = PgPoolOptions::new()
         .max_connections(1)
@@ -110,6 +125,14 @@ async fn serve(pool: &PgPool, mut inbox: mpsc::UnboundedReceiver<Command>) -> Re
     let mut listener = PgListener::connect_with(&own).await?;
     listener.eager_reconnect(false);
     listener.listen(CHANNEL).await?;
+    if !hears(&mut listener, pool).await? {
+        warn!(
+            "idempotency waiters poll: notifications do not arrive over this connection. A pooler in transaction mode, as \
+             PgBouncer has it, is the usual cause"
+        );
+        *deaf_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + DEAF);
+        return Ok(());
+    }
     let mut waiting = Waiting::new();
     loop {
         tokio::select! {
@@ -144,6 +167,26 @@ async fn serve(pool: &PgPool, mut inbox: mpsc::UnboundedReceiver<Command>) -> Re
             () = tokio::time::sleep(IDLE), if waiting.is_empty() => return Ok(()),
         }
     }
+}
+
+/// Whether what another session notifies arrives here.
+///
+/// A pooler that lends its sessions for a transaction takes a `LISTEN` and delivers nothing. Worse, a lock that is taken
+/// in one of them and given back in another stays for good, so this is found out before the first one.
+async fn hears(listener: &mut PgListener, pool: &PgPool) -> Result<bool, sqlx::Error> {
+    let echo = format!("echo {}", Uuid::new_v4());
+    let mut other = PgConnection::connect_with(&pool.connect_options()).await?;
+    sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(&echo).execute(&mut other).await?;
+    other.close().await?;
+    let heard = async {
+        while let Some(notification) = listener.try_recv().await? {
+            if notification.payload() == echo {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    tokio::time::timeout(ECHO, heard).await.unwrap_or(Ok(false))
 }
 
 type Waiting = HashMap<i64, Vec<oneshot::Sender<()>>>;
