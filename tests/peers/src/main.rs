@@ -47,7 +47,7 @@ struct Options {
     /// Figures whose name begins so.
     #[arg(long)]
     only: Vec<String>,
-    /// Prints JSON instead of the table.
+    /// Prints JSON to stdout; the table then goes to stderr.
     #[arg(long)]
     json: bool,
     /// Three rounds of half a second: whether it works, not what it comes to.
@@ -101,6 +101,7 @@ async fn measure(options: &Options) -> Fallible {
     }
     let report = report::Report { outcomes, facts };
     if options.json {
+        eprint!("{report}");
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         print!("{report}");

@@ -72,10 +72,7 @@ pub fn seen(ours: Arc<Ours>, theirs: Arc<Theirs>) -> Figure {
         title: "a retried request whose outcome this process has seen before, callers: 16".to_owned(),
         callers: 16,
         rate: None,
-        contenders: vec![
-            retried("ours", Database::Ours(ours)),
-            retried("cratestack-axum", Database::Theirs(theirs)),
-        ],
+        contenders: vec![retried("ours", Database::Ours(ours)), retried("cratestack-axum", Database::Theirs(theirs))],
         measures: vec![
             Measure::ratio(Quantity::Throughput, Limit::AtLeast(20.0)),
             Measure::ratio(Quantity::P50, None),
