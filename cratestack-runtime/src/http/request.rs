@@ -7,7 +7,7 @@ use axum::RequestExt;
 use axum::body::Body;
 use axum::extract::connect_info::MockConnectInfo;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, OriginalUri, Request};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::request::Parts;
 use http::{Method, Uri, header};
 use http_body::{Body as _, Frame};
@@ -41,14 +41,15 @@ pub(crate) fn verified_caller(parts: &Parts) -> Option<String> {
 
 /// The request with its body read whole, and what it looks like.
 pub(crate) async fn buffer(request: Request, bound: Option<usize>) -> Result<(Request, [u8; 32]), Problem> {
-    let (mut request, limit) = if let Some(bound) = bound {
+    let (request, limit) = if let Some(bound) = bound {
+        let mut request = request;
+        // What is buffered is within the bound; axum's own limit would only disagree with it.
+        DefaultBodyLimit::disable().apply(&mut request);
         (request, bound)
     } else {
         let (request, limit) = axum_limit(request);
         (request, limit.unwrap_or(MAX_BODY_BYTES))
     };
-    // What is buffered is within the bound; axum's own limit would only disagree with it.
-    DefaultBodyLimit::disable().apply(&mut request);
     let (parts, body) = request.into_parts();
     let body = read(body, limit).await?;
     let hash = fingerprint(&parts, &body);
@@ -82,12 +83,31 @@ async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
     if body.size_hint().lower() > limit as u64 {
         return Err(Problem::RequestTooLarge { limit: Some(limit) });
     }
-    match Limited::new(body, limit).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
+    match whole(Limited::new(body, limit)).await {
+        Ok(whole) => Ok(whole),
         Err(error) if error.is::<LengthLimitError>() => Err(Problem::RequestTooLarge { limit: Some(limit) }),
         Err(error) if is_caused_by_a_limit(&*error) => Err(Problem::RequestTooLarge { limit: None }),
         Err(_) => Err(Problem::RequestIncomplete),
     }
+}
+
+/// All the data of a body. A single frame is not copied, several are, once.
+async fn whole(mut body: Limited<Body>) -> Result<Bytes, axum::BoxError> {
+    let (mut first, mut rest) = (Bytes::new(), BytesMut::new());
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        if first.is_empty() && rest.is_empty() {
+            first = data;
+        } else {
+            if rest.is_empty() {
+                // Its announced length is a claim: memory is taken for what arrives.
+                rest.reserve(first.len() + data.len());
+                rest.extend_from_slice(&first);
+            }
+            rest.extend_from_slice(&data);
+        }
+    }
+    Ok(if rest.is_empty() { first } else { rest.freeze() })
 }
 
 /// A layer in front of the handler may have a limit of its own, as `tower_http::limit` has.

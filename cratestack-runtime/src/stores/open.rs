@@ -16,7 +16,8 @@ pub(super) const SAVEPOINT: &str = "cratestack_handler";
 /// sqlx's own `Transaction` cannot close its connection, which a transaction needs that must end at once.
 pub struct Open<DB: Database> {
     connection: PoolConnection<DB>,
-    /// What the database calls the session.
+    /// What the server calls the session.
+    #[cfg(feature = "postgres")]
     pub(super) session: i32,
     /// A database with one writer at a time has a queue for them.
     _turn: Option<OwnedMutexGuard<()>>,
@@ -38,7 +39,13 @@ impl<DB: Database> Open<DB> {
             connection.close_on_drop();
             return Err(error);
         }
-        Ok(Self { connection, session: 0, _turn: turn, in_doubt: false })
+        Ok(Self {
+            connection,
+            #[cfg(feature = "postgres")]
+            session: 0,
+            _turn: turn,
+            in_doubt: false,
+        })
     }
 
     /// The handler may have begun transactions within this one; all of them are ended when it returns, unless it has
@@ -51,9 +58,14 @@ impl<DB: Database> Open<DB> {
         // Also where nobody waits for the answer any longer: a pool looks at what comes back to it, and would wait for ever
         // for a connection that went silent.
         self.in_doubt = true;
-        DB::TransactionManager::commit(&mut self.connection).await?;
-        self.in_doubt = false;
-        Ok(())
+        let committed = DB::TransactionManager::commit(&mut self.connection).await;
+        // An answer, but not the end yet: the server lets go of a refused transaction's locks after it has told of it, and
+        // SQLite of nothing. The next statement waits for that.
+        if let Err(sqlx::Error::Database(_)) = committed {
+            self.rollback().await?;
+        }
+        self.in_doubt = !matches!(committed, Ok(()) | Err(sqlx::Error::Database(_)));
+        committed
     }
 
     pub(super) async fn rollback(&mut self) -> Result<(), sqlx::Error> {

@@ -8,17 +8,28 @@ use std::{
 
 use cratestack_tests::Client;
 
+#[derive(Debug, Clone, Copy)]
+pub struct Setup {
+    /// The connections that it may have.
+    pub pool: u64,
+    /// With group commit and a cache of outcomes.
+    pub tuned: bool,
+}
+
 pub struct Bank {
     process: Child,
     address: SocketAddr,
 }
 
 impl Bank {
-    /// Returns once it listens.
-    pub fn start(database: &str, pool: u64) -> Self {
+    /// Returns once it listens. `nth` is its place in the fleet; all but the first are still in reservation mode where a
+    /// route has either.
+    pub fn start(database: &str, setup: Setup, nth: usize) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_bank"))
             .env("DATABASE_URL", database)
-            .env("POOL", pool.to_string())
+            .env("POOL", setup.pool.to_string())
+            .env("TUNED", setup.tuned.to_string())
+            .env("BESIDE", if nth == 0 { "transaction" } else { "reservation" })
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // What it warns of is what the harness does to it.

@@ -29,6 +29,8 @@ macro_rules! on_either {
     };
 }
 
+type Row = (Option<i64>, Option<Vec<u8>>, Option<Vec<u8>>);
+
 /// What is recorded of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {
@@ -97,7 +99,6 @@ impl Books {
     pub async fn records(&self, key: &str) -> Vec<Option<Recorded>> {
         let records = "SELECT CAST(response_status AS BIGINT), response_headers, response_body
             FROM cratestack_idempotency WHERE key = $1";
-        type Row = (Option<i64>, Option<Vec<u8>>, Option<Vec<u8>>);
         let rows: Vec<Row> = on_either!(self, pool => sqlx::query_as(records).bind(key).fetch_all(pool));
         let read = |(status, headers, body): Row| {
             let status = StatusCode::from_u16(u16::try_from(status?).unwrap()).unwrap();

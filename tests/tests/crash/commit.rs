@@ -92,7 +92,7 @@ struct Service {
 }
 
 impl Service {
-    async fn on(url: &str, patience: Duration) -> Self {
+    fn on(url: &str, patience: Duration) -> Self {
         let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(2));
         let store = PostgresStore::new(pool.connect_lazy(url).unwrap());
         let runs = Arc::<AtomicUsize>::default();
@@ -168,7 +168,7 @@ async fn one_service(fates: impl IntoIterator<Item = Fate>) -> (TestDatabase, Bo
     let database = TestDatabase::create().await;
     let books = Books::of(&database).await;
     let proxy = Commits::before(database.url(), fates).await;
-    let service = Service::on(proxy.url(), PATIENCE).await;
+    let service = Service::on(proxy.url(), PATIENCE);
     (database, books, proxy, service)
 }
 
@@ -225,7 +225,7 @@ async fn that_happened_is_not_made_up_for() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn that_is_still_under_way_keeps_the_key() {
     let (database, books, proxy, service) = one_service([Fate::Late(Duration::from_millis(700))]).await;
-    let other = Service::on(database.url(), PATIENCE).await;
+    let other = Service::on(database.url(), PATIENCE);
     let first = service.start("/pay");
     proxy.met(1).await;
     let (here, elsewhere) = (service.post("/pay").await, other.post("/pay").await);
@@ -241,7 +241,7 @@ async fn that_is_still_under_way_keeps_the_key() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn is_waited_for_by_the_duplicates_that_wait() {
     let (database, books, proxy, service) = one_service([Fate::Late(Duration::from_millis(700))]).await;
-    let other = Service::on(database.url(), PATIENCE).await;
+    let other = Service::on(database.url(), PATIENCE);
     let first = service.start("/turn");
     proxy.met(1).await;
     let (here, elsewhere) = (service.start("/turn"), other.start("/turn"));
@@ -269,7 +269,7 @@ async fn outlives_the_server() {
         let database = TestDatabase::create_on(&server).await;
         let books = Books::of(&database).await;
         let proxy = Commits::before(database.url(), [fate]).await;
-        let service = Service::on(proxy.url(), PATIENCE).await;
+        let service = Service::on(proxy.url(), PATIENCE);
         let first = service.start("/pay");
         proxy.met(1).await;
         server.stop_immediate().await;
@@ -295,7 +295,7 @@ async fn that_nobody_can_be_asked_about_is_told_to_a_retry() {
     let database = TestDatabase::create_on(&server).await;
     let books = Books::of(&database).await;
     let proxy = Commits::before(database.url(), [Fate::Unanswered]).await;
-    let service = Service::on(proxy.url(), Duration::from_millis(200)).await;
+    let service = Service::on(proxy.url(), Duration::from_millis(200));
     let first = service.start("/pay");
     proxy.met(1).await;
     server.stop_immediate().await;
@@ -317,7 +317,7 @@ async fn that_nobody_can_be_asked_about_is_told_to_a_retry() {
 async fn never_comes_of_a_handler_that_is_cut_off_in_a_statement() {
     let database = TestDatabase::create().await;
     let books = Books::of(&database).await;
-    let service = Service::on(database.url(), PATIENCE).await;
+    let service = Service::on(database.url(), PATIENCE);
     let first = service.post("/linger").await;
     assert!(first.body.contains("idempotency_transaction_timed_out"), "{first:?}");
     let second = service.retry("/linger").await;

@@ -2,7 +2,7 @@
 //!
 //! `rounds` is the harness: bursts of requests, a kill at random, retries until every request has its answer, and then the
 //! books against every answer that a client ever saw. `ROUNDS` and `SEED` in the environment set how many and which.
-//! `commit` holds what chance would not hit.
+//! `commit` and `statement` hold what chance would not hit.
 
 #![allow(clippy::unwrap_used)]
 
@@ -13,3 +13,4 @@ mod commit;
 mod plan;
 mod report;
 mod rounds;
+mod statement;

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::bank::Setup;
+
 pub const ACCOUNTS: i64 = 4;
 
 /// `SplitMix64`: small, and good from any seed, neighbouring ones included.
@@ -78,8 +80,8 @@ pub struct Round {
     pub at: Duration,
     /// How many services there are.
     pub services: usize,
-    /// The connections of a service that is started.
-    pub pool: u64,
+    /// Of a service that is started.
+    pub setup: Setup,
     /// Decides among what only the moment offers.
     pub chance: u64,
 }
@@ -90,6 +92,8 @@ pub enum Kind {
     Payment,
     /// Money from one account to another, in a transaction.
     Transfer,
+    /// A payment in a transaction at the service that is killed, and beside a reservation at the one that is not.
+    Either,
     /// A payment beside a reservation.
     Reserved,
 }
@@ -126,10 +130,23 @@ impl Round {
         } else {
             rng.pick(&[Fault::Immediate, Fault::Postmaster, Fault::Session, Fault::Session, Fault::Everything])
         };
-        let requests: Vec<_> = (0..=rng.below(5)).map(|n| request(&mut rng, number, n, database, services)).collect();
+        let either = fault == Fault::Service && services == 2;
+        let requests: Vec<_> = (0..=rng.below(5))
+            .map(|n| {
+                let kind = kind(&mut rng, either);
+                request(&mut rng, format!("{number}-{n}"), kind, database, services)
+            })
+            .collect();
         let at =
             if rng.chance(60) { end_of_one(&mut rng, &requests) } else { Duration::from_micros(rng.below(30_000)) };
-        Self { requests, fault, at, services, pool: rng.pick(&[1, 2, 8]), chance: rng.next() }
+        Self {
+            requests,
+            fault,
+            at,
+            services,
+            setup: Setup { pool: rng.pick(&[1, 2, 8]), tuned: rng.chance(50) },
+            chance: rng.next(),
+        }
     }
 }
 
@@ -141,20 +158,24 @@ fn end_of_one(rng: &mut Rng, requests: &[Request]) -> Duration {
     sent + Duration::from_millis(takes) + Duration::from_micros(rng.below(20_000))
 }
 
-fn request(rng: &mut Rng, round: u64, n: u64, database: Database, services: usize) -> Request {
-    let kind = match rng.below(100) {
+fn kind(rng: &mut Rng, either: bool) -> Kind {
+    match rng.below(100) {
+        40..60 if either => Kind::Either,
         0..60 => Kind::Payment,
         60..85 => Kind::Transfer,
         _ => Kind::Reserved,
-    };
+    }
+}
+
+fn request(rng: &mut Rng, key: String, kind: Kind, database: Database, services: usize) -> Request {
     let path = match kind {
         Kind::Payment => rng.pick(&["/transaction/payments", "/waiting/payments"]),
         Kind::Transfer => rng.pick(&["/transaction/transfers", "/serializable/transfers"]),
+        Kind::Either => "/beside/payments",
         Kind::Reserved => "/reservation/payments",
     };
-    let declined = kind != Kind::Reserved && rng.chance(15);
+    let declined = matches!(kind, Kind::Payment | Kind::Transfer) && rng.chance(15);
     let source = rng.below(ACCOUNTS as u64);
-    let key = format!("{round}-{n}");
     let body = json!({
         "key": key,
         "amount": 1 + rng.below(50),

@@ -96,9 +96,7 @@ struct Retried {
 /// Asks until there is an outcome, each time at the next of the services.
 async fn retry(clients: Vec<Client>, request: Request) -> Retried {
     let deadline = Instant::now() + PATIENCE;
-    let mut sent = 0;
-    for client in clients.iter().cycle() {
-        sent += 1;
+    for (sent, client) in (1..).zip(clients.iter().cycle()) {
         let outcome = match send(*client, &request, None).await {
             Heard::Outcome(answer) => Ok(answer),
             Heard::Wrong(what) => Err(what),
@@ -118,7 +116,7 @@ impl World {
         self.settle_late(false).await?;
         self.banks.truncate(round.services);
         while self.banks.len() < round.services {
-            self.banks.push(Bank::start(&self.url, round.pool));
+            self.banks.push(Bank::start(&self.url, round.setup, self.banks.len()));
         }
         let mut cases: Vec<_> = round.requests.iter().cloned().map(Case::new).collect();
         let start = Instant::now();
@@ -209,13 +207,13 @@ impl World {
                 self.banks[0].kill();
                 // Alone, it must be there again before there can be retries.
                 if self.banks.len() == 1 {
-                    self.banks[0] = Bank::start(&self.url, round.pool);
+                    self.banks[0] = Bank::start(&self.url, round.setup, 0);
                 }
             }
             Fault::Services => {
                 self.banks.iter_mut().for_each(Bank::kill);
-                for bank in &mut self.banks {
-                    *bank = Bank::start(&self.url, round.pool);
+                for (nth, bank) in self.banks.iter_mut().enumerate() {
+                    *bank = Bank::start(&self.url, round.setup, nth);
                 }
             }
             Fault::Immediate => self.server().stop_immediate().await,
@@ -231,8 +229,8 @@ impl World {
             Fault::Everything => {
                 self.server().stop_immediate().await;
                 self.banks.iter_mut().for_each(Bank::kill);
-                for bank in &mut self.banks {
-                    *bank = Bank::start(&self.url, round.pool);
+                for (nth, bank) in self.banks.iter_mut().enumerate() {
+                    *bank = Bank::start(&self.url, round.setup, nth);
                 }
             }
         }
@@ -241,7 +239,7 @@ impl World {
     /// What was killed and is still away comes back, while clients are asking already.
     async fn come_back(&mut self, round: &Round) {
         match round.fault {
-            Fault::Service if self.banks.len() > 1 => self.banks[0] = Bank::start(&self.url, round.pool),
+            Fault::Service if self.banks.len() > 1 => self.banks[0] = Bank::start(&self.url, round.setup, 0),
             Fault::Service | Fault::Services | Fault::Session => {}
             Fault::Immediate | Fault::Postmaster | Fault::Everything => self.server().start().await,
         }
@@ -301,7 +299,7 @@ impl World {
         other.body["amount"] = Value::from(1_000);
         match send(self.banks[0].client(), &other, None).await {
             Heard::Wrong(what) if what.contains("idempotency_key_conflict") => Ok(()),
-            _ => Err(format!("another request under the key was not refused: {:#?}", request)),
+            _ => Err(format!("another request under the key was not refused: {request:#?}")),
         }
     }
 
@@ -346,8 +344,10 @@ async fn run(mut world: World, seed: u64, rounds: u64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn on_postgres() {
     let (seed, kills) = (seed(), setting("ROUNDS").unwrap_or(FEW));
-    // What is committed must be on the disk; deadlocks are to be found while the round lasts.
-    let server = PostgresOptions::new().durable().set("deadlock_timeout", "20ms").start().await;
+    // What is committed must be on the disk; a commit takes its time, so that kills hit it; deadlocks are found while the
+    // round lasts.
+    let options = PostgresOptions::new().durable().set("commit_delay", "5000").set("commit_siblings", "0");
+    let server = options.set("deadlock_timeout", "20ms").start().await;
     let database = TestDatabase::create_on(&server).await;
     let url = database.url().to_owned();
     let books = Books::on_postgres(&url).await;

@@ -1,8 +1,8 @@
 //! The handlers, the same ones on either database.
 
-/// One desk for each database. `$pause` is a statement that takes `$1` milliseconds, where there is one.
+/// One desk for each database. `$open` makes its store. `$pause` is a statement that takes `$1` milliseconds, where there is one.
 macro_rules! desk {
-    ($name:ident, $db:ty, $store:ty, $pause:expr) => {
+    ($name:ident, $db:ty, $store:ty, $open:expr, $pause:expr) => {
         pub(crate) mod $name {
             use axum::{
                 Json, Router,
@@ -24,8 +24,11 @@ macro_rules! desk {
                 pool: Pool<$db>,
             }
 
-            pub(crate) fn router(pool: Pool<$db>) -> Router {
-                let transactions = Idempotency::transactional(<$store>::new(pool.clone())).store_timeout(PATIENCE);
+            pub(crate) fn router(pool: Pool<$db>, tuned: bool, reserves: bool) -> Router {
+                let open: fn(Pool<$db>, bool) -> $store = $open;
+                let transactions = Idempotency::transactional(open(pool.clone(), tuned))
+                    .store_timeout(PATIENCE)
+                    .replay_cache_bytes(if tuned { 1 << 20 } else { 0 });
                 let reservations = transactions.clone().into();
                 Router::new()
                     .route("/transaction/payments", post(pay))
@@ -33,6 +36,7 @@ macro_rules! desk {
                     .route("/transaction/transfers", post(transfer))
                     .route("/serializable/transfers", post(transfer_serially))
                     .route("/reservation/payments", post(pay_reserved))
+                    .route("/beside/payments", if reserves { post(pay_beside) } else { post(pay) })
                     .with_state(Bank { transactions, reservations, pool })
             }
 
@@ -107,6 +111,12 @@ macro_rules! desk {
                 write_transfer(&mut tx, &order).await
             }
 
+            /// The same request as in a transaction elsewhere.
+            #[idempotent(lease = "1h")]
+            async fn pay_beside(State(pool): State<Pool<$db>>, Json(order): Json<Order>) -> Result<Receipt, Failed> {
+                write_payment(&mut *pool.acquire().await?, &order).await
+            }
+
             // Here a key is free only when the lease has ended.
             #[idempotent(lease = "2s")]
             async fn pay_reserved(State(pool): State<Pool<$db>>, Json(order): Json<Order>) -> Result<Receipt, Failed> {
@@ -121,6 +131,13 @@ desk!(
     postgres,
     sqlx::Postgres,
     cratestack_runtime::PostgresStore,
+    |pool, tuned| cratestack_runtime::PostgresStore::new(pool).group_commit(tuned),
     Some("SELECT pg_sleep($1::bigint / 1000.0::double precision)")
 );
-desk!(sqlite, sqlx::Sqlite, cratestack_runtime::SqliteStore, None);
+desk!(
+    sqlite,
+    sqlx::Sqlite,
+    cratestack_runtime::SqliteStore,
+    |pool, _| cratestack_runtime::SqliteStore::new(pool),
+    None
+);
