@@ -37,13 +37,13 @@ impl Report {
                 let unit = if line.unit == "x" { "\u{d7}" } else { line.unit };
                 writeln!(
                     text,
-                    "| {} | {} | {} | **{:.2} {unit}** | {:.2} to {:.2} | {} | {} |",
+                    "| {} | {} | {} | **{} {unit}** | {} to {} | {} | {} |",
                     outcome.title,
                     line.quantity.words(),
                     line.against,
-                    spread.median,
-                    spread.min,
-                    spread.max,
+                    number(spread.median),
+                    number(spread.min),
+                    number(spread.max),
                     line.bound.as_deref().unwrap_or_default(),
                     line.met.map_or("", |met| if met { "met" } else { "**missed**" }),
                 )?;
@@ -126,6 +126,11 @@ impl fmt::Display for Report {
         }
         Ok(())
     }
+}
+
+/// With two digits after the point, or those that a small one needs.
+fn number(value: f64) -> String {
+    if value.abs() < 0.1 { format!("{value:.4}") } else { format!("{value:.2}") }
 }
 
 fn duration(micros: f64) -> String {
