@@ -6,7 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// What requests share that have a name in common; there while one of them is.
 #[derive(Debug)]
 pub(crate) struct Places<N, P> {
-    places: Mutex<HashMap<N, Arc<P>>>,
+    places: Mutex<HashMap<N, Taken<P>>>,
+}
+
+#[derive(Debug)]
+struct Taken<P> {
+    place: Arc<P>,
+    /// Counted by hand: how many hold the place says nothing while they let go of it.
+    seats: usize,
 }
 
 impl<N, P> Default for Places<N, P> {
@@ -25,8 +32,10 @@ pub(crate) struct Seat<N: Hash + Eq, P> {
 
 impl<N: Hash + Eq + Clone, P: Default> Places<N, P> {
     pub(crate) fn enter(self: &Arc<Self>, name: N) -> Seat<N, P> {
-        let place = Arc::clone(self.lock().entry(name.clone()).or_default());
-        Seat { places: Arc::clone(self), name, place }
+        let mut places = self.lock();
+        let taken = places.entry(name.clone()).or_insert_with(|| Taken { place: Arc::default(), seats: 0 });
+        taken.seats += 1;
+        Seat { places: Arc::clone(self), name, place: Arc::clone(&taken.place) }
     }
 }
 
@@ -36,10 +45,10 @@ impl<N: Hash + Eq, P> Places<N, P> {
     }
 
     pub(crate) fn find(&self, name: &N) -> Option<Arc<P>> {
-        self.lock().get(name).map(Arc::clone)
+        self.lock().get(name).map(|taken| Arc::clone(&taken.place))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<N, Arc<P>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<N, Taken<P>>> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -55,9 +64,27 @@ impl<N: Hash + Eq, P> Deref for Seat<N, P> {
 impl<N: Hash + Eq, P> Drop for Seat<N, P> {
     fn drop(&mut self) {
         let mut places = self.places.lock();
-        // The map's and our own.
-        if Arc::strong_count(&self.place) == 2 {
+        let Some(taken) = places.get_mut(&self.name) else { return };
+        taken.seats -= 1;
+        if taken.seats == 0 {
             places.remove(&self.name);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What were left would be kept for ever, and with it an outcome whose `ttl` has long ended.
+    #[test]
+    fn the_last_to_leave_leaves_nothing() {
+        let places: Arc<Places<&str, ()>> = Arc::default();
+        let (one, other) = (places.enter("k"), places.enter("k"));
+        let found = places.find(&"k");
+        drop(one);
+        assert!(places.find(&"k").is_some());
+        drop(other);
+        assert!(found.is_some() && places.find(&"k").is_none());
     }
 }

@@ -71,7 +71,14 @@ impl Rooms {
                 other => return Ok(other),
             }
             if watch.is_none() {
-                watch = store.watch(&claim.principal, &claim.key).await.unwrap_or_else(|error| {
+                let watched = tokio::select! {
+                    biased;
+                    () = &mut gone => return Ok(Reserved::InFlight),
+                    watched = store.watch(&claim.principal, &claim.key) => watched,
+                    // It may have to wait itself, for a commit that takes its time or for a connection.
+                    () = tokio::time::sleep_until(deadline) => return Ok(Reserved::InFlight),
+                };
+                watch = watched.unwrap_or_else(|error| {
                     debug!(%error, "idempotency waiters poll: the store cannot watch");
                     None
                 });

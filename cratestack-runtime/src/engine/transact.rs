@@ -129,6 +129,13 @@ impl Engine {
                 };
                 let Claimed { transaction, token, attempt } = match reserved {
                     Ok(Reserved::Ours(claimed)) => claimed,
+                    // Between two runs a duplicate may have claimed the key, or one that was given up while it did: that
+                    // one will not run.
+                    Ok(Reserved::InFlight) if (1..terms.retries).contains(&retries) => {
+                        tokio::time::sleep(pause(Uuid::new_v4(), terms.retries - retries)).await;
+                        retries -= 1;
+                        continue;
+                    }
                     Ok(other) => {
                         if let Reserved::Replay(record) = &other {
                             seen.keep_told(&plain, record);
@@ -280,15 +287,15 @@ impl<S: Transact> Ask for Claiming<'_, S> {
             } else {
                 Reserved::Conflict
             }),
-            begun = self.begin() => begun,
+            begun = self.begin(self.terms.isolation) => begun,
         }
     }
 }
 
 impl<S: Transact> Claiming<'_, S> {
     /// Begins, for as long as patience lasts.
-    async fn begin(&self) -> Result<Reserved<Claimed<S::Transaction>>, StoreError> {
-        let (store, claim, isolation) = (Arc::clone(self.store), Arc::clone(self.claim), self.terms.isolation);
+    async fn begin(&self, isolation: Isolation) -> Result<Reserved<Claimed<S::Transaction>>, StoreError> {
+        let (store, claim) = (Arc::clone(self.store), Arc::clone(self.claim));
         let mut beginning = Beginning::new(async move { store.begin(claim.as_claim(), isolation).await });
         let Ok(begun) = tokio::time::timeout(self.patience, beginning.end()).await else {
             return Err(too_late(self.patience));
@@ -358,7 +365,7 @@ impl<S: Transact> Claiming<'_, S> {
                 warn!(
                     "an idempotent transaction was rolled back: its key was reserved outside of transactions meanwhile"
                 );
-                End::Answer(match self.begin().await {
+                End::Answer(match self.begin(PLAINLY).await {
                     Ok(Reserved::Ours(free)) => {
                         self.store.rollback(free.transaction).await;
                         Answer::InFlight
@@ -386,7 +393,7 @@ impl<S: Transact> Claiming<'_, S> {
         reply: R,
         observe: &impl Fn(Step, &Hold),
     ) -> End<R> {
-        let recorded = match self.begin().await {
+        let recorded = match self.begin(PLAINLY).await {
             Ok(Reserved::Ours(claimed)) => {
                 let ending = Ending { token: claimed.token, ..outcome.ending(hold, true) };
                 self.store.commit(claimed.transaction, ending).await.is_ok()
@@ -414,7 +421,7 @@ impl<S: Transact> Claiming<'_, S> {
         warn!(error = %failure, "no answer to the commit of an idempotent transaction; asking whether it happened");
         let until = Instant::now() + self.patience;
         loop {
-            match self.begin().await {
+            match self.begin(PLAINLY).await {
                 Ok(Reserved::Replay(record)) if outcome.is(&record) => {
                     observe(Step::Recorded { status: outcome.status }, hold);
                     return End::Answer(Answer::Ran(reply));
@@ -435,6 +442,10 @@ impl<S: Transact> Claiming<'_, S> {
         }
     }
 }
+
+/// To see what is there now, where no handler is to run. A stricter level sees what was there when it began, which may be
+/// before the commit in question.
+const PLAINLY: Isolation = Isolation::ReadCommitted;
 
 /// While it is unknown whether a commit has happened.
 const ASK_AGAIN: Duration = Duration::from_millis(50);

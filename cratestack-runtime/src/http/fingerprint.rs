@@ -20,16 +20,33 @@ use sha2::{Digest, Sha256};
 /// assert_ne!(first, other);
 /// ```
 pub fn hash_request(method: &Method, path_and_query: &str, content_type: Option<&str>, body: &[u8]) -> [u8; 32] {
-    // No `\0` can stand in a method, a path or a header value, so no two requests run together in the same bytes.
-    let mut hasher = Sha256::new();
-    hasher.update(method.as_str());
-    hasher.update([0]);
-    hasher.update(path_and_query);
-    hasher.update([0]);
-    hasher.update(content_type.unwrap_or_default());
-    hasher.update([0]);
+    let mut hasher = RequestHasher::new(method, path_and_query, content_type);
     hasher.update(body);
-    hasher.finalize().into()
+    hasher.finish()
+}
+
+/// [`hash_request`] for a body that arrives in pieces.
+pub(crate) struct RequestHasher(Sha256);
+
+impl RequestHasher {
+    pub(crate) fn new(method: &Method, path_and_query: &str, content_type: Option<&str>) -> Self {
+        // No `\0` can stand in a method, a path or a header value, so no two requests run together in the same bytes.
+        let mut hasher = Sha256::new();
+        for part in [method.as_str(), path_and_query, content_type.unwrap_or_default()] {
+            hasher.update(part);
+            hasher.update([0]);
+        }
+        Self(hasher)
+    }
+
+    /// The next piece of the body.
+    pub(crate) fn update(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    pub(crate) fn finish(self) -> [u8; 32] {
+        self.0.finalize().into()
+    }
 }
 
 /// The caller that an `Authorization` value stands for. A hash, because the value is a credential and this is stored.

@@ -13,7 +13,7 @@ use http::{Method, Uri, header};
 use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use super::fingerprint::{hash_request, principal_from_authorization};
+use super::fingerprint::{RequestHasher, principal_from_authorization};
 use super::problem::Problem;
 use crate::store::MAX_BODY_BYTES;
 
@@ -51,9 +51,9 @@ pub(crate) async fn buffer(request: Request, bound: Option<usize>) -> Result<(Re
         (request, limit.unwrap_or(MAX_BODY_BYTES))
     };
     let (parts, body) = request.into_parts();
-    let body = read(body, limit).await?;
-    let hash = fingerprint(&parts, &body);
-    Ok((Request::from_parts(parts, Body::from(body)), hash))
+    let mut hasher = hasher_of(&parts);
+    let body = read(body, limit, &mut hasher).await?;
+    Ok((Request::from_parts(parts, Body::from(body)), hasher.finish()))
 }
 
 /// The limit that axum applies to this request; `None` where it is disabled.
@@ -78,12 +78,12 @@ impl http_body::Body for OfUnknownLength {
     }
 }
 
-async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
+async fn read(body: Body, limit: usize, hasher: &mut RequestHasher) -> Result<Bytes, Problem> {
     // A length that is announced over the limit needs no reading.
     if body.size_hint().lower() > limit as u64 {
         return Err(Problem::RequestTooLarge { limit: Some(limit) });
     }
-    match whole(Limited::new(body, limit)).await {
+    match whole(Limited::new(body, limit), hasher).await {
         Ok(whole) => Ok(whole),
         Err(error) if error.is::<LengthLimitError>() => Err(Problem::RequestTooLarge { limit: Some(limit) }),
         Err(error) if is_caused_by_a_limit(&*error) => Err(Problem::RequestTooLarge { limit: None }),
@@ -91,11 +91,12 @@ async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
     }
 }
 
-/// All the data of a body. A single frame is not copied, several are, once.
-async fn whole(mut body: Limited<Body>) -> Result<Bytes, axum::BoxError> {
+/// All the data of a body, hashed as it arrives. A single frame is not copied, several are, once.
+async fn whole(mut body: Limited<Body>, hasher: &mut RequestHasher) -> Result<Bytes, axum::BoxError> {
     let (mut first, mut rest) = (Bytes::new(), BytesMut::new());
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
+        hasher.update(&data);
         if first.is_empty() && rest.is_empty() {
             first = data;
         } else {
@@ -127,9 +128,41 @@ pub(crate) fn original_uri(parts: &Parts) -> &Uri {
     parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0)
 }
 
-fn fingerprint(parts: &Parts, body: &[u8]) -> [u8; 32] {
+fn hasher_of(parts: &Parts) -> RequestHasher {
     let uri = original_uri(parts);
     let path = uri.path_and_query().map_or_else(|| uri.path(), http::uri::PathAndQuery::as_str);
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    hash_request(&parts.method, path, content_type, body)
+    RequestHasher::new(&parts.method, path, content_type)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::hash_request;
+
+    fn in_frames(frames: &'static [&'static [u8]]) -> Request {
+        let frames = frames.iter().map(|frame| Ok::<_, Infallible>(Frame::data(Bytes::from_static(frame))));
+        let body = http_body_util::StreamBody::new(futures_util::stream::iter(frames));
+        Request::post("/pay?a=1").header("content-type", "text/plain").body(Body::new(body)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn one_frame_is_not_copied() {
+        const FRAME: &[u8] = b"a frame of its own";
+        let (request, _) = buffer(in_frames(&[FRAME]), Some(100)).await.unwrap();
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body.as_ptr(), FRAME.as_ptr());
+    }
+
+    #[tokio::test]
+    async fn frames_are_hashed_as_one_body() {
+        const WHOLE: &[&[u8]] = &[b"paid 100"];
+        const PIECES: &[&[u8]] = &[b"", b"paid", b"", b" 1", b"00"];
+        for frames in [WHOLE, PIECES] {
+            let (request, hash) = buffer(in_frames(frames), Some(8)).await.unwrap();
+            assert_eq!(request.into_body().collect().await.unwrap().to_bytes(), "paid 100");
+            assert_eq!(hash, hash_request(&Method::POST, "/pay?a=1", Some("text/plain"), b"paid 100"));
+        }
+        assert!(buffer(in_frames(&[b"paid", b" 100"]), Some(7)).await.is_err());
+    }
 }

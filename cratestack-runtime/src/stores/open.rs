@@ -19,6 +19,9 @@ pub struct Open<DB: Database> {
     /// What the server calls the session.
     #[cfg(feature = "postgres")]
     pub(super) session: i32,
+    /// Which table its records are in, where a name alone does not say.
+    #[cfg(feature = "postgres")]
+    pub(super) table: i64,
     /// A database with one writer at a time has a queue for them.
     _turn: Option<OwnedMutexGuard<()>>,
     /// A commit was sent, and its answer is not there.
@@ -43,6 +46,8 @@ impl<DB: Database> Open<DB> {
             connection,
             #[cfg(feature = "postgres")]
             session: 0,
+            #[cfg(feature = "postgres")]
+            table: 0,
             _turn: turn,
             in_doubt: false,
         })

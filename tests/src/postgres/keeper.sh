@@ -18,7 +18,7 @@ done
 [ -n "$directory" ] && cd "$directory" || exit 1
 echo "$directory"
 
-server= killed=
+server=
 stop() {
     [ -z "$server" ] || { kill -QUIT "$server"; wait "$server"; server=; } 2>/dev/null
 }
@@ -28,9 +28,9 @@ stop() {
 while read -r command port; do
     case $command in
     start)
-        # One that a stopped server left behind would look ready. What a killed one left is for the next server to judge:
-        # sessions may have outlived their server, and while they do, none may start on the same data.
-        [ -n "$killed" ] || rm -f data/postmaster.pid
+        # One that a stopped server left behind would look ready. Sessions that have outlived a killed server keep the next
+        # one from starting all the same: it looks at who has the shared memory of this directory.
+        rm -f data/postmaster.pid
         "$binaries/postgres" -D data -p "$port" "$@" >>log 2>&1 </dev/null &
         server=$!
         tries=0
@@ -40,13 +40,11 @@ while read -r command port; do
             tries=$((tries + 1))
             [ $tries -lt 1200 ] && kill -0 "$server" 2>/dev/null || { stop; echo gone; continue 2; }
         done
-        killed=
         echo ready
         ;;
     kill)
         { kill -KILL "$server"; wait "$server"; } 2>/dev/null
-        server= killed=yes
-        sed -i.bak 's/^ready.*/killed/' data/postmaster.pid
+        server=
         echo stopped
         ;;
     stop)

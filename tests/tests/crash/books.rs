@@ -19,11 +19,22 @@ pub enum Books {
     Sqlite(SqlitePool),
 }
 
-/// The same statement on either database, as what it gives differs in type only.
+/// The same reading on either database, as what it gives differs in type only. A server that has just been killed may answer
+/// once more before it goes.
 macro_rules! on_either {
     ($books:expr, $pool:ident => $statement:expr) => {
         match $books {
-            Books::Postgres($pool) => $statement.await.unwrap(),
+            Books::Postgres($pool) => {
+                let mut tries = 0;
+                loop {
+                    match $statement.await {
+                        Ok(read) => break read,
+                        Err(error) if tries == 100 => panic!("{error}"),
+                        Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                    }
+                    tries += 1;
+                }
+            }
             Books::Sqlite($pool) => $statement.await.unwrap(),
         }
     };
@@ -64,7 +75,10 @@ impl Books {
             INSERT INTO accounts VALUES {}",
             accounts.join(", ")
         );
-        on_either!(&self, pool => async { sqlx::raw_sql(AssertSqlSafe(tables)).execute(pool).await.map(drop) });
+        match &self {
+            Self::Postgres(pool) => drop(sqlx::raw_sql(AssertSqlSafe(tables)).execute(pool).await.unwrap()),
+            Self::Sqlite(pool) => drop(sqlx::raw_sql(AssertSqlSafe(tables)).execute(pool).await.unwrap()),
+        }
         self
     }
 
@@ -112,6 +126,14 @@ impl Books {
     pub async fn answers(&self) -> bool {
         let Self::Postgres(pool) = self else { return true };
         sqlx::query("SELECT 1").execute(pool).await.is_ok()
+    }
+
+    /// Ends every session of the bank, whatever it does.
+    pub async fn end_sessions(&self) {
+        let Self::Postgres(pool) = self else { return };
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'bank'";
+        // In a server that has trouble of its own, they end with it.
+        let _ = sqlx::query(end).execute(pool).await;
     }
 
     /// The sessions of the bank, those that do something first.

@@ -62,6 +62,8 @@ pub enum Fault {
     Postmaster,
     /// One session of Postgres, by SIGKILL, after which it restarts itself.
     Session,
+    /// All sessions of the services, as an administrator ends them.
+    Sessions,
     /// Postgres by `-m immediate`, and the service with it.
     Everything,
 }
@@ -128,7 +130,7 @@ impl Round {
         let fault = if of_the_service {
             if services == 2 && rng.chance(20) { Fault::Services } else { Fault::Service }
         } else {
-            rng.pick(&[Fault::Immediate, Fault::Postmaster, Fault::Session, Fault::Session, Fault::Everything])
+            rng.pick(&[Fault::Immediate, Fault::Postmaster, Fault::Session, Fault::Sessions, Fault::Everything])
         };
         let either = fault == Fault::Service && services == 2;
         let requests: Vec<_> = (0..=rng.below(5))

@@ -31,6 +31,8 @@ pub struct Tally {
     pub sent: u64,
     /// Sent, and the connection was cut before an answer.
     pub cut_off: u64,
+    /// Answered that the transaction was undone, or that nobody knows.
+    pub undone: u64,
     /// Keys that nobody had an answer for when the kill came, and whose outcome was recorded.
     pub had_committed: u64,
     /// Keys that nobody had an answer for when the kill came, and that ran anew.
@@ -71,10 +73,10 @@ impl Report {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { keys, sent, cut_off, had_committed, ran_anew } = self;
+        let Self { keys, sent, cut_off, undone, had_committed, ran_anew } = self;
         write!(
             f,
-            "{keys} keys, {sent} requests, {cut_off} of them cut off; of the keys cut off without an answer \
+            "{keys} keys, {sent} requests, {cut_off} of them cut off, {undone} undone; of the keys cut off without an answer \
              {had_committed} were recorded, {ran_anew} ran anew"
         )
     }

@@ -42,6 +42,8 @@ enum Heard {
     Outcome(Answer),
     /// Ask again.
     NotYet,
+    /// Ask again: a transaction is undone, or nobody knows.
+    Undone,
     CutOff,
     /// There was nobody to hear it.
     Unheard,
@@ -56,19 +58,15 @@ impl Heard {
     }
 
     fn of(answer: Answer) -> Self {
-        let passing = [
-            "idempotency_request_in_flight",
-            "idempotency_store_unavailable",
-            "idempotency_transaction_rolled_back",
-            "idempotency_reservation_lost",
-            "idempotency_outcome_unknown",
-        ];
         if answer.headers.contains_key("x-run") {
-            Self::Outcome(answer)
-        } else if passing.contains(&&*answer.code()) {
-            Self::NotYet
-        } else {
-            Self::Wrong(format!("an answer that is neither an outcome nor for the moment: {answer:?}"))
+            return Self::Outcome(answer);
+        }
+        match &*answer.code() {
+            "idempotency_request_in_flight" | "idempotency_store_unavailable" | "idempotency_reservation_lost" => {
+                Self::NotYet
+            }
+            "idempotency_transaction_rolled_back" | "idempotency_outcome_unknown" => Self::Undone,
+            _ => Self::Wrong(format!("an answer that is neither an outcome nor for the moment: {answer:?}")),
         }
     }
 }
@@ -156,6 +154,7 @@ impl World {
                     tally.cut_off += 1;
                     case.cut_off = true;
                 }
+                Heard::Undone => tally.undone += 1,
                 Heard::NotYet | Heard::HungUp | Heard::Unheard => {}
                 Heard::Wrong(what) => return Err(what),
             }
@@ -226,6 +225,7 @@ impl World {
                     let _ = Command::new("kill").args(["-KILL", &session]).status();
                 }
             }
+            Fault::Sessions => self.books.end_sessions().await,
             Fault::Everything => {
                 self.server().stop_immediate().await;
                 self.banks.iter_mut().for_each(Bank::kill);
@@ -240,7 +240,7 @@ impl World {
     async fn come_back(&mut self, round: &Round) {
         match round.fault {
             Fault::Service if self.banks.len() > 1 => self.banks[0] = Bank::start(&self.url, round.setup, 0),
-            Fault::Service | Fault::Services | Fault::Session => {}
+            Fault::Service | Fault::Services | Fault::Session | Fault::Sessions => {}
             Fault::Immediate | Fault::Postmaster | Fault::Everything => self.server().start().await,
         }
         while !self.books.answers().await {
@@ -297,8 +297,8 @@ impl World {
     async fn is_refused_with_another_body(&self, request: &Request) -> Result<(), String> {
         let mut other = request.clone();
         other.body["amount"] = Value::from(1_000);
-        match send(self.banks[0].client(), &other, None).await {
-            Heard::Wrong(what) if what.contains("idempotency_key_conflict") => Ok(()),
+        match retry(vec![self.banks[0].client()], other).await.outcome {
+            Err(what) if what.contains("idempotency_key_conflict") => Ok(()),
             _ => Err(format!("another request under the key was not refused: {request:#?}")),
         }
     }

@@ -198,6 +198,7 @@ macro_rules! bank {
                     .route("/ends", post(ends))
                     .route("/nested", post(nested))
                     .route("/untouched", post(untouched))
+                    .route("/leaks", post(leaks))
                     .nest("/reserved", Router::new().route("/pay", post(reserved)))
                     .with_state(teller);
                 Bank { pool, store, signs, router, count: |pool| Box::pin(payments(pool)) }
@@ -308,6 +309,15 @@ macro_rules! bank {
                 sqlx::query(insert).execute(&mut *undone).await?;
                 drop(undone);
                 Ok((StatusCode::CREATED, "nested".to_owned()))
+            }
+
+            /// Never ends a transaction of its own within the one that it has.
+            #[idempotent(transaction, optional)]
+            async fn leaks(mut tx: Tx<$database>) -> Paid {
+                let mut inner = tx.begin().await?;
+                sqlx::query("INSERT INTO payments (amount) VALUES ('leaked')").execute(&mut *inner).await?;
+                std::mem::forget(inner);
+                Ok((StatusCode::CREATED, "leaked".to_owned()))
             }
 
             #[idempotent(transaction)]

@@ -52,6 +52,7 @@ over_both! {
     the_effect_and_its_record_are_one(4),
     an_error_undoes_its_writes_and_is_recorded(4),
     an_error_may_keep_its_writes(4),
+    a_success_that_cannot_be_committed_is_never_told(1),
     what_is_not_recorded_is_not_written(4),
     a_panic_undoes_everything_and_frees_the_key(4),
     a_handler_past_its_deadline_is_undone(4),
@@ -269,4 +270,13 @@ async fn replays_do_not_stand_in_each_others_way<S: TransactionalStore, DB: Data
         assert!(replay.unwrap().is_replay());
     }
     assert_eq!(bank.payments().await, 1);
+}
+
+async fn a_success_that_cannot_be_committed_is_never_told<S: TransactionalStore, DB: Database>(bank: &Bank<S, DB>) {
+    for key in [Some("k"), None] {
+        let refused = post(&bank.router, "/leaks", key, "").await;
+        assert_eq!(refused.code(), "idempotency_transaction_refused", "{key:?}");
+        assert_eq!(bank.payments().await, 0);
+    }
+    assert_eq!(bank.post("/pay", "after").await.status, StatusCode::CREATED);
 }

@@ -4,4 +4,5 @@
 
 mod bank;
 mod both;
+mod meddling;
 mod postgres;

@@ -300,6 +300,8 @@ impl Accounts {
             .route("/impatient/{first}/{second}", on_post(impatient))
             .route("/increment", on_post(increment))
             .route("/wordless/{first}/{second}", on_post(wordless))
+            .route("/strangers", on_post(strangers))
+            .route("/brief", on_post(brief))
             .route("/entry/{id}", on_post(entry))
             .route("/ignorant", on_post(ignorant))
             .route("/slow", on_post(slow))
@@ -356,6 +358,20 @@ async fn increment(mut tx: Tx<Postgres>, State(signs): State<Signs>) -> Result<S
     tokio::time::sleep(Duration::from_millis(2)).await;
     sqlx::query("UPDATE accounts SET balance = $1 WHERE id = 1").bind(balance + 1).execute(&mut *tx).await?;
     Ok((balance + 1).to_string())
+}
+
+/// Runs together with another request's, and has nothing to do with it.
+#[idempotent(transaction, isolation = serializable)]
+async fn strangers(mut tx: Tx<Postgres>, State(accounts): State<Accounts>) -> Result<StatusCode, Failed> {
+    sqlx::query("INSERT INTO told VALUES (0)").execute(&mut *tx).await?;
+    accounts.meet.wait().await;
+    Ok(StatusCode::CREATED)
+}
+
+#[idempotent(transaction, wait = "300ms")]
+async fn brief(mut tx: Tx<Postgres>) -> Result<StatusCode, Failed> {
+    sqlx::query("INSERT INTO told VALUES (0)").execute(&mut *tx).await?;
+    Ok(StatusCode::CREATED)
 }
 
 /// Its foreign key is looked at when it commits.
@@ -438,6 +454,80 @@ async fn serializable_transactions_lose_no_update() {
     balances.sort_unstable();
     assert_eq!(balances, (1_001..=1_020).collect::<Vec<_>>());
     assert_eq!(balance(&pool).await, 2_020);
+}
+
+/// A commit may take its time: a deferred trigger, a replica that is waited for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whoever_waits_is_not_held_by_a_slow_commit() {
+    let database = TestDatabase::create().await;
+    let (pool, router) = Accounts::over(&database).await;
+    let trigger = "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN PERFORM pg_advisory_xact_lock(7); RETURN NULL; END $$;
+        CREATE CONSTRAINT TRIGGER dawdling AFTER INSERT ON told DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW EXECUTE FUNCTION dawdle()";
+    sqlx::raw_sql(trigger).execute(&pool).await.unwrap();
+    let mut held_up = pool.begin().await.unwrap();
+    sqlx::query("SELECT pg_advisory_xact_lock(7)").execute(&mut *held_up).await.unwrap();
+    let running = router.clone();
+    let first = tokio::spawn(async move { post(&running, "/brief", Some("k"), "").await });
+    let committing = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND query = 'COMMIT' \
+                      AND wait_event_type = 'Lock'";
+    eventually("it commits", async || sqlx::query_scalar::<_, i64>(committing).fetch_one(&pool).await.unwrap() == 1)
+        .await;
+    let idempotency = Idempotency::transactional(PostgresStore::new(pool.clone()));
+    let elsewhere = Accounts { idempotency, signs: Signs::default(), meet: Arc::new(tokio::sync::Barrier::new(2)) };
+    let elsewhere = Router::new().route("/brief", on_post(brief)).with_state(elsewhere);
+    let duplicate = tokio::time::timeout(Duration::from_secs(8), post(&elsewhere, "/brief", Some("k"), "")).await;
+    assert!(!first.is_finished());
+    assert_eq!(duplicate.expect("the duplicate is answered meanwhile").code(), "idempotency_request_in_flight");
+    held_up.commit().await.unwrap();
+    assert_eq!(first.await.unwrap().status, StatusCode::CREATED);
+    // Whoever has gone leaves no lock of its own behind.
+    let locks = "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' \
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    eventually("no lock is left", async || sqlx::query_scalar::<_, i64>(locks).fetch_one(&pool).await.unwrap() == 0)
+        .await;
+}
+
+/// Their rows are neighbours in a table of ours, which is not the handlers' concern.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn serializable_transactions_of_two_keys_are_not_in_each_others_way() {
+    let database = TestDatabase::create().await;
+    let (pool, router) = Accounts::over(&database).await;
+    for round in 0..5 {
+        let (one, other) = (format!("one{round}"), format!("other{round}"));
+        let (one, other) =
+            tokio::join!(post(&router, "/strangers", Some(&one), ""), post(&router, "/strangers", Some(&other), ""));
+        assert_eq!((one.status, other.status), (StatusCode::CREATED, StatusCode::CREATED));
+    }
+    assert_eq!(sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM told").fetch_one(&pool).await.unwrap(), 10);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_serializable_duplicates_one_counts() {
+    let database = TestDatabase::create().await;
+    let (pool, router) = Accounts::over(&database).await;
+    let idempotency = Idempotency::transactional(PostgresStore::new(pool.clone()));
+    let elsewhere = Accounts { idempotency, signs: Signs::default(), meet: Arc::new(tokio::sync::Barrier::new(2)) };
+    let elsewhere = Router::new().route("/increment", on_post(increment)).with_state(elsewhere);
+    let mut requests = JoinSet::new();
+    for key in 0..10 {
+        for router in [&router, &elsewhere, &router, &elsewhere] {
+            let router = router.clone();
+            requests.spawn(async move { (key, post(&router, "/increment", Some(&key.to_string()), "").await) });
+        }
+    }
+    let mut answers: std::collections::HashMap<i32, Answer> = std::collections::HashMap::new();
+    while let Some(answered) = requests.join_next().await {
+        let (key, answer) = answered.unwrap();
+        if answer.status == StatusCode::OK {
+            let first = answers.entry(key).or_insert_with(|| answer.clone());
+            assert_eq!(first.body, answer.body, "{key}");
+        } else {
+            assert_eq!(answer.code(), "idempotency_request_in_flight", "{key}");
+        }
+    }
+    assert_eq!((answers.len(), balance(&pool).await), (10, 2_010));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

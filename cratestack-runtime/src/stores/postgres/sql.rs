@@ -24,6 +24,7 @@ pub(super) struct Statements {
     pub(super) look: SqlStr,
     pub(super) record: SqlStr,
     pub(super) is_ours: SqlStr,
+    pub(super) is_claimed: SqlStr,
 }
 
 impl Statements {
@@ -39,7 +40,8 @@ impl Statements {
             now: shared(format!("SELECT {}", micros("clock_timestamp()"))),
             look: shared(look(table)),
             record: shared(record(table)),
-            is_ours: shared(is_ours()),
+            is_ours: shared(is_ours(table)),
+            is_claimed: shared(is_claimed(table)),
             name,
         }
     }
@@ -130,9 +132,9 @@ fn renew(table: &str) -> String {
 /// statement. See `watch` for the lock.
 fn notifying(ended: &str, lock: &str) -> String {
     format!(
-        "WITH ended AS ({ended} RETURNING 1)
-        SELECT CASE WHEN pg_try_advisory_xact_lock({lock}) THEN '' ELSE pg_notify('{CHANNEL}', ({lock})::text)::text END
-        FROM ended"
+        "{ended}
+        RETURNING CASE WHEN pg_try_advisory_xact_lock({lock}) THEN ''
+            ELSE pg_notify('{CHANNEL}', ({lock})::text)::text END"
     )
 }
 
@@ -158,13 +160,13 @@ fn release(table: &str) -> String {
 }
 
 /// Always one row: a live one of the key where there is one, how often a dead one was attempted, whether this transaction
-/// has got the key's lock, and its session.
+/// has got the key's lock, its session, and the table that was found by the name.
 fn look(table: &str) -> String {
     let live = |column: &str| format!("CASE WHEN NOT {dead} THEN {column} END", dead = dead("held", "NOW()"));
     format!(
         "SELECT CASE WHEN {dead} AND held.{EXPIRES_AT} > NOW() THEN COALESCE(held.{ATTEMPT}, 1) END,
                {hash}, {status}, {headers}, {body}, {created}, {expires},
-               {is_ours}, pg_backend_pid()
+               {is_ours}, pg_backend_pid(), {oid}
         FROM (SELECT 1) AS one
         LEFT JOIN {table} AS held ON held.{PRINCIPAL_FINGERPRINT} = $1 AND held.{KEY} = $2",
         dead = dead("held", "NOW()"),
@@ -175,7 +177,13 @@ fn look(table: &str) -> String {
         created = micros(&format!("held.{CREATED_AT}")),
         expires = micros(&format!("held.{EXPIRES_AT}")),
         is_ours = ours("$3"),
+        oid = oid(table),
     )
+}
+
+/// Which table the name means to this statement: a `search_path` that the handler sets is the transaction's.
+fn oid(table: &str) -> String {
+    format!("('{}'::regclass)::oid::bigint", table.replace('\'', "''"))
 }
 
 /// Whether the transaction is still the one that claimed the key.
@@ -183,19 +191,24 @@ fn ours(token: &str) -> String {
     format!("COALESCE(current_setting('{CLAIM}', true) = ({token}::uuid)::text, false)")
 }
 
-fn is_ours() -> String {
-    format!("SELECT {}", ours("$1"))
+fn is_ours(table: &str) -> String {
+    format!("SELECT {}, {} = $2::bigint", ours("$1"), oid(table))
+}
+
+/// What `look` says besides the row.
+fn is_claimed(table: &str) -> String {
+    format!("SELECT {}, pg_backend_pid(), {}", ours("$1"), oid(table))
 }
 
 /// The finished row at once. A dead one is replaced; a live one that came in the meantime is left alone, and so is
-/// everything where the transaction has ended.
+/// everything where the transaction has ended or the name means another table.
 fn record(table: &str) -> String {
     let record = format!(
         "INSERT INTO {table} AS held ({PRINCIPAL_FINGERPRINT}, {KEY}, {REQUEST_HASH}, {RESERVATION_ID},
             {RESPONSE_STATUS}, {RESPONSE_HEADERS}, {RESPONSE_BODY}, {CREATED_AT}, {EXPIRES_AT}, {ATTEMPT})
         SELECT $1::text, $2::text, $3::bytea, $4::uuid, $5::int, $6::bytea, $7::bytea, NOW(),
             clock_timestamp() + $8::bigint * INTERVAL '1 microsecond', $9::int
-        WHERE {ours}
+        WHERE {ours} AND {oid} = $11::bigint
         ON CONFLICT ({PRINCIPAL_FINGERPRINT}, {KEY}) DO UPDATE SET
             {REQUEST_HASH} = EXCLUDED.{REQUEST_HASH},
             {RESERVATION_ID} = EXCLUDED.{RESERVATION_ID},
@@ -208,6 +221,7 @@ fn record(table: &str) -> String {
             {ATTEMPT} = EXCLUDED.{ATTEMPT}
         WHERE {dead}",
         ours = ours("$4"),
+        oid = oid(table),
         dead = dead("held", "NOW()"),
     );
     notifying(&record, "$10::bigint")

@@ -39,7 +39,7 @@ impl Transact for PostgresStore {
     type Transaction = Open<Postgres>;
 
     async fn begin(&self, claim: Claim<'_>, isolation: Isolation) -> Result<Begun<Open<Postgres>>, StoreError> {
-        let Claim { principal, key, request_hash, .. } = claim;
+        let Claim { principal, key, .. } = claim;
         refuse_nul(principal, key)?;
         let token = Uuid::new_v4();
         // No table's name has a NUL, so this lock is none that a waiter takes.
@@ -50,31 +50,17 @@ impl Transact for PostgresStore {
              true); SAVEPOINT {SAVEPOINT}",
             begin = begin(isolation),
         );
-        let mut open = Open::begin(self.connection().await?, AssertSqlSafe(begin).into_sql_str(), None)
-            .await
-            .map_err(refused(&self.sql.name))?;
-        let found = sqlx::query(self.sql.look.clone())
-            .bind(principal)
-            .bind(key)
-            .bind(token)
-            .fetch_one(open.connection_mut())
-            .await
-            .map_err(refused(&self.sql.name));
-        let looked = match found {
-            Ok(row) => self.judge(&row, &mut open, principal, key, request_hash),
+        let begin = AssertSqlSafe(begin).into_sql_str();
+        let connection = self.connection().await?;
+        if isolation == Isolation::Serializable {
+            return self.begin_serializable(connection, begin, claim, token).await;
+        }
+        let mut open = Open::begin(connection, begin, None).await.map_err(refused(&self.sql.name))?;
+        let looked = match self.look(open.connection_mut(), claim, token).await {
+            Ok(row) => self.judge(&row, &mut open, claim),
             Err(error) => Err(error),
         };
-        match looked {
-            Ok(Looked::Free { attempt }) => Ok(Begun::Reserved { transaction: open, token, attempt }),
-            other => {
-                self.rollback(open).await;
-                other.map(|looked| match looked {
-                    Looked::Held(ClaimOutcome::Replay(record)) => Begun::Replay(record),
-                    Looked::Held(ClaimOutcome::Conflict) => Begun::Conflict,
-                    _ => Begun::InFlight,
-                })
-            }
-        }
+        self.begun(open, token, looked).await
     }
 
     async fn begin_unclaimed(&self, isolation: Isolation) -> Result<Open<Postgres>, StoreError> {
@@ -99,8 +85,17 @@ impl Transact for PostgresStore {
         }
     }
 
-    async fn commit_unclaimed(&self, open: Open<Postgres>) -> Result<(), CommitError> {
-        self.end(open).await
+    async fn commit_unclaimed(&self, mut open: Open<Postgres>) -> Result<(), CommitError> {
+        let refused = if !open.is_outermost() {
+            never_ended()
+        } else if self.has_failed(&mut open).await {
+            // The server would answer such a commit with a rollback and no error.
+            failed_in_silence()
+        } else {
+            return self.end(open).await;
+        };
+        self.rollback(open).await;
+        Err(CommitError::Refused(refused))
     }
 
     async fn rollback(&self, mut open: Open<Postgres>) {
@@ -126,6 +121,14 @@ impl Transact for PostgresStore {
 /// The setting that holds the token; of the transaction alone, so that it ends with it.
 pub(super) const CLAIM: &str = "cratestack.claim";
 
+fn held<T>(outcome: ClaimOutcome) -> Begun<T> {
+    match outcome {
+        ClaimOutcome::Replay(record) => Begun::Replay(record),
+        ClaimOutcome::Conflict => Begun::Conflict,
+        ClaimOutcome::InFlight | ClaimOutcome::Reserved { .. } => Begun::InFlight,
+    }
+}
+
 enum Looked {
     Free { attempt: u32 },
     Held(ClaimOutcome),
@@ -136,28 +139,82 @@ impl PostgresStore {
         self.pool.acquire().await.map_err(refused(&self.sql.name))
     }
 
-    /// What the statement `look` has found. The row decides; without a live one, the lock does.
-    fn judge(
+    /// Serializable transactions that look into the table are in each other's way where their rows share a page of it,
+    /// though their keys have nothing to do with each other. So the look comes first, in no transaction.
+    ///
+    /// An outcome that is recorded between the look and the claim is not seen. The handler then runs, and the record
+    /// finds that outcome's row, so that nothing of it stays.
+    async fn begin_serializable(
         &self,
-        row: &PgRow,
-        open: &mut Open<Postgres>,
-        principal: &str,
-        key: &str,
-        request_hash: [u8; 32],
-    ) -> Result<Looked, StoreError> {
+        mut connection: PoolConnection<Postgres>,
+        begin: SqlStr,
+        claim: Claim<'_>,
+        token: Uuid,
+    ) -> Result<Begun<Open<Postgres>>, StoreError> {
         let table = &self.sql.name;
-        let of_before: Option<i32> = row.try_get(0).map_err(refused(table))?;
+        let row = self.look(&mut connection, claim, token).await?;
+        if let Some(outcome) = self.live(&row, claim)? {
+            return Ok(held(outcome));
+        }
+        let attempt = self.attempt(&row)?;
+        let mut open = Open::begin(connection, begin, None).await.map_err(refused(table))?;
+        let claimed = sqlx::query(self.sql.is_claimed.clone()).bind(token).fetch_one(open.connection_mut()).await;
+        let looked = claimed.and_then(|row| {
+            (open.session, open.table) = (row.try_get(1)?, row.try_get(2)?);
+            Ok(if row.try_get(0)? { Looked::Free { attempt } } else { Looked::Held(ClaimOutcome::InFlight) })
+        });
+        self.begun(open, token, looked.map_err(refused(table))).await
+    }
+
+    async fn look(&self, connection: &mut PgConnection, claim: Claim<'_>, token: Uuid) -> Result<PgRow, StoreError> {
+        let look = sqlx::query(self.sql.look.clone()).bind(claim.principal).bind(claim.key).bind(token);
+        look.fetch_one(connection).await.map_err(refused(&self.sql.name))
+    }
+
+    /// What the statement `look` has found. The row decides; without a live one, the lock does.
+    fn judge(&self, row: &PgRow, open: &mut Open<Postgres>, claim: Claim<'_>) -> Result<Looked, StoreError> {
+        let table = &self.sql.name;
         let locked: bool = row.try_get(7).map_err(refused(table))?;
         open.session = row.try_get(8).map_err(refused(table))?;
-        if row.try_get::<Option<&[u8]>, _>(1).map_err(refused(table))?.is_some() {
-            let row = live_row(row, table)?;
-            return row.classify(principal, key, request_hash).map_err(within(table)).map(Looked::Held);
+        open.table = row.try_get(9).map_err(refused(table))?;
+        if let Some(outcome) = self.live(row, claim)? {
+            return Ok(Looked::Held(outcome));
         }
-        Ok(if locked {
-            Looked::Free { attempt: of_before.map_or(1, |count| attempt(Some(i64::from(count))).saturating_add(1)) }
-        } else {
-            Looked::Held(ClaimOutcome::InFlight)
-        })
+        Ok(if locked { Looked::Free { attempt: self.attempt(row)? } } else { Looked::Held(ClaimOutcome::InFlight) })
+    }
+
+    fn live(&self, row: &PgRow, claim: Claim<'_>) -> Result<Option<ClaimOutcome>, StoreError> {
+        let table = &self.sql.name;
+        if row.try_get::<Option<&[u8]>, _>(1).map_err(refused(table))?.is_none() {
+            return Ok(None);
+        }
+        let row = live_row(row, table)?;
+        row.classify(claim.principal, claim.key, claim.request_hash).map_err(within(table)).map(Some)
+    }
+
+    /// Which attempt comes after the ones of a dead row.
+    fn attempt(&self, row: &PgRow) -> Result<u32, StoreError> {
+        let of_before: Option<i32> = row.try_get(0).map_err(refused(&self.sql.name))?;
+        Ok(of_before.map_or(1, |count| attempt(Some(i64::from(count))).saturating_add(1)))
+    }
+
+    async fn begun(
+        &self,
+        open: Open<Postgres>,
+        token: Uuid,
+        looked: Result<Looked, StoreError>,
+    ) -> Result<Begun<Open<Postgres>>, StoreError> {
+        match looked {
+            Ok(Looked::Free { attempt }) => Ok(Begun::Reserved { transaction: open, token, attempt }),
+            Ok(Looked::Held(outcome)) => {
+                self.rollback(open).await;
+                Ok(held(outcome))
+            }
+            Err(error) => {
+                self.rollback(open).await;
+                Err(error)
+            }
+        }
     }
 
     async fn record_in(&self, open: &mut Open<Postgres>, ending: Ending<'_>) -> Result<(), CommitError> {
@@ -180,18 +237,40 @@ impl PostgresStore {
             .bind(TICK.count(retention))
             .bind(i32::try_from(ending.attempt).unwrap_or(i32::MAX))
             .bind(lock_of(self.sql.name.table(), principal, key))
+            .bind(open.table)
             .fetch_optional(open.connection_mut())
             .await
             .map_err(self.uncommitted())?;
-        if recorded.is_some() {
-            return Ok(());
-        }
-        let ours: Option<bool> = sqlx::query_scalar(self.sql.is_ours.clone())
-            .bind(ending.token)
+        if recorded.is_some() { Ok(()) } else { Err(self.unrecorded(open, ending.token).await?) }
+    }
+
+    /// Why there is no record, though no statement has failed.
+    async fn unrecorded(&self, open: &mut Open<Postgres>, token: Uuid) -> Result<CommitError, CommitError> {
+        let (ours, same_table): (bool, bool) = sqlx::query_as(self.sql.is_ours.clone())
+            .bind(token)
+            .bind(open.table)
             .fetch_one(open.connection_mut())
             .await
             .map_err(self.uncommitted())?;
-        Err(if ours == Some(true) { CommitError::Taken } else { CommitError::Ended })
+        if ours && same_table {
+            return Ok(CommitError::Taken);
+        }
+        // There while the transaction is the one that began, unless the handler has released it.
+        let savepoint = format!("ROLLBACK TO SAVEPOINT {SAVEPOINT}");
+        if !ours && sqlx::raw_sql(AssertSqlSafe(savepoint)).execute(open.connection_mut()).await.is_err() {
+            return Ok(CommitError::Ended);
+        }
+        Ok(CommitError::Refused(StoreError::Internal(if ours {
+            format!(
+                "the handler's transaction finds another table by the name {}: give `PostgresStore::with_table` the table's \
+                 schema, or put the `search_path` back before the handler returns",
+                self.sql.name
+            )
+        } else {
+            format!(
+                "the handler has changed the setting `{CLAIM}` (`RESET ALL`, say), which shows whose transaction it is"
+            )
+        })))
     }
 
     /// The commit itself.
@@ -221,10 +300,7 @@ impl PostgresStore {
             match (code.as_deref(), refused(&self.sql.name)(error)) {
                 // No such savepoint, no transaction.
                 (Some("3B001" | "25P01"), _) => CommitError::Ended,
-                (Some("25P02"), _) => CommitError::Refused(StoreError::Database(
-                    "a statement of the handler's failed, so nothing can be committed, but the handler answered success"
-                        .to_owned(),
-                )),
+                (Some("25P02"), _) => CommitError::Refused(failed_in_silence()),
                 (_, error @ StoreError::Unavailable(_)) => CommitError::Transient(error),
                 (_, error) if transient => CommitError::Transient(error),
                 (_, error) => CommitError::Refused(error),
@@ -240,6 +316,12 @@ fn begin(isolation: Isolation) -> &'static str {
         Isolation::RepeatableRead => "BEGIN ISOLATION LEVEL REPEATABLE READ",
         Isolation::Serializable => "BEGIN ISOLATION LEVEL SERIALIZABLE",
     }
+}
+
+fn failed_in_silence() -> StoreError {
+    StoreError::Database(
+        "a statement of the handler's failed, so nothing can be committed, but the handler answered success".to_owned(),
+    )
 }
 
 fn late(what: &str) -> StoreError {

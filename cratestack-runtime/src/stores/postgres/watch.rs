@@ -110,7 +110,7 @@ async fn serve(pool: &PgPool, mut inbox: mpsc::UnboundedReceiver<Command>) -> Re
     let mut listener = PgListener::connect_with(&own).await?;
     listener.eager_reconnect(false);
     listener.listen(CHANNEL).await?;
-    let mut waiting: HashMap<i64, Vec<oneshot::Sender<()>>> = HashMap::new();
+    let mut waiting = Waiting::new();
     loop {
         tokio::select! {
             command = inbox.recv() => match command {
@@ -122,17 +122,12 @@ async fn serve(pool: &PgPool, mut inbox: mpsc::UnboundedReceiver<Command>) -> Re
                         sqlx::query("SELECT pg_advisory_lock_shared($1)").bind(lock).execute(&mut listener).await?;
                     }
                     here.push(changed);
-                    let _ = entered.send(());
-                }
-                Some(Command::Leave { lock }) => {
-                    if let Some(here) = waiting.get_mut(&lock) {
-                        here.retain(|changed| !changed.is_closed());
-                        if here.is_empty() {
-                            waiting.remove(&lock);
-                            unlock(&mut listener, lock).await?;
-                        }
+                    if entered.send(()).is_err() {
+                        // Gone while it waited for this; nobody else will say so.
+                        leave(&mut listener, &mut waiting, lock).await?;
                     }
                 }
+                Some(Command::Leave { lock }) => leave(&mut listener, &mut waiting, lock).await?,
             },
             notification = listener.try_recv() => match notification? {
                 None => return Ok(()),
@@ -149,6 +144,20 @@ async fn serve(pool: &PgPool, mut inbox: mpsc::UnboundedReceiver<Command>) -> Re
             () = tokio::time::sleep(IDLE), if waiting.is_empty() => return Ok(()),
         }
     }
+}
+
+type Waiting = HashMap<i64, Vec<oneshot::Sender<()>>>;
+
+/// Takes out whoever of this lock has gone.
+async fn leave(listener: &mut PgListener, waiting: &mut Waiting, lock: i64) -> Result<(), sqlx::Error> {
+    if let Some(here) = waiting.get_mut(&lock) {
+        here.retain(|changed| !changed.is_closed());
+        if here.is_empty() {
+            waiting.remove(&lock);
+            return unlock(listener, lock).await;
+        }
+    }
+    Ok(())
 }
 
 async fn unlock(listener: &mut PgListener, lock: i64) -> Result<(), sqlx::Error> {

@@ -66,7 +66,12 @@ impl Transact for SqliteStore {
         self.end(open).await
     }
 
-    async fn commit_unclaimed(&self, open: Open<Sqlite>) -> Result<(), CommitError> {
+    async fn commit_unclaimed(&self, mut open: Open<Sqlite>) -> Result<(), CommitError> {
+        // It is gone where the handler has ended the transaction by itself; the depth is known afterwards.
+        if self.raw(&mut open, "RELEASE").await.is_ok() && !open.is_outermost() {
+            self.rollback(open).await;
+            return Err(CommitError::Refused(never_ended()));
+        }
         self.end(open).await
     }
 
