@@ -34,10 +34,14 @@ impl Report {
         for outcome in &self.outcomes {
             for line in &outcome.lines {
                 let spread = line.spread;
-                let unit = if line.unit == "x" { "\u{d7}" } else { line.unit };
+                let unit = match line.unit {
+                    "" => String::new(),
+                    "x" => " \u{d7}".to_owned(),
+                    unit => format!(" {unit}"),
+                };
                 writeln!(
                     text,
-                    "| {} | {} | {} | **{} {unit}** | {} to {} | {} | {} |",
+                    "| {} | {} | {} | **{}{unit}** | {} to {} | {} | {} |",
                     outcome.title,
                     line.quantity.words(),
                     line.against,
