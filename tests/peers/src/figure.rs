@@ -120,6 +120,7 @@ pub struct Measured {
     pub p50: Spread,
     pub p99: Spread,
     pub cpu: Option<Spread>,
+    pub server_cpu: Option<Spread>,
     pub allocations: Option<Spread>,
     pub rounds: Vec<Sample>,
 }
@@ -175,7 +176,7 @@ impl Figure {
                     (Comparison::Ratio, _) => "x",
                     (Comparison::Difference, Quantity::Allocations) => "",
                     (Comparison::Difference, Quantity::Throughput) => "/s",
-                    (Comparison::Difference, _) => "us",
+                    (Comparison::Difference, _) => "µs",
                 },
                 against: names[measure.against].clone(),
                 spread,
@@ -193,6 +194,7 @@ impl Figure {
                 p50: spread(Quantity::P50),
                 p99: spread(Quantity::P99),
                 cpu: rounds[0].cpu.map(|_| spread(Quantity::Cpu)),
+                server_cpu: rounds[0].server_cpu.map(|_| spread(Quantity::ServerCpu)),
                 allocations: rounds[0].allocations.map(|_| spread(Quantity::Allocations)),
                 rounds,
             }

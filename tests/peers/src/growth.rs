@@ -33,7 +33,7 @@ pub async fn growth(
     facts: &mut Vec<Fact>,
 ) -> Fallible {
     // A table that was made in a transaction of its own is filled without WAL at this level; nothing else differs.
-    let server = server::options().set("wal_level", "minimal").set("max_wal_senders", "0").start().await;
+    let server = server::start(server::options().set("wal_level", "minimal").set("max_wal_senders", "0")).await?;
     let connections = options.connections;
     if options.wants("growth-keys") {
         keys(&Ours::create(&server, connections).await?, &Theirs::create(&server, connections).await?, facts).await?;
@@ -234,9 +234,9 @@ async fn keys(ours: &Ours, theirs: &Theirs, facts: &mut Vec<Fact>) -> Fallible {
         view.0.execute("CHECKPOINT").await?;
         let before = view.number("SELECT pg_current_wal_insert_lsn() - '0/0'").await?;
         if who == "ours" {
-            repeat(KEYS, our_call.clone()).await?
+            repeat(KEYS, our_call.clone()).await?;
         } else {
-            repeat(KEYS, their_call.clone()).await?
+            repeat(KEYS, their_call.clone()).await?;
         }
         let wal = view.number("SELECT pg_current_wal_insert_lsn() - '0/0'").await? - before;
         let table = view.number("SELECT pg_table_size('cratestack_idempotency')").await?;
@@ -287,9 +287,9 @@ async fn hour(ours: &Ours, theirs: &Theirs, facts: &mut Vec<Fact>) -> Fallible {
                 let key = new_key();
                 for _ in 0..=usize::from(n.is_multiple_of(20)) {
                     if is_ours {
-                        one_of_ours(&ours, &key, KEPT).await?
+                        one_of_ours(&ours, &key, KEPT).await?;
                     } else {
-                        one_of_theirs(&theirs, &key, KEPT).await?
+                        one_of_theirs(&theirs, &key, KEPT).await?;
                     }
                 }
                 Ok(())

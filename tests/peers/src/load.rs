@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::Fallible;
 use crate::sample::Sample;
+use crate::server;
 
 /// What a call tells its driver.
 #[derive(Debug, Clone, Copy)]
@@ -58,14 +59,15 @@ where
         });
     }
     tokio::time::sleep_until(from.into()).await;
-    let cpu = own_cpu();
+    let cpu = (own_cpu(), server::cpu().await);
     let (mut latencies, mut last) = (Vec::new(), from);
     while let Some(ended) = callers.join_next().await {
         let (of_one, end) = ended??;
         latencies.extend(of_one);
         last = last.max(end);
     }
-    let cpu = own_cpu().zip(cpu).map(|(after, before)| after.saturating_sub(before));
+    let used = |before: Option<Duration>, after: Option<Duration>| Some(after?.saturating_sub(before?));
+    let cpu = (used(cpu.0, own_cpu()), used(cpu.1, server::cpu().await));
     Ok(Sample::new(latencies, last.min(until) - from, cpu))
 }
 

@@ -30,7 +30,10 @@ use std::time::Duration;
 use clap::Parser;
 
 use crate::figure::Figure;
+// The included module's own tests name it here.
 use crate::postgres::PostgresServer;
+#[cfg(test)]
+use crate::postgres::TestDatabase;
 use crate::server::{Ours, Theirs};
 
 type Fallible<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -44,10 +47,13 @@ struct Options {
     /// How long each run is, not counting its warm-up.
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
+    /// Prints the tables of docs/performance.md instead.
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
     /// Figures whose name begins so.
     #[arg(long)]
     only: Vec<String>,
-    /// Prints JSON instead of the table.
+    /// Prints JSON to stdout; the table then goes to stderr.
     #[arg(long)]
     json: bool,
     /// Three rounds of half a second: whether it works, not what it comes to.
@@ -86,7 +92,7 @@ async fn measure(options: &Options) -> Fallible {
     if options.wants_group("growth") && !options.only.is_empty() {
         growth::growth(options, rounds, lasting, &mut outcomes, &mut facts).await?;
     }
-    let server = server::options().start().await;
+    let server = server::start(server::options()).await?;
     for group in GROUPS {
         if options.wants_group(group) {
             for figure in figures(group, &server, options.connections).await? {
@@ -101,7 +107,11 @@ async fn measure(options: &Options) -> Fallible {
     }
     let report = report::Report { outcomes, facts };
     if options.json {
+        eprint!("{report}");
         println!("{}", serde_json::to_string_pretty(&report)?);
+    } else if options.markdown {
+        eprint!("{report}");
+        print!("{}", report.markdown()?);
     } else {
         print!("{report}");
     }

@@ -58,7 +58,7 @@ text {{ fill: #9198a1; }} .title {{ fill: #f0f6fc; }} .grid {{ stroke: #3d444d; 
         HEIGHT - 10.0
     )?;
     writeln!(svg, r#"<text class="ours-name" x="60" y="20">cratestack-runtime</text>"#)?;
-    writeln!(svg, r#"<text class="theirs-name" x="190" y="20">cratestack-sqlx 0.8.15</text>"#)?;
+    writeln!(svg, r#"<text class="theirs-name" x="220" y="20">cratestack-sqlx 0.8.15</text>"#)?;
     svg.push_str("</svg>\n");
     Ok(svg)
 }

@@ -1,10 +1,12 @@
 //! What a run came to, for people and for machines.
 
 use std::fmt;
+use std::fmt::Write as _;
 
 use serde::Serialize;
 
 use crate::figure::Outcome;
+use crate::sample::Spread;
 
 /// All of a run.
 #[derive(Debug, Serialize)]
@@ -19,6 +21,66 @@ pub struct Fact {
     pub what: &'static str,
     pub of: String,
     pub value: f64,
+}
+
+impl Report {
+    /// Two tables in Markdown: the comparisons, and what each contender did.
+    ///
+    /// # Errors
+    ///
+    /// None: a string takes all that is written to it.
+    pub fn markdown(&self) -> Result<String, fmt::Error> {
+        let mut text = "| figure | | against | median | rounds | bound | |\n|---|---|---|---|---|---|---|\n".to_owned();
+        for outcome in &self.outcomes {
+            for line in &outcome.lines {
+                let spread = line.spread;
+                let unit = match line.unit {
+                    "" => String::new(),
+                    "x" => " \u{d7}".to_owned(),
+                    unit => format!(" {unit}"),
+                };
+                writeln!(
+                    text,
+                    "| {} | {} | {} | **{}{unit}** | {} to {} | {} | {} |",
+                    outcome.title,
+                    line.quantity.words(),
+                    line.against,
+                    number(spread.median),
+                    number(spread.min),
+                    number(spread.max),
+                    line.bound.as_deref().unwrap_or_default(),
+                    line.met.map_or("", |met| if met { "met" } else { "**missed**" }),
+                )?;
+            }
+        }
+        text += "\n| figure | contender | per second | p50 | p99 | CPU | the server's CPU | allocations |\n\
+                 |---|---|---|---|---|---|---|---|\n";
+        for outcome in &self.outcomes {
+            for contender in &outcome.contenders {
+                let micros =
+                    |spread: Option<Spread>| spread.map_or_else(String::new, |cpu| format!("{:.0} µs", cpu.median));
+                writeln!(
+                    text,
+                    "| {} | {} | {:.0} | {} | {} | {} | {} | {} |",
+                    outcome.title,
+                    contender.name,
+                    contender.throughput.median,
+                    duration(contender.p50.median),
+                    duration(contender.p99.median),
+                    micros(contender.cpu),
+                    micros(contender.server_cpu),
+                    contender.allocations.map_or_else(String::new, |count| format!("{:.0}", count.median)),
+                )?;
+            }
+        }
+        if !self.facts.is_empty() {
+            text += "\n| | | |\n|---|---|---|\n";
+        }
+        for fact in &self.facts {
+            writeln!(text, "| {} | {} | {:.0} |", fact.what, fact.of, fact.value)?;
+        }
+        Ok(text)
+    }
 }
 
 impl fmt::Display for Report {
@@ -37,13 +99,16 @@ impl fmt::Display for Report {
                 if let Some(cpu) = contender.cpu {
                     write!(text, "   cpu {:.1} us", cpu.median)?;
                 }
+                if let Some(cpu) = contender.server_cpu {
+                    write!(text, " server {:.1} us", cpu.median)?;
+                }
                 if let Some(allocations) = contender.allocations {
                     write!(text, "   {:.1} allocations", allocations.median)?;
                 }
                 writeln!(text)?;
             }
             for line in &outcome.lines {
-                let quantity = format!("{:?}", line.quantity).to_lowercase();
+                let quantity = line.quantity.words();
                 write!(
                     text,
                     "  {:<34} {:>8.2} {:<2}  (min {:.2}, max {:.2})",
@@ -65,6 +130,11 @@ impl fmt::Display for Report {
         }
         Ok(())
     }
+}
+
+/// With two digits after the point, or those that a small one needs.
+fn number(value: f64) -> String {
+    if value.abs() < 0.1 { format!("{value:.4}") } else { format!("{value:.2}") }
 }
 
 fn duration(micros: f64) -> String {

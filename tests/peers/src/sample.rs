@@ -13,9 +13,12 @@ pub struct Sample {
     pub p50: f64,
     /// In microseconds.
     pub p99: f64,
-    /// Microseconds of this process's processors, per call; the server's are not in it.
+    /// Microseconds of a processor's time in this process, per call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu: Option<f64>,
+    /// The same in all processes of the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_cpu: Option<f64>,
     /// Per call, where they were counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allocations: Option<f64>,
@@ -23,13 +26,16 @@ pub struct Sample {
 
 impl Sample {
     #[allow(clippy::cast_precision_loss)]
-    pub fn new(mut latencies: Vec<Duration>, lasted: Duration, cpu: Option<Duration>) -> Self {
+    pub fn new(mut latencies: Vec<Duration>, lasted: Duration, cpu: (Option<Duration>, Option<Duration>)) -> Self {
+        let per_call = |cpu: Duration| micros(cpu) / latencies.len().max(1) as f64;
+        let (cpu, server_cpu) = (cpu.0.map(per_call), cpu.1.map(per_call));
         latencies.sort_unstable();
         Self {
             throughput: latencies.len() as f64 / lasted.as_secs_f64().max(f64::EPSILON),
             p50: micros(quantile(&latencies, 0.50)),
             p99: micros(quantile(&latencies, 0.99)),
-            cpu: cpu.map(|cpu| micros(cpu) / latencies.len() as f64),
+            cpu,
+            server_cpu,
             allocations: None,
         }
     }
@@ -39,8 +45,8 @@ impl Sample {
             Quantity::Throughput => self.throughput,
             Quantity::P50 => self.p50,
             Quantity::P99 => self.p99,
-            Quantity::Mean => 1_000_000.0 / self.throughput,
             Quantity::Cpu => self.cpu.unwrap_or(f64::NAN),
+            Quantity::ServerCpu => self.server_cpu.unwrap_or(f64::NAN),
             Quantity::Allocations => self.allocations.unwrap_or(f64::NAN),
         }
     }
@@ -53,10 +59,22 @@ pub enum Quantity {
     Throughput,
     P50,
     P99,
-    /// Microseconds from one answer to the next: of a lone caller, what one call costs.
-    Mean,
     Cpu,
+    ServerCpu,
     Allocations,
+}
+
+impl Quantity {
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Throughput => "throughput",
+            Self::P50 => "p50",
+            Self::P99 => "p99",
+            Self::Cpu => "CPU",
+            Self::ServerCpu => "server's CPU",
+            Self::Allocations => "allocations",
+        }
+    }
 }
 
 fn micros(duration: Duration) -> f64 {

@@ -1,12 +1,15 @@
 //! The server that all contenders share, and how each connects to it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cratestack_runtime::PostgresStore;
 use cratestack_sqlx::SqlxIdempotencyStore;
 use cratestack_sqlx::sqlx as sqlx_08;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, PgPool};
+
+use tokio::sync::Mutex;
 
 use crate::Fallible;
 use crate::postgres::{PostgresOptions, PostgresServer, TestDatabase};
@@ -21,6 +24,32 @@ pub fn options() -> PostgresOptions {
         // New segments are filled with zeros before their first use, old ones are not.
         .set("min_wal_size", "2GB")
         .set("checkpoint_timeout", "60min")
+}
+
+/// The connection that asks the server about itself.
+static ADMIN: Mutex<Option<PgPool>> = Mutex::const_new(None);
+
+/// Starts a server, which [`cpu`] is then about.
+///
+/// # Errors
+///
+/// When it does not answer.
+pub async fn start(options: PostgresOptions) -> Fallible<PostgresServer> {
+    let server = options.start().await;
+    *ADMIN.lock().await = Some(PgPoolOptions::new().max_connections(1).connect(&server.url()).await?);
+    Ok(server)
+}
+
+/// What the server's processes, those that are there now, have used so far; `None` where the system does not tell. Unlike
+/// latencies, it hardly depends on what else the machine does.
+pub async fn cpu() -> Option<Duration> {
+    let admin = ADMIN.lock().await.clone()?;
+    let processes: Vec<i32> = sqlx::query_scalar("SELECT pid FROM pg_stat_activity").fetch_all(&admin).await.ok()?;
+    let nanos = processes.into_iter().map(|process| {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/schedstat")).ok()?;
+        stat.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    nanos.sum::<Option<u64>>().map(Duration::from_nanos)
 }
 
 /// What the handlers of `transaction` write to.

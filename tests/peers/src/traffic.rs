@@ -1,5 +1,6 @@
 //! What every contender is asked: the same names, the same outcome.
 
+use std::fmt::Write as _;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -44,7 +45,13 @@ pub fn outcomes_of_anyone(expires_at: &str, count: usize) -> String {
 }
 
 fn outcomes(key: &str, expires_at: &str, count: usize) -> String {
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |bytes: &[u8]| {
+        bytes.iter().fold(String::new(), |mut hex, byte| {
+            // Writing to a string cannot fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+    };
     format!(
         "INSERT INTO cratestack_idempotency (principal_fingerprint, key, request_hash, reservation_id, response_status, \
          response_headers, response_body, created_at, expires_at)
