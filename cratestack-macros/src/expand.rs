@@ -8,12 +8,12 @@ use crate::handler::{self, Handler};
 use crate::mistake::Mistakes;
 use crate::options::Options;
 use crate::parts::{self, Called, Evaluation};
-use crate::probe;
+use crate::{probe, variants};
 
 /// The whole attribute: tokens in, tokens out. `private` is the only path that generated code names.
-pub(crate) fn idempotent(private: &TokenStream, attribute: TokenStream, item: &TokenStream) -> TokenStream {
+pub(crate) fn idempotent(private: &TokenStream, attribute: &TokenStream, item: &TokenStream) -> TokenStream {
     let mut mistakes = Mistakes::default();
-    let options = Options::parse(attribute, &mut mistakes);
+    let options = Options::parse(attribute.clone(), &mut mistakes);
     let mut handler = match syn::parse2::<Handler>(item.clone()) {
         Ok(handler) => handler,
         Err(error) => {
@@ -22,6 +22,9 @@ pub(crate) fn idempotent(private: &TokenStream, attribute: TokenStream, item: &T
             return quote!(#mistakes #item);
         }
     };
+    if let Some(variants) = variants::of(private, attribute, &handler) {
+        return variants;
+    }
     if let Some(mistake) = check::entry_point(&handler) {
         mistakes.add(mistake);
         return quote!(#mistakes #item);
@@ -105,8 +108,13 @@ fn guarded(private: &TokenStream, options: &Options, handler: Handler) -> TokenS
         None => TokenStream::new(),
     };
     let handler = quote!(#path(#(#arguments),*));
+    // As a value, which clippy takes for the reason why it is `async`, as it does where a route has the handler itself.
+    let value = inside.is_some().then(|| quote!(let _ = #path;));
     let probes = probe::all(private, options, &signature, &types, &arguments, &handler);
     let transaction = options.transaction.is_some();
+    // Where a type parameter of the handler's may borrow, this is what the compiler refuses.
+    let spot = probe::spot(&signature.ident);
+    let here = probe::at(&signature.ident, private);
     let run = if transaction {
         let (future, causes) = (own("future"), own("causes"));
         let make = quote! {
@@ -118,29 +126,28 @@ fn guarded(private: &TokenStream, options: &Options, handler: Handler) -> TokenS
         };
         let handler = if options.retry.is_some() {
             let again = probe::again(private, &types, &arguments);
-            quote!(#private::repeating(#tuple, #again, #make))
+            quote_spanned!(spot=> #here::repeating(#tuple, #again, #make))
         } else {
-            quote!(#private::handling(#tuple, #make))
+            quote_spanned!(spot=> #here::handling(#tuple, #make))
         };
         let options = options.expand(private);
-        quote! {
-            #[allow(unused_imports)]
+        quote_spanned! {spot=>
             use #private::{AnyAttempts as _, AnyCauses as _, AnyRepeat as _};
-            #private::run_in_transaction(#call, #options, #handler.attempts())
+            #here::run_in_transaction(#call, #options, #handler.attempts())
         }
     } else {
         let options = options.expand(private);
-        quote!(#private::run(#call, #options, #private::handling(#tuple, |(#(#arguments,)*)| #handler).go()))
+        let handler = quote_spanned!(spot=> #here::handling(#tuple, |(#(#arguments,)*)| #handler));
+        quote_spanned!(spot=> #here::run(#call, #options, #handler.go()))
     };
     let name = &signature.ident;
     let generics = &signature.generics;
     let where_clause = &generics.where_clause;
     // Where a trait has the function, this is what the compiler refuses.
-    let taken = probe::at(name, private);
     let taken = if transaction {
-        quote_spanned!(probe::spot(name)=> #guarded: #taken::Transacted<(#(#types,)*) #parameters>)
+        quote_spanned!(spot=> #guarded: #here::Transacted<(#(#types,)*) #parameters>)
     } else {
-        quote_spanned!(probe::spot(name)=> #guarded: #taken::Guarded<(#(#types,)*) #parameters>)
+        quote_spanned!(spot=> #guarded: #here::Guarded<(#(#types,)*) #parameters>)
     };
     quote! {
         #beside
@@ -148,6 +155,7 @@ fn guarded(private: &TokenStream, options: &Options, handler: Handler) -> TokenS
         #(#attributes)*
         #visibility fn #name #generics (#taken) -> #private::Work #where_clause {
             #inside
+            #value
             #probes
             let (#mutable #call, #tuple) = #guarded.into_parts();
             #evaluate

@@ -14,6 +14,7 @@ mod suggest;
 #[cfg(test)]
 mod tests;
 mod values;
+mod variants;
 
 use proc_macro::TokenStream;
 
@@ -138,8 +139,9 @@ use proc_macro::TokenStream;
 ///
 /// ## `on_store_error`
 ///
-/// With `run` the handler runs **unprotected** where the store cannot reserve. With `refuse`, the default, the request gets
-/// 503, unless `Idempotency::on_store_error` has it run. Refused is any other word, also in quotes.
+/// With `run` the handler runs **unprotected** where the store cannot reserve; with `refuse` the request gets 503. Either
+/// has the last word over `Idempotency::on_store_error`, which decides without it, and refuses by default. Refused are any
+/// other word, also in quotes, and `run` beside `transaction`.
 ///
 /// ```
 /// # use cratestack_runtime::idempotent;
@@ -329,5 +331,5 @@ use proc_macro::TokenStream;
 /// `#[axum::debug_handler]` above this one calls the handler with the arguments that it had, and reports their number.
 #[proc_macro_attribute]
 pub fn idempotent(attribute: TokenStream, item: TokenStream) -> TokenStream {
-    expand::idempotent(&runtime::private(), attribute.into(), &item.into()).into()
+    expand::idempotent(&runtime::private(), &attribute.into(), &item.into()).into()
 }

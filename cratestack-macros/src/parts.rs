@@ -45,7 +45,7 @@ pub(crate) fn evaluate(
         FnArg::Typed(argument) => Some(look(&argument.pat, value)),
     });
     let evaluate = quote! {
-        #(#[allow(unused_variables, clippy::needless_borrowed_reference)] let #looks;)*
+        #(#[allow(unused_variables, clippy::needless_borrowed_reference, clippy::pattern_type_mismatch)] let #looks;)*
         // The user need not know that the arguments are references here.
         #[allow(clippy::needless_borrow, clippy::needless_borrows_for_generic_args, clippy::op_ref)]
         { #(#parts)* }

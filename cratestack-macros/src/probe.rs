@@ -52,7 +52,6 @@ pub(crate) fn all(
     };
     let parameters = quote!(#(#names: #types),*);
     quote! {
-        #[allow(unused_imports)]
         use #private::{AnyArgument as _, AnyArgumentOf as _, AnyHandling as _, AnyOutcome as _, AnyReturned as _};
         #provides
         #(#arguments)*
@@ -80,15 +79,16 @@ fn transaction(private: &TokenStream, options: &Options, types: &[Type]) -> Toke
         });
         return quote!(#(#suspects)*);
     };
-    if suspects.len() > 1 {
-        // Which of them is meant, the compiler could not tell.
-        let pairs = suspects.windows(2).filter_map(|pair| {
-            let [first, second] = pair else { return None };
-            let private = at(second, private);
-            Some(quote_spanned!(spot(second)=> let _ = {
-                use #private::AnySecondTx as _;
-                #private::SecondTx::<#first, #second>::argument
-            };))
+    if let [first, others @ ..] = suspects.as_slice()
+        && !others.is_empty()
+    {
+        // Of two, the place of the one could not be told. Whether they are, their types tell.
+        let pairs = others.iter().map(|other| {
+            let private = at(other, private);
+            quote_spanned!(spot(other)=> let _ = {
+                use #private::AnyPair as _;
+                #private::Pair::<#first, #other>::apart
+            };)
         });
         return quote!(#(#pairs)*);
     }

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use quote::{ToTokens, quote};
 
-fn expand(attribute: TokenStream, item: &TokenStream) -> TokenStream {
+fn expand(attribute: &TokenStream, item: &TokenStream) -> TokenStream {
     crate::expand::idempotent(&quote!(::cratestack_runtime::__private), attribute, item)
 }
 
@@ -31,7 +31,7 @@ fn expansions_are_pinned() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/expansion");
     for name in ["free", "keyed", "associated"] {
         let (attribute, item) = apart(&fs::read_to_string(directory.join(format!("{name}.in.rs"))).unwrap());
-        let expansion = prettyplease::unparse(&syn::parse2(expand(attribute, &item)).unwrap());
+        let expansion = prettyplease::unparse(&syn::parse2(expand(&attribute, &item)).unwrap());
         let pinned = directory.join(format!("{name}.out.rs"));
         if env::var_os("BLESS").is_some() {
             fs::write(&pinned, &expansion).unwrap();
@@ -74,7 +74,7 @@ fn generated_code_names_the_runtime_and_what_the_user_named() {
         let (attribute, item) = apart(&fs::read_to_string(path).unwrap());
         let (mut given, mut made) = (BTreeSet::new(), BTreeSet::new());
         names(quote!(#attribute #item), &mut given);
-        names(expand(attribute, &item), &mut made);
+        names(expand(&attribute, &item), &mut made);
         made.retain(|name| {
             // The traits of `__private`, imported without their names.
             let ours = ["::cratestack_runtime", "__idempotent_", "idempotent_", "Any"]
@@ -143,7 +143,7 @@ fn a_handler_that_is_half_typed_is_emitted() {
             let half = typed(item.clone(), &mut length);
             let (mut given, mut emitted) = (BTreeSet::new(), BTreeSet::new());
             identifiers(half.clone(), &mut given);
-            identifiers(expand(attribute.clone(), &half), &mut emitted);
+            identifiers(expand(&attribute, &half), &mut emitted);
             assert!(given.is_subset(&emitted), "{half}");
         }
     }
@@ -155,7 +155,7 @@ fn half_an_attribute_keeps_the_handler() {
     for source in &HANDLERS[..3] {
         let (attribute, item) = apart(source);
         for mut length in 0..count(attribute.clone()) {
-            let expansion = expand(typed(attribute.clone(), &mut length), &item);
+            let expansion = expand(&typed(attribute.clone(), &mut length), &item);
             let file: syn::File = syn::parse2(expansion).unwrap();
             let is_emitted =
                 file.items.iter().any(|item| matches!(item, syn::Item::Fn(item) if item.sig.ident == "pay"));
@@ -253,7 +253,7 @@ proptest! {
 
     #[test]
     fn no_tokens_panic(attribute in tokens(), item in tokens()) {
-        let expansion = expand(attribute, &item);
+        let expansion = expand(&attribute, &item);
         // Whatever is no handler is told so.
         prop_assert!(expansion.to_string().contains("compile_error") || syn::parse2::<syn::File>(expansion).is_ok());
     }
@@ -269,6 +269,6 @@ proptest! {
         let mut changes = changes.into_iter();
         let attribute = typed(mutated(attribute, &mut changes), &mut attribute_length.clone());
         let item = typed(mutated(item, &mut changes), &mut length.clone());
-        expand(attribute, &item);
+        expand(&attribute, &item);
     }
 }

@@ -46,6 +46,9 @@
 //! and no caller sees another's. A process that dies between the effect and its record leaves the key reserved until the
 //! lease ends; a retry then runs the handler again. In a transaction there is nothing between the two.
 
+// Without a store that has transactions, the engine's and the guard's part in them rests.
+#![cfg_attr(not(any(feature = "postgres", feature = "sqlite")), allow(dead_code, unused_imports))]
+
 #[doc(hidden)]
 #[path = "private/mod.rs"]
 pub mod __private;

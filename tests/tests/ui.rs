@@ -133,8 +133,8 @@ fn the_runtime_may_have_another_name() {
 
 #[test]
 fn transactions_are_legal_in_every_shape() {
-    let runtime = dependency("cratestack-runtime", "[\"macros\", \"sqlite\"]");
-    let sqlx = "sqlx = { version = \"*\", default-features = false, features = [\"sqlite-bundled\"] }";
+    let runtime = dependency("cratestack-runtime", "[\"macros\", \"postgres\", \"sqlite\"]");
+    let sqlx = "sqlx = { version = \"0.9\", default-features = false, features = [\"postgres\", \"runtime-tokio\", \"sqlite-bundled\"] }";
     lint("transaction", "2024", &format!("{runtime}\n{sqlx}"), "ui/transaction");
 }
 

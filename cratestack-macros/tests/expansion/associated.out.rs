@@ -9,7 +9,11 @@ fn __idempotent_parts_of_pay(
     idempotent_call: &mut ::cratestack_runtime::__private::Call,
     (idempotent_argument1,): (&String,),
 ) {
-    #[allow(unused_variables, clippy::needless_borrowed_reference)]
+    #[allow(
+        unused_variables,
+        clippy::needless_borrowed_reference,
+        clippy::pattern_type_mismatch
+    )]
     let body = idempotent_argument1;
     #[allow(
         clippy::needless_borrow,
@@ -23,7 +27,6 @@ fn __idempotent_parts_of_pay(
 fn pay(
     idempotent_guarded: ::cratestack_runtime::__private::Guarded<(Self, String), true>,
 ) -> ::cratestack_runtime::__private::Work {
-    #[allow(unused_imports)]
     use ::cratestack_runtime::__private::{
         AnyArgument as _, AnyArgumentOf as _, AnyHandling as _, AnyOutcome as _,
         AnyReturned as _,

@@ -11,7 +11,7 @@ pub fn pay(
     ) -> Result<Json<Payment>, ApiError> {
         app.pay(req).await
     }
-    #[allow(unused_imports)]
+    let _ = pay;
     use ::cratestack_runtime::__private::{
         AnyArgument as _, AnyArgumentOf as _, AnyHandling as _, AnyOutcome as _,
         AnyReturned as _,

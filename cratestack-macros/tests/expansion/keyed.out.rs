@@ -18,7 +18,7 @@ where
     {
         req.settle(tenant, user)
     }
-    #[allow(unused_imports)]
+    let _ = pay::<T>;
     use ::cratestack_runtime::__private::{
         AnyArgument as _, AnyArgumentOf as _, AnyHandling as _, AnyOutcome as _,
         AnyReturned as _,
@@ -42,11 +42,23 @@ where
     if idempotent_call.is_guarded() {
         #[allow(unused_variables)]
         let (idempotent_argument0, idempotent_argument1, idempotent_argument2) = &idempotent_arguments;
-        #[allow(unused_variables, clippy::needless_borrowed_reference)]
+        #[allow(
+            unused_variables,
+            clippy::needless_borrowed_reference,
+            clippy::pattern_type_mismatch
+        )]
         let Path(tenant) = idempotent_argument0;
-        #[allow(unused_variables, clippy::needless_borrowed_reference)]
+        #[allow(
+            unused_variables,
+            clippy::needless_borrowed_reference,
+            clippy::pattern_type_mismatch
+        )]
         let user = idempotent_argument1;
-        #[allow(unused_variables, clippy::needless_borrowed_reference)]
+        #[allow(
+            unused_variables,
+            clippy::needless_borrowed_reference,
+            clippy::pattern_type_mismatch
+        )]
         let Json(req) = idempotent_argument2;
         #[allow(
             clippy::needless_borrow,

@@ -3,12 +3,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tracing::{Instrument, warn};
 use uuid::Uuid;
 
 use super::lease::Lease;
 use super::reserve::{Ask as _, Reservation, Reserve, Reserved};
 use super::rooms::Rooms;
+use super::seen::{Found, Seen};
 use super::settle::{Settled, settle};
 use super::tasks::Tasks;
 use super::transact::Transactions;
@@ -76,6 +78,8 @@ pub(crate) enum Answer<R> {
     TimedOut,
     /// The work's transaction was rolled back, for a reason that a retry may not meet; the key is free again.
     RolledBack(StoreError),
+    /// The answer to the commit of the work's transaction was lost, and the store cannot say whether it happened.
+    Unknown(StoreError),
     /// The work's transaction cannot be committed and was rolled back; the key is free again.
     Refused(StoreError),
 }
@@ -101,6 +105,7 @@ pub(crate) struct Engine {
     pub(super) rooms: Arc<Rooms>,
     pub(super) transactions: Arc<Transactions>,
     pub(super) tasks: Tasks,
+    pub(super) seen: Arc<Seen>,
 }
 
 impl std::fmt::Debug for dyn IdempotencyStore {
@@ -111,11 +116,21 @@ impl std::fmt::Debug for dyn IdempotencyStore {
 
 impl Engine {
     pub(crate) fn new(store: Arc<dyn IdempotencyStore>) -> Self {
-        Self { store, rooms: Arc::default(), transactions: Arc::default(), tasks: Tasks::default() }
+        Self {
+            store,
+            rooms: Arc::default(),
+            transactions: Arc::default(),
+            tasks: Tasks::default(),
+            seen: Arc::default(),
+        }
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn IdempotencyStore> {
         &self.store
+    }
+
+    pub(crate) fn seen(&self) -> &Seen {
+        &self.seen
     }
 
     /// Reserves, runs and settles, all on a task of its own: a caller that goes away changes nothing.
@@ -133,7 +148,14 @@ impl Engine {
         R: Send + 'static,
         W: Future<Output = Settled<R>> + Send + 'static,
     {
+        match self.seen.find(&claim) {
+            Some(Found::Replay(record)) => return Answer::Replay(record),
+            Some(Found::Conflict) => return Answer::Conflict,
+            None => {}
+        }
+        let asked = Instant::now();
         let claim = Arc::new(claim);
+        let seen = Arc::clone(&self.seen);
         let (mut reply, answer) = oneshot::channel();
         let (store, rooms) = (Arc::clone(&self.store), Arc::clone(&self.rooms));
         let running = self.tasks.enter();
@@ -145,7 +167,10 @@ impl Engine {
                 rooms.wait(&*store, &claim, policy.wait, &question, reply.closed()).await
             };
             match reserved {
-                Ok(Reserved::Replay(record)) => drop(reply.send(Answer::Replay(record))),
+                Ok(Reserved::Replay(record)) => {
+                    seen.keep_told(&store, &record);
+                    drop(reply.send(Answer::Replay(record)));
+                }
                 Ok(Reserved::InFlight) => drop(reply.send(Answer::InFlight)),
                 Ok(Reserved::Conflict) => drop(reply.send(Answer::Conflict)),
                 // There is a record, so the effect may have happened.
@@ -164,7 +189,10 @@ impl Engine {
                     // On a task of its own, so that a handler that blocks its thread does not stop the heartbeat here.
                     let working = tokio::spawn(work(&hold).in_current_span());
                     let settled = lease.during(working).await;
-                    settle(&*store, &hold, lease, settled.ok(), reply, &observe).await;
+                    let recorded = settle(&*store, &hold, lease, settled.ok(), reply, &observe).await;
+                    if let Some(verdict) = recorded {
+                        seen.keep_recorded(&store, &hold, &verdict, asked);
+                    }
                     rooms.knock(&hold.claim);
                 }
             }

@@ -16,6 +16,7 @@ mod lease;
 mod places;
 mod reserve;
 mod rooms;
+mod seen;
 mod settle;
 mod sweep;
 mod tasks;

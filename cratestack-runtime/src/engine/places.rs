@@ -40,6 +40,10 @@ impl<N: Hash + Eq + Clone, P: Default> Places<N, P> {
 }
 
 impl<N: Hash + Eq, P> Places<N, P> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
     pub(crate) fn find(&self, name: &N) -> Option<Arc<P>> {
         self.lock().get(name).map(|taken| Arc::clone(&taken.place))
     }

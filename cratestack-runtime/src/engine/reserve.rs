@@ -43,7 +43,8 @@ impl Ask for Reserve<'_> {
     async fn ask(&self) -> Result<Reserved<Reservation>, StoreError> {
         let mut asking = {
             let (store, claim) = (Arc::clone(self.store), Arc::clone(self.claim));
-            Box::pin(async move { store.reserve(claim.as_claim()).await })
+            // The store itself, not the implementation for an `Arc` of it, which would box the future once more.
+            Box::pin(async move { (*store).reserve(claim.as_claim()).await })
         };
         let Ok(outcome) = tokio::time::timeout(self.patience, &mut asking).await else {
             // The store may still reserve. To drop the question now would pin the key until the lease ends.

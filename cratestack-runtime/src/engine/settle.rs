@@ -45,6 +45,8 @@ const ATTEMPT: Duration = Duration::from_secs(10);
 
 /// Writes the outcome down and replies. The reply waits for the first attempt only; later ones go on behind it, under
 /// the lease, until the store has answered or the outcome is no longer worth keeping.
+///
+/// Returns what the store says that it has recorded.
 pub(crate) async fn settle<R>(
     store: &dyn IdempotencyStore,
     hold: &Hold,
@@ -52,7 +54,7 @@ pub(crate) async fn settle<R>(
     settled: Option<Settled<R>>,
     reply: oneshot::Sender<Answer<R>>,
     observe: &impl Fn(Step, &Hold),
-) {
+) -> Option<Verdict> {
     let (verdict, answer) = if let Some(Settled { verdict, reply, .. }) = settled {
         (verdict, Answer::Ran(reply))
     } else {
@@ -71,16 +73,18 @@ pub(crate) async fn settle<R>(
         Ok(tenure) if tenure == Tenure::Held || (tenure == Tenure::Unknown && !lease.is_lost()) => {
             observe(written, hold);
             drop(reply.send(answer));
+            (tenure == Tenure::Held).then_some(verdict)
         }
         Ok(_) => {
             observe(Step::Lost, hold);
             drop(reply.send(Answer::Lost));
+            None
         }
         Err(failure) => {
             drop(reply.send(answer));
-            if let Some(tenure) = lease.during(persist(store, hold, &verdict, failure)).await {
-                observe(if tenure == Tenure::Lost { Step::Lost } else { written }, hold);
-            }
+            let tenure = lease.during(persist(store, hold, &verdict, failure)).await?;
+            observe(if tenure == Tenure::Lost { Step::Lost } else { written }, hold);
+            (tenure == Tenure::Held).then_some(verdict)
         }
     }
 }

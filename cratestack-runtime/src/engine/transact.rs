@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::guard::{Answer, Engine, Hold, OwnedClaim, Policy, Step};
 use super::places::{Places, Seat};
 use super::reserve::{Ask, Reserved, too_late};
+use super::seen::Found;
 use super::settle::{Failure, Settled, Verdict};
 use crate::store::{Begun, CommitError, Ending, IdempotencyRecord, Isolation, StoreError, Transact};
 
@@ -106,9 +107,15 @@ impl Engine {
         R: Send + 'static,
         W: Future<Output = Settled<R>> + Send + 'static,
     {
+        match self.seen.find(&claim) {
+            Some(Found::Replay(record)) => return Answer::Replay(record),
+            Some(Found::Conflict) => return Answer::Conflict,
+            None => {}
+        }
         let claim = Arc::new(claim);
         let (mut reply, answer) = oneshot::channel();
         let rooms = Arc::clone(&self.rooms);
+        let (seen, plain) = (Arc::clone(&self.seen), Arc::clone(self.store()));
         let place = self.transactions.enter((claim.principal.clone(), claim.key.clone()));
         let counted = self.tasks.enter();
         let life = async move {
@@ -129,7 +136,12 @@ impl Engine {
                         retries -= 1;
                         continue;
                     }
-                    Ok(other) => break unclaimed(other),
+                    Ok(other) => {
+                        if let Reserved::Replay(record) = &other {
+                            seen.keep_told(&plain, record);
+                        }
+                        break unclaimed(other);
+                    }
                     Err(failure) => break Answer::Unavailable(failure),
                 };
                 let hold = Arc::new(Hold { claim: Arc::clone(&claim), token, attempt });
@@ -423,8 +435,7 @@ impl<S: Transact> Claiming<'_, S> {
                     tokio::time::sleep(ASK_AGAIN).await;
                 }
                 Ok(Reserved::InFlight) | Err(_) => {
-                    error!("it is unknown whether an idempotent transaction was committed; a retry will be told");
-                    return End::Answer(Answer::Unavailable(failure));
+                    return End::Answer(Answer::Unknown(failure));
                 }
                 Ok(other) => return End::Answer(unclaimed(other)),
             }
@@ -515,7 +526,7 @@ async fn settle_unclaimed<S: Transact, R>(store: &S, ended: Ended<S::Transaction
         Ok(()) | Err(CommitError::Taken | CommitError::Ended) => End::Answer(Answer::Ran(reply)),
         Err(CommitError::Transient(failure)) => End::Again(failure),
         Err(CommitError::Refused(failure)) => End::Answer(Answer::Refused(failure)),
-        Err(CommitError::Unknown(failure)) => End::Answer(Answer::Unavailable(failure)),
+        Err(CommitError::Unknown(failure)) => End::Answer(Answer::Unknown(failure)),
     }
 }
 

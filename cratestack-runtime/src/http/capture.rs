@@ -52,7 +52,7 @@ pub(crate) async fn capture(response: Response, bound: usize) -> Captured {
     if let Some(why) = early {
         return Captured::Unkept(Response::from_parts(parts, body), why);
     }
-    let mut taken = Taken { frames: VecDeque::new(), bytes: 0, rest: body };
+    let mut taken = Taken { first: None, frames: VecDeque::new(), bytes: 0, rest: body };
     let read = tokio::time::timeout(UNHURRIED, taken.fill(bound)).await.unwrap_or(Err(Unkept::Unending));
     match read {
         Ok(()) => Captured::Whole(Response::from_parts(parts, ()), taken.concat()),
@@ -68,6 +68,8 @@ fn is_event_stream(headers: &http::HeaderMap) -> bool {
 
 /// A body of which the first frames have been read; as a body it gives them back before the rest.
 struct Taken {
+    /// Most bodies have one frame, which then needs no queue.
+    first: Option<Result<Frame<Bytes>, axum::Error>>,
     frames: VecDeque<Result<Frame<Bytes>, axum::Error>>,
     bytes: usize,
     rest: Body,
@@ -86,7 +88,11 @@ impl Taken {
                     }
                 },
             };
-            self.frames.push_back(frame);
+            if self.first.is_none() && self.frames.is_empty() {
+                self.first = Some(frame);
+            } else {
+                self.frames.push_back(frame);
+            }
             verdict?;
         }
         Ok(())
@@ -104,7 +110,7 @@ impl Taken {
 
     /// All the data; a single frame is not copied.
     fn concat(self) -> Bytes {
-        let mut pieces = self.frames.into_iter().filter_map(|frame| frame.ok()?.into_data().ok());
+        let mut pieces = self.first.into_iter().chain(self.frames).filter_map(|frame| frame.ok()?.into_data().ok());
         let Some(first) = pieces.next() else { return Bytes::new() };
         let Some(second) = pieces.next() else { return first };
         let mut whole = BytesMut::with_capacity(self.bytes);
@@ -120,19 +126,24 @@ impl http_body::Body for Taken {
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        match self.frames.pop_front() {
+        match self.first.take().or_else(|| self.frames.pop_front()) {
             Some(frame) => Poll::Ready(Some(frame)),
             None => Pin::new(&mut self.rest).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.frames.is_empty() && self.rest.is_end_stream()
+        self.first.is_none() && self.frames.is_empty() && self.rest.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let taken =
-            self.frames.iter().filter_map(|frame| frame.as_ref().ok()?.data_ref()).map(Bytes::len).sum::<usize>();
+        let taken = self
+            .first
+            .iter()
+            .chain(&self.frames)
+            .filter_map(|frame| frame.as_ref().ok()?.data_ref())
+            .map(Bytes::len)
+            .sum::<usize>();
         let rest = self.rest.size_hint();
         let mut hint = SizeHint::new();
         hint.set_lower(rest.lower().saturating_add(taken as u64));

@@ -2,7 +2,7 @@ use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 
-use super::fingerprint::short_hash;
+use super::fingerprint::{ShortHash, short_hash};
 use crate::engine::{Hold, Step};
 
 /// What happened to one guarded request, as [`Idempotency::on_event`](crate::Idempotency::on_event) is told it.
@@ -73,6 +73,8 @@ pub enum Outcome {
     RolledBack,
     /// The store could not reserve.
     Unavailable,
+    /// The database was lost during a commit, and it is not known whether that happened; a retry is told.
+    Unknown,
     /// The record is damaged.
     Damaged,
 }
@@ -91,6 +93,7 @@ impl Outcome {
             Self::Panicked => "panicked",
             Self::RolledBack => "rolled_back",
             Self::Unavailable => "unavailable",
+            Self::Unknown => "unknown",
             Self::Damaged => "damaged",
         }
     }
@@ -104,10 +107,10 @@ impl Outcome {
 }
 
 /// A key and its principal as a log may show them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Subject {
-    pub(crate) key: String,
-    pub(crate) principal: String,
+    key: ShortHash,
+    principal: ShortHash,
 }
 
 impl Subject {
@@ -117,11 +120,16 @@ impl Subject {
 
     /// What a handler's own log lines are found by.
     pub(crate) fn span(&self, hold: &Hold) -> tracing::Span {
-        tracing::info_span!("idempotent", key = self.key, principal = self.principal, attempt = hold.attempt)
+        tracing::info_span!(
+            "idempotent",
+            key = self.key.as_str(),
+            principal = self.principal.as_str(),
+            attempt = hold.attempt
+        )
     }
 
     pub(crate) fn event(&self, outcome: Outcome) -> Event<'_> {
-        Event { outcome, key: &self.key, principal: &self.principal, attempt: 0, age: None }
+        Event { outcome, key: self.key.as_str(), principal: self.principal.as_str(), attempt: 0, age: None }
     }
 }
 

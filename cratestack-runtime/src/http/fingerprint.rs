@@ -1,7 +1,5 @@
 //! What a request and its caller look like, as hashes: the record must recognise both and should reveal neither.
 
-use std::fmt::Write;
-
 use ::http::Method;
 use sha2::{Digest, Sha256};
 
@@ -22,16 +20,33 @@ use sha2::{Digest, Sha256};
 /// assert_ne!(first, other);
 /// ```
 pub fn hash_request(method: &Method, path_and_query: &str, content_type: Option<&str>, body: &[u8]) -> [u8; 32] {
-    // No `\0` can stand in a method, a path or a header value, so no two requests run together in the same bytes.
-    let mut hasher = Sha256::new();
-    hasher.update(method.as_str());
-    hasher.update([0]);
-    hasher.update(path_and_query);
-    hasher.update([0]);
-    hasher.update(content_type.unwrap_or_default());
-    hasher.update([0]);
+    let mut hasher = RequestHasher::new(method, path_and_query, content_type);
     hasher.update(body);
-    hasher.finalize().into()
+    hasher.finish()
+}
+
+/// [`hash_request`] for a body that arrives in pieces.
+pub(crate) struct RequestHasher(Sha256);
+
+impl RequestHasher {
+    pub(crate) fn new(method: &Method, path_and_query: &str, content_type: Option<&str>) -> Self {
+        // No `\0` can stand in a method, a path or a header value, so no two requests run together in the same bytes.
+        let mut hasher = Sha256::new();
+        for part in [method.as_str(), path_and_query, content_type.unwrap_or_default()] {
+            hasher.update(part);
+            hasher.update([0]);
+        }
+        Self(hasher)
+    }
+
+    /// The next piece of the body.
+    pub(crate) fn update(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    pub(crate) fn finish(self) -> [u8; 32] {
+        self.0.finalize().into()
+    }
 }
 
 /// The caller that an `Authorization` value stands for. A hash, because the value is a credential and this is stored.
@@ -41,16 +56,33 @@ pub(crate) fn principal_from_authorization(value: &[u8]) -> String {
 
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut hex, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    bytes.iter().flat_map(|byte| digits(*byte)).map(char::from).collect()
+}
+
+fn digits(byte: u8) -> [u8; 2] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]
+}
+
+/// Sixteen hexadecimal digits, held without an allocation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ShortHash([u8; 16]);
+
+impl ShortHash {
+    pub(crate) fn as_str(&self) -> &str {
+        // Hexadecimal digits are ASCII.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
 }
 
 /// What logs show of a key or a principal: enough to find the same one again, not enough to use it.
-pub(crate) fn short_hash(text: &str) -> String {
-    hex(&Sha256::digest(text)[..8])
+pub(crate) fn short_hash(text: &str) -> ShortHash {
+    let digest: [u8; 32] = Sha256::digest(text).into();
+    let mut short = [0; 16];
+    for (digits_of_byte, byte) in short.chunks_exact_mut(2).zip(digest) {
+        digits_of_byte.copy_from_slice(&digits(byte));
+    }
+    ShortHash(short)
 }
 
 #[cfg(test)]
@@ -101,7 +133,7 @@ mod tests {
     fn principals_and_short_hashes_are_pinned() {
         let principal = principal_from_authorization(b"Bearer sk_test_123");
         assert_eq!(principal, "622e64b2c22f425807dd4e58a766a477bf47edd1548967fa4fd37ec9ff36d2b1");
-        assert_eq!(short_hash("8e03978e-40d5-43dd-bc93-6894a57f9324"), "d77da8028f3c5a13");
+        assert_eq!(short_hash("8e03978e-40d5-43dd-bc93-6894a57f9324").as_str(), "d77da8028f3c5a13");
     }
 
     #[test]

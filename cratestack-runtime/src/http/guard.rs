@@ -168,13 +168,12 @@ impl Call {
         let Guarded { idempotency, claim, policy, subject, slot, keep } = match self.judge(&options) {
             Judged::Unguarded(_) => return handler.await,
             Judged::Answered(response) => return response,
-            Judged::Guarded(guarded) => *guarded,
+            Judged::Guarded(guarded) => guarded,
         };
-        let observe = observer(&idempotency, &subject);
-        let named = subject.clone();
+        let observe = observer(&idempotency, subject);
         let work = move |hold: &Arc<Hold>| {
             slot.fill(Arc::clone(hold));
-            let span = named.span(hold);
+            let span = subject.span(hold);
             async move { keep.settle(handler.await).await }.instrument(span)
         };
         let answered = idempotency.engine().guard(claim, policy, observe, work).await;
@@ -203,13 +202,12 @@ impl Call {
                 return respond(&idempotency, answered, &Subject::of("", ""));
             }
             Judged::Answered(response) => return response,
-            Judged::Guarded(guarded) => *guarded,
+            Judged::Guarded(guarded) => guarded,
         };
-        let observe = Box::new(observer(&idempotency, &subject));
-        let named = subject.clone();
+        let observe = Box::new(observer(&idempotency, subject));
         let work = Box::new(move |hold: &Arc<Hold>| {
             slot.fill(Arc::clone(hold));
-            let settling = keep.clone().settling(attempts.next()).instrument(named.span(hold));
+            let settling = keep.clone().settling(attempts.next()).instrument(subject.span(hold));
             Box::pin(settling) as Settling
         });
         let terms = terms(claim.lease);
@@ -252,14 +250,16 @@ impl Call {
             run_unreserved: options.run_on_store_error.unwrap_or(settings.on_store_error == OnStoreError::Run),
         };
         let keep = Keep { idempotency: idempotency.clone(), success_only: options.record_success };
-        Judged::Guarded(Box::new(Guarded { idempotency, claim, policy, subject, slot, keep }))
+        Judged::Guarded(Guarded { idempotency, claim, policy, subject, slot, keep })
     }
 }
 
+// It is taken apart where it is made.
+#[allow(clippy::large_enum_variant)]
 enum Judged {
     Unguarded(Idempotency),
     Answered(Response),
-    Guarded(Box<Guarded>),
+    Guarded(Guarded),
 }
 
 /// A request that is to be guarded.
@@ -272,8 +272,8 @@ struct Guarded {
     keep: Keep,
 }
 
-fn observer(idempotency: &Idempotency, subject: &Subject) -> impl Fn(Step, &Hold) + Send + Sync + 'static {
-    let (idempotency, subject) = (idempotency.clone(), subject.clone());
+fn observer(idempotency: &Idempotency, subject: Subject) -> impl Fn(Step, &Hold) + Send + Sync + 'static {
+    let idempotency = idempotency.clone();
     move |step, hold| idempotency.tell(&subject.event(Outcome::from(step)).of_attempt(hold.attempt))
 }
 
@@ -350,13 +350,15 @@ fn respond(idempotency: &Idempotency, answered: Answer<Response>, subject: &Subj
         Answer::Ran(response) => return response,
         Answer::Replay(record) => {
             let created_at = record.created_at;
-            match replay(record) {
+            match replay(Arc::clone(&record)) {
                 Ok(response) => {
                     let outcome = Outcome::Replayed { status: response.status() };
                     idempotency.tell(&subject.event(outcome).since(created_at));
                     return response;
                 }
                 Err(Damaged(what)) => {
+                    // Once it is put right, that should be seen.
+                    idempotency.forget(&record.principal_fingerprint, &record.key);
                     error!(what, "damaged idempotency record");
                     tell(Outcome::Damaged);
                     Problem::RecordDamaged
@@ -382,6 +384,11 @@ fn respond(idempotency: &Idempotency, answered: Answer<Response>, subject: &Subj
             error!(error = %failure, "idempotency key not reserved, request refused");
             tell(Outcome::Unavailable);
             Problem::StoreUnavailable
+        }
+        Answer::Unknown(failure) => {
+            error!(error = %failure, "it is not known whether an idempotent handler's transaction was committed");
+            tell(Outcome::Unknown);
+            Problem::OutcomeUnknown
         }
         Answer::TimedOut => {
             error!("an idempotent handler's transaction did not end within its lease and was rolled back");

@@ -334,6 +334,38 @@ impl<S: ?Sized> Idempotency<S> {
         self.set(|settings| settings.on_event = Some(Arc::new(hook)))
     }
 
+    /// How many bytes of outcomes this process keeps in memory, so that a retry of a request whose outcome it has seen asks
+    /// no store. Default: 8 MiB; 0 keeps none.
+    ///
+    /// A recorded outcome does not change until it expires, and is not kept longer than that, by the store's clock (a
+    /// store that shows none, such as [`MemoryStore`](crate::MemoryStore), has nothing kept of it). The kept outcomes are
+    /// all clones'. Whoever deletes a row by hand, so that its request may run again, has every process
+    /// [`forget`](Self::forget) it, or sets this to 0. An outcome of more than a sixteenth of this is not kept.
+    ///
+    /// ```
+    /// # use cratestack_runtime::{Idempotency, MemoryStore};
+    /// let idempotency = Idempotency::new(MemoryStore::new()).replay_cache_bytes(64 * 1024 * 1024);
+    /// # let _ = idempotency;
+    /// ```
+    #[must_use]
+    pub fn replay_cache_bytes(self, bytes: u64) -> Self {
+        self.engine.seen().bound(bytes);
+        self
+    }
+
+    /// Lets this process ask the store again for the outcome of a key. It does not touch the store.
+    ///
+    /// Principal and key are as the table has them.
+    ///
+    /// ```
+    /// # use cratestack_runtime::{Idempotency, MemoryStore};
+    /// let idempotency = Idempotency::new(MemoryStore::new());
+    /// idempotency.forget("622e64b2c22f425807dd4e58a766a477bf47edd1548967fa4fd37ec9ff36d2b1", "8e03978e");
+    /// ```
+    pub fn forget(&self, principal: &str, key: &str) {
+        self.engine.seen().forget(principal, key);
+    }
+
     /// Lets what is running finish and record, for at most `deadline`, and says how many requests were still unfinished
     /// then: with 0, every outcome is recorded.
     ///

@@ -71,7 +71,9 @@ pub(crate) enum DamagedHeaders {
 /// ```
 pub fn encode_headers(headers: &HeaderMap) -> Vec<u8> {
     let named = connection_options(headers.iter());
-    let mut blob = vec![0; 4];
+    let bytes = headers.iter().map(|(name, value)| 8 + name.as_str().len() + value.len()).sum::<usize>();
+    let mut blob = Vec::with_capacity(4 + bytes);
+    blob.extend_from_slice(&[0; 4]);
     let mut count: u32 = 0;
     for (name, value) in headers.iter().filter(|(name, _)| is_stored(name, &named)) {
         let (name, value) = (name.as_str().as_bytes(), value.as_bytes());

@@ -47,6 +47,8 @@ pub(crate) enum Problem {
     TransactionTimedOut,
     /// The handler's transaction cannot be committed.
     TransactionRefused,
+    /// Nobody can say whether the handler's transaction is committed.
+    OutcomeUnknown,
 }
 
 impl Problem {
@@ -68,6 +70,7 @@ impl Problem {
             Self::TransactionRolledBack => "idempotency_transaction_rolled_back",
             Self::TransactionTimedOut => "idempotency_transaction_timed_out",
             Self::TransactionRefused => "idempotency_transaction_refused",
+            Self::OutcomeUnknown => "idempotency_outcome_unknown",
         }
     }
 
@@ -82,7 +85,7 @@ impl Problem {
             | Self::HandlerPanicked
             | Self::NoReservation
             | Self::TransactionRefused => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::StoreUnavailable | Self::TransactionRolledBack | Self::TransactionTimedOut => {
+            Self::StoreUnavailable | Self::TransactionRolledBack | Self::TransactionTimedOut | Self::OutcomeUnknown => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
         }
@@ -106,6 +109,7 @@ impl Problem {
             Self::TransactionRolledBack => "Transaction was rolled back",
             Self::TransactionTimedOut => "Transaction took too long",
             Self::TransactionRefused => "Transaction cannot be committed",
+            Self::OutcomeUnknown => "Outcome is not known",
         }
     }
 
@@ -177,6 +181,11 @@ impl Problem {
                 "This attempt changed nothing: its transaction could not be committed and was rolled back. A retry with \
                  the same idempotency key executes the request again."
             }
+            Self::OutcomeUnknown => {
+                "The database was lost while this attempt was being committed, so it is not known whether it took effect. \
+                 Retry later with the same idempotency key and the same request to get its outcome; without a key, look \
+                 before sending the request again."
+            }
         };
         text.to_owned()
     }
@@ -186,7 +195,9 @@ impl Problem {
             Self::RequestInFlight | Self::ReservationLost | Self::TransactionRolledBack => {
                 Some(HeaderValue::from_static("1"))
             }
-            Self::StoreUnavailable | Self::TransactionTimedOut => Some(HeaderValue::from_static("5")),
+            Self::StoreUnavailable | Self::TransactionTimedOut | Self::OutcomeUnknown => {
+                Some(HeaderValue::from_static("5"))
+            }
             _ => None,
         }
     }
@@ -294,7 +305,7 @@ mod tests {
     use super::*;
 
     /// Every problem with its code, status, recommended phrase and `Retry-After`, which clients rely on.
-    const PINNED: [(Problem, &str, u16, &str, Option<&str>); 15] = [
+    const PINNED: [(Problem, &str, u16, &str, Option<&str>); 16] = [
         (Problem::KeyMissing, "idempotency_key_missing", 400, "Bad Request", None),
         (Problem::KeyInvalid(KeyError::Empty), "idempotency_key_invalid", 400, "Bad Request", None),
         (Problem::KeyConflict, "idempotency_key_conflict", 422, "Unprocessable Content", None),
@@ -322,6 +333,7 @@ mod tests {
         (Problem::TransactionRolledBack, "idempotency_transaction_rolled_back", 503, "Service Unavailable", Some("1")),
         (Problem::TransactionTimedOut, "idempotency_transaction_timed_out", 503, "Service Unavailable", Some("5")),
         (Problem::TransactionRefused, "idempotency_transaction_refused", 500, "Internal Server Error", None),
+        (Problem::OutcomeUnknown, "idempotency_outcome_unknown", 503, "Service Unavailable", Some("5")),
     ];
 
     async fn read(response: Response<Body>) -> (StatusCode, ::http::HeaderMap, Value) {

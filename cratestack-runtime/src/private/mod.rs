@@ -15,6 +15,8 @@ mod returned;
 mod transaction;
 
 pub use axum::response::Response;
+#[cfg(feature = "macros")]
+pub use cratestack_macros::idempotent;
 
 pub use crate::extract::{Guarded, Via};
 pub use crate::http::{Call, Options, Part, Work, part};
@@ -26,7 +28,7 @@ pub use handling::{
 pub use returned::{AnyReturned, Returned};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use transaction::{
-    Again, AnyAttempts, AnyCauses, AnyRepeat, AnySecondTx, AnyUntransacted, Attempts, Causes, Noting, OnlyTx,
-    OutsideOfTransactions, ProvidesTransactions, Repeat, Repeating, SecondTx, TakesTx, Transacted, Untransacted, ViaTx,
-    noting, outcome_of, repeating, run_in_transaction, takes_tx,
+    Again, AnyAttempts, AnyCauses, AnyPair, AnyRepeat, AnyUntransacted, Attempts, Causes, Noting,
+    OutsideOfTransactions, Pair, ProvidesTransactions, Repeat, Repeating, TakesTx, TheOnlyOne, Transacted,
+    Untransacted, ViaTx, noting, outcome_of, repeating, run_in_transaction, takes_tx,
 };

@@ -149,6 +149,35 @@ impl<T: Clone> Again for T {
 /// Asks for a `Tx` among the arguments.
 pub fn takes_tx<A: TakesTx<I>, I>() {}
 
+/// Two arguments of one handler.
+#[derive(Debug)]
+pub struct Pair<T, U>(PhantomData<fn() -> (T, U)>);
+
+/// Of most pairs there is nothing to ask.
+pub trait AnyPair {
+    /// Passes.
+    fn apart() {}
+}
+
+impl<T, U> AnyPair for Pair<T, U> {}
+
+impl<A: Database, B: Database> Pair<Tx<A>, Tx<B>> {
+    /// Fails.
+    pub fn apart()
+    where
+        Tx<B>: TheOnlyOne,
+    {
+    }
+}
+
+/// An argument that may stand beside a `Tx`.
+#[diagnostic::on_unimplemented(
+    message = "a handler runs in one transaction, and takes one `Tx`",
+    label = "this is the second one",
+    note = "remove it, and execute all statements on the first; what lives in another database cannot be committed with it"
+)]
+pub trait TheOnlyOne {}
+
 /// A handler's future that tells what its error was caused by.
 pub struct Noting<F, O> {
     future: Pin<Box<F>>,
@@ -246,35 +275,6 @@ impl<DB: Database> Untransacted<Tx<DB>> {
     note = "write `#[idempotent(transaction)]`, or take a connection of the pool"
 )]
 pub trait OutsideOfTransactions {}
-
-/// Two arguments that may both be a `Tx`.
-#[derive(Debug)]
-pub struct SecondTx<A, B>(PhantomData<fn() -> (A, B)>);
-
-/// Of other types there is nothing to ask.
-pub trait AnySecondTx {
-    /// Passes.
-    fn argument() {}
-}
-
-impl<A, B> AnySecondTx for SecondTx<A, B> {}
-
-impl<A: Database, B: Database> SecondTx<Tx<A>, Tx<B>> {
-    /// Fails.
-    pub fn argument()
-    where
-        Tx<B>: OnlyTx,
-    {
-    }
-}
-
-/// What a handler in a transaction can take beside its `Tx`.
-#[diagnostic::on_unimplemented(
-    message = "a handler has one transaction, and `{Self}` would be a second one",
-    label = "another `Tx` stands before this",
-    note = "remove one of them; for a part that can be undone on its own, `tx.begin()` makes a savepoint"
-)]
-pub trait OnlyTx {}
 
 impl<DB: TransactionalDatabase, S> ArgumentOf<Tx<DB>, S> {
     /// An argument that others follow.

@@ -226,6 +226,18 @@ pub trait IdempotencyStore: Send + Sync + 'static {
         Ok(None)
     }
 
+    /// What the store's clock shows, by which `expires_at` of a record is meant.
+    ///
+    /// With it a process can tell how long a record that it has seen will be replayed, and need not ask the store for it
+    /// again. The provided body shows none and answers `None`: then nothing is kept.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be reached.
+    async fn now(&self) -> Result<Option<SystemTime>, StoreError> {
+        Ok(None)
+    }
+
     /// Deletes up to `limit` rows whose retention ended, and says how many. A row of which only the lease ended stays:
     /// it counts the attempts.
     ///
@@ -457,6 +469,10 @@ impl<S: IdempotencyStore + ?Sized> IdempotencyStore for Arc<S> {
 
     async fn watch(&self, principal: &str, key: &str) -> Result<Option<Watch>, StoreError> {
         (**self).watch(principal, key).await
+    }
+
+    async fn now(&self) -> Result<Option<SystemTime>, StoreError> {
+        (**self).now().await
     }
 
     async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {

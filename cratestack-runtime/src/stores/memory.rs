@@ -1,5 +1,5 @@
 use std::borrow::Borrow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -69,7 +69,7 @@ impl MemoryStore {
         let (found, hash) = {
             let mut rows = self.shared.rows_of(names);
             let now = Instant::now();
-            match rows.get_mut(&names as &dyn Names) {
+            match rows.get_mut(names) {
                 Some(row) if row.is_live(now) => {
                     if row.request_hash != claim.request_hash {
                         return ClaimOutcome::Conflict;
@@ -77,16 +77,12 @@ impl MemoryStore {
                     let Some(outcome) = row.outcome.clone() else { return ClaimOutcome::InFlight };
                     ((outcome, row.created_at, row.expires_at), row.request_hash)
                 }
-                Some(row) => {
-                    let attempt = row.next_attempt(now);
-                    *row = Row::new(claim, attempt, now);
-                    return ClaimOutcome::Reserved { token: row.token, attempt };
-                }
-                None => {
-                    let row = Row::new(claim, 1, now);
+                dead => {
+                    let attempt = dead.map_or(1, |row| row.next_attempt(now));
+                    let row = Row::new(claim, attempt, now);
                     let token = row.token;
-                    rows.insert(Slot::new(names), row);
-                    return ClaimOutcome::Reserved { token, attempt: 1 };
+                    rows.put(names, row);
+                    return ClaimOutcome::Reserved { token, attempt };
                 }
             }
         };
@@ -106,7 +102,7 @@ impl MemoryStore {
 
     fn record(&self, names: (&str, &str), token: Uuid, outcome: Outcome) -> Tenure {
         let mut rows = self.shared.rows_of(names);
-        match rows.get_mut(&names as &dyn Names).filter(|row| row.token == token) {
+        match rows.get_mut(names).filter(|row| row.token == token) {
             Some(row) => {
                 row.outcome.get_or_insert(outcome);
                 Tenure::Held
@@ -153,8 +149,8 @@ impl IdempotencyStore for MemoryStore {
         let names = (principal, key);
         let mut rows = self.shared.rows_of(names);
         let running = |row: &Row| row.token == token && row.outcome.is_none();
-        if rows.get(&names as &dyn Names).is_some_and(running) {
-            rows.remove(&names as &dyn Names);
+        if rows.by_name.get(&names as &dyn Names).is_some_and(running) {
+            rows.remove(names);
         }
         Ok(())
     }
@@ -175,8 +171,10 @@ impl IdempotencyStore for MemoryStore {
         let mut rows = self.shared.rows_of(names);
         let now = Instant::now();
         let running = |row: &&mut Row| row.token == token && row.outcome.is_none();
-        let Some(row) = rows.get_mut(&names as &dyn Names).filter(running) else { return Ok(Tenure::Lost) };
-        row.expires = row.expires.max(Deadline::after(now, retention));
+        let Some(row) = rows.get_mut(names).filter(running) else { return Ok(Tenure::Lost) };
+        let expires = row.expires.max(Deadline::after(now, retention));
+        rows.keep_until(names, expires);
+        let Some(row) = rows.get_mut(names) else { return Ok(Tenure::Lost) };
         row.expires_at = row.expires_at.max(timestamp_after(SystemTime::now(), retention));
         row.lease = Deadline::after(now, lease).min(row.expires);
         Ok(Tenure::Held)
@@ -201,11 +199,7 @@ impl IdempotencyStore for MemoryStore {
             let mut rows = lock(&self.shared.shards[shard % SHARDS]);
             let now = Instant::now();
             let left = usize::try_from(limit - deleted).unwrap_or(usize::MAX);
-            deleted += rows.extract_if(|_, row| row.expires.passed(now)).take(left).fold(0, |sum, _| sum + 1);
-            if rows.len() < rows.capacity() / 4 {
-                let room = rows.len() * 2;
-                rows.shrink_to(room);
-            }
+            deleted += rows.sweep(now, left);
         }
         Ok(deleted)
     }
@@ -217,7 +211,61 @@ struct Shared {
     swept: AtomicUsize,
 }
 
-type Rows = HashMap<Slot, Row>;
+/// The rows of a shard, found by their names, and by when they expire.
+#[derive(Default)]
+struct Rows {
+    by_name: HashMap<Slot, Row>,
+    by_expiry: BTreeMap<(Deadline, u64), Slot>,
+    /// Tells rows apart that expire at the same moment.
+    numbered: u64,
+}
+
+impl Rows {
+    fn get_mut(&mut self, names: (&str, &str)) -> Option<&mut Row> {
+        self.by_name.get_mut(&names as &dyn Names)
+    }
+
+    fn put(&mut self, names: (&str, &str), mut row: Row) {
+        let slot = match self.by_name.get(&names as &dyn Names) {
+            Some(old) => self.by_expiry.remove(&(old.expires, old.number)),
+            None => None,
+        };
+        let slot = slot.unwrap_or_else(|| Slot::new(names));
+        self.numbered += 1;
+        row.number = self.numbered;
+        self.by_expiry.insert((row.expires, row.number), slot.clone());
+        self.by_name.insert(slot, row);
+    }
+
+    fn keep_until(&mut self, names: (&str, &str), expires: Deadline) {
+        let Some(row) = self.by_name.get_mut(&names as &dyn Names) else { return };
+        if let Some(slot) = self.by_expiry.remove(&(row.expires, row.number)) {
+            row.expires = expires;
+            self.by_expiry.insert((expires, row.number), slot);
+        }
+    }
+
+    fn remove(&mut self, names: (&str, &str)) {
+        if let Some(row) = self.by_name.remove(&names as &dyn Names) {
+            self.by_expiry.remove(&(row.expires, row.number));
+        }
+    }
+
+    /// Deletes up to `limit` rows that have expired, and says how many.
+    fn sweep(&mut self, now: Instant, limit: usize) -> u64 {
+        let mut deleted = 0;
+        for _ in 0..limit {
+            let Some(first) = self.by_expiry.first_entry().filter(|first| first.key().0.passed(now)) else { break };
+            let slot = first.remove();
+            self.by_name.remove(&slot);
+            deleted += 1;
+        }
+        if self.by_name.len() < self.by_name.capacity() / 4 {
+            self.by_name.shrink_to(self.by_name.len() * 2);
+        }
+        deleted
+    }
+}
 
 impl Shared {
     fn rows_of(&self, names: (&str, &str)) -> MutexGuard<'_, Rows> {
@@ -243,6 +291,7 @@ fn lock(shard: &Mutex<Rows>) -> MutexGuard<'_, Rows> {
 }
 
 struct Row {
+    number: u64,
     token: Uuid,
     attempt: u32,
     request_hash: [u8; 32],
@@ -258,6 +307,7 @@ impl Row {
         let expires = Deadline::after(now, claim.retention);
         let created_at = SystemTime::now();
         Self {
+            number: 0,
             token: Uuid::new_v4(),
             attempt,
             request_hash: claim.request_hash,
@@ -310,15 +360,16 @@ fn timestamp_after(now: SystemTime, duration: Duration) -> SystemTime {
     now.checked_add(duration).or_else(|| now.checked_add(FAR)).unwrap_or(now)
 }
 
-#[derive(PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 struct Slot {
-    principal: Box<str>,
-    key: Box<str>,
+    /// The principal and then the key, in one allocation.
+    both: Arc<str>,
+    principal: usize,
 }
 
 impl Slot {
     fn new((principal, key): (&str, &str)) -> Self {
-        Self { principal: principal.into(), key: key.into() }
+        Self { both: [principal, key].concat().into(), principal: principal.len() }
     }
 }
 
@@ -335,7 +386,7 @@ trait Names {
 
 impl Names for Slot {
     fn names(&self) -> (&str, &str) {
-        (&self.principal, &self.key)
+        self.both.split_at(self.principal)
     }
 }
 
@@ -374,7 +425,7 @@ mod tests {
     }
 
     fn rows(store: &MemoryStore) -> usize {
-        store.shared.shards.iter().map(|shard| lock(shard).len()).sum()
+        store.shared.shards.iter().map(|shard| lock(shard).by_name.len()).sum()
     }
 
     const HOUR: Duration = Duration::from_hours(1);
@@ -405,6 +456,34 @@ mod tests {
             deleted += store.sweep(3).await.unwrap();
         }
         assert_eq!((deleted, rows(&store)), (500, 500));
+        let both = |shard| {
+            let rows = lock(shard);
+            rows.by_name.len() == rows.by_expiry.len()
+        };
+        assert!(store.shared.shards.iter().all(both));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sweep_finds_what_expires_however_often_that_changed() {
+        let store = MemoryStore::new();
+        let minute = Duration::from_mins(1);
+        let reserved = async |key: &str, retention| match store.reserve(claim(key, Duration::ZERO, retention)).await {
+            Ok(ClaimOutcome::Reserved { token, .. }) => token,
+            other => panic!("{other:?}"),
+        };
+        let renewed = reserved("renewed", minute).await;
+        store.renew("alice", "renewed", renewed, minute, HOUR).await.unwrap();
+        let released = reserved("released", minute).await;
+        store.release("alice", "released", released).await.unwrap();
+        reserved("taken over", HOUR).await;
+        reserved("taken over", minute).await;
+        reserved("expired", minute).await;
+        assert_eq!(store.sweep(9).await, Ok(0));
+        tokio::time::advance(minute).await;
+        assert_eq!((store.sweep(9).await, rows(&store)), (Ok(2), 1));
+        tokio::time::advance(HOUR).await;
+        assert_eq!((store.sweep(9).await, rows(&store)), (Ok(1), 0));
+        assert!(store.shared.shards.iter().all(|shard| lock(shard).by_expiry.is_empty()));
     }
 
     #[tokio::test]

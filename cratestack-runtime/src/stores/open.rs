@@ -16,12 +16,16 @@ pub(super) const SAVEPOINT: &str = "cratestack_handler";
 /// sqlx's own `Transaction` cannot close its connection, which a transaction needs that must end at once.
 pub struct Open<DB: Database> {
     connection: PoolConnection<DB>,
-    /// What the database calls the session.
+    /// What the server calls the session.
+    #[cfg(feature = "postgres")]
     pub(super) session: i32,
     /// Which table its records are in, where a name alone does not say.
+    #[cfg(feature = "postgres")]
     pub(super) table: i64,
     /// A database with one writer at a time has a queue for them.
     _turn: Option<OwnedMutexGuard<()>>,
+    /// A commit was sent, and its answer is not there.
+    in_doubt: bool,
 }
 
 impl<DB: Database> Open<DB> {
@@ -38,7 +42,15 @@ impl<DB: Database> Open<DB> {
             connection.close_on_drop();
             return Err(error);
         }
-        Ok(Self { connection, session: 0, table: 0, _turn: turn })
+        Ok(Self {
+            connection,
+            #[cfg(feature = "postgres")]
+            session: 0,
+            #[cfg(feature = "postgres")]
+            table: 0,
+            _turn: turn,
+            in_doubt: false,
+        })
     }
 
     /// The handler may have begun transactions within this one; all of them are ended when it returns, unless it has
@@ -48,10 +60,16 @@ impl<DB: Database> Open<DB> {
     }
 
     pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
+        // Also where nobody waits for the answer any longer: a pool looks at what comes back to it, and would wait for ever
+        // for a connection that went silent.
+        self.in_doubt = true;
         let committed = DB::TransactionManager::commit(&mut self.connection).await;
-        if committed.is_err() {
-            self.connection.close_on_drop();
+        // An answer, but not the end yet: the server lets go of a refused transaction's locks after it has told of it, and
+        // SQLite of nothing. The next statement waits for that.
+        if let Err(sqlx::Error::Database(_)) = committed {
+            self.rollback().await?;
         }
+        self.in_doubt = !matches!(committed, Ok(()) | Err(sqlx::Error::Database(_)));
         committed
     }
 
@@ -80,6 +98,9 @@ impl<DB: Database> Open<DB> {
 
 impl<DB: Database> Drop for Open<DB> {
     fn drop(&mut self) {
+        if self.in_doubt {
+            self.connection.close_on_drop();
+        }
         // Counted before: SQLite's depth changes once its thread gets to it.
         for _ in 0..DB::TransactionManager::get_transaction_depth(&self.connection) {
             DB::TransactionManager::start_rollback(&mut self.connection);

@@ -119,7 +119,10 @@ async fn figures(group: &str, server: &PostgresServer, connections: u32) -> Fall
     let theirs = Arc::new(Theirs::create(server, connections).await?);
     match group {
         "store" => Ok(figures::store(&ours, &theirs)),
-        "replay" => figures::replay(ours, theirs).await,
+        "replay" => {
+            let seen = figures::seen(Arc::clone(&ours), Arc::clone(&theirs));
+            Ok([vec![seen], figures::replay(ours, theirs).await?].into_iter().flatten().collect())
+        }
         "transaction" => Ok(figures::transaction(&ours, &theirs)),
         "request" => Ok(figures::requests(&ours, &theirs)),
         "body" => Ok(figures::bodies(&ours, &theirs)),

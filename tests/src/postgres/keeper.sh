@@ -3,7 +3,7 @@
 #
 #   keeper.sh TEMPORARY BINARIES [postgres options]
 #
-# Commands, one a line: `start PORT` answers `ready` or `gone`; `stop` answers `stopped`.
+# Commands, one a line: `start PORT` answers `ready` or `gone`; `stop` and `kill` answer `stopped`.
 
 # A signal to the whole group, Ctrl-C above all, must not end the keeper before its work.
 trap '' HUP INT TERM PIPE
@@ -28,7 +28,8 @@ stop() {
 while read -r command port; do
     case $command in
     start)
-        # One that a killed server left behind would look ready.
+        # One that a stopped server left behind would look ready. Sessions that have outlived a killed server keep the next
+        # one from starting all the same: it looks at who has the shared memory of this directory.
         rm -f data/postmaster.pid
         "$binaries/postgres" -D data -p "$port" "$@" >>log 2>&1 </dev/null &
         server=$!
@@ -40,6 +41,11 @@ while read -r command port; do
             [ $tries -lt 1200 ] && kill -0 "$server" 2>/dev/null || { stop; echo gone; continue 2; }
         done
         echo ready
+        ;;
+    kill)
+        { kill -KILL "$server"; wait "$server"; } 2>/dev/null
+        server=
+        echo stopped
         ;;
     stop)
         stop

@@ -11,9 +11,10 @@
 //!
 //! `TEST_DATABASE_URL` names a server to use instead of a private one; its role must be able to create databases.
 //! [`PostgresServer`] is for the tests that stop a server or read its log, and is always a private one.
-//! [`RoundTrips`] counts what crosses the wire.
+//! [`RoundTrips`] counts what crosses the wire, and [`Commits`] loses some of it.
 
 mod binaries;
+mod commits;
 mod server;
 mod wire;
 
@@ -31,6 +32,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 pub(crate) use self::server::is_root;
 pub use self::{
+    commits::{Commits, Fate},
     server::{PostgresOptions, PostgresServer, Statement},
     wire::RoundTrips,
 };

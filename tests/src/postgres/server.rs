@@ -133,6 +133,14 @@ impl PostgresServer {
         self.with_keeper(|keeper| assert_eq!(keeper.ask("stop"), "stopped")).await;
     }
 
+    /// Kills its main process with SIGKILL, and leaves its sessions to find out.
+    ///
+    /// # Panics
+    /// When the server's keeper is gone.
+    pub async fn kill(&self) {
+        self.with_keeper(|keeper| assert_eq!(keeper.ask("kill"), "stopped")).await;
+    }
+
     /// Starts it again, on the same port and data.
     ///
     /// # Panics
@@ -141,14 +149,14 @@ impl PostgresServer {
         let port = self.port;
         self.with_keeper(move |keeper| {
             // While the server was away, an outgoing connection may have been given its port for a moment.
-            for _ in 0..50 {
+            for _ in 0..100 {
                 if keeper.start(port) {
                     return;
                 }
-                if !keeper.port_was_taken() {
+                if !keeper.port_was_taken() && !keeper.sessions_outlive_their_server() {
                     break;
                 }
-                thread::sleep(Duration::from_millis(200));
+                thread::sleep(Duration::from_millis(100));
             }
             panic!("the private Postgres server did not come back:\n{}", keeper.log_tail());
         })
@@ -266,6 +274,10 @@ impl Keeper {
         self.log_tail().contains("Address already in use")
     }
 
+    fn sessions_outlive_their_server(&self) -> bool {
+        self.log_tail().contains("is still in use")
+    }
+
     fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.directory.join("log")).unwrap_or_default()).into_owned()
     }
@@ -336,6 +348,29 @@ mod tests {
         let mut connection = PgConnection::connect(&server.url()).await.unwrap();
         let (n,): (i32,) = sqlx::query_as("SELECT n FROM kept").fetch_one(&mut connection).await.unwrap();
         assert_eq!(n, 7);
+    }
+
+    #[tokio::test]
+    async fn commits_survive_a_kill_and_no_two_servers_share_their_data() {
+        let server = PostgresServer::launch().await;
+        let mut connection = PgConnection::connect(&server.url()).await.unwrap();
+        sqlx::raw_sql("CREATE TABLE kept (n INT)").execute(&mut connection).await.unwrap();
+        // A session that has a statement to end does so, though its server is gone.
+        let insert = "DO $$ BEGIN PERFORM pg_sleep(1); INSERT INTO kept VALUES (7); END $$";
+        let ending = tokio::spawn(async move { sqlx::raw_sql(insert).execute(&mut connection).await });
+        let mut other = PgConnection::connect(&server.url()).await.unwrap();
+        let sleeping = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+        while sqlx::query_scalar::<_, i64>(sleeping).fetch_one(&mut other).await.unwrap() == 0 {}
+
+        server.kill().await;
+        assert!(PgConnection::connect(&server.url()).await.is_err());
+
+        server.start().await;
+        assert!(ending.is_finished(), "the session has ended before there is another server");
+        let answered = ending.await.unwrap().is_ok();
+        let mut connection = PgConnection::connect(&server.url()).await.unwrap();
+        let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM kept").fetch_one(&mut connection).await.unwrap();
+        assert!(count == 1 || !answered, "{count}, {answered}");
     }
 
     #[tokio::test]

@@ -46,18 +46,13 @@ impl RoundTrips {
     }
 
     async fn relaying(url: &str, notifications: bool) -> Self {
-        let authority = url.split("://").nth(1).and_then(|rest| rest.split(['/', '?']).next());
-        let server = authority.and_then(|authority| authority.rsplit('@').next()).expect("a URL names a server");
+        let server = address(url);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port is free");
         let address = listener.local_addr().expect("a bound socket has an address");
-
         let count = Arc::new(AtomicU64::new(0));
         let accepting =
             tokio::spawn(accept(listener, with_port(server), Arc::clone(&count), notifications)).abort_handle();
-        // Encrypted, the frames could not be told apart.
-        let separator = if url.contains('?') { '&' } else { '?' };
-        let url = format!("{}{separator}sslmode=disable", replace_address(url, server, address));
-        Self { url, count, accepting }
+        Self { url: without_encryption(&replace_address(url, server, address)), count, accepting }
     }
 
     /// Where to connect.
@@ -77,11 +72,23 @@ impl Drop for RoundTrips {
     }
 }
 
-fn with_port(server: &str) -> String {
+/// The part of a URL that names the server.
+pub(super) fn address(url: &str) -> &str {
+    let authority = url.split("://").nth(1).and_then(|rest| rest.split(['/', '?']).next());
+    authority.and_then(|authority| authority.rsplit('@').next()).expect("a URL names a server")
+}
+
+/// Encrypted, the messages could not be told apart.
+pub(super) fn without_encryption(url: &str) -> String {
+    let separator = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{separator}sslmode=disable")
+}
+
+pub(super) fn with_port(server: &str) -> String {
     if server.contains(':') { server.to_owned() } else { format!("{server}:5432") }
 }
 
-fn replace_address(url: &str, server: &str, address: SocketAddr) -> String {
+pub(super) fn replace_address(url: &str, server: &str, address: SocketAddr) -> String {
     let authority = url.find("://").map_or(0, |scheme| scheme + 3);
     let end = url[authority..].find(['/', '?']).map_or(url.len(), |end| authority + end);
     format!("{}{address}{}", &url[..end - server.len()], &url[end..])

@@ -214,14 +214,15 @@ async fn one_key_twice_is_answered_as_if_one_came_second() {
     assert_eq!(together(&pool, &store, Lane::Release, calls).await, vec![Ok(()); 3]);
     reserved(&store, "k2").await;
 
-    // What expires at once is taken over by whoever comes second.
+    // What expires at once is taken over by whoever comes second. (Of a second and a third, each alone, one may have begun
+    // before the other, and find it live.)
     let zero = |store: &PostgresStore| -> Call<Reserved> {
         let store = store.clone();
         Box::pin(async move { store.reserve(Claim { retention: Duration::ZERO, ..claim("k3", 1) }).await })
     };
-    let calls = (0..3).map(|_| zero(&store)).collect();
+    let calls = (0..2).map(|_| zero(&store)).collect();
     let answers = together(&pool, &store, Lane::Reserve, calls).await;
-    assert_eq!(answers.iter().map(token).collect::<HashSet<_>>().len(), 3);
+    assert_eq!(answers.iter().map(token).collect::<HashSet<_>>().len(), 2);
 }
 
 #[tokio::test]

@@ -46,7 +46,7 @@ async fn the_ddl_constant_creates_what_the_store_needs() {
 #[tokio::test]
 async fn a_damaged_row_is_500_and_never_runs_again() {
     let (_database, pool, store) = postgres(2).await;
-    let service = Service::over(Idempotency::new(store));
+    let service = Service::over(Idempotency::new(store).replay_cache_bytes(0));
     let damages = [
         "request_hash = 'short'",
         "response_status = 9999",

@@ -9,5 +9,6 @@ mod damage;
 mod databases;
 mod hangups;
 mod load;
+mod seen;
 mod sweep;
 mod waiting;

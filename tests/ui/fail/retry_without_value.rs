@@ -1,7 +1,10 @@
-use cratestack_runtime::{Tx, idempotent};
+use axum::{Router, routing::post};
+use cratestack_runtime::{Idempotency, PostgresStore, Tx, idempotent};
 use sqlx::Postgres;
 
 #[idempotent(transaction, retry)]
 async fn pay(_: Tx<Postgres>) {}
 
-fn main() {}
+fn main() {
+    let _: Router<Idempotency<PostgresStore>> = Router::new().route("/", post(pay));
+}

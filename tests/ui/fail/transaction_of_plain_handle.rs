@@ -1,6 +1,6 @@
 use axum::extract::FromRef;
 use cratestack_runtime::{Idempotency, Tx, idempotent};
-use sqlx::Sqlite;
+use sqlx::Postgres;
 
 #[derive(Clone, FromRef)]
 struct App {
@@ -8,8 +8,6 @@ struct App {
 }
 
 #[idempotent(transaction, state = App)]
-async fn pay(tx: Tx<Sqlite>) {
-    let _ = tx;
-}
+async fn pay(_: Tx<Postgres>) {}
 
 fn main() {}

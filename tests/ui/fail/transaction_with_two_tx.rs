@@ -1,9 +1,7 @@
 use cratestack_runtime::{Tx, idempotent};
-use sqlx::Sqlite;
+use sqlx::Postgres;
 
 #[idempotent(transaction)]
-async fn pay(first: Tx<Sqlite>, second: Tx<Sqlite>) {
-    let _ = (first, second);
-}
+async fn pay(_: Tx<Postgres>, _: Tx<Postgres>) {}
 
 fn main() {}

@@ -1,9 +1,10 @@
 use axum::{Router, routing::post};
-use cratestack_runtime::{Idempotency, idempotent};
+use cratestack_runtime::{Idempotency, PostgresStore, Tx, idempotent};
+use sqlx::Postgres;
 
 #[idempotent(transaction = Postgres)]
-async fn pay() {}
+async fn pay(_: Tx<Postgres>) {}
 
 fn main() {
-    let _: Router<Idempotency> = Router::new().route("/", post(pay));
+    let _: Router<Idempotency<PostgresStore>> = Router::new().route("/", post(pay));
 }

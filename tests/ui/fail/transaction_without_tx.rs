@@ -1,8 +1,8 @@
 use cratestack_runtime::idempotent;
 
 #[idempotent(transaction)]
-async fn pay(body: String) {
-    let _ = body;
+async fn pay(amount: String) -> String {
+    amount
 }
 
 fn main() {}

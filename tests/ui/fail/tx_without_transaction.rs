@@ -1,9 +1,7 @@
 use cratestack_runtime::{Tx, idempotent};
-use sqlx::Sqlite;
+use sqlx::Postgres;
 
 #[idempotent]
-async fn pay(tx: Tx<Sqlite>) {
-    let _ = tx;
-}
+async fn pay(_: Tx<Postgres>, _: String) {}
 
 fn main() {}

@@ -247,6 +247,11 @@ impl IdempotencyStore for PostgresStore {
         Ok(self.watcher.watch(&self.pool, lock_of(self.sql.name.table(), principal, key)).await)
     }
 
+    async fn now(&self) -> Result<Option<SystemTime>, StoreError> {
+        let row = sqlx::query(self.sql.now.clone()).fetch_one(&self.pool).await.map_err(refused(&self.sql.name))?;
+        TICK.moment(row.try_get(0).map_err(refused(&self.sql.name))?).map(Some)
+    }
+
     async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {
         let swept = sqlx::query(self.sql.sweep.clone())
             .bind(i64::from(limit))

@@ -20,6 +20,7 @@ pub(super) struct Statements {
     pub(super) finished: SqlStr,
     pub(super) release: SqlStr,
     pub(super) sweep: SqlStr,
+    pub(super) now: SqlStr,
     pub(super) look: SqlStr,
     pub(super) record: SqlStr,
     pub(super) is_ours: SqlStr,
@@ -37,6 +38,7 @@ impl Statements {
             finished: shared(finished(table)),
             release: shared(release(table)),
             sweep: shared(name.sweep(Dialect::Postgres)),
+            now: shared(format!("SELECT {}", micros("clock_timestamp()"))),
             look: shared(look(table, oid)),
             record: shared(record(table, oid)),
             is_ours: shared(is_ours(oid)),
@@ -131,9 +133,9 @@ fn renew(table: &str) -> String {
 /// statement. See `watch` for the lock.
 fn notifying(ended: &str, lock: &str) -> String {
     format!(
-        "WITH ended AS ({ended} RETURNING 1)
-        SELECT CASE WHEN pg_try_advisory_xact_lock({lock}) THEN '' ELSE pg_notify('{CHANNEL}', ({lock})::text)::text END
-        FROM ended"
+        "{ended}
+        RETURNING CASE WHEN pg_try_advisory_xact_lock({lock}) THEN ''
+            ELSE pg_notify('{CHANNEL}', ({lock})::text)::text END"
     )
 }
 

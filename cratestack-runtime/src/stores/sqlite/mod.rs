@@ -275,6 +275,11 @@ impl IdempotencyStore for SqliteStore {
         Ok(if finished.is_some() { Tenure::Held } else { Tenure::Lost })
     }
 
+    async fn now(&self) -> Result<Option<SystemTime>, StoreError> {
+        let row = sqlx::query(self.sql.now.clone()).fetch_one(&self.pool).await.map_err(refused(&self.sql.name))?;
+        TICK.moment(row.try_get(0).map_err(refused(&self.sql.name))?).map(Some)
+    }
+
     async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {
         let _turn = self.turn().await;
         let swept = sqlx::query(self.sql.sweep.clone())

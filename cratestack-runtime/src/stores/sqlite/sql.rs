@@ -22,6 +22,7 @@ pub(super) struct Statements {
     pub(super) finished: SqlStr,
     pub(super) release: SqlStr,
     pub(super) sweep: SqlStr,
+    pub(super) now: SqlStr,
     pub(super) attempted: SqlStr,
     pub(super) record: SqlStr,
 }
@@ -37,6 +38,7 @@ impl Statements {
             finished: shared(finished(table)),
             release: shared(release(table)),
             sweep: shared(name.sweep(Dialect::Sqlite)),
+            now: shared(format!("SELECT {NOW}")),
             attempted: shared(attempted(table)),
             record: shared(record(table)),
             name,

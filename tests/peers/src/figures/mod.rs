@@ -6,6 +6,6 @@ mod store;
 mod transaction;
 
 pub use replay::replay;
-pub use requests::{guard, requests};
+pub use requests::{guard, requests, seen};
 pub use store::{bodies, our_round, processes, store, their_round};
 pub use transaction::transaction;

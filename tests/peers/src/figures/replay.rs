@@ -17,58 +17,37 @@ use crate::traffic::{BODY, HASH, LEASE, PRINCIPAL, RETENTION, recorded, recorded
 
 /// So many that no run asks for one twice.
 const RECORDED: usize = 200_000;
-/// So few that each was asked for before the run begins.
-const SEEN: usize = 1_000;
 
 pub async fn replay(ours: Arc<Ours>, theirs: Arc<Theirs>) -> Fallible<Vec<Figure>> {
     eprintln!("recording {RECORDED} outcomes to replay");
     ours.execute(&recorded(RECORDED)).await?;
     theirs.execute(&recorded(RECORDED)).await?;
-    let figure = |which: Which, least: f64| Figure {
-        name: match which {
-            Which::New => "replay-postgres-16".to_owned(),
-            Which::Seen => "replay-seen-16".to_owned(),
-        },
-        title: match which {
-            Which::New => "replay from Postgres, 16 callers".to_owned(),
-            Which::Seen => "replay of an outcome that this process has seen before, 16 callers".to_owned(),
-        },
+    Ok(vec![Figure {
+        name: "replay-postgres-16".to_owned(),
+        title: "replay from Postgres, callers: 16".to_owned(),
         callers: 16,
         rate: None,
         contenders: vec![
-            Box::new(OurReplay { which, store: ours.store(), at: Arc::clone(&ours) }),
-            Box::new(TheirReplay { which, store: theirs.store(), _at: Arc::clone(&theirs) }),
+            Box::new(OurReplay { store: ours.store(), _at: ours }),
+            Box::new(TheirReplay { store: theirs.store(), _at: theirs }),
         ],
         measures: vec![
-            Measure::ratio(Quantity::Throughput, Limit::AtLeast(least)),
+            Measure::ratio(Quantity::Throughput, Limit::AtLeast(1.6)),
             Measure::ratio(Quantity::P50, None),
             Measure::ratio(Quantity::P99, None),
         ],
-    };
-    Ok(vec![figure(Which::New, 1.6), figure(Which::Seen, 20.0)])
+    }])
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Which {
-    New,
-    Seen,
-}
-
-impl Which {
-    /// The `n`th key to ask for: neighbours in time are none in the index.
-    fn key(self, n: usize) -> Option<String> {
-        match self {
-            Self::New if n >= RECORDED => None,
-            Self::New => Some(recorded_key(n * 7_919 % RECORDED)),
-            Self::Seen => Some(recorded_key(n % SEEN)),
-        }
-    }
+/// The `n`th key to ask for: neighbours in time are none in the index.
+fn key(n: usize) -> Option<String> {
+    (n < RECORDED).then(|| recorded_key(n * 7_919 % RECORDED))
 }
 
 struct OurReplay {
-    which: Which,
     store: PostgresStore,
-    at: Arc<Ours>,
+    /// Its database goes with it.
+    _at: Arc<Ours>,
 }
 
 #[async_trait]
@@ -77,22 +56,11 @@ impl Contender for OurReplay {
         "ours".to_owned()
     }
 
-    async fn prepare(&self) -> Fallible {
-        if self.which == Which::Seen {
-            for n in 0..SEEN {
-                our_replay(&self.store, &recorded_key(n)).await?;
-            }
-        }
-        Ok(())
-    }
-
     async fn run(&self, load: Load) -> Fallible<Sample> {
-        let which = self.which;
-        // What a store has seen is seen no more by a new one.
-        let store = if which == Which::New { self.at.store() } else { self.store.clone() };
+        let store = self.store.clone();
         let next = Arc::new(AtomicUsize::new(0));
         drive(load, move || {
-            let (store, key) = (store.clone(), which.key(next.fetch_add(1, Ordering::Relaxed)));
+            let (store, key) = (store.clone(), key(next.fetch_add(1, Ordering::Relaxed)));
             async move {
                 let Some(key) = key else { return Ok(Call::Exhausted) };
                 let begun = Instant::now();
@@ -113,9 +81,7 @@ async fn our_replay(store: &PostgresStore, key: &str) -> Fallible {
 }
 
 struct TheirReplay {
-    which: Which,
     store: SqlxIdempotencyStore,
-    /// Its database goes with it.
     _at: Arc<Theirs>,
 }
 
@@ -126,10 +92,10 @@ impl Contender for TheirReplay {
     }
 
     async fn run(&self, load: Load) -> Fallible<Sample> {
-        let (which, store) = (self.which, self.store.clone());
+        let store = self.store.clone();
         let next = Arc::new(AtomicUsize::new(0));
         drive(load, move || {
-            let (store, key) = (store.clone(), which.key(next.fetch_add(1, Ordering::Relaxed)));
+            let (store, key) = (store.clone(), key(next.fetch_add(1, Ordering::Relaxed)));
             async move {
                 use peer::IdempotencyStore as _;
                 let Some(key) = key else { return Ok(Call::Exhausted) };

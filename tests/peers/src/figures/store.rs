@@ -22,6 +22,7 @@ pub fn store(ours: &Arc<Ours>, theirs: &Arc<Theirs>) -> Vec<Figure> {
             Measure::ratio(Quantity::Throughput, Limit::AtLeast(least)),
             Measure::ratio(Quantity::P50, Limit::AtMost(1.0)),
             Measure::ratio(Quantity::P99, Limit::AtMost(1.0)),
+            Measure::ratio(Quantity::Throughput, None).against(2),
         ]
     };
     let faster = |least| {
@@ -29,6 +30,7 @@ pub fn store(ours: &Arc<Ours>, theirs: &Arc<Theirs>) -> Vec<Figure> {
             Measure::ratio(Quantity::Throughput, Limit::AtLeast(least)),
             Measure::ratio(Quantity::P50, None),
             Measure::ratio(Quantity::P99, None),
+            Measure::ratio(Quantity::Throughput, None).against(2),
         ]
     };
     [(1, not_worse(1.0)), (16, not_worse(1.0)), (64, faster(2.5)), (256, faster(5.0))]
@@ -38,7 +40,11 @@ pub fn store(ours: &Arc<Ours>, theirs: &Arc<Theirs>) -> Vec<Figure> {
             title: format!("reserve + complete, callers: {callers}"),
             callers,
             rate: None,
-            contenders: vec![our_store(vec![Arc::clone(ours)], &BODY), their_store(vec![Arc::clone(theirs)], &BODY)],
+            contenders: vec![
+                our_store(vec![Arc::clone(ours)], &BODY),
+                their_store(vec![Arc::clone(theirs)], &BODY),
+                our_store_without_groups(ours),
+            ],
             measures,
         })
         .collect()
@@ -81,7 +87,12 @@ pub fn processes(ours: &[Arc<Ours>], theirs: &[Arc<Theirs>]) -> Vec<Figure> {
 /// One store for each of `at`.
 fn our_store(at: Vec<Arc<Ours>>, body: &Bytes) -> Box<dyn Contender> {
     let stores = at.iter().map(|at| at.store()).collect();
-    Box::new(OurStore { at, stores, body: body.clone() })
+    Box::new(OurStore { name: "ours", at, stores, body: body.clone() })
+}
+
+fn our_store_without_groups(at: &Arc<Ours>) -> Box<dyn Contender> {
+    let stores = vec![at.store().group_commit(false)];
+    Box::new(OurStore { name: "ours, group commit off", at: vec![Arc::clone(at)], stores, body: BODY.clone() })
 }
 
 fn their_store(at: Vec<Arc<Theirs>>, body: &Bytes) -> Box<dyn Contender> {
@@ -90,6 +101,7 @@ fn their_store(at: Vec<Arc<Theirs>>, body: &Bytes) -> Box<dyn Contender> {
 }
 
 struct OurStore {
+    name: &'static str,
     at: Vec<Arc<Ours>>,
     stores: Vec<PostgresStore>,
     body: Bytes,
@@ -98,7 +110,7 @@ struct OurStore {
 #[async_trait]
 impl Contender for OurStore {
     fn name(&self) -> String {
-        "ours".to_owned()
+        self.name.to_owned()
     }
 
     async fn prepare(&self) -> Fallible {

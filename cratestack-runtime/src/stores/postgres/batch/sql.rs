@@ -145,9 +145,9 @@ fn renew(table: &str) -> String {
 /// A row for each reservation that `ended` has ended; who waits for one is notified.
 fn notifying(ended: &str) -> String {
     format!(
-        "WITH ended AS ({ended} RETURNING asked.n, asked.lock)
-        SELECT n, CASE WHEN pg_try_advisory_xact_lock(lock) THEN '' ELSE pg_notify('{CHANNEL}', lock::text)::text END
-        FROM ended"
+        "{ended}
+        RETURNING asked.n, CASE WHEN pg_try_advisory_xact_lock(asked.lock) THEN ''
+            ELSE pg_notify('{CHANNEL}', asked.lock::text)::text END"
     )
 }
 

@@ -10,12 +10,12 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use axum::{Form, Router};
-use cratestack_runtime::{Idempotency, SqliteStore, Reservation, Tx, idempotent};
-use sqlx::{Connection, SqliteConnection, Sqlite};
+use cratestack_runtime::{Idempotency, PostgresStore, Reservation, Tx, idempotent};
+use sqlx::{Connection, PgConnection, Postgres};
 
 #[derive(Clone, FromRef)]
 struct App {
-    idempotency: Idempotency<SqliteStore>,
+    idempotency: Idempotency<PostgresStore>,
     plain: Idempotency,
 }
 
@@ -25,10 +25,10 @@ struct Order {
 }
 
 #[idempotent(transaction)]
-async fn alone(_: Tx<Sqlite>) {}
+async fn alone(_: Tx<Postgres>) {}
 
 #[idempotent(transaction)]
-async fn first(mut tx: Tx<Sqlite>, Json(order): Json<Order>) -> Result<String, StatusCode> {
+async fn first(mut tx: Tx<Postgres>, Json(order): Json<Order>) -> Result<String, StatusCode> {
     let broken = |_| StatusCode::INTERNAL_SERVER_ERROR;
     sqlx::query("SELECT 1").execute(&mut *tx).await.map_err(broken)?;
     by_connection(&mut tx).await.map_err(broken)?;
@@ -38,12 +38,12 @@ async fn first(mut tx: Tx<Sqlite>, Json(order): Json<Order>) -> Result<String, S
     Ok(order.id.to_string())
 }
 
-async fn by_connection(connection: &mut SqliteConnection) -> sqlx::Result<()> {
+async fn by_connection(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query("SELECT 1").execute(connection).await.map(drop)
 }
 
 #[idempotent(transaction)]
-async fn between(State(_): State<App>, mut tx: Tx<Sqlite>, _: HeaderMap, _: String) -> StatusCode {
+async fn between(State(_): State<App>, mut tx: Tx<Postgres>, _: HeaderMap, _: String) -> StatusCode {
     match sqlx::query("SELECT 1").execute(&mut *tx).await {
         Ok(_) => StatusCode::CREATED,
         Err(_) => StatusCode::BAD_GATEWAY,
@@ -51,19 +51,19 @@ async fn between(State(_): State<App>, mut tx: Tx<Sqlite>, _: HeaderMap, _: Stri
 }
 
 #[idempotent(transaction)]
-async fn last(_: Path<u64>, reservation: Reservation, _: Tx<Sqlite>) -> String {
+async fn last(_: Path<u64>, reservation: Reservation, _: Tx<Postgres>) -> String {
     reservation.derive("x").to_string()
 }
 
 #[idempotent(transaction, state = App, commit = all, isolation = repeatable_read, lease = "10s", wait = "5s", optional)]
-async fn with_options(_: Tx<Sqlite>, _: String) {}
+async fn with_options(_: Tx<Postgres>, _: String) {}
 
 #[idempotent(transaction, record = success, commit = success, isolation = read_committed, on_store_error = refuse)]
-async fn with_defaults(_: Tx<Sqlite>) {}
+async fn with_defaults(_: Tx<Postgres>) {}
 
 #[idempotent(transaction, retry = 3, isolation = serializable)]
 async fn again(
-    _: Tx<Sqlite>,
+    _: Tx<Postgres>,
     Path(_): Path<u64>,
     Query(_): Query<Order>,
     RawQuery(_): RawQuery,
@@ -74,22 +74,22 @@ async fn again(
 }
 
 #[idempotent(transaction, key = order.id, principal = order.id, fingerprint = order.id)]
-async fn keyed(_: Tx<Sqlite>, Json(order): Json<Order>) -> String {
+async fn keyed(_: Tx<Postgres>, Json(order): Json<Order>) -> String {
     order.id.to_string()
 }
 
-type Alias = Tx<Sqlite>;
+type Alias = Tx<Postgres>;
 
 #[idempotent(transaction)]
 async fn behind_an_alias(_: Alias) {}
 
 #[idempotent(transaction, retry = 1)]
-fn a_future(_: Tx<Sqlite>, body: String) -> Pin<Box<dyn Future<Output = String> + Send>> {
+fn a_future(_: Tx<Postgres>, body: String) -> Pin<Box<dyn Future<Output = String> + Send>> {
     Box::pin(async move { body })
 }
 
 #[idempotent(transaction, retry = 2)]
-async fn generic<T: FromRef<App> + Clone + Send + Sync + 'static>(State(_): State<T>, _: Tx<Sqlite>) {}
+async fn generic<T: FromRef<App> + Clone + Send + Sync + 'static>(State(_): State<T>, _: Tx<Postgres>) {}
 
 #[derive(Clone)]
 struct User;
@@ -104,7 +104,7 @@ impl<S: Sync> FromRequestParts<S> for User {
 
 impl User {
     #[idempotent(transaction, retry = 2)]
-    async fn pays(self, mut tx: Tx<Sqlite>) -> Result<StatusCode, StatusCode> {
+    async fn pays(self, mut tx: Tx<Postgres>) -> Result<StatusCode, StatusCode> {
         sqlx::query("SELECT 1").execute(&mut *tx).await.map_err(|_| StatusCode::BAD_GATEWAY)?;
         Ok(StatusCode::CREATED)
     }
@@ -122,7 +122,7 @@ macro_rules! handler {
     };
 }
 
-handler!(in_a_macro, Sqlite);
+handler!(in_a_macro, Postgres);
 
 #[idempotent]
 async fn reserved(_: State<App>) {}
@@ -142,5 +142,5 @@ fn main() {
         .route("/11", post(generic::<Idempotency>))
         .route("/12", post(User::pays))
         .route("/13", post(reserved));
-    let _: Router<Idempotency<SqliteStore>> = Router::new().route("/", post(in_a_macro));
+    let _: Router<Idempotency<PostgresStore>> = Router::new().route("/", post(in_a_macro));
 }

@@ -1,0 +1,146 @@
+//! The bank's tables, as the harness sets them up and reads them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use cratestack_runtime::{PostgresStore, SqliteStore, decode_headers};
+use http::{HeaderMap, StatusCode};
+use sqlx::{AssertSqlSafe, PgPool, SqlitePool, postgres::PgPoolOptions, sqlite::SqliteConnectOptions};
+
+use crate::plan::ACCOUNTS;
+
+/// A pool asks a server that is away at longer and longer intervals.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+pub const BALANCE: i64 = 1_000;
+
+pub enum Books {
+    Postgres(PgPool),
+    Sqlite(SqlitePool),
+}
+
+/// The same reading on either database, as what it gives differs in type only. A server that has just been killed may answer
+/// once more before it goes.
+macro_rules! on_either {
+    ($books:expr, $pool:ident => $statement:expr) => {
+        match $books {
+            Books::Postgres($pool) => {
+                let mut tries = 0;
+                loop {
+                    match $statement.await {
+                        Ok(read) => break read,
+                        Err(error) if tries == 100 => panic!("{error}"),
+                        Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                    }
+                    tries += 1;
+                }
+            }
+            Books::Sqlite($pool) => $statement.await.unwrap(),
+        }
+    };
+}
+
+type Row = (Option<i64>, Option<Vec<u8>>, Option<Vec<u8>>);
+
+/// What is recorded of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Books {
+    pub async fn on_postgres(url: &str) -> Self {
+        let pool = PgPoolOptions::new().max_connections(2).acquire_timeout(PATIENCE).connect(url).await.unwrap();
+        PostgresStore::new(pool.clone()).migrate().await.unwrap();
+        Self::Postgres(pool).set_up("BIGSERIAL PRIMARY KEY").await
+    }
+
+    pub async fn on_sqlite(url: &str) -> Self {
+        let pool = SqlitePool::connect_with(url.parse::<SqliteConnectOptions>().unwrap()).await.unwrap();
+        SqliteStore::new(pool.clone()).migrate().await.unwrap();
+        Self::Sqlite(pool).set_up("INTEGER PRIMARY KEY AUTOINCREMENT").await
+    }
+
+    /// No constraint that would keep a second row out: the bank has to.
+    async fn set_up(self, id: &str) -> Self {
+        let accounts: Vec<_> = (0..ACCOUNTS).map(|account| format!("({account}, {BALANCE})")).collect();
+        let tables = format!(
+            "CREATE TABLE payments (id {id}, key TEXT NOT NULL, amount BIGINT NOT NULL);
+            CREATE INDEX payments_by_key ON payments (key);
+            CREATE TABLE transfers (id {id}, key TEXT NOT NULL, source BIGINT, target BIGINT, amount BIGINT);
+            CREATE INDEX transfers_by_key ON transfers (key);
+            CREATE TABLE accounts (id BIGINT PRIMARY KEY, balance BIGINT NOT NULL);
+            INSERT INTO accounts VALUES {}",
+            accounts.join(", ")
+        );
+        match &self {
+            Self::Postgres(pool) => drop(sqlx::raw_sql(AssertSqlSafe(tables)).execute(pool).await.unwrap()),
+            Self::Sqlite(pool) => drop(sqlx::raw_sql(AssertSqlSafe(tables)).execute(pool).await.unwrap()),
+        }
+        self
+    }
+
+    /// The rows of a key, each its number and its amount.
+    pub async fn rows(&self, key: &str, transfers: bool) -> Vec<(i64, i64)> {
+        let rows = if transfers {
+            "SELECT id, amount FROM transfers WHERE key = $1"
+        } else {
+            "SELECT id, amount FROM payments WHERE key = $1"
+        };
+        on_either!(self, pool => sqlx::query_as(rows).bind(key).fetch_all(pool))
+    }
+
+    /// The keys that have a row in either table, and how many.
+    pub async fn all_rows(&self) -> Vec<(String, i64)> {
+        let all = "SELECT key, COUNT(*) FROM (SELECT key FROM payments UNION ALL SELECT key FROM transfers) AS rows \
+                   GROUP BY key";
+        on_either!(self, pool => sqlx::query_as(all).fetch_all(pool))
+    }
+
+    /// The accounts whose balance is not what the transfers made of it, and the sum of all.
+    pub async fn balances(&self) -> (Vec<(i64, i64)>, i64) {
+        let wrong = "SELECT id, balance FROM accounts WHERE balance < 0 OR balance <> $1
+            + (SELECT COALESCE(CAST(SUM(amount) AS BIGINT), 0) FROM transfers WHERE target = accounts.id)
+            - (SELECT COALESCE(CAST(SUM(amount) AS BIGINT), 0) FROM transfers WHERE source = accounts.id)";
+        let sum = "SELECT CAST(SUM(balance) AS BIGINT) FROM accounts";
+        let wrong = on_either!(self, pool => sqlx::query_as(wrong).bind(BALANCE).fetch_all(pool));
+        (wrong, on_either!(self, pool => sqlx::query_scalar(sum).fetch_one(pool)))
+    }
+
+    /// The records of a key; there is to be one.
+    pub async fn records(&self, key: &str) -> Vec<Option<Recorded>> {
+        let records = "SELECT CAST(response_status AS BIGINT), response_headers, response_body
+            FROM cratestack_idempotency WHERE key = $1";
+        let rows: Vec<Row> = on_either!(self, pool => sqlx::query_as(records).bind(key).fetch_all(pool));
+        let read = |(status, headers, body): Row| {
+            let status = StatusCode::from_u16(u16::try_from(status?).unwrap()).unwrap();
+            let headers = decode_headers(&headers.unwrap_or_default());
+            Some(Recorded { status, headers, body: body.unwrap_or_default().into() })
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// Whether the server answers.
+    pub async fn answers(&self) -> bool {
+        let Self::Postgres(pool) = self else { return true };
+        sqlx::query("SELECT 1").execute(pool).await.is_ok()
+    }
+
+    /// Ends every session of the bank, whatever it does.
+    pub async fn end_sessions(&self) {
+        let Self::Postgres(pool) = self else { return };
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'bank'";
+        // In a server that has trouble of its own, they end with it.
+        let _ = sqlx::query(end).execute(pool).await;
+    }
+
+    /// The sessions of the bank, those that do something first.
+    pub async fn sessions(&self) -> Vec<i32> {
+        let Self::Postgres(pool) = self else { return Vec::new() };
+        let sessions = "SELECT pid FROM pg_stat_activity WHERE application_name = 'bank' AND state <> 'idle' \
+                        ORDER BY backend_start";
+        sqlx::query_scalar(sessions).fetch_all(pool).await.unwrap_or_default()
+    }
+}

@@ -1,0 +1,10 @@
+use axum::{Router, routing::post};
+use cratestack_runtime::{Idempotency, PostgresStore, Tx, idempotent};
+use sqlx::Postgres;
+
+#[idempotent(transaction, commit = all, record = success)]
+async fn pay(_: Tx<Postgres>) {}
+
+fn main() {
+    let _: Router<Idempotency<PostgresStore>> = Router::new().route("/", post(pay));
+}
