@@ -262,6 +262,21 @@ async fn on_a_connection_that_went_silent_costs_the_pool_nothing() {
     assert_eq!((books.payments().await, service.runs()), (1, 1));
 }
 
+/// The service gives up before the server has got it. Until it has, the key is nobody's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_arrives_after_the_service_gave_up_is_told_to_a_retry() {
+    let database = TestDatabase::create().await;
+    let books = Books::of(&database).await;
+    let proxy = Commits::before(database.url(), [Fate::Late(Duration::from_secs(4))]).await;
+    let service = Service::on(proxy.url(), Duration::from_millis(300));
+    let first = service.post("/pay").await;
+    assert!(first.body.contains("idempotency_outcome_unknown"), "{first:?}");
+    assert!(service.post("/pay").await.body.contains("idempotency_request_in_flight"));
+    let again = service.retry("/pay").await;
+    assert_eq!(again, Answer { status: StatusCode::CREATED, replayed: true, body: "run 1".into() });
+    assert_eq!((books.payments().await, service.runs()), (1, 1));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn outlives_the_server() {
     for fate in [Fate::Unanswered, Fate::Lost, Fate::Late(Duration::from_millis(200))] {

@@ -324,7 +324,7 @@ fn seed() -> u64 {
     setting("SEED").unwrap_or(u64::try_from(now % 1_000_000).unwrap())
 }
 
-const FEW: u64 = 60;
+const FEW: u64 = 44;
 
 async fn run(mut world: World, seed: u64, rounds: u64) {
     for number in 0..rounds {
