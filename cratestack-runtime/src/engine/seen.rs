@@ -37,6 +37,14 @@ const MARGIN: Duration = Duration::from_secs(1);
 struct Outcome {
     record: Arc<IdempotencyRecord>,
     until: Instant,
+    /// The same by the clock on the wall, which also went on while the machine was suspended. The earlier one counts.
+    until_by_the_wall: SystemTime,
+}
+
+impl Outcome {
+    fn has_expired(&self) -> bool {
+        self.until <= Instant::now() || self.until_by_the_wall <= SystemTime::now()
+    }
 }
 
 /// What was found of a claim.
@@ -66,7 +74,7 @@ impl Seen {
     pub(crate) fn find(&self, claim: &OwnedClaim) -> Option<Found> {
         let name = Named { principal: &claim.principal, key: &claim.key };
         let outcome = self.outcomes.get(&name)?;
-        if outcome.until <= Instant::now() {
+        if outcome.has_expired() {
             self.outcomes.remove(&name);
             return None;
         }
@@ -121,10 +129,11 @@ impl Seen {
     fn keep(&self, record: Arc<IdempotencyRecord>, from: Instant, remaining: Duration) {
         let name = Name { principal: record.principal_fingerprint.as_str().into(), key: record.key.as_str().into() };
         // What can never end need not be kept for ever.
-        let Some(until) = remaining.checked_sub(MARGIN).and_then(|remaining| from.checked_add(remaining)) else {
-            return;
-        };
-        self.outcomes.insert(name, Outcome { record, until });
+        let Some(remaining) = remaining.checked_sub(MARGIN) else { return };
+        let started = SystemTime::now().checked_sub(from.elapsed());
+        let until_by_the_wall = started.and_then(|started| started.checked_add(remaining));
+        let (Some(until), Some(until_by_the_wall)) = (from.checked_add(remaining), until_by_the_wall) else { return };
+        self.outcomes.insert(name, Outcome { record, until, until_by_the_wall });
     }
 
     /// One large outcome is not worth many small ones.
@@ -331,6 +340,19 @@ mod tests {
         );
         tokio::time::advance(Duration::from_secs(9)).await;
         assert!(seen.find(&claim("k", 1)).is_none());
+    }
+
+    /// A machine's monotonic clock stands still while it is suspended.
+    #[tokio::test]
+    async fn a_suspended_machine_keeps_nothing_for_longer() {
+        let (seen, store) = seen_over(Some(noon())).await;
+        seen.keep_told(&store, &record("k", noon() + 60 * MINUTE, 1));
+        let name = Named { principal: "p", key: "k" };
+        let kept = seen.outcomes.get(&name).unwrap();
+        assert!(!kept.has_expired());
+        let hour = kept.until_by_the_wall.duration_since(SystemTime::now()).unwrap();
+        assert!(hour > 58 * MINUTE && hour < 60 * MINUTE, "{hour:?}");
+        assert!(Outcome { until_by_the_wall: SystemTime::now(), ..kept }.has_expired());
     }
 
     #[tokio::test]
