@@ -147,8 +147,12 @@ impl Engine {
                 let hold = Arc::new(Hold { claim: Arc::clone(&claim), token, attempt });
                 let run = place.take(claim.request_hash);
                 observe(Step::Reserved, &hold);
+                let leash = store.leash(&transaction);
                 handover.put(transaction);
                 let ended = run_to_end(work(&hold), &handover, terms.deadline).await;
+                if matches!(ended, Ended::Kept | Ended::Stuck) {
+                    store.cut(leash).await;
+                }
                 let end = question.settle(ended, &hold, retries > 0, &observe).await;
                 drop(run);
                 rooms.knock(&claim);
@@ -186,11 +190,16 @@ impl Engine {
         let life = async move {
             let mut retries = terms.retries;
             let answer = loop {
-                match store.begin_unclaimed(terms.isolation).await {
-                    Ok(transaction) => handover.put(transaction),
+                let transaction = match store.begin_unclaimed(terms.isolation).await {
+                    Ok(transaction) => transaction,
                     Err(failure) => break Answer::Unavailable(failure),
-                }
+                };
+                let leash = store.leash(&transaction);
+                handover.put(transaction);
                 let ended = run_to_end(work(), &handover, terms.deadline).await;
+                if matches!(ended, Ended::Kept | Ended::Stuck) {
+                    store.cut(leash).await;
+                }
                 match settle_unclaimed(&*store, ended, terms.keep_all).await {
                     End::Again(_) if retries > 0 => {
                         tokio::time::sleep(pause(Uuid::new_v4(), terms.retries - retries)).await;
@@ -226,7 +235,12 @@ enum Ended<T, R> {
     TimedOut(T),
     /// The handler is over, and something of it still has the transaction.
     Kept,
+    /// The handler is past its deadline, and blocks its thread, so that it cannot even be dropped.
+    Stuck,
 }
+
+/// How long a handler that is past its deadline may take to be dropped.
+const GRACE: Duration = Duration::from_millis(250);
 
 async fn run_to_end<T, R: Send + 'static>(
     work: impl Future<Output = Settled<R>> + Send + 'static,
@@ -239,7 +253,13 @@ async fn run_to_end<T, R: Send + 'static>(
     if finished.is_err() {
         working.abort();
         // Dropped now, or once it gives its thread back: before that, the transaction cannot be had.
-        let _ = working.await;
+        if tokio::time::timeout(GRACE, working).await.is_err() {
+            error!(
+                "a handler blocks its thread past its deadline; its transaction is undone. What blocks belongs into \
+                 `tokio::task::spawn_blocking`"
+            );
+            return Ended::Stuck;
+        }
     }
     let Some(transaction) = handover.take() else {
         error!(
@@ -325,6 +345,10 @@ impl<S: Transact> Claiming<'_, S> {
             }
             Ended::TimedOut(transaction) => {
                 self.store.rollback(transaction).await;
+                observe(Step::RolledBack, hold);
+                return End::Answer(Answer::TimedOut);
+            }
+            Ended::Stuck => {
                 observe(Step::RolledBack, hold);
                 return End::Answer(Answer::TimedOut);
             }
@@ -508,6 +532,7 @@ async fn settle_unclaimed<S: Transact, R>(store: &S, ended: Ended<S::Transaction
             store.rollback(transaction).await;
             return End::Answer(Answer::TimedOut);
         }
+        Ended::Stuck => return End::Answer(Answer::TimedOut),
         Ended::Kept => {
             return End::Answer(Answer::Refused(StoreError::Internal("the `Tx` outlived its handler".to_owned())));
         }

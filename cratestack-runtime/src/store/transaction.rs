@@ -32,6 +32,15 @@ pub trait Transact: IdempotencyStore {
     /// A transaction that is open; dropping it rolls it back.
     type Transaction: Send + 'static;
 
+    /// What is kept of a transaction that is out of hand.
+    type Leash: Copy + Send + Sync + 'static;
+
+    /// What to hold a transaction by while somebody else has it.
+    fn leash(&self, transaction: &Self::Transaction) -> Self::Leash;
+
+    /// Undoes a transaction that somebody else has and does not give back, and frees its key, where the database can.
+    async fn cut(&self, leash: Self::Leash);
+
     /// Begins a transaction and claims the key in it, without waiting for another one that has the key.
     ///
     /// The caller must not drop the future: a connection could go back to its pool within a transaction.

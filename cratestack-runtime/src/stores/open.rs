@@ -16,9 +16,8 @@ pub(super) const SAVEPOINT: &str = "cratestack_handler";
 /// sqlx's own `Transaction` cannot close its connection, which a transaction needs that must end at once.
 pub struct Open<DB: Database> {
     connection: PoolConnection<DB>,
-    /// What the server calls the session.
     #[cfg(feature = "postgres")]
-    pub(super) session: i32,
+    pub(super) session: Session,
     /// Which table its records are in, where a name alone does not say.
     #[cfg(feature = "postgres")]
     pub(super) table: i64,
@@ -26,6 +25,15 @@ pub struct Open<DB: Database> {
     _turn: Option<OwnedMutexGuard<()>>,
     /// A commit was sent, and its answer is not there.
     in_doubt: bool,
+}
+
+/// What a server knows a transaction's session by.
+#[cfg(feature = "postgres")]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Session {
+    pub(super) pid: i32,
+    /// The advisory lock that it holds, if it has claimed a key.
+    pub(super) lock: Option<i64>,
 }
 
 impl<DB: Database> Open<DB> {
@@ -45,7 +53,7 @@ impl<DB: Database> Open<DB> {
         Ok(Self {
             connection,
             #[cfg(feature = "postgres")]
-            session: 0,
+            session: Session::default(),
             #[cfg(feature = "postgres")]
             table: 0,
             _turn: turn,

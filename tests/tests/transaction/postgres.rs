@@ -275,10 +275,26 @@ struct Accounts {
     idempotency: Idempotency<PostgresStore>,
     signs: Signs,
     meet: Arc<tokio::sync::Barrier>,
+    door: Arc<std::sync::Barrier>,
 }
 
 impl Accounts {
+    fn new(idempotency: Idempotency<PostgresStore>) -> Self {
+        Self {
+            idempotency,
+            signs: Signs::default(),
+            meet: Arc::new(tokio::sync::Barrier::new(2)),
+            door: Arc::new(std::sync::Barrier::new(2)),
+        }
+    }
+
     async fn over(database: &TestDatabase) -> (PgPool, Router) {
+        let (pool, router, _) = Self::with_door(database).await;
+        (pool, router)
+    }
+
+    /// The door is what the first run of `stuck` stands before.
+    async fn with_door(database: &TestDatabase) -> (PgPool, Router, Arc<std::sync::Barrier>) {
         let pool = pool(database.url(), 16).await;
         let store = PostgresStore::new(pool.clone());
         store.migrate().await.unwrap();
@@ -290,11 +306,8 @@ impl Accounts {
                 $$ BEGIN INSERT INTO told VALUES (NEW.id); RETURN NEW; END $$;
             CREATE TRIGGER telling AFTER UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION tell()";
         sqlx::raw_sql(tables).execute(&pool).await.unwrap();
-        let accounts = Self {
-            idempotency: Idempotency::transactional(store),
-            signs: Signs::default(),
-            meet: Arc::new(tokio::sync::Barrier::new(2)),
-        };
+        let accounts = Self::new(Idempotency::transactional(store));
+        let door = Arc::clone(&accounts.door);
         let router = Router::new()
             .route("/lock/{first}/{second}", on_post(lock))
             .route("/impatient/{first}/{second}", on_post(impatient))
@@ -305,8 +318,9 @@ impl Accounts {
             .route("/entry/{id}", on_post(entry))
             .route("/ignorant", on_post(ignorant))
             .route("/slow", on_post(slow))
+            .route("/stuck", on_post(stuck))
             .with_state(accounts);
-        (pool, router)
+        (pool, router, door)
     }
 }
 
@@ -393,6 +407,16 @@ async fn ignorant(mut tx: Tx<Postgres>) -> Result<StatusCode, Failed> {
 async fn slow(mut tx: Tx<Postgres>) -> Result<StatusCode, Failed> {
     sqlx::query(UPDATE).bind(1).execute(&mut *tx).await?;
     sqlx::query("SELECT pg_sleep(60)").execute(&mut *tx).await?;
+    Ok(StatusCode::CREATED)
+}
+
+/// Blocks its thread, which nobody can take from it.
+#[idempotent(transaction, lease = "300ms")]
+async fn stuck(mut tx: Tx<Postgres>, State(accounts): State<Accounts>) -> Result<StatusCode, Failed> {
+    sqlx::query(UPDATE).bind(1).execute(&mut *tx).await?;
+    if accounts.signs.runs.fetch_add(1, Ordering::SeqCst) == 0 {
+        accounts.door.wait();
+    }
     Ok(StatusCode::CREATED)
 }
 
@@ -497,7 +521,7 @@ async fn whoever_waits_is_not_held_by_a_slow_commit() {
     eventually("it commits", async || sqlx::query_scalar::<_, i64>(committing).fetch_one(&pool).await.unwrap() == 1)
         .await;
     let idempotency = Idempotency::transactional(PostgresStore::new(pool.clone()));
-    let elsewhere = Accounts { idempotency, signs: Signs::default(), meet: Arc::new(tokio::sync::Barrier::new(2)) };
+    let elsewhere = Accounts::new(idempotency);
     let elsewhere = Router::new().route("/brief", on_post(brief)).with_state(elsewhere);
     let duplicate = tokio::time::timeout(Duration::from_secs(8), post(&elsewhere, "/brief", Some("k"), "")).await;
     assert!(!first.is_finished());
@@ -530,7 +554,7 @@ async fn of_serializable_duplicates_one_counts() {
     let database = TestDatabase::create().await;
     let (pool, router) = Accounts::over(&database).await;
     let idempotency = Idempotency::transactional(PostgresStore::new(pool.clone()));
-    let elsewhere = Accounts { idempotency, signs: Signs::default(), meet: Arc::new(tokio::sync::Barrier::new(2)) };
+    let elsewhere = Accounts::new(idempotency);
     let elsewhere = Router::new().route("/increment", on_post(increment)).with_state(elsewhere);
     let mut requests = JoinSet::new();
     for key in 0..10 {
@@ -604,5 +628,43 @@ async fn a_server_that_dies_undoes_what_was_not_committed() {
         answer = bank.post("/pay", "k").await;
     }
     assert_eq!(answer.status, StatusCode::CREATED);
+    assert_eq!(bank.payments().await, 1);
+}
+
+/// The key is free although the handler still has its thread, and with it the transaction.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_handler_that_blocks_its_thread_past_the_deadline_is_undone() {
+    let database = TestDatabase::create().await;
+    let (pool, router, door) = Accounts::with_door(&database).await;
+    // The thread that is blocked may be the one that drives the runtime's clock; what comes in from elsewhere has another
+    // one take over. A service has clients for that.
+    let (traffic, is_over) = (tokio::runtime::Handle::current(), Arc::new(std::sync::atomic::AtomicBool::new(false)));
+    let comes_in = Arc::clone(&is_over);
+    let clients = std::thread::spawn(move || {
+        while !comes_in.load(Ordering::SeqCst) {
+            traffic.spawn(async {});
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let stuck = post(&router, "/stuck", Some("k"), "").await;
+    assert_eq!(stuck.code(), "idempotency_transaction_timed_out");
+    let again = post(&router, "/stuck", Some("k"), "").await;
+    assert_eq!((again.status, again.is_replay()), (StatusCode::CREATED, false));
+    tokio::task::spawn_blocking(move || door.wait()).await.unwrap();
+    assert!(post(&router, "/stuck", Some("k"), "").await.is_replay());
+    assert_eq!(balance(&pool).await, 2_001);
+    is_over.store(true, Ordering::SeqCst);
+    clients.join().unwrap();
+}
+
+/// So it is where a task still has the `Tx` that its handler gave it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_transaction_that_is_lent_out_keeps_no_key() {
+    let database = TestDatabase::create().await;
+    let bank = process(database.url(), 4).await;
+    assert_eq!(bank.post("/lent", "k").await.code(), "idempotency_transaction_refused");
+    assert_eq!(bank.post("/pay", "k").await.status, StatusCode::CREATED);
+    bank.signs.gate.notify_one();
+    assert!(bank.post("/pay", "k").await.is_replay());
     assert_eq!(bank.payments().await, 1);
 }

@@ -22,7 +22,7 @@ use uuid::Uuid;
 use super::watch::lock_of;
 use super::{PostgresStore, TICK, live_row, refuse_nul, refused};
 use crate::store::{Begun, CommitError, Ending, Isolation, Transact, TransactionalStore};
-use crate::stores::open::{Open, SAVEPOINT, is_transient, never_ended};
+use crate::stores::open::{Open, SAVEPOINT, Session, is_transient, never_ended};
 use crate::stores::row::{attempt, recordable, within};
 use crate::{Claim, ClaimOutcome, StoreError};
 
@@ -37,6 +37,17 @@ impl TransactionalStore for PostgresStore {}
 #[async_trait]
 impl Transact for PostgresStore {
     type Transaction = Open<Postgres>;
+    type Leash = Session;
+
+    fn leash(&self, open: &Open<Postgres>) -> Session {
+        open.session
+    }
+
+    async fn cut(&self, session: Session) {
+        if let Err(error) = terminate(&self.pool, session).await {
+            warn!(%error, "a transaction's session could not be ended; its key is taken until it ends by itself");
+        }
+    }
 
     async fn begin(&self, claim: Claim<'_>, isolation: Isolation) -> Result<Begun<Open<Postgres>>, StoreError> {
         let Claim { principal, key, .. } = claim;
@@ -53,9 +64,10 @@ impl Transact for PostgresStore {
         let begin = AssertSqlSafe(begin).into_sql_str();
         let connection = self.connection().await?;
         if isolation == Isolation::Serializable {
-            return self.begin_serializable(connection, begin, claim, token).await;
+            return self.begin_serializable(connection, begin, claim, (token, lock)).await;
         }
         let mut open = Open::begin(connection, begin, None).await.map_err(refused(&self.sql.name))?;
+        open.session.lock = Some(lock);
         let looked = match self.look(open.connection_mut(), claim, token).await {
             Ok(row) => self.judge(&row, &mut open, claim),
             Err(error) => Err(error),
@@ -66,7 +78,7 @@ impl Transact for PostgresStore {
     async fn begin_unclaimed(&self, isolation: Isolation) -> Result<Open<Postgres>, StoreError> {
         let begin = SqlStr::from_static(begin(isolation));
         let mut open = Open::begin(self.connection().await?, begin, None).await.map_err(refused(&self.sql.name))?;
-        open.session = sqlx::query_scalar("SELECT pg_backend_pid()")
+        open.session.pid = sqlx::query_scalar("SELECT pg_backend_pid()")
             .fetch_one(open.connection_mut())
             .await
             .map_err(refused(&self.sql.name))?;
@@ -106,10 +118,8 @@ impl Transact for PostgresStore {
         open.close_on_drop();
         // The server notices that a connection is gone only after the statement that it executes; the key, and
         // whatever else is locked, must not wait for that.
-        if rolled_back.is_err()
-            && let Err(error) = terminate(&self.pool, open.session).await
-        {
-            warn!(%error, "a transaction's session could not be ended; its key is taken until its statement has ended");
+        if rolled_back.is_err() {
+            self.cut(open.session).await;
         }
     }
 
@@ -149,7 +159,7 @@ impl PostgresStore {
         mut connection: PoolConnection<Postgres>,
         begin: SqlStr,
         claim: Claim<'_>,
-        token: Uuid,
+        (token, lock): (Uuid, i64),
     ) -> Result<Begun<Open<Postgres>>, StoreError> {
         let table = &self.sql.name;
         let row = self.look(&mut connection, claim, token).await?;
@@ -158,9 +168,10 @@ impl PostgresStore {
         }
         let attempt = self.attempt(&row)?;
         let mut open = Open::begin(connection, begin, None).await.map_err(refused(table))?;
+        open.session.lock = Some(lock);
         let claimed = sqlx::query(self.sql.is_claimed.clone()).bind(token).fetch_one(open.connection_mut()).await;
         let looked = claimed.and_then(|row| {
-            (open.session, open.table) = (row.try_get(1)?, row.try_get(2)?);
+            (open.session.pid, open.table) = (row.try_get(1)?, row.try_get(2)?);
             Ok(if row.try_get(0)? { Looked::Free { attempt } } else { Looked::Held(ClaimOutcome::InFlight) })
         });
         self.begun(open, token, looked.map_err(refused(table))).await
@@ -175,7 +186,7 @@ impl PostgresStore {
     fn judge(&self, row: &PgRow, open: &mut Open<Postgres>, claim: Claim<'_>) -> Result<Looked, StoreError> {
         let table = &self.sql.name;
         let locked: bool = row.try_get(7).map_err(refused(table))?;
-        open.session = row.try_get(8).map_err(refused(table))?;
+        open.session.pid = row.try_get(8).map_err(refused(table))?;
         open.table = row.try_get(9).map_err(refused(table))?;
         if let Some(outcome) = self.live(row, claim)? {
             return Ok(Looked::Held(outcome));
@@ -328,11 +339,22 @@ fn late(what: &str) -> StoreError {
     StoreError::Unavailable(format!("no answer to {what} within {PATIENCE:?}"))
 }
 
-/// Ends a session from outside. Its pool may have no connection to spare, so it takes one of its own.
-async fn terminate(pool: &PgPool, session: i32) -> Result<(), sqlx::Error> {
+/// Ends a session from outside. Its pool may have no connection to spare, so it takes one of its own. After a failover
+/// another session may have got its number: one that claimed a key is known by its lock too.
+async fn terminate(pool: &PgPool, Session { pid, lock }: Session) -> Result<(), sqlx::Error> {
     let ending = async {
         let mut aside = PgConnection::connect_with(&pool.connect_options()).await?;
-        sqlx::query("SELECT pg_terminate_backend($1)").bind(session).execute(&mut aside).await?;
+        sqlx::query(
+            "SELECT pg_terminate_backend($1) WHERE $2::bigint IS NULL OR EXISTS (
+                SELECT FROM pg_locks
+                WHERE pid = $1 AND locktype = 'advisory' AND objsubid = 1
+                AND ((classid::bigint << 32) | objid::bigint) = $2
+            )",
+        )
+        .bind(pid)
+        .bind(lock)
+        .execute(&mut aside)
+        .await?;
         aside.close().await
     };
     tokio::time::timeout(PATIENCE, ending).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))

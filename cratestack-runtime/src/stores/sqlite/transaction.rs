@@ -20,6 +20,12 @@ impl TransactionalStore for SqliteStore {}
 #[async_trait]
 impl Transact for SqliteStore {
     type Transaction = Open<Sqlite>;
+    type Leash = ();
+
+    fn leash(&self, _: &Open<Sqlite>) {}
+
+    /// A transaction is within this process, and ends with whoever has it.
+    async fn cut(&self, (): ()) {}
 
     async fn begin(&self, claim: Claim<'_>, _: Isolation) -> Result<Begun<Open<Sqlite>>, StoreError> {
         let Claim { principal, key, request_hash, .. } = claim;
