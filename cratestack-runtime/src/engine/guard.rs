@@ -1,17 +1,20 @@
+use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{Instrument, warn};
 use uuid::Uuid;
 
+use super::caught;
 use super::lease::Lease;
 use super::reserve::{Ask as _, Reservation, Reserve, Reserved};
 use super::rooms::Rooms;
 use super::seen::{Found, Seen};
-use super::settle::{Settled, settle};
+use super::settle::{Run, Settled};
 use super::tasks::Tasks;
 use super::transact::Transactions;
 use crate::store::{Claim, IdempotencyRecord, IdempotencyStore, StoreError};
@@ -39,7 +42,7 @@ impl OwnedClaim {
 }
 
 /// A reservation that is ours.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Hold {
     pub(crate) claim: Arc<OwnedClaim>,
     pub(crate) token: Uuid,
@@ -142,7 +145,7 @@ impl Engine {
         claim: OwnedClaim,
         policy: Policy,
         observe: impl Fn(Step, &Hold) + Send + Sync + 'static,
-        work: impl FnOnce(&Arc<Hold>) -> W + Send + 'static,
+        work: impl FnOnce(&Hold) -> W + Send + 'static,
     ) -> Answer<R>
     where
         R: Send + 'static,
@@ -155,58 +158,61 @@ impl Engine {
         }
         let asked = Instant::now();
         let claim = Arc::new(claim);
-        let seen = Arc::clone(&self.seen);
-        let (mut reply, answer) = oneshot::channel();
-        let (store, rooms) = (Arc::clone(&self.store), Arc::clone(&self.rooms));
+        let (attended, _attending) = attendance(policy);
+        let (store, rooms, seen) = (Arc::clone(&self.store), Arc::clone(&self.rooms), Arc::clone(&self.seen));
         let running = self.tasks.enter();
         let life = async move {
             let question = Reserve { store: &store, claim: &claim, patience: policy.patience };
-            let reserved = if policy.wait.is_zero() {
-                question.ask().await
-            } else {
-                rooms.wait(&*store, &claim, policy.wait, &question, reply.closed()).await
+            let reserved = match attended {
+                None => question.ask().await,
+                Some(mut caller) => rooms.wait(&*store, &claim, policy.wait, &question, caller.closed()).await,
             };
             match reserved {
+                Ok(Reserved::Ours(Reservation { token, attempt })) => {
+                    let hold = Hold { claim, token, attempt };
+                    let lease = Lease::new(Arc::clone(&store), hold.clone());
+                    observe(Step::Reserved, &hold);
+                    let settled = lease.during(caught(work(&hold))).await;
+                    Run { store, hold, lease, observe, seen, rooms, asked, _running: running }.settle(settled).await
+                }
                 Ok(Reserved::Replay(record)) => {
                     seen.keep_told(&store, &record);
-                    drop(reply.send(Answer::Replay(record)));
+                    Answer::Replay(record)
                 }
-                Ok(Reserved::InFlight) => drop(reply.send(Answer::InFlight)),
-                Ok(Reserved::Conflict) => drop(reply.send(Answer::Conflict)),
+                Ok(Reserved::InFlight) => Answer::InFlight,
+                Ok(Reserved::Conflict) => Answer::Conflict,
                 // There is a record, so the effect may have happened.
-                Err(StoreError::Codec(what)) => drop(reply.send(Answer::Unavailable(StoreError::Codec(what)))),
+                Err(StoreError::Codec(what)) => Answer::Unavailable(StoreError::Codec(what)),
                 Err(failure) if policy.run_unreserved => {
                     warn!(error = %failure, "idempotency key not reserved; the handler runs without protection");
-                    let hold = Arc::new(Hold { claim, token: Uuid::nil(), attempt: 0 });
-                    let ran = tokio::spawn(work(&hold).in_current_span()).await;
-                    drop(reply.send(ran.map_or(Answer::Panicked, |settled| Answer::Ran(settled.reply))));
+                    let hold = Hold { claim, token: Uuid::nil(), attempt: 0 };
+                    let ran = caught(work(&hold)).await;
+                    ran.map_or(Answer::Panicked, |settled| Answer::Ran(settled.reply))
                 }
-                Err(failure) => drop(reply.send(Answer::Unavailable(failure))),
-                Ok(Reserved::Ours(Reservation { token, attempt })) => {
-                    let hold = Arc::new(Hold { claim, token, attempt });
-                    let mut lease = Lease::new(Arc::clone(&store), Arc::clone(&hold));
-                    observe(Step::Reserved, &hold);
-                    // On a task of its own, so that a handler that blocks its thread does not stop the heartbeat here.
-                    let working = tokio::spawn(work(&hold).in_current_span());
-                    let settled = lease.during(working).await;
-                    let recorded = settle(&*store, &hold, lease, settled.ok(), reply, &observe).await;
-                    if let Some(verdict) = recorded {
-                        seen.keep_recorded(&store, &hold, &verdict, asked);
-                    }
-                    rooms.knock(&hold.claim);
-                }
+                Err(failure) => Answer::Unavailable(failure),
             }
-            drop(running);
         };
-        tokio::spawn(life.in_current_span());
-        // The sender is dropped unsent only when the runtime shuts down underneath the task.
-        answer
-            .await
-            .unwrap_or_else(|_| Answer::Unavailable(StoreError::Internal("the runtime is shutting down".into())))
+        answered(tokio::spawn(life.in_current_span())).await
     }
 
     /// Waits until all that runs has settled, and says how much still ran at the deadline.
     pub(crate) async fn drained(&self, deadline: Duration) -> usize {
         self.tasks.drained(deadline).await
     }
+}
+
+/// A sender that is closed once the caller is gone, and what the caller keeps until then; for those who wait.
+pub(super) fn attendance(
+    policy: Policy,
+) -> (Option<oneshot::Sender<Infallible>>, Option<oneshot::Receiver<Infallible>>) {
+    if policy.wait.is_zero() {
+        return (None, None);
+    }
+    let (attended, attending) = oneshot::channel();
+    (Some(attended), Some(attending))
+}
+
+pub(super) async fn answered<R>(life: JoinHandle<Answer<R>>) -> Answer<R> {
+    // Whatever the work and the store do, a panic of theirs is a value. So this is the end of the runtime.
+    life.await.unwrap_or_else(|_| Answer::Unavailable(StoreError::Internal("the runtime is shutting down".to_owned())))
 }

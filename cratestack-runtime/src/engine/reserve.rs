@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::caught;
 use super::guard::OwnedClaim;
 use crate::store::{ClaimOutcome, IdempotencyRecord, IdempotencyStore, StoreError};
 
@@ -44,7 +45,10 @@ impl Ask for Reserve<'_> {
         let mut asking = {
             let (store, claim) = (Arc::clone(self.store), Arc::clone(self.claim));
             // The store itself, not the implementation for an `Arc` of it, which would box the future once more.
-            Box::pin(async move { (*store).reserve(claim.as_claim()).await })
+            Box::pin(async move {
+                let reserved = caught((*store).reserve(claim.as_claim())).await;
+                reserved.unwrap_or_else(|| Err(StoreError::Internal("the store panicked".to_owned())))
+            })
         };
         let Ok(outcome) = tokio::time::timeout(self.patience, &mut asking).await else {
             // The store may still reserve. To drop the question now would pin the key until the lease ends.

@@ -1,12 +1,16 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::{Instrument, error, info, warn};
 
+use super::caught;
 use super::guard::{Answer, Hold, Step};
 use super::lease::Lease;
+use super::rooms::Rooms;
+use super::seen::Seen;
+use super::tasks::Running;
 use crate::store::{Completion, IdempotencyStore, StoreError, Tenure};
 
 /// What a finished run leaves: what becomes of its key, and the reply to whoever asked.
@@ -43,49 +47,69 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 /// The store's answer to one attempt is awaited this long.
 const ATTEMPT: Duration = Duration::from_secs(10);
 
-/// Writes the outcome down and replies. The reply waits for the first attempt only; later ones go on behind it, under
-/// the lease, until the store has answered or the outcome is no longer worth keeping.
-///
-/// Returns what the store says that it has recorded.
-pub(crate) async fn settle<R>(
-    store: &dyn IdempotencyStore,
-    hold: &Hold,
-    mut lease: Lease,
-    settled: Option<Settled<R>>,
-    reply: oneshot::Sender<Answer<R>>,
-    observe: &impl Fn(Step, &Hold),
-) -> Option<Verdict> {
-    let (verdict, answer) = if let Some(Settled { verdict, reply, .. }) = settled {
-        (verdict, Answer::Ran(reply))
-    } else {
-        observe(Step::Panicked, hold);
-        (Verdict::Release, Answer::Panicked)
-    };
-    let written = match &verdict {
-        Verdict::Record { status, .. } => Step::Recorded { status: *status },
-        Verdict::Release => Step::Released,
-    };
-    if matches!(verdict, Verdict::Release) {
-        // The end of the lease gives the key back as well.
-        lease.abandon();
+/// A run of guarded work, from the moment that its key is reserved.
+pub(super) struct Run<O> {
+    pub(super) store: Arc<dyn IdempotencyStore>,
+    pub(super) hold: Hold,
+    pub(super) lease: Lease,
+    pub(super) observe: O,
+    pub(super) seen: Arc<Seen>,
+    pub(super) rooms: Arc<Rooms>,
+    /// When its reservation was asked for.
+    pub(super) asked: Instant,
+    /// Counted until it ends.
+    pub(super) _running: Running,
+}
+
+impl<O: Fn(Step, &Hold) + Send + Sync + 'static> Run<O> {
+    /// Writes the outcome down. The answer waits for the first attempt only; later ones go on behind it, under the
+    /// lease, until the store has answered or the outcome is no longer worth keeping.
+    pub(super) async fn settle<R>(self, settled: Option<Settled<R>>) -> Answer<R> {
+        let (verdict, answer) = if let Some(Settled { verdict, reply, .. }) = settled {
+            (verdict, Answer::Ran(reply))
+        } else {
+            (self.observe)(Step::Panicked, &self.hold);
+            (Verdict::Release, Answer::Panicked)
+        };
+        if matches!(verdict, Verdict::Release) {
+            // The end of the lease gives the key back as well.
+            self.lease.abandon();
+        }
+        match self.lease.during(write(&*self.store, &self.hold, &verdict)).await {
+            Ok(tenure) => {
+                if self.end(&verdict, tenure) {
+                    answer
+                } else {
+                    Answer::Lost
+                }
+            }
+            Err(failure) => {
+                let late = async move {
+                    let persisted = persist(&*self.store, &self.hold, &verdict, failure);
+                    if let Some(tenure) = self.lease.during(persisted).await {
+                        self.end(&verdict, tenure);
+                    }
+                };
+                tokio::spawn(late.in_current_span());
+                answer
+            }
+        }
     }
-    match lease.during(write(store, hold, &verdict)).await {
-        Ok(tenure) if tenure == Tenure::Held || (tenure == Tenure::Unknown && !lease.is_lost()) => {
-            observe(written, hold);
-            drop(reply.send(answer));
-            (tenure == Tenure::Held).then_some(verdict)
+
+    /// The store has answered; says whether the outcome is the one that counts.
+    fn end(&self, verdict: &Verdict, tenure: Tenure) -> bool {
+        let is_written = tenure == Tenure::Held || (tenure == Tenure::Unknown && !self.lease.is_lost());
+        let step = match verdict {
+            _ if !is_written => Step::Lost,
+            Verdict::Record { status, .. } => Step::Recorded { status: *status },
+            Verdict::Release => Step::Released,
+        };
+        (self.observe)(step, &self.hold);
+        if tenure == Tenure::Held {
+            self.seen.keep_recorded(&self.store, &self.hold, verdict, self.asked);
         }
-        Ok(_) => {
-            observe(Step::Lost, hold);
-            drop(reply.send(Answer::Lost));
-            None
-        }
-        Err(failure) => {
-            drop(reply.send(answer));
-            let tenure = lease.during(persist(store, hold, &verdict, failure)).await?;
-            observe(if tenure == Tenure::Lost { Step::Lost } else { written }, hold);
-            (tenure == Tenure::Held).then_some(verdict)
-        }
+        self.rooms.knock(&self.hold.claim);
+        is_written
     }
 }
 
@@ -129,7 +153,9 @@ async fn write(store: &dyn IdempotencyStore, hold: &Hold, verdict: &Verdict) -> 
             Verdict::Release => store.release(principal, key, token).await.map(|()| Tenure::Unknown),
         }
     };
-    tokio::time::timeout(ATTEMPT, writing)
-        .await
-        .unwrap_or_else(|_| Err(StoreError::Unavailable(format!("no answer within {ATTEMPT:?}"))))
+    match tokio::time::timeout(ATTEMPT, caught(writing)).await {
+        Ok(Some(written)) => written,
+        Ok(None) => Err(StoreError::Internal("the store panicked".to_owned())),
+        Err(_) => Err(StoreError::Unavailable(format!("no answer within {ATTEMPT:?}"))),
+    }
 }

@@ -3,12 +3,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{Instrument, error, warn};
 use uuid::Uuid;
 
-use super::guard::{Answer, Engine, Hold, OwnedClaim, Policy, Step};
+use super::guard::{Answer, Engine, Hold, OwnedClaim, Policy, Step, answered, attendance};
 use super::places::{Places, Seat};
 use super::reserve::{Ask, Reserved, too_late};
 use super::seen::Found;
@@ -101,7 +101,7 @@ impl Engine {
         policy: Policy,
         terms: Terms,
         observe: impl Fn(Step, &Hold) + Send + Sync + 'static,
-        mut work: impl FnMut(&Arc<Hold>) -> W + Send + 'static,
+        mut work: impl FnMut(&Hold) -> W + Send + 'static,
     ) -> Answer<R>
     where
         R: Send + 'static,
@@ -113,7 +113,7 @@ impl Engine {
             None => {}
         }
         let claim = Arc::new(claim);
-        let (mut reply, answer) = oneshot::channel();
+        let (mut attended, _attending) = attendance(policy);
         let rooms = Arc::clone(&self.rooms);
         let (seen, plain) = (Arc::clone(&self.seen), Arc::clone(self.store()));
         let place = self.transactions.enter((claim.principal.clone(), claim.key.clone()));
@@ -122,10 +122,9 @@ impl Engine {
             let question = Claiming { store: &store, claim: &claim, place: &place, patience: policy.patience, terms };
             let mut retries = terms.retries;
             let answer = loop {
-                let reserved = if policy.wait.is_zero() {
-                    question.ask().await
-                } else {
-                    rooms.wait(&*store, &claim, policy.wait, &question, reply.closed()).await
+                let reserved = match &mut attended {
+                    None => question.ask().await,
+                    Some(caller) => rooms.wait(&*store, &claim, policy.wait, &question, caller.closed()).await,
                 };
                 let Claimed { transaction, token, attempt } = match reserved {
                     Ok(Reserved::Ours(claimed)) => claimed,
@@ -144,7 +143,7 @@ impl Engine {
                     }
                     Err(failure) => break Answer::Unavailable(failure),
                 };
-                let hold = Arc::new(Hold { claim: Arc::clone(&claim), token, attempt });
+                let hold = Hold { claim: Arc::clone(&claim), token, attempt };
                 let run = place.take(claim.request_hash);
                 observe(Step::Reserved, &hold);
                 let leash = store.leash(&transaction);
@@ -166,11 +165,10 @@ impl Engine {
                     }
                 }
             };
-            drop(reply.send(answer));
             drop(counted);
+            answer
         };
-        tokio::spawn(life.in_current_span());
-        answered(answer).await
+        answered(tokio::spawn(life.in_current_span())).await
     }
 
     /// Runs work in a transaction that nothing guards.
@@ -185,7 +183,6 @@ impl Engine {
         R: Send + 'static,
         W: Future<Output = Settled<R>> + Send + 'static,
     {
-        let (reply, answer) = oneshot::channel();
         let counted = self.tasks.enter();
         let life = async move {
             let mut retries = terms.retries;
@@ -209,17 +206,11 @@ impl Engine {
                     End::Answer(answer) => break answer,
                 }
             };
-            drop(reply.send(answer));
             drop(counted);
+            answer
         };
-        tokio::spawn(life.in_current_span());
-        answered(answer).await
+        answered(tokio::spawn(life.in_current_span())).await
     }
-}
-
-async fn answered<R>(answer: oneshot::Receiver<Answer<R>>) -> Answer<R> {
-    // The sender is dropped unsent only when the runtime shuts down underneath the task.
-    answer.await.unwrap_or_else(|_| Answer::Unavailable(StoreError::Internal("the runtime is shutting down".into())))
 }
 
 /// Transactions that were in each other's way should not meet again at once.
@@ -332,7 +323,7 @@ impl<S: Transact> Claiming<'_, S> {
     async fn settle<R>(
         &self,
         ended: Ended<S::Transaction, R>,
-        hold: &Arc<Hold>,
+        hold: &Hold,
         can_retry: bool,
         observe: &impl Fn(Step, &Hold),
     ) -> End<R> {
@@ -412,7 +403,7 @@ impl<S: Transact> Claiming<'_, S> {
     /// Records the outcome of a transaction that the handler has ended.
     async fn record_apart<R>(
         &self,
-        hold: &Arc<Hold>,
+        hold: &Hold,
         outcome: Outcome<'_>,
         reply: R,
         observe: &impl Fn(Step, &Hold),
@@ -436,7 +427,7 @@ impl<S: Transact> Claiming<'_, S> {
     /// the commit is still under way, the key is taken.
     async fn find_out<R>(
         &self,
-        hold: &Arc<Hold>,
+        hold: &Hold,
         outcome: Outcome<'_>,
         reply: R,
         failure: StoreError,

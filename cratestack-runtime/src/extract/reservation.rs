@@ -34,7 +34,7 @@ use crate::http::{Problem, Slot, Vacancy};
 /// handler's to use, not another extractor's: until the key is reserved it has nothing to tell, and its methods panic.
 #[derive(Debug, Clone)]
 pub struct Reservation {
-    slot: Arc<OnceLock<Arc<Hold>>>,
+    slot: Arc<OnceLock<Hold>>,
 }
 
 impl Reservation {

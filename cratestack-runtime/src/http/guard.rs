@@ -171,8 +171,8 @@ impl Call {
             Judged::Guarded(guarded) => guarded,
         };
         let observe = observer(&idempotency, subject);
-        let work = move |hold: &Arc<Hold>| {
-            slot.fill(Arc::clone(hold));
+        let work = move |hold: &Hold| {
+            slot.fill(hold.clone());
             let span = subject.span(hold);
             async move { keep.settle(handler.await).await }.instrument(span)
         };
@@ -205,8 +205,8 @@ impl Call {
             Judged::Guarded(guarded) => guarded,
         };
         let observe = Box::new(observer(&idempotency, subject));
-        let work = Box::new(move |hold: &Arc<Hold>| {
-            slot.fill(Arc::clone(hold));
+        let work = Box::new(move |hold: &Hold| {
+            slot.fill(hold.clone());
             let settling = keep.clone().settling(attempts.next()).instrument(subject.span(hold));
             Box::pin(settling) as Settling
         });

@@ -7,7 +7,7 @@ use crate::engine::Hold;
 /// because extractors run before anything is reserved.
 #[derive(Debug, Clone)]
 pub(crate) enum Slot {
-    Guarded(Arc<OnceLock<Arc<Hold>>>),
+    Guarded(Arc<OnceLock<Hold>>),
     Vacant(Vacancy),
 }
 
@@ -25,7 +25,7 @@ impl Default for Slot {
 }
 
 impl Slot {
-    pub(crate) fn fill(&self, hold: Arc<Hold>) {
+    pub(crate) fn fill(&self, hold: Hold) {
         if let Self::Guarded(slot) = self {
             // Filled once: a request is reserved once.
             let _ = slot.set(hold);

@@ -40,7 +40,7 @@ pub(crate) enum Cause {
 
 pub(super) type Settling = Pin<Box<dyn Future<Output = Settled<Response>> + Send>>;
 /// The work of a guarded request, once for each attempt.
-pub(super) type Guarded = Box<dyn FnMut(&Arc<Hold>) -> Settling + Send>;
+pub(super) type Guarded = Box<dyn FnMut(&Hold) -> Settling + Send>;
 /// The same of one that nothing guards.
 pub(super) type Unguarded = Box<dyn FnMut() -> Settling + Send>;
 type Observe = Box<dyn Fn(Step, &Hold) + Send + Sync>;
