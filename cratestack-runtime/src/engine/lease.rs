@@ -113,7 +113,7 @@ impl Leases {
 
     fn add(&'static self, store: Arc<dyn IdempotencyStore>, hold: Hold, turn: Duration) -> u64 {
         let next = Instant::now() + turn;
-        let held = Held {
+        let entry = Held {
             store,
             hold,
             runtime: Handle::current(),
@@ -125,7 +125,7 @@ impl Leases {
         let mut state = self.lock();
         state.last_id += 1;
         let id = state.last_id;
-        state.held.insert(id, held);
+        state.held.insert(id, entry);
         self.expect(state, next);
         id
     }
@@ -159,7 +159,9 @@ impl Leases {
             let now = Instant::now();
             let due = state.due(now);
             drop(state);
-            due.into_iter().for_each(|(id, held)| self.renew(id, held));
+            for (id, held) in due {
+                self.renew(id, held);
+            }
             state = self.lock();
             if !state.held.is_empty() {
                 idle_since = None;
@@ -207,13 +209,13 @@ impl Leases {
             }
         };
         let mut state = self.lock();
-        let Some(held) = state.held.get_mut(&id) else { return };
-        held.is_lost |= matches!(renewal, Ok(Tenure::Lost));
-        if held.is_abandoned {
+        let Some(entry) = state.held.get_mut(&id) else { return };
+        entry.is_lost |= matches!(renewal, Ok(Tenure::Lost));
+        if entry.is_abandoned {
             return;
         }
-        held.next = next.map(|next| Instant::now() + next);
-        if let Some(next) = held.next {
+        entry.next = next.map(|next| Instant::now() + next);
+        if let Some(next) = entry.next {
             self.expect(state, next);
         }
     }
