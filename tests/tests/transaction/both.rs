@@ -66,6 +66,7 @@ over_both! {
     what_the_handler_commits_itself_is_recorded_all_the_same(2),
     savepoints_of_the_handler_are_its_own(2),
     replays_do_not_stand_in_each_others_way(4),
+    what_was_committed_here_is_replayed_without_asking(2),
 }
 
 async fn the_effect_and_its_record_are_one<S: TransactionalStore, DB: Database>(bank: &Bank<S, DB>) {
@@ -279,4 +280,17 @@ async fn a_success_that_cannot_be_committed_is_never_told<S: TransactionalStore,
         assert_eq!(bank.payments().await, 0);
     }
     assert_eq!(bank.post("/pay", "after").await.status, StatusCode::CREATED);
+}
+
+async fn what_was_committed_here_is_replayed_without_asking<S: TransactionalStore, DB: Database>(bank: &Bank<S, DB>) {
+    let mut last = bank.post("/pay", "k0").await;
+    // The first outcome lets the process look at the store's clock, beside the requests.
+    for n in 1..=40 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        last = bank.post("/pay", &format!("k{n}")).await;
+    }
+    bank.pool.close().await;
+    let again = bank.post("/pay", "k40").await;
+    assert!(again.is_replay());
+    assert_eq!((again.status, again.body), (last.status, last.body));
 }

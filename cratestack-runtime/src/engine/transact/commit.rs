@@ -1,0 +1,261 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use tracing::{error, warn};
+
+use super::claiming::Claiming;
+use super::handover::Ended;
+use crate::engine::guard::{Answer, Hold, Step};
+use crate::engine::reserve::Reserved;
+use crate::engine::settle::{Failure, Settled, Verdict};
+use crate::store::{CommitError, Ending, IdempotencyRecord, Isolation, StoreError, Transact};
+
+pub(super) enum End<R> {
+    Answer(Answer<R>),
+    /// Nothing is committed, and another run may fare better.
+    Again(StoreError),
+}
+
+impl<S: Transact> Claiming<'_, S> {
+    /// Commits or rolls back what a run has done; returns what was committed, too, if it is known.
+    pub(super) async fn settle<R>(
+        &self,
+        ended: Ended<S::Transaction, R>,
+        hold: &Hold,
+        can_retry: bool,
+        observe: &impl Fn(Step, &Hold),
+    ) -> (End<R>, Option<Verdict>) {
+        let undone = |step, answer| {
+            observe(step, hold);
+            (End::Answer(answer), None)
+        };
+        let (mut transaction, settled) = match ended {
+            Ended::Settled(transaction, settled) => (transaction, settled),
+            Ended::Panicked(transaction) => {
+                self.store.rollback(transaction).await;
+                return undone(Step::Panicked, Answer::Panicked);
+            }
+            Ended::TimedOut(transaction) => {
+                self.store.rollback(transaction).await;
+                return undone(Step::RolledBack, Answer::TimedOut);
+            }
+            Ended::Stuck => return undone(Step::RolledBack, Answer::TimedOut),
+            Ended::Kept => return undone(Step::RolledBack, Answer::Refused(kept())),
+        };
+        let Settled { verdict, reply, failure } = settled;
+        if is_transient(&**self.store, &mut transaction, failure, can_retry).await {
+            self.store.rollback(transaction).await;
+            observe(Step::RolledBack, hold);
+            return (End::Again(in_the_way()), None);
+        }
+        let Verdict::Record { status, headers, body } = &verdict else {
+            self.store.rollback(transaction).await;
+            return undone(Step::Released, Answer::Ran(reply));
+        };
+        let outcome = Outcome { status: *status, headers, body };
+        let keep_writes = failure.is_none() || self.terms.keep_all;
+        match self.store.commit(transaction, outcome.ending(hold, keep_writes)).await {
+            Ok(()) => {
+                observe(Step::Recorded { status: *status }, hold);
+                (End::Answer(Answer::Ran(reply)), Some(verdict))
+            }
+            Err(failure) => (self.uncommitted(failure, hold, outcome, reply, observe).await, None),
+        }
+    }
+
+    async fn uncommitted<R>(
+        &self,
+        failure: CommitError,
+        hold: &Hold,
+        outcome: Outcome<'_>,
+        reply: R,
+        observe: &impl Fn(Step, &Hold),
+    ) -> End<R> {
+        match failure {
+            CommitError::Transient(failure) => {
+                observe(Step::RolledBack, hold);
+                End::Again(failure)
+            }
+            CommitError::Refused(failure) => {
+                observe(Step::RolledBack, hold);
+                End::Answer(Answer::Refused(failure))
+            }
+            CommitError::Taken => {
+                observe(Step::RolledBack, hold);
+                warn!(
+                    "an idempotent transaction was rolled back: its key was reserved outside of transactions meanwhile"
+                );
+                End::Answer(match self.begin(PLAINLY).await {
+                    Ok(Reserved::Ours(free)) => {
+                        self.store.rollback(free.transaction).await;
+                        Answer::InFlight
+                    }
+                    Ok(other) => unclaimed(other),
+                    Err(failure) => Answer::Unavailable(failure),
+                })
+            }
+            CommitError::Ended => {
+                error!(
+                    "a handler ended the transaction that it ran in, with a statement of its own (COMMIT or ROLLBACK): its \
+                     outcome is recorded apart from its effect, and a crash between the two would have lost it"
+                );
+                self.record_apart(hold, outcome, reply, observe).await
+            }
+            CommitError::Unknown(failure) => self.find_out(hold, outcome, reply, failure, observe).await,
+        }
+    }
+
+    /// Records the outcome of a transaction that the handler has ended.
+    async fn record_apart<R>(
+        &self,
+        hold: &Hold,
+        outcome: Outcome<'_>,
+        reply: R,
+        observe: &impl Fn(Step, &Hold),
+    ) -> End<R> {
+        let recorded = match self.begin(PLAINLY).await {
+            Ok(Reserved::Ours(claimed)) => {
+                let ending = Ending { token: claimed.token, ..outcome.ending(hold, true) };
+                self.store.commit(claimed.transaction, ending).await.is_ok()
+            }
+            _ => false,
+        };
+        if recorded {
+            observe(Step::Recorded { status: outcome.status }, hold);
+        } else {
+            error!("the outcome of a handler that ended its transaction is not recorded: a retry runs it again");
+        }
+        End::Answer(Answer::Ran(reply))
+    }
+
+    /// Whether a commit has happened whose answer was lost. The store knows: the record is there, or the key is free; while
+    /// the commit is still under way, the key is taken.
+    async fn find_out<R>(
+        &self,
+        hold: &Hold,
+        outcome: Outcome<'_>,
+        reply: R,
+        failure: StoreError,
+        observe: &impl Fn(Step, &Hold),
+    ) -> End<R> {
+        warn!(error = %failure, "no answer to the commit of an idempotent transaction; asking whether it happened");
+        let until = Instant::now() + self.patience;
+        loop {
+            match self.begin(PLAINLY).await {
+                Ok(Reserved::Replay(record)) if outcome.is(&record) => {
+                    observe(Step::Recorded { status: outcome.status }, hold);
+                    return End::Answer(Answer::Ran(reply));
+                }
+                Ok(Reserved::Ours(free)) => {
+                    self.store.rollback(free.transaction).await;
+                    observe(Step::RolledBack, hold);
+                    return End::Again(failure);
+                }
+                Ok(Reserved::InFlight) | Err(_) if Instant::now() < until => {
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+                Ok(Reserved::InFlight) | Err(_) => {
+                    return End::Answer(Answer::Unknown(failure));
+                }
+                Ok(other) => return End::Answer(unclaimed(other)),
+            }
+        }
+    }
+}
+
+/// To see what is there now, where no handler is to run. A stricter level sees what was there when it began, which may be
+/// before the commit in question.
+const PLAINLY: Isolation = Isolation::ReadCommitted;
+
+/// While it is unknown whether a commit has happened.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
+
+#[derive(Clone, Copy)]
+struct Outcome<'a> {
+    status: u16,
+    headers: &'a [u8],
+    body: &'a Bytes,
+}
+
+impl<'a> Outcome<'a> {
+    fn ending(self, hold: &'a Hold, keep_writes: bool) -> Ending<'a> {
+        let Self { status, headers, body } = self;
+        let (claim, token, attempt) = (hold.claim.as_claim(), hold.token, hold.attempt);
+        Ending { claim, token, attempt, status, headers, body, keep_writes }
+    }
+
+    fn is(self, record: &IdempotencyRecord) -> bool {
+        (self.status, self.headers, self.body.as_ref())
+            == (record.response_status, record.response_headers.as_slice(), record.response_body.as_slice())
+    }
+}
+
+/// The answer to a request that did not get its key.
+pub(super) fn unclaimed<G, R>(reserved: Reserved<G>) -> Answer<R> {
+    match reserved {
+        Reserved::Replay(record) => Answer::Replay(record),
+        Reserved::Conflict => Answer::Conflict,
+        Reserved::InFlight | Reserved::Ours(_) => Answer::InFlight,
+    }
+}
+
+async fn is_transient<S: Transact + ?Sized>(
+    store: &S,
+    transaction: &mut S::Transaction,
+    failure: Option<Failure>,
+    can_retry: bool,
+) -> bool {
+    match failure {
+        Some(Failure::Transient) => true,
+        // Worth another run, since one was asked for; not worth to withhold the handler's own words.
+        Some(Failure::Unknown) => can_retry && store.has_failed(transaction).await,
+        Some(Failure::Deliberate) | None => false,
+    }
+}
+
+fn kept() -> StoreError {
+    StoreError::Internal("the `Tx` outlived its handler".to_owned())
+}
+
+fn in_the_way() -> StoreError {
+    StoreError::Unavailable("the handler's statements were in another transaction's way".to_owned())
+}
+
+pub(super) async fn settle_unclaimed<S: Transact, R>(
+    store: &S,
+    ended: Ended<S::Transaction, R>,
+    keep_all: bool,
+) -> End<R> {
+    let (mut transaction, settled) = match ended {
+        Ended::Settled(transaction, settled) => (transaction, settled),
+        Ended::Panicked(transaction) => {
+            store.rollback(transaction).await;
+            return End::Answer(Answer::Panicked);
+        }
+        Ended::TimedOut(transaction) => {
+            store.rollback(transaction).await;
+            return End::Answer(Answer::TimedOut);
+        }
+        Ended::Stuck => return End::Answer(Answer::TimedOut),
+        Ended::Kept => {
+            return End::Answer(Answer::Refused(kept()));
+        }
+    };
+    let Settled { verdict, reply, failure } = settled;
+    if is_transient(store, &mut transaction, failure, true).await {
+        store.rollback(transaction).await;
+        return End::Again(in_the_way());
+    }
+    if matches!(verdict, Verdict::Release) || (failure.is_some() && !keep_all) {
+        store.rollback(transaction).await;
+        return End::Answer(Answer::Ran(reply));
+    }
+    match store.commit_unclaimed(transaction).await {
+        // Without a claim it cannot be taken, and where the handler has ended it there is nothing left to do.
+        Ok(()) | Err(CommitError::Taken | CommitError::Ended) => End::Answer(Answer::Ran(reply)),
+        Err(CommitError::Transient(failure)) => End::Again(failure),
+        Err(CommitError::Refused(failure)) => End::Answer(Answer::Refused(failure)),
+        Err(CommitError::Unknown(failure)) => End::Answer(Answer::Unknown(failure)),
+    }
+}
