@@ -16,12 +16,14 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use sqlx::{SqlStr, Sqlite, SqliteConnection, SqlitePool};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
+use super::pace::Pace;
 use super::sql::{Names, Statements};
 use super::{TICK, judge, read, refused, reserved};
 use crate::stores::line::{Entry, Kind, Line};
@@ -38,7 +40,8 @@ pub(super) struct Batches {
 
 impl Batches {
     pub(super) fn new(pool: &SqlitePool, sql: &Arc<Statements>, turn: &Arc<Mutex<()>>) -> Self {
-        let database = Database { pool: pool.clone(), sql: Arc::clone(sql), turn: Arc::clone(turn) };
+        let database =
+            Database { pool: pool.clone(), sql: Arc::clone(sql), turn: Arc::clone(turn), pace: Arc::new(Pace::new()) };
         let returns = Line::new(Writing { database: database.clone(), returns: None });
         Self { line: Line::new(Writing { database, returns: Some(returns) }) }
     }
@@ -261,6 +264,7 @@ struct Database {
     pool: SqlitePool,
     sql: Arc<Statements>,
     turn: Arc<Mutex<()>>,
+    pace: Arc<Pace>,
 }
 
 /// What a statement has found.
@@ -284,12 +288,25 @@ enum Failure {
 impl Database {
     /// What the calls have come to, once it is committed.
     async fn commit(&self, batch: &[Entry<Writing>]) -> Result<Vec<Result<Found, StoreError>>, Failure> {
-        let table = &self.sql.name;
-        let whole = |error| Failure::Whole(refused(table)(error));
+        let whole = |error| Failure::Whole(refused(&self.sql.name)(error));
+        if let Some(pause) = self.pace.pause(Instant::now()) {
+            tokio::time::sleep(pause).await;
+        }
         let turn = Arc::clone(&self.turn).lock_owned().await;
         let connection = self.pool.acquire().await.map_err(whole)?;
         let begin = SqlStr::from_static("BEGIN IMMEDIATE");
-        let mut open = Open::<Sqlite>::begin(connection, begin, Some(turn)).await.map_err(whole)?;
+        let open = Open::begin(connection, begin, Some(turn)).await.map_err(whole)?;
+        let from = Instant::now();
+        let committed = self.commit_in(open, batch).await;
+        self.pace.held(from, Instant::now());
+        committed
+    }
+
+    async fn commit_in(
+        &self,
+        mut open: Open<Sqlite>,
+        batch: &[Entry<Writing>],
+    ) -> Result<Vec<Result<Found, StoreError>>, Failure> {
         let mut answers = Vec::with_capacity(batch.len());
         for entry in batch {
             match self.execute(open.connection_mut(), &entry.call).await {
@@ -353,3 +370,7 @@ impl Database {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "batch_tests.rs"]
+mod tests;

@@ -1,6 +1,7 @@
 mod batch;
 mod check;
 mod migrate;
+mod pace;
 mod sql;
 #[cfg(test)]
 mod tests;
@@ -61,6 +62,9 @@ pub struct SqliteStore {
     batches: Option<Arc<Batches>>,
 }
 
+/// What sqlx calls a database in memory.
+const IN_MEMORY: &str = "file:sqlx-in-memory-";
+
 const TICK: Tick = Tick::Millisecond;
 
 /// How often `reserve` looks before it answers that another request is running, which is then all but certain: each
@@ -92,17 +96,20 @@ impl SqliteStore {
     /// # }
     /// ```
     pub fn with_table(pool: SqlitePool, table: TableName) -> Self {
-        let (sql, turn) = (Arc::new(Statements::new(table)), Arc::default());
-        let batches = Some(Arc::new(Batches::new(&pool, &sql, &turn)));
-        Self { pool, sql, turn, batches }
+        let sql = Arc::new(Statements::new(table));
+        let has_file = !pool.connect_options().get_filename().to_string_lossy().starts_with(IN_MEMORY);
+        Self { pool, sql, turn: Arc::default(), batches: None }.group_commit(has_file)
     }
 
-    /// Whether calls that arrive while a write is on its way share the next commit. Default: they do.
+    /// Whether calls that arrive while a write is on its way share the next commit. Default: they do, unless the database
+    /// is in memory, where a commit costs nothing.
     ///
-    /// A commit waits for the disk, and with many requests at once this is several times the throughput. A call that
+    /// On a file a commit waits for the disk, and with many requests at once this is several times the throughput. A call that
     /// finds no write on its way is made at once, by itself: there is no timer, and a service with little to do notices
     /// nothing. Each caller gets its own answer once all is committed, whatever becomes of those beside it: where SQLite
-    /// refuses one call, nothing of what it shared is committed, and every call of it is made by itself.
+    /// refuses one call, nothing of what it shared is committed, and every call of it is made by itself. Transactions of
+    /// handlers take turns with these commits, and writers elsewhere find the database free now and then: while commit
+    /// follows commit there is a pause of a millisecond each few.
     ///
     /// Clones share their commits, so this belongs where the store is made.
     ///
