@@ -25,11 +25,10 @@ use uuid::Uuid;
 
 use super::pace::Pace;
 use super::sql::{Names, Statements};
-use super::{TICK, judge, read, refused, reserved};
+use super::{TICK, judge, refused, reserved};
 use crate::stores::line::{Entry, Kind, Line};
 use crate::stores::open::{Open, is_transient};
 use crate::stores::refusal::Refusal;
-use crate::stores::row::within;
 use crate::{Claim, ClaimOutcome, Completion, StoreError};
 
 /// Where the calls of one store meet.
@@ -156,13 +155,13 @@ impl Call {
 
 /// An answer on its way to its caller.
 enum Answer {
-    /// `None` where somebody else has been quicker.
+    /// `None` where somebody else has been quicker: its caller looks again.
     Claimed(Option<Box<Grant>>),
     Written(bool),
 }
 
 impl Answer {
-    /// An answer that is its caller's already.
+    /// An answer that is its caller's as soon as it is there.
     fn claimed(outcome: Option<ClaimOutcome>) -> Self {
         Self::Claimed(outcome.map(|outcome| Box::new(Grant { outcome, way_back: None })))
     }
@@ -217,9 +216,11 @@ impl Kind for Writing {
     async fn run(&self, batch: Vec<Entry<Self>>) {
         match self.database.commit(&batch).await {
             Ok(answers) => {
-                for (entry, answer) in batch.into_iter().zip(answers) {
-                    let answer = answer.map(|answer| self.returnable(answer, &entry.call));
-                    entry.answer(answer);
+                for (entry, mut answer) in batch.into_iter().zip(answers) {
+                    if let Answer::Claimed(Some(grant)) = &mut answer {
+                        grant.way_back = self.returns.clone().map(|line| (line, entry.call.release()));
+                    }
+                    entry.answer(Ok(answer));
                 }
             }
             Err(Failure::Divisible) => batch.into_iter().for_each(Entry::send_alone),
@@ -233,18 +234,6 @@ impl Kind for Writing {
 }
 
 impl Writing {
-    fn returnable(&self, answer: Found, call: &Call) -> Answer {
-        match answer {
-            Found::Row(written) => Answer::Written(written),
-            Found::Key(None) => Answer::Claimed(None),
-            Found::Key(Some(outcome)) => {
-                let reserved = matches!(outcome, ClaimOutcome::Reserved { .. });
-                let way_back = self.returns.clone().filter(|_| reserved).map(|line| (line, call.release()));
-                Answer::Claimed(Some(Box::new(Grant { outcome, way_back })))
-            }
-        }
-    }
-
     /// Nobody was told of these tokens, so whatever was reserved with them may go, sooner than its lease lets it.
     fn give_back(&self, batch: &[Entry<Self>]) {
         let Some(returns) = &self.returns else { return };
@@ -267,14 +256,6 @@ struct Database {
     pace: Arc<Pace>,
 }
 
-/// What a statement has found.
-enum Found {
-    /// Whether there was a row to write to.
-    Row(bool),
-    /// What became of a claim; `None` where its key has been freed meanwhile, so that it is to be made again.
-    Key(Option<ClaimOutcome>),
-}
-
 /// Why a batch has no answers.
 enum Failure {
     /// Nothing has happened, and one call may be to blame.
@@ -287,7 +268,7 @@ enum Failure {
 
 impl Database {
     /// What the calls have come to, once it is committed.
-    async fn commit(&self, batch: &[Entry<Writing>]) -> Result<Vec<Result<Found, StoreError>>, Failure> {
+    async fn commit(&self, batch: &[Entry<Writing>]) -> Result<Vec<Answer>, Failure> {
         let whole = |error| Failure::Whole(refused(&self.sql.name)(error));
         if let Some(pause) = self.pace.pause(Instant::now()) {
             tokio::time::sleep(pause).await;
@@ -302,11 +283,7 @@ impl Database {
         committed
     }
 
-    async fn commit_in(
-        &self,
-        mut open: Open<Sqlite>,
-        batch: &[Entry<Writing>],
-    ) -> Result<Vec<Result<Found, StoreError>>, Failure> {
+    async fn commit_in(&self, mut open: Open<Sqlite>, batch: &[Entry<Writing>]) -> Result<Vec<Answer>, Failure> {
         let mut answers = Vec::with_capacity(batch.len());
         for entry in batch {
             match self.execute(open.connection_mut(), &entry.call).await {
@@ -324,40 +301,19 @@ impl Database {
         Ok(answers)
     }
 
-    /// The call's own statement. The inner error is its caller's alone.
-    async fn execute(
-        &self,
-        connection: &mut SqliteConnection,
-        call: &Call,
-    ) -> Result<Result<Found, StoreError>, sqlx::Error> {
+    /// The call's own statement.
+    async fn execute(&self, connection: &mut SqliteConnection, call: &Call) -> Result<Answer, sqlx::Error> {
         let statement = match &call.what {
-            What::Claim { request_hash, times } => return self.claim(connection, call, request_hash, *times).await,
+            What::Claim { request_hash, times } => {
+                let claim = self.sql.claim(call.names(), request_hash, call.token, *times);
+                let claimed = claim.fetch_all(connection).await?;
+                return Ok(Answer::claimed(reserved(&claimed, call.token)?));
+            }
             What::Finish { status, headers, body } => self.sql.finish(call.names(), call.token, *status, headers, body),
             What::Renew { times } => self.sql.renew(call.names(), call.token, *times),
             What::Release => self.sql.release(call.names(), call.token),
         };
-        let written = statement.execute(connection).await?;
-        Ok(Ok(Found::Row(written.rows_affected() > 0)))
-    }
-
-    async fn claim(
-        &self,
-        connection: &mut SqliteConnection,
-        call: &Call,
-        request_hash: &[u8; 32],
-        times: (i64, i64),
-    ) -> Result<Result<Found, StoreError>, sqlx::Error> {
-        let table = &self.sql.name;
-        let claimed = self.sql.claim(call.names(), request_hash, call.token, times).fetch_all(&mut *connection).await?;
-        if let Some(outcome) = reserved(&claimed, call.token)? {
-            return Ok(Ok(Found::Key(Some(outcome))));
-        }
-        // Somebody before it in this batch has the key, or somebody who came between its look and this.
-        let live = self.sql.live(call.names()).fetch_all(connection).await?;
-        let outcome = live
-            .first()
-            .map(|row| read(row, table)?.classify(&call.principal, &call.key, *request_hash).map_err(within(table)));
-        Ok(outcome.transpose().map(Found::Key))
+        Ok(Answer::Written(statement.execute(connection).await?.rows_affected() > 0))
     }
 
     fn failure(&self, error: sqlx::Error) -> Failure {

@@ -407,7 +407,8 @@ async fn a_handler_s_transaction_and_batches_take_turns() {
     polled().await;
     let store = bench.store.clone();
     let second = tokio::spawn(async move { store.begin_unclaimed(Isolation::default()).await.unwrap() });
-    polled().await;
+    // So long that those who wait no longer wait for the one that went first, and form a batch.
+    tokio::time::sleep(Duration::from_millis(600)).await;
     assert!(calls.iter().all(|call| !call.is_finished()) && !second.is_finished());
     assert!(matches!(bench.reserve("done", 1).await.unwrap(), Ok(ClaimOutcome::Replay(_))), "which needs no turn");
     bench.store.rollback(first).await;
