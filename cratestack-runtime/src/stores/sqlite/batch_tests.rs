@@ -427,3 +427,16 @@ async fn a_handler_s_transaction_and_batches_take_turns() {
         token(&call.await.unwrap());
     }
 }
+
+#[tokio::test]
+async fn a_batch_pauses_for_those_before_it_and_counts() {
+    let bench = Bench::new(1).await;
+    let pace = Arc::new(Pace::new());
+    let SqliteStore { pool, sql, turn, .. } = bench.store.clone();
+    let database = Database { pool, sql, turn, pace: pace.clone() };
+    let hour = Duration::from_hours(1);
+    let from = Instant::now();
+    pace.held(from, from + hour);
+    assert!(database.commit(&[]).await.is_ok());
+    assert!(!pace.held_since_pause().is_zero() && pace.held_since_pause() < hour);
+}

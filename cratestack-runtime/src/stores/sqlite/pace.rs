@@ -43,6 +43,11 @@ impl Pace {
         state.held += until.saturating_duration_since(from);
         state.free_since = until;
     }
+
+    #[cfg(test)]
+    pub(super) fn held_since_pause(&self) -> Duration {
+        self.0.lock().unwrap().held
+    }
 }
 
 #[cfg(test)]
