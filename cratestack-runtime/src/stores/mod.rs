@@ -1,8 +1,10 @@
 //! The stores: each implements the contract of [`crate::store`] over one place, and each is behind a feature.
 //!
-//! What two of them share lives beside them: `open` is a transaction of either, `row` turns a row into an answer, `refusal` an error of sqlx into one of
-//! ours.
+//! What two of them share lives beside them: `line` is where calls meet that go together, `open` a transaction of either,
+//! `row` turns a row into an answer, `refusal` an error of sqlx into one of ours.
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod line;
 mod memory;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod open;

@@ -119,11 +119,14 @@ async fn measure(options: &Options) -> Fallible {
 }
 
 /// Figures that share what was set up for them; the names of all of them begin with the group's.
-const GROUPS: [&str; 7] = ["store", "replay", "transaction", "guard", "request", "body", "processes"];
+const GROUPS: [&str; 8] = ["store", "replay", "transaction", "guard", "request", "body", "processes", "sqlite"];
 
 async fn figures(group: &str, server: &PostgresServer, connections: u32) -> Fallible<Vec<Figure>> {
     if group == "guard" {
         return Ok(figures::guard());
+    }
+    if group == "sqlite" {
+        return figures::sqlite().await;
     }
     let ours = Arc::new(Ours::create(server, connections).await?);
     let theirs = Arc::new(Theirs::create(server, connections).await?);

@@ -23,6 +23,14 @@ async fn sqlite_keeps_every_promise() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sqlite_without_group_commit_keeps_every_promise() {
+    let (_folder, _pool, store) = sqlite(8).await;
+    let store = store.group_commit(false);
+    let suite = Conformance::new().require_every_method().model_runs(200);
+    every_promise(&suite.run(|| async { store.clone() }).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn postgres_keeps_every_promise() {
     let (_database, _pool, store) = postgres(20).await;
     every_promise(&Conformance::new().require_every_method().run(|| async { store.clone() }).await);

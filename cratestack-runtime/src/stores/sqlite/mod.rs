@@ -1,5 +1,7 @@
+mod batch;
 mod check;
 mod migrate;
+mod pace;
 mod sql;
 #[cfg(test)]
 mod tests;
@@ -9,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use cratestack_schema::{Dialect, Report, TableName};
 use sqlx::error::DatabaseError;
 use sqlx::sqlite::SqliteRow;
@@ -16,7 +19,8 @@ use sqlx::{Row as _, SqlitePool};
 use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 
-use self::sql::Statements;
+use self::batch::Batches;
+use self::sql::{Statement, Statements};
 use super::refusal::{Refusal, store_error};
 use super::row::{Row, Tick, attempt, recordable, remaining, within};
 use crate::{Claim, ClaimOutcome, Completion, IdempotencyStore, ReservationOutcome, StoreError, Tenure};
@@ -27,6 +31,8 @@ use crate::{Claim, ClaimOutcome, Completion, IdempotencyStore, ReservationOutcom
 /// connection's `busy_timeout` (five seconds unless set otherwise). The writes of one store and its clones queue in
 /// order among themselves. Every method's write is one statement (`migrate` is one transaction), so dropping a future
 /// leaves nothing half-done.
+///
+/// Where many requests come at once, their calls share commits; see [`group_commit`](Self::group_commit).
 ///
 /// The table must be there first: call [`migrate`](Self::migrate) when the program starts.
 ///
@@ -52,7 +58,12 @@ pub struct SqliteStore {
     pool: SqlitePool,
     sql: Arc<Statements>,
     turn: Arc<Mutex<()>>,
+    /// `None` where group commit is off.
+    batches: Option<Arc<Batches>>,
 }
+
+/// What sqlx calls a database in memory.
+const IN_MEMORY: &str = "file:sqlx-in-memory-";
 
 const TICK: Tick = Tick::Millisecond;
 
@@ -85,7 +96,32 @@ impl SqliteStore {
     /// # }
     /// ```
     pub fn with_table(pool: SqlitePool, table: TableName) -> Self {
-        Self { pool, sql: Arc::new(Statements::new(table)), turn: Arc::default() }
+        let sql = Arc::new(Statements::new(table));
+        let has_file = !pool.connect_options().get_filename().to_string_lossy().starts_with(IN_MEMORY);
+        Self { pool, sql, turn: Arc::default(), batches: None }.group_commit(has_file)
+    }
+
+    /// Whether calls that arrive while a write is on its way share the next commit. Default: they do, unless the database
+    /// is in memory, where a commit costs nothing.
+    ///
+    /// On a file a commit waits for the disk, and with many requests at once this is several times the throughput. A call that
+    /// finds no write on its way is made at once, by itself: there is no timer, and a service with little to do notices
+    /// nothing. Each caller gets its own answer once all is committed, whatever becomes of those beside it: where SQLite
+    /// refuses one call, nothing of what it shared is committed, and every call of it is made by itself. Transactions of
+    /// handlers take turns with these commits, and writers elsewhere find the database free now and then: while commit
+    /// follows commit there is a pause of a millisecond each few.
+    ///
+    /// Clones share their commits, so this belongs where the store is made.
+    ///
+    /// ```no_run
+    /// # fn make(pool: sqlx::SqlitePool) {
+    /// let store = cratestack_runtime::SqliteStore::new(pool).group_commit(false);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn group_commit(mut self, on: bool) -> Self {
+        self.batches = on.then(|| Arc::new(Batches::new(&self.pool, &self.sql, &self.turn)));
+        self
     }
 
     /// Creates the table, or upgrades one of an older version in place.
@@ -136,28 +172,40 @@ impl SqliteStore {
         self.turn.lock().await
     }
 
-    async fn record(
-        &self,
-        principal: &str,
-        key: &str,
-        token: Uuid,
-        status: u16,
-        headers: &[u8],
-        body: &[u8],
-    ) -> Result<bool, StoreError> {
-        recordable(status)?;
+    /// Somebody's outcome or reservation that is live.
+    async fn look(&self, claim: &Claim<'_>) -> Result<Option<ClaimOutcome>, StoreError> {
+        let Claim { principal, key, request_hash, .. } = *claim;
+        let table = &self.sql.name;
+        let live = self.sql.live((principal, key)).fetch_optional(&self.pool).await.map_err(refused(table))?;
+        live.map(|row| read(&row, table)?.classify(principal, key, request_hash).map_err(within(table))).transpose()
+    }
+
+    /// `None` where somebody else has been quicker.
+    async fn claim_alone(&self, claim: &Claim<'_>) -> Result<Option<ClaimOutcome>, StoreError> {
+        let Claim { principal, key, request_hash, lease, retention } = claim;
+        let token = Uuid::new_v4();
+        let times = TICK.claim(*lease, *retention);
         let _turn = self.turn().await;
-        let recorded = sqlx::query(self.sql.finish.clone())
-            .bind(principal)
-            .bind(key)
-            .bind(token)
-            .bind(i64::from(status))
-            .bind(headers)
-            .bind(body)
-            .execute(&self.pool)
-            .await
-            .map_err(refused(&self.sql.name))?;
-        Ok(recorded.rows_affected() > 0)
+        let claimed = self.sql.claim((principal, key), request_hash, token, times).fetch_all(&self.pool).await;
+        reserved(&claimed.map_err(refused(&self.sql.name))?, token).map_err(refused(&self.sql.name))
+    }
+
+    /// Whether the statement, which waits for its turn, has found its row.
+    async fn write_alone(&self, statement: Statement) -> Result<bool, StoreError> {
+        let _turn = self.turn().await;
+        let written = statement.execute(&self.pool).await.map_err(refused(&self.sql.name))?;
+        Ok(written.rows_affected() > 0)
+    }
+
+    async fn record(&self, completion: Completion<'_>) -> Result<bool, StoreError> {
+        let Completion { principal, key, token, status, headers, body } = completion;
+        recordable(status)?;
+        // Made late, as it copies the body.
+        let alone = async { self.write_alone(self.sql.finish((principal, key), token, status, headers, body)).await };
+        match &self.batches {
+            Some(batches) => batches.finish(completion, alone).await,
+            None => alone.await,
+        }
     }
 }
 
@@ -184,54 +232,31 @@ impl IdempotencyStore for SqliteStore {
         headers: &[u8],
         body: &[u8],
     ) -> Result<(), StoreError> {
-        self.record(principal, key, token, status, headers, body).await.map(drop)
+        let body = &Bytes::copy_from_slice(body);
+        self.record(Completion { principal, key, token, status, headers, body }).await.map(drop)
     }
 
     async fn release(&self, principal: &str, key: &str, token: Uuid) -> Result<(), StoreError> {
-        let _turn = self.turn().await;
-        sqlx::query(self.sql.release.clone())
-            .bind(principal)
-            .bind(key)
-            .bind(token)
-            .execute(&self.pool)
-            .await
-            .map(drop)
-            .map_err(refused(&self.sql.name))
+        let alone = self.write_alone(self.sql.release((principal, key), token));
+        match &self.batches {
+            Some(batches) => batches.release((principal, key), token, alone).await.map(drop),
+            None => alone.await.map(drop),
+        }
     }
 
     async fn reserve(&self, claim: Claim<'_>) -> Result<ClaimOutcome, StoreError> {
-        let Claim { principal, key, request_hash, lease, retention } = claim;
-        let token = Uuid::new_v4();
-        let (lease, retention) = TICK.claim(lease, retention);
         for _ in 0..LOOKS {
-            let live = sqlx::query(self.sql.live.clone())
-                .bind(principal)
-                .bind(key)
-                .fetch_optional(&self.pool)
-                .await
-                .map_err(refused(&self.sql.name))?;
-            if let Some(row) = live {
-                let table = &self.sql.name;
-                return read(&row, table)?.classify(principal, key, request_hash).map_err(within(table));
+            // Before anything waits for its turn: a replay needs none.
+            if let Some(outcome) = self.look(&claim).await? {
+                return Ok(outcome);
             }
-            let _turn = self.turn().await;
-            // Not `fetch_optional`: SQLite commits a statement when it has been stepped to its end, and sqlx would drop
-            // it, and an error in committing with it, once it has a row.
-            let claimed = sqlx::query(self.sql.claim.clone())
-                .bind(principal)
-                .bind(key)
-                .bind(request_hash.as_slice())
-                .bind(token)
-                .bind(lease)
-                .bind(retention)
-                .fetch_all(&self.pool)
-                .await
-                .map_err(refused(&self.sql.name))?;
-            if let Some(row) = claimed.first() {
-                return Ok(ClaimOutcome::Reserved {
-                    token,
-                    attempt: attempt(row.try_get(0).map_err(refused(&self.sql.name))?),
-                });
+            let alone = self.claim_alone(&claim);
+            let outcome = match &self.batches {
+                Some(batches) => batches.claim(&claim, alone).await?,
+                None => alone.await?,
+            };
+            if let Some(outcome) = outcome {
+                return Ok(outcome);
             }
         }
         Ok(ClaimOutcome::InFlight)
@@ -245,22 +270,18 @@ impl IdempotencyStore for SqliteStore {
         lease: Duration,
         retention: Duration,
     ) -> Result<Tenure, StoreError> {
-        let _turn = self.turn().await;
-        let renewed = sqlx::query(self.sql.renew.clone())
-            .bind(principal)
-            .bind(key)
-            .bind(token)
-            .bind(TICK.count(lease))
-            .bind(TICK.count(retention))
-            .execute(&self.pool)
-            .await
-            .map_err(refused(&self.sql.name))?;
-        Ok(if renewed.rows_affected() > 0 { Tenure::Held } else { Tenure::Lost })
+        let times = (TICK.count(lease), TICK.count(retention));
+        let alone = self.write_alone(self.sql.renew((principal, key), token, times));
+        let renewed = match &self.batches {
+            Some(batches) => batches.renew((principal, key), token, times, alone).await?,
+            None => alone.await?,
+        };
+        Ok(if renewed { Tenure::Held } else { Tenure::Lost })
     }
 
     async fn finish(&self, completion: Completion<'_>) -> Result<Tenure, StoreError> {
-        let Completion { principal, key, token, status, headers, body } = completion;
-        if self.record(principal, key, token, status, headers, body).await? {
+        let Completion { principal, key, token, .. } = completion;
+        if self.record(completion).await? {
             return Ok(Tenure::Held);
         }
         // The row is not in flight under this token. If it bears the token all the same, an earlier call recorded it
@@ -289,6 +310,12 @@ impl IdempotencyStore for SqliteStore {
             .map_err(refused(&self.sql.name))?;
         Ok(swept.rows_affected())
     }
+}
+
+/// What a claim has returned: a row, where the key is the caller's.
+fn reserved(rows: &[SqliteRow], token: Uuid) -> Result<Option<ClaimOutcome>, sqlx::Error> {
+    let Some(row) = rows.first() else { return Ok(None) };
+    Ok(Some(ClaimOutcome::Reserved { token, attempt: attempt(row.try_get(0)?) }))
 }
 
 fn read(row: &SqliteRow, table: &TableName) -> Result<Row, StoreError> {

@@ -3,7 +3,10 @@ use cratestack_schema::columns::{
     RESPONSE_BODY, RESPONSE_HEADERS, RESPONSE_STATUS,
 };
 use cratestack_schema::{Dialect, TableName};
-use sqlx::SqlStr;
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{SqlStr, Sqlite};
+use uuid::Uuid;
 
 use crate::stores::row::{dead, shared};
 
@@ -15,12 +18,12 @@ const NOW: &str = "CAST(ROUND(unixepoch('subsec') * 1000) AS INTEGER)";
 #[derive(Debug)]
 pub(super) struct Statements {
     pub(super) name: TableName,
-    pub(super) live: SqlStr,
-    pub(super) claim: SqlStr,
-    pub(super) renew: SqlStr,
-    pub(super) finish: SqlStr,
+    live: SqlStr,
+    claim: SqlStr,
+    renew: SqlStr,
+    finish: SqlStr,
     pub(super) finished: SqlStr,
-    pub(super) release: SqlStr,
+    release: SqlStr,
     pub(super) sweep: SqlStr,
     pub(super) now: SqlStr,
     pub(super) attempted: SqlStr,
@@ -44,7 +47,59 @@ impl Statements {
             name,
         }
     }
+
+    pub(super) fn live(&self, (principal, key): Names<'_>) -> Statement {
+        sqlx::query(self.live.clone()).bind(principal).bind(key)
+    }
+
+    /// To be fetched to its end: SQLite commits a statement when it has been stepped to its end, and sqlx would drop it,
+    /// and an error in committing with it, once it has a row.
+    pub(super) fn claim(
+        &self,
+        (principal, key): Names<'_>,
+        request_hash: &[u8; 32],
+        token: Uuid,
+        (lease, retention): (i64, i64),
+    ) -> Statement {
+        sqlx::query(self.claim.clone())
+            .bind(principal)
+            .bind(key)
+            .bind(request_hash.as_slice())
+            .bind(token)
+            .bind(lease)
+            .bind(retention)
+    }
+
+    pub(super) fn renew(&self, (principal, key): Names<'_>, token: Uuid, (lease, retention): (i64, i64)) -> Statement {
+        sqlx::query(self.renew.clone()).bind(principal).bind(key).bind(token).bind(lease).bind(retention)
+    }
+
+    pub(super) fn finish(
+        &self,
+        (principal, key): Names<'_>,
+        token: Uuid,
+        status: u16,
+        headers: &[u8],
+        body: &[u8],
+    ) -> Statement {
+        sqlx::query(self.finish.clone())
+            .bind(principal)
+            .bind(key)
+            .bind(token)
+            .bind(i64::from(status))
+            .bind(headers)
+            .bind(body)
+    }
+
+    pub(super) fn release(&self, (principal, key): Names<'_>, token: Uuid) -> Statement {
+        sqlx::query(self.release.clone()).bind(principal).bind(key).bind(token)
+    }
 }
+
+/// A principal and its key.
+pub(super) type Names<'a> = (&'a str, &'a str);
+
+pub(super) type Statement = Query<'static, Sqlite, SqliteArguments>;
 
 fn live(table: &str) -> String {
     format!(

@@ -31,18 +31,13 @@ impl Transact for SqliteStore {
         let Claim { principal, key, request_hash, .. } = claim;
         let table = &self.sql.name;
         // A replay needs no turn.
-        let live = sqlx::query(self.sql.live.clone()).bind(principal).bind(key).fetch_optional(&self.pool).await;
+        let live = self.sql.live((principal, key)).fetch_optional(&self.pool).await;
         if let Some(row) = live.map_err(refused(table))? {
             return read(&row, table)?.classify(principal, key, request_hash).map(held).map_err(within(table));
         }
         let mut open = self.open().await?;
-        let live = sqlx::query(self.sql.live.clone())
-            .bind(principal)
-            .bind(key)
-            .fetch_optional(open.connection_mut())
-            .await
-            .map_err(refused(table))?;
-        if let Some(row) = live {
+        let live = self.sql.live((principal, key)).fetch_optional(open.connection_mut()).await;
+        if let Some(row) = live.map_err(refused(table))? {
             return read(&row, table)?.classify(principal, key, request_hash).map(held).map_err(within(table));
         }
         let dead: Option<Option<i64>> = sqlx::query_scalar(self.sql.attempted.clone())

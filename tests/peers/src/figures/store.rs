@@ -134,7 +134,7 @@ impl Contender for OurStore {
     }
 }
 
-pub async fn our_round(store: &PostgresStore, key: &str, body: &Bytes) -> Fallible {
+pub async fn our_round(store: &impl IdempotencyStore, key: &str, body: &Bytes) -> Fallible {
     let claim = Claim { principal: PRINCIPAL, key, request_hash: HASH, lease: LEASE, retention: RETENTION };
     let ClaimOutcome::Reserved { token, .. } = store.reserve(claim).await? else {
         return Err("a new key was not reserved".into());

@@ -138,6 +138,6 @@ desk!(
     sqlite,
     sqlx::Sqlite,
     cratestack_runtime::SqliteStore,
-    |pool, _| cratestack_runtime::SqliteStore::new(pool),
+    |pool, tuned| cratestack_runtime::SqliteStore::new(pool).group_commit(tuned),
     None
 );

@@ -1,7 +1,7 @@
 //! Group commit: while one statement is on its way, the calls that arrive form the next one.
 //!
 //! A commit costs a disk's flush and a round trip, however many rows it is for. So each kind of call (reserve, finish,
-//! renew, release) has a [`Line`](line::Line): a caller that finds a free lane runs its own statement, on its own task,
+//! renew, release) has a [`Line`]: a caller that finds a free lane runs its own statement, on its own task,
 //! as if there were no batches; whoever finds none waits, and the lane that comes free takes all who wait along in one
 //! statement. There is no timer, so nobody ever waits for company.
 //!
@@ -18,7 +18,6 @@
 //! Rows are sorted by key, so that two batches lock what they share in the same order.
 
 mod finish;
-mod line;
 mod release;
 mod renew;
 mod reserve;
@@ -33,12 +32,12 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use self::finish::{Finish, Finishing};
-use self::line::{Entry, Kind, Line};
 use self::release::{Release, Releasing};
 use self::renew::{Renew, Renewing};
 use self::reserve::{Grant, Reserve, Reserving};
 use self::sql::Statements;
 use super::{Refusal, judge, refused};
+use crate::stores::line::{self, Entry, Kind, Line};
 use crate::{Claim, ClaimOutcome, Completion, StoreError};
 
 /// The four lines of one store.

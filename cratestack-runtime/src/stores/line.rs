@@ -306,6 +306,7 @@ impl<K: Kind> Entry<K> {
 }
 
 /// The entries of a sorted batch without those that have the same names as one before them, and those.
+#[cfg(feature = "postgres")]
 pub(super) fn without_repeats<K: Kind>(batch: Vec<Entry<K>>) -> (Vec<Entry<K>>, Vec<Entry<K>>) {
     let mut repeats = Vec::new();
     let mut unique: Vec<Entry<K>> = Vec::with_capacity(batch.len());

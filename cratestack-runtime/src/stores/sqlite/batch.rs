@@ -1,0 +1,332 @@
+//! Group commit: while one write is on its way, the calls that arrive form the next one, which is a transaction.
+//!
+//! SQLite has one writer at a time, so all kinds of calls meet in one [`Line`]. Its lane is no right to write: that is the
+//! store's turn, which a batch waits for like everybody else, so transactions of handlers and batches come one after the
+//! other.
+//!
+//! Within a batch each call is the statement that it is alone, in the order in which calls for one key came. Nobody is
+//! answered before all of it is committed:
+//!
+//! - Where a statement is refused, or the commit is, everything is undone and every caller goes alone. (To undo that
+//!   statement only would not do: a full disk, or a trigger's `RAISE(ROLLBACK)`, ends the transaction, and what follows
+//!   would commit statement by statement.)
+//! - Where the database is somebody else's for longer than `busy_timeout`, everybody is told so: alone, each would wait
+//!   for as long again, one after the other.
+//! - A reservation whose caller has gone is given back.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use sqlx::{SqlStr, Sqlite, SqliteConnection, SqlitePool};
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use super::pace::Pace;
+use super::sql::{Names, Statements};
+use super::{TICK, judge, refused, reserved};
+use crate::stores::line::{Entry, Kind, Line};
+use crate::stores::open::{Open, is_transient};
+use crate::stores::refusal::Refusal;
+use crate::{Claim, ClaimOutcome, Completion, StoreError};
+
+/// Where the calls of one store meet.
+#[derive(Debug)]
+pub(super) struct Batches {
+    line: Line<Writing>,
+}
+
+impl Batches {
+    pub(super) fn new(pool: &SqlitePool, sql: &Arc<Statements>, turn: &Arc<Mutex<()>>) -> Self {
+        let database =
+            Database { pool: pool.clone(), sql: Arc::clone(sql), turn: Arc::clone(turn), pace: Arc::new(Pace::new()) };
+        let returns = Line::new(Writing { database: database.clone(), returns: None });
+        Self { line: Line::new(Writing { database, returns: Some(returns) }) }
+    }
+
+    /// `None` where somebody else has been quicker.
+    pub(super) async fn claim(
+        &self,
+        claim: &Claim<'_>,
+        alone: impl Future<Output = Result<Option<ClaimOutcome>, StoreError>>,
+    ) -> Result<Option<ClaimOutcome>, StoreError> {
+        let alone = async { alone.await.map(Answer::claimed) };
+        let own = || {
+            let what =
+                What::Claim { request_hash: claim.request_hash, times: TICK.claim(claim.lease, claim.retention) };
+            // A new one for each batch: of one that is undone, nothing is left that this could be mistaken for.
+            Call::new((claim.principal, claim.key), Uuid::new_v4(), what)
+        };
+        let answer = self.line.call(claim.principal.len() + claim.key.len(), own, alone).await?;
+        Ok(answer.take())
+    }
+
+    /// Whether the outcome was recorded by this call.
+    pub(super) async fn finish(
+        &self,
+        completion: Completion<'_>,
+        alone: impl Future<Output = Result<bool, StoreError>>,
+    ) -> Result<bool, StoreError> {
+        let Completion { principal, key, token, status, headers, body } = completion;
+        let bytes = principal.len() + key.len() + headers.len() + body.len();
+        let own = || {
+            let what = What::Finish { status, headers: headers.into(), body: body.clone() };
+            Call::new((principal, key), token, what)
+        };
+        self.write(bytes, own, alone).await
+    }
+
+    /// Whether the reservation was still held.
+    pub(super) async fn renew(
+        &self,
+        names: Names<'_>,
+        token: Uuid,
+        times: (i64, i64),
+        alone: impl Future<Output = Result<bool, StoreError>>,
+    ) -> Result<bool, StoreError> {
+        self.write(names.0.len() + names.1.len(), || Call::new(names, token, What::Renew { times }), alone).await
+    }
+
+    /// Whether there was something to release.
+    pub(super) async fn release(
+        &self,
+        names: Names<'_>,
+        token: Uuid,
+        alone: impl Future<Output = Result<bool, StoreError>>,
+    ) -> Result<bool, StoreError> {
+        self.write(names.0.len() + names.1.len(), || Call::new(names, token, What::Release), alone).await
+    }
+
+    async fn write(
+        &self,
+        bytes: usize,
+        own: impl FnOnce() -> Call,
+        alone: impl Future<Output = Result<bool, StoreError>>,
+    ) -> Result<bool, StoreError> {
+        let alone = async { alone.await.map(Answer::Written) };
+        Ok(matches!(self.line.call(bytes, own, alone).await?, Answer::Written(true)))
+    }
+}
+
+/// One call.
+struct Call {
+    principal: Box<str>,
+    key: Box<str>,
+    token: Uuid,
+    what: What,
+}
+
+enum What {
+    /// Times in ticks: lease and retention.
+    Claim {
+        request_hash: [u8; 32],
+        times: (i64, i64),
+    },
+    Finish {
+        status: u16,
+        headers: Box<[u8]>,
+        body: Bytes,
+    },
+    Renew {
+        times: (i64, i64),
+    },
+    Release,
+}
+
+impl Call {
+    fn new((principal, key): Names<'_>, token: Uuid, what: What) -> Self {
+        Self { principal: principal.into(), key: key.into(), token, what }
+    }
+
+    fn names(&self) -> Names<'_> {
+        (&self.principal, &self.key)
+    }
+
+    /// Gives back what this call has reserved.
+    fn release(&self) -> Self {
+        Self { principal: self.principal.clone(), key: self.key.clone(), token: self.token, what: What::Release }
+    }
+
+    fn is_claim(&self) -> bool {
+        matches!(self.what, What::Claim { .. })
+    }
+}
+
+/// An answer on its way to its caller.
+enum Answer {
+    /// `None` where somebody else has been quicker: its caller looks again.
+    Claimed(Option<Box<Grant>>),
+    Written(bool),
+}
+
+impl Answer {
+    /// An answer that is its caller's as soon as it is there.
+    fn claimed(outcome: Option<ClaimOutcome>) -> Self {
+        Self::Claimed(outcome.map(|outcome| Box::new(Grant { outcome, way_back: None })))
+    }
+
+    fn take(self) -> Option<ClaimOutcome> {
+        match self {
+            Self::Claimed(grant) => grant.map(|grant| grant.take()),
+            Self::Written(_) => None,
+        }
+    }
+}
+
+/// Where it is a reservation and nobody takes it, it is given back.
+struct Grant {
+    outcome: ClaimOutcome,
+    way_back: Option<(Line<Writing>, Call)>,
+}
+
+impl Grant {
+    fn take(mut self) -> ClaimOutcome {
+        self.way_back = None;
+        std::mem::replace(&mut self.outcome, ClaimOutcome::InFlight)
+    }
+}
+
+impl Drop for Grant {
+    fn drop(&mut self) {
+        if let Some((line, release)) = self.way_back.take() {
+            line.post(release);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Writing {
+    database: Database,
+    /// Where reservations go that nobody took. What goes there is none.
+    returns: Option<Line<Writing>>,
+}
+
+impl Kind for Writing {
+    type Call = Call;
+    type Answer = Answer;
+
+    /// What a writer of another process waits for, beside the disk.
+    const MOST: usize = 256;
+
+    fn names(call: &Call) -> Names<'_> {
+        call.names()
+    }
+
+    async fn run(&self, batch: Vec<Entry<Self>>) {
+        match self.database.commit(&batch).await {
+            Ok(answers) => {
+                for (entry, mut answer) in batch.into_iter().zip(answers) {
+                    if let Answer::Claimed(Some(grant)) = &mut answer {
+                        grant.way_back = self.returns.clone().map(|line| (line, entry.call.release()));
+                    }
+                    entry.answer(Ok(answer));
+                }
+            }
+            Err(Failure::Divisible) => batch.into_iter().for_each(Entry::send_alone),
+            Err(Failure::Whole(error)) => Self::tell(batch, &error),
+            Err(Failure::Unknown(error)) => {
+                self.give_back(&batch);
+                Self::tell(batch, &error);
+            }
+        }
+    }
+}
+
+impl Writing {
+    /// Nobody was told of these tokens, so whatever was reserved with them may go, sooner than its lease lets it.
+    fn give_back(&self, batch: &[Entry<Self>]) {
+        let Some(returns) = &self.returns else { return };
+        batch.iter().filter(|entry| entry.call.is_claim()).for_each(|entry| returns.post(entry.call.release()));
+    }
+
+    fn tell(batch: Vec<Entry<Self>>, error: &StoreError) {
+        for entry in batch {
+            entry.answer(Err(error.clone()));
+        }
+    }
+}
+
+/// What a batch is run on.
+#[derive(Debug, Clone)]
+struct Database {
+    pool: SqlitePool,
+    sql: Arc<Statements>,
+    turn: Arc<Mutex<()>>,
+    pace: Arc<Pace>,
+}
+
+/// Why a batch has no answers.
+enum Failure {
+    /// Nothing has happened, and one call may be to blame.
+    Divisible,
+    /// Nothing has happened, and nothing would to a single call.
+    Whole(StoreError),
+    /// What has happened is not known.
+    Unknown(StoreError),
+}
+
+impl Database {
+    /// What the calls have come to, once it is committed.
+    async fn commit(&self, batch: &[Entry<Writing>]) -> Result<Vec<Answer>, Failure> {
+        let whole = |error| Failure::Whole(refused(&self.sql.name)(error));
+        if let Some(pause) = self.pace.pause(Instant::now()) {
+            tokio::time::sleep(pause).await;
+        }
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        let connection = self.pool.acquire().await.map_err(whole)?;
+        let begin = SqlStr::from_static("BEGIN IMMEDIATE");
+        let open = Open::begin(connection, begin, Some(turn)).await.map_err(whole)?;
+        let from = Instant::now();
+        let committed = self.commit_in(open, batch).await;
+        self.pace.held(from, Instant::now());
+        committed
+    }
+
+    async fn commit_in(&self, mut open: Open<Sqlite>, batch: &[Entry<Writing>]) -> Result<Vec<Answer>, Failure> {
+        let mut answers = Vec::with_capacity(batch.len());
+        for entry in batch {
+            match self.execute(open.connection_mut(), &entry.call).await {
+                Ok(answer) => answers.push(answer),
+                Err(error) => {
+                    // It fails where SQLite has ended the transaction, of which sqlx does not know.
+                    if open.rollback().await.is_err() {
+                        open.close_on_drop();
+                    }
+                    return Err(self.failure(error));
+                }
+            }
+        }
+        open.commit().await.map_err(|error| self.failure(error))?;
+        Ok(answers)
+    }
+
+    /// The call's own statement.
+    async fn execute(&self, connection: &mut SqliteConnection, call: &Call) -> Result<Answer, sqlx::Error> {
+        let statement = match &call.what {
+            What::Claim { request_hash, times } => {
+                let claim = self.sql.claim(call.names(), request_hash, call.token, *times);
+                let claimed = claim.fetch_all(connection).await?;
+                return Ok(Answer::claimed(reserved(&claimed, call.token)?));
+            }
+            What::Finish { status, headers, body } => self.sql.finish(call.names(), call.token, *status, headers, body),
+            What::Renew { times } => self.sql.renew(call.names(), call.token, *times),
+            What::Release => self.sql.release(call.names(), call.token),
+        };
+        Ok(Answer::Written(statement.execute(connection).await?.rows_affected() > 0))
+    }
+
+    fn failure(&self, error: sqlx::Error) -> Failure {
+        let refusal = error.as_database_error().map(|error| (judge(error), is_transient(error)));
+        let error = refused(&self.sql.name)(error);
+        match refusal {
+            None => Failure::Unknown(error),
+            Some((Refusal::Schema, _) | (_, true)) => Failure::Whole(error),
+            Some(_) => Failure::Divisible,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "batch_tests.rs"]
+mod tests;

@@ -1,0 +1,442 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::future::{join_all, poll_immediate};
+use sqlx::AssertSqlSafe;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
+use tokio::task::JoinHandle;
+
+use crate::store::{Isolation, Transact as _};
+use crate::stores::sqlite::SqliteStore;
+use crate::{Claim, ClaimOutcome, Completion, IdempotencyStore as _, StoreError, Tenure};
+
+use super::*;
+
+// On one thread, so that all calls have been made before the lane that they wait for comes free.
+
+const MINUTE: Duration = Duration::from_mins(1);
+const DAY: Duration = Duration::from_hours(24);
+
+type Reserved = Result<ClaimOutcome, StoreError>;
+
+/// A store over a file, whose commits are counted.
+struct Bench {
+    folder: std::path::PathBuf,
+    store: SqliteStore,
+    commits: Arc<AtomicUsize>,
+}
+
+impl Bench {
+    async fn new(connections: u32) -> Self {
+        Self::with(connections, |options| options).await
+    }
+
+    async fn with(connections: u32, set: impl FnOnce(SqliteConnectOptions) -> SqliteConnectOptions) -> Self {
+        let folder = std::env::temp_dir().join(format!("cratestack-{}", Uuid::new_v4()));
+        std::fs::create_dir(&folder).unwrap();
+        let options = SqliteConnectOptions::new()
+            .filename(folder.join("test.db"))
+            .create_if_missing(true)
+            .busy_timeout(Duration::from_secs(20))
+            .journal_mode(SqliteJournalMode::Wal);
+        let commits: Arc<AtomicUsize> = Arc::default();
+        let counted = commits.clone();
+        let pool = SqlitePoolOptions::new().max_connections(connections).after_connect(move |connection, _| {
+            let counted = counted.clone();
+            Box::pin(async move {
+                let hook = move || {
+                    counted.fetch_add(1, Ordering::SeqCst);
+                    true
+                };
+                connection.lock_handle().await?.set_commit_hook(hook);
+                Ok(())
+            })
+        });
+        let store = SqliteStore::new(pool.connect_with(set(options)).await.unwrap());
+        store.migrate().await.unwrap();
+        Self { folder, store, commits }
+    }
+
+    /// Another process, or as good as one.
+    async fn elsewhere(&self) -> SqlitePool {
+        let options = SqliteConnectOptions::new().filename(self.folder.join("test.db"));
+        SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap()
+    }
+
+    /// Makes the calls while somebody else has the turn, so that they go together: behind one that is alone.
+    async fn together<T: Send + 'static>(&self, calls: Vec<JoinHandle<T>>, turn: impl Sized) -> Vec<T> {
+        polled().await;
+        self.commits.store(0, Ordering::SeqCst);
+        drop(turn);
+        join_all(calls).await.into_iter().map(Result::unwrap).collect()
+    }
+
+    /// Occupies the lane until what is returned is dropped.
+    async fn occupied(&self) -> impl Sized + use<> {
+        let turn = self.store.turn.clone().lock_owned().await;
+        drop(self.release("nobody's", Uuid::nil()));
+        polled().await;
+        turn
+    }
+
+    fn reserve(&self, key: &str, hash: u8) -> JoinHandle<Reserved> {
+        self.claim(key, hash, MINUTE, DAY)
+    }
+
+    fn claim(&self, key: &str, hash: u8, lease: Duration, retention: Duration) -> JoinHandle<Reserved> {
+        let (store, key) = (self.store.clone(), key.to_owned());
+        tokio::spawn(async move {
+            let claim = Claim { principal: "p", key: &key, request_hash: [hash; 32], lease, retention };
+            store.reserve(claim).await
+        })
+    }
+
+    fn finish(&self, key: &str, token: Uuid, body: &[u8]) -> JoinHandle<Result<Tenure, StoreError>> {
+        let (store, key, body) = (self.store.clone(), key.to_owned(), Bytes::copy_from_slice(body));
+        tokio::spawn(async move {
+            let completion = Completion { principal: "p", key: &key, token, status: 201, headers: &[], body: &body };
+            store.finish(completion).await
+        })
+    }
+
+    fn renew(&self, key: &str, token: Uuid) -> JoinHandle<Result<Tenure, StoreError>> {
+        let (store, key) = (self.store.clone(), key.to_owned());
+        tokio::spawn(async move { store.renew("p", &key, token, MINUTE, DAY).await })
+    }
+
+    fn release(&self, key: &str, token: Uuid) -> JoinHandle<Result<(), StoreError>> {
+        let (store, key) = (self.store.clone(), key.to_owned());
+        tokio::spawn(async move { store.release("p", &key, token).await })
+    }
+
+    async fn reserved(&self, key: &str) -> Uuid {
+        token(&self.reserve(key, 1).await.unwrap())
+    }
+
+    /// The commits since the lane came free, without that of whoever occupied it.
+    fn commits(&self) -> usize {
+        self.commits.load(Ordering::SeqCst) - 1
+    }
+
+    async fn sql(&self, text: &str) {
+        sqlx::raw_sql(AssertSqlSafe(text)).execute(&self.store.pool).await.unwrap();
+    }
+
+    async fn rows(&self, key: &str) -> i64 {
+        let count = sqlx::query_scalar("SELECT count(*) FROM cratestack_idempotency WHERE key = ?1").bind(key);
+        count.fetch_one(&self.store.pool).await.unwrap()
+    }
+
+    async fn until_free(&self, key: &str) {
+        for _ in 0..5_000 {
+            if self.rows(key).await == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        panic!("{key} is not given back");
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Until everybody waits for the turn: a look before takes some trips to the connection's thread.
+async fn polled() {
+    tokio::time::sleep(Duration::from_millis(60)).await;
+}
+
+fn token(outcome: &Reserved) -> Uuid {
+    match outcome {
+        Ok(ClaimOutcome::Reserved { token, .. }) => *token,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// One, or two: on a busy machine some may come too late.
+fn shared(commits: usize) -> bool {
+    (1..=2).contains(&commits)
+}
+
+#[tokio::test]
+async fn calls_of_every_kind_share_commits() {
+    let bench = Bench::new(8).await;
+    let keys: Vec<_> = (0..20).map(|n| format!("k{n}")).collect();
+    let turn = bench.occupied().await;
+    let calls = keys.iter().map(|key| bench.reserve(key, 1)).collect();
+    let tokens: Vec<_> = bench.together(calls, turn).await.iter().map(token).collect();
+    assert!(shared(bench.commits()), "{}", bench.commits());
+
+    let turn = bench.occupied().await;
+    let held: Vec<_> = keys.iter().zip(tokens).collect();
+    let renewals: Vec<_> = held.iter().map(|(key, token)| bench.renew(key, *token)).collect();
+    let completions: Vec<_> = held[10..].iter().map(|(key, token)| bench.finish(key, *token, b"done")).collect();
+    let releases: Vec<_> = held.iter().map(|(key, token)| bench.release(key, *token)).collect();
+    let reservations: Vec<_> = keys.iter().map(|key| bench.reserve(key, 1)).collect();
+    assert!(bench.together(renewals, turn).await.into_iter().all(|tenure| tenure == Ok(Tenure::Held)));
+    for completion in completions {
+        assert_eq!(completion.await.unwrap(), Ok(Tenure::Held));
+    }
+    for release in releases {
+        assert_eq!(release.await.unwrap(), Ok(()));
+    }
+    // These have looked before anything was released or recorded.
+    for reservation in reservations {
+        assert_eq!(reservation.await.unwrap(), Ok(ClaimOutcome::InFlight));
+    }
+    assert!(shared(bench.commits()), "{}", bench.commits());
+    for (n, key) in keys.iter().enumerate() {
+        match bench.reserve(key, 1).await.unwrap() {
+            Ok(ClaimOutcome::Reserved { attempt: 1, .. }) if n < 10 => {}
+            Ok(ClaimOutcome::Replay(record)) if n >= 10 && record.response_body == b"done" => {}
+            other => panic!("{n}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn turned_off_every_call_is_a_commit() {
+    let mut bench = Bench::new(8).await;
+    bench.store = bench.store.clone().group_commit(false);
+    let turn = bench.occupied().await;
+    let calls = (0..20).map(|n| bench.reserve(&format!("k{n}"), 1)).collect();
+    assert!(bench.together(calls, turn).await.iter().map(token).all(|token| !token.is_nil()));
+    assert_eq!(bench.commits(), 20);
+}
+
+#[tokio::test]
+async fn a_database_in_memory_has_nothing_to_share() {
+    for url in ["sqlite::memory:", "sqlite://:memory:"] {
+        let store = SqliteStore::new(SqlitePool::connect_lazy(url).unwrap());
+        assert!(store.batches.is_none(), "{url}");
+        assert!(store.group_commit(true).batches.is_some());
+    }
+}
+
+#[tokio::test]
+async fn one_key_twice_is_answered_as_if_one_came_second() {
+    let bench = Bench::new(8).await;
+    let turn = bench.occupied().await;
+    let calls = [1, 1, 2, 1].map(|hash| bench.reserve("k", hash)).into_iter().collect();
+    let answers = bench.together(calls, turn).await;
+    let reserved = answers.iter().position(|answer| matches!(answer, Ok(ClaimOutcome::Reserved { .. }))).unwrap();
+    let winner = if reserved == 2 { 2 } else { 1 };
+    for (n, hash) in [1, 1, 2, 1].into_iter().enumerate().filter(|(n, _)| *n != reserved) {
+        let expected = if hash == winner { ClaimOutcome::InFlight } else { ClaimOutcome::Conflict };
+        assert_eq!(answers[n], Ok(expected), "{n}");
+    }
+    let held = token(&answers[reserved]);
+
+    let turn = bench.occupied().await;
+    let calls = vec![bench.finish("k", held, b"first"), bench.finish("k", held, b"second")];
+    assert_eq!(bench.together(calls, turn).await, [Ok(Tenure::Held), Ok(Tenure::Held)]);
+    let replay = bench.reserve("k", winner).await.unwrap();
+    assert!(matches!(&replay, Ok(ClaimOutcome::Replay(record)) if record.response_body == b"first"), "{replay:?}");
+
+    let turn = bench.occupied().await;
+    let calls = (0..3).map(|_| bench.claim("n", 1, Duration::ZERO, Duration::ZERO)).collect();
+    let tokens: Vec<_> = bench.together(calls, turn).await.iter().map(token).collect();
+    assert!(tokens[0] != tokens[1] && tokens[1] != tokens[2], "what expires at once is taken over at once");
+}
+
+#[tokio::test]
+async fn takeovers_and_stale_tokens_each_get_their_own_answer() {
+    let bench = Bench::new(8).await;
+    let dead = token(&bench.claim("dead", 1, Duration::from_millis(1), DAY).await.unwrap());
+    let live = bench.reserved("live").await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let turn = bench.occupied().await;
+    let calls = vec![bench.reserve("dead", 2), bench.reserve("fresh", 1)];
+    let answers = bench.together(calls, turn).await;
+    assert!(matches!(answers[0], Ok(ClaimOutcome::Reserved { attempt: 2, .. })), "{:?}", answers[0]);
+    assert!(matches!(answers[1], Ok(ClaimOutcome::Reserved { attempt: 1, .. })), "{:?}", answers[1]);
+
+    let turn = bench.occupied().await;
+    let calls = vec![
+        bench.renew("dead", dead),
+        bench.finish("dead", dead, b"stale"),
+        bench.finish("dead", token(&answers[0]), b"current"),
+        bench.renew("live", live),
+        bench.renew("live", Uuid::nil()),
+    ];
+    assert_eq!(
+        bench.together(calls, turn).await,
+        [false, false, true, true, false].map(|held| Ok(if held { Tenure::Held } else { Tenure::Lost }))
+    );
+    let Ok(ClaimOutcome::Replay(record)) = bench.reserve("dead", 2).await.unwrap() else { panic!() };
+    assert_eq!(record.response_body, b"current");
+}
+
+/// Of what a refused statement does to those around it, there are three kinds: it is undone alone, it ends the
+/// transaction, or it makes the commit fail.
+#[tokio::test]
+async fn a_poisonous_call_fails_its_own_caller_only() {
+    for (set_up, objection) in [
+        ("", "SELECT RAISE(ABORT, 'no')"),
+        ("", "SELECT RAISE(ROLLBACK, 'no')"),
+        (
+            "CREATE TABLE others (id INTEGER PRIMARY KEY);
+             CREATE TABLE refers (id INTEGER REFERENCES others (id) DEFERRABLE INITIALLY DEFERRED);",
+            "INSERT INTO refers VALUES (1)",
+        ),
+    ] {
+        // One connection, which has to be as good as before.
+        let bench = Bench::new(1).await;
+        let before = bench.reserved("before").await;
+        bench
+            .sql(&format!(
+                "{set_up} CREATE TRIGGER objecting AFTER INSERT ON cratestack_idempotency
+                 WHEN NEW.key = 'objectionable' BEGIN {objection}; END"
+            ))
+            .await;
+        let turn = bench.occupied().await;
+        let finished = bench.finish("before", before, b"done");
+        let calls = ["a", "objectionable", "z"].map(|key| bench.reserve(key, 1)).into_iter().collect();
+        let answers = bench.together(calls, turn).await;
+        assert!(matches!(answers[1], Err(StoreError::Database(_))), "{objection}: {:?}", answers[1]);
+        assert_eq!(finished.await.unwrap(), Ok(Tenure::Held), "{objection}");
+        assert_eq!(bench.rows("objectionable").await, 0, "{objection}");
+        for (key, answer) in [("a", &answers[0]), ("z", &answers[2])] {
+            let token = token(answer);
+            assert_eq!(bench.rows(key).await, 1, "{objection}: what is told is there");
+            let turn = bench.occupied().await;
+            let finished = bench.together(vec![bench.finish(key, token, b"done"), bench.renew(key, token)], turn).await;
+            assert_eq!(finished, [Ok(Tenure::Held), Ok(Tenure::Lost)], "{objection}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_for_one_may_do_for_the_others() {
+    // A few pages more than the empty table takes.
+    let bench = Bench::with(8, |options| options.pragma("max_page_count", "8")).await;
+    let (large, small) = (bench.reserved("large").await, bench.reserved("small").await);
+    let turn = bench.occupied().await;
+    let calls = vec![bench.finish("large", large, &[b'x'; 60_000]), bench.finish("small", small, b"done")];
+    let answers = bench.together(calls, turn).await;
+    assert!(matches!(answers[0], Err(StoreError::Unavailable(_))), "{:?}", answers[0]);
+    assert_eq!(answers[1], Ok(Tenure::Held));
+    assert!(matches!(bench.reserve("small", 1).await.unwrap(), Ok(ClaimOutcome::Replay(_))));
+    assert_eq!(bench.reserve("large", 1).await.unwrap(), Ok(ClaimOutcome::InFlight));
+}
+
+#[tokio::test]
+async fn where_somebody_else_writes_for_too_long_everybody_is_told_at_once() {
+    let bench = Bench::new(1).await;
+    bench.sql("PRAGMA busy_timeout = 100").await;
+    let elsewhere = bench.elsewhere().await;
+    let turn = bench.occupied().await;
+    let calls: Vec<_> = (0..200).map(|n| bench.release(&format!("k{n}"), Uuid::nil())).collect();
+    polled().await;
+    let writing = elsewhere.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    drop(turn);
+    // One after the other, they would take twenty seconds.
+    let told = tokio::time::timeout(Duration::from_secs(10), join_all(calls)).await.expect("not one by one");
+    for answer in told {
+        assert!(matches!(answer.unwrap(), Err(StoreError::Unavailable(_))));
+    }
+    writing.rollback().await.unwrap();
+    bench.reserved("k1").await;
+}
+
+/// Without a WAL a commit waits for those who read.
+#[tokio::test]
+async fn where_somebody_else_reads_for_too_long_everybody_is_told_at_once() {
+    let delete = |options: SqliteConnectOptions| {
+        options.journal_mode(SqliteJournalMode::Delete).busy_timeout(Duration::from_millis(100))
+    };
+    let bench = Bench::with(1, delete).await;
+    let token = bench.reserved("k").await;
+    let elsewhere = bench.elsewhere().await;
+    let turn = bench.occupied().await;
+    let calls: Vec<_> = (0..200).map(|_| bench.renew("k", token)).collect();
+    polled().await;
+    let mut reading = elsewhere.begin().await.unwrap();
+    sqlx::query("SELECT key FROM cratestack_idempotency").fetch_all(&mut *reading).await.unwrap();
+    drop(turn);
+    let told = tokio::time::timeout(Duration::from_secs(10), join_all(calls)).await.expect("not one by one");
+    for answer in told {
+        assert!(matches!(answer.unwrap(), Err(StoreError::Unavailable(_))));
+    }
+    reading.rollback().await.unwrap();
+    assert_eq!(bench.renew("k", token).await.unwrap(), Ok(Tenure::Held));
+}
+
+#[tokio::test]
+async fn a_reservation_whose_caller_has_gone_is_given_back() {
+    let bench = Bench::new(8).await;
+    let elsewhere = bench.elsewhere().await;
+    let turn = bench.occupied().await;
+    let stays = bench.reserve("stays", 1);
+    let (before, during) = (bench.reserve("gone before", 1), bench.reserve("gone during", 1));
+    let store = bench.store.clone();
+    let claim = Claim { principal: "p", key: "gone after", request_hash: [1; 32], lease: MINUTE, retention: DAY };
+    let mut after = Box::pin(store.reserve(claim));
+    for _ in 0..20 {
+        assert!(poll_immediate(&mut after).await.is_none());
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    before.abort();
+    polled().await;
+    let writing = elsewhere.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    drop(turn);
+    // The batch has begun, and waits for who writes elsewhere.
+    polled().await;
+    during.abort();
+    writing.rollback().await.unwrap();
+    token(&stays.await.unwrap());
+    assert_eq!(bench.rows("gone before").await, 0);
+    bench.until_free("gone during").await;
+    assert_eq!(bench.rows("gone after").await, 1, "its answer lies there");
+    drop(after);
+    bench.until_free("gone after").await;
+    assert_eq!(bench.rows("stays").await, 1, "nobody is taken along");
+}
+
+#[tokio::test]
+async fn a_handler_s_transaction_and_batches_take_turns() {
+    // Too little for whoever does not queue.
+    let bench = Bench::with(4, |options| options.busy_timeout(Duration::from_millis(20))).await;
+    let done = bench.reserved("done").await;
+    assert_eq!(bench.finish("done", done, b"paid").await.unwrap(), Ok(Tenure::Held));
+    let first = bench.store.begin_unclaimed(Isolation::default()).await.unwrap();
+    let calls: Vec<_> = (0..20).map(|n| bench.reserve(&format!("k{n}"), 1)).collect();
+    polled().await;
+    let store = bench.store.clone();
+    let second = tokio::spawn(async move { store.begin_unclaimed(Isolation::default()).await.unwrap() });
+    // So long that those who wait no longer wait for the one that went first, and form a batch.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert!(calls.iter().all(|call| !call.is_finished()) && !second.is_finished());
+    assert!(matches!(bench.reserve("done", 1).await.unwrap(), Ok(ClaimOutcome::Replay(_))), "which needs no turn");
+    bench.store.rollback(first).await;
+    // Behind at most the one call that went first and a batch, however many come meanwhile.
+    let more = tokio::spawn({
+        let store = bench.store.clone();
+        async move {
+            loop {
+                join_all((0..8).map(|_| store.release("p", "k", Uuid::nil()))).await;
+            }
+        }
+    });
+    bench.store.rollback(second.await.unwrap()).await;
+    more.abort();
+    for call in calls {
+        token(&call.await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_batch_pauses_for_those_before_it_and_counts() {
+    let bench = Bench::new(1).await;
+    let pace = Arc::new(Pace::new());
+    let SqliteStore { pool, sql, turn, .. } = bench.store.clone();
+    let database = Database { pool, sql, turn, pace: pace.clone() };
+    let hour = Duration::from_hours(1);
+    let from = Instant::now();
+    pace.held(from, from + hour);
+    assert!(database.commit(&[]).await.is_ok());
+    assert!(!pace.held_since_pause().is_zero() && pace.held_since_pause() < hour);
+}
