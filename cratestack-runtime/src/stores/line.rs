@@ -27,6 +27,13 @@ pub(super) trait Kind: Sized + Send + Sync + 'static {
 /// Statements of one kind that may be on their way at once.
 const LANES: usize = 1;
 
+/// As many calls as this wait for a second lane to be open: each of the two has a long batch then. Fewer would be split
+/// into batches that are short.
+const CROWD: usize = 64;
+
+/// The lanes of a crowd.
+const CROWDED_LANES: usize = 2;
+
 /// A statement that is on its way for longer than this (a row is locked, a connection is silent) no longer occupies its
 /// lane: those who wait need not wait for it.
 const STALLED: Duration = Duration::from_millis(250);
@@ -192,7 +199,8 @@ impl<K: Kind> State<K> {
     }
 
     fn has_free_lane(&self) -> bool {
-        self.lanes.iter().filter(|lane| lane.since.elapsed() < STALLED).count() < LANES
+        let lanes = if self.waiting.len() < CROWD { LANES } else { CROWDED_LANES };
+        self.lanes.iter().filter(|lane| lane.since.elapsed() < STALLED).count() < lanes
     }
 
     /// Whoever waits, as far as they fit, sorted.

@@ -170,6 +170,36 @@ async fn a_stalled_statement_holds_nobody_up() {
     assert_eq!(call(&line, "b").await, Ok(ALONE), "and the next ones do not even wait");
 }
 
+#[tokio::test]
+async fn a_crowd_opens_a_second_lane_and_no_third() {
+    let (line, gate, begun, batches) = line();
+    let (_first, done) = occupy(&line);
+    tokio::task::yield_now().await;
+    let mut calls = Vec::new();
+    let mut come = async |callers: usize| {
+        for _ in 0..callers {
+            let (line, key) = (line.clone(), calls.len().to_string());
+            calls.push(tokio::spawn(async move { call(&line, &key).await }));
+        }
+        for _ in 0..4 {
+            tokio::task::yield_now().await;
+        }
+    };
+    come(CROWD - 1).await;
+    assert_eq!(begun.notified().now_or_never(), None, "these wait for the lane that there is");
+    come(1).await;
+    assert_eq!(begun.notified().now_or_never(), Some(()), "these do not");
+    come(3 * CROWD).await;
+    assert_eq!(batches.lock().unwrap().len(), 1, "the second lane's");
+    gate.add_permits(calls.len());
+    done.notify_one();
+    for call in calls {
+        assert!(call.await.unwrap().is_ok());
+    }
+    assert_eq!(call(&line, "a").await, Ok(ALONE), "all lanes are free again");
+    assert!(line.shared.lock().lanes.is_empty());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_finds_no_room_waits_and_is_not_copied() {
     const CALLERS: usize = 3 * ROOM / OVERHEAD;

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use cratestack_runtime::{Claim, ClaimOutcome, Completion, IdempotencyStore, PostgresStore, StoreError, Tenure};
@@ -264,6 +264,40 @@ async fn takeovers_conflicts_and_stale_tokens_each_get_their_own_answer() {
     assert_eq!(finish(&store, "dead", new, "new").await, Ok(Tenure::Held), "the newer reservation was not touched");
     let Ok(ClaimOutcome::Replay(record)) = reserve(&store, "done", 1).await else { panic!() };
     assert_eq!(record.response_body, b"outcome");
+}
+
+/// An operator may keep a row forever; what it was created at, a takeover by others may have set to anything.
+#[tokio::test]
+async fn infinite_times_are_replayed_alone_and_in_a_batch() {
+    let (_database, pool, store) = postgres(4).await;
+    for key in ["a", "b", "c"] {
+        let token = reserved(&store, key).await;
+        finish(&store, key, token, "kept").await.unwrap();
+    }
+    let update = "UPDATE cratestack_idempotency SET created_at = '-infinity', expires_at = 'infinity' WHERE key <> 'c'";
+    sqlx::query(update).execute(&pool).await.unwrap();
+    let calls = || ["a", "b", "c"].map(|key| reserve(&store, key, 1));
+    let batched = together(&pool, &store, Lane::Reserve, calls().into()).await;
+    let mut alone = Vec::new();
+    for call in calls() {
+        alone.push(call.await);
+    }
+    let (since, until) = (
+        SystemTime::UNIX_EPOCH - Duration::from_secs(62_135_596_800),
+        SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_214_400),
+    );
+    for answers in [batched, alone] {
+        let times = answers.into_iter().map(|answer| match answer {
+            Ok(ClaimOutcome::Replay(record)) => (record.created_at, record.expires_at),
+            other => panic!("{other:?}"),
+        });
+        let times: Vec<_> = times.collect();
+        assert_eq!(times[..2], [(since, until); 2], "the years 1 and 9999");
+        assert_eq!(times[2].1, times[2].0 + DAY);
+    }
+    let now = store.now().await.unwrap().unwrap();
+    let apart = now.duration_since(SystemTime::now()).unwrap_or_else(|error| error.duration());
+    assert!(apart < MINUTE, "the server and this program share a clock: {apart:?}");
 }
 
 #[tokio::test]

@@ -177,6 +177,26 @@ async fn mixed(url: &str, transaction: bool) -> Router {
     Router::new().route("/pay", handler).with_state(state)
 }
 
+/// A row that an operator keeps forever, and one that has just expired.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_infinite_row_is_replayed_and_an_expired_one_is_not() {
+    let database = TestDatabase::create().await;
+    let bank = process(database.url(), 4).await;
+    let first = bank.post("/pay", "k").await;
+    for (expiry, paid) in [("infinity", 1), ("-infinity", 2)] {
+        let update = format!("UPDATE cratestack_idempotency SET created_at = '-infinity', expires_at = '{expiry}'");
+        sqlx::query(sqlx::AssertSqlSafe(update)).execute(&bank.pool).await.unwrap();
+        // Another process, which has not seen the outcome.
+        let answer = process(database.url(), 4).await.post("/pay", "k").await;
+        assert_eq!((answer.status, answer.is_replay()), (StatusCode::CREATED, paid == 1), "{expiry}");
+        assert!(paid == 2 || answer.body == first.body);
+        assert_eq!(bank.payments().await, paid);
+    }
+    let attempt: i32 =
+        sqlx::query_scalar("SELECT attempt FROM cratestack_idempotency").fetch_one(&bank.pool).await.unwrap();
+    assert_eq!(attempt, 1, "an attempt from before the expiry does not count");
+}
+
 /// A transaction finds a live reservation and leaves it alone; a dead one it replaces, and its holder can record no more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_dead_reservation_is_taken_over_by_a_transaction() {

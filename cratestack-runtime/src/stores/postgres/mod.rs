@@ -2,6 +2,7 @@ mod alone;
 mod batch;
 mod check;
 mod migrate;
+mod moment;
 mod sql;
 mod transaction;
 mod watch;
@@ -18,6 +19,7 @@ use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
 
 use self::batch::Batches;
+use self::moment::Moment;
 use self::sql::Statements;
 use self::watch::{Watcher, lock_of};
 use super::refusal::{Refusal, store_error};
@@ -249,7 +251,8 @@ impl IdempotencyStore for PostgresStore {
 
     async fn now(&self) -> Result<Option<SystemTime>, StoreError> {
         let row = sqlx::query(self.sql.now.clone()).fetch_one(&self.pool).await.map_err(refused(&self.sql.name))?;
-        TICK.moment(row.try_get(0).map_err(refused(&self.sql.name))?).map(Some)
+        let Moment(now) = row.try_get(0).map_err(refused(&self.sql.name))?;
+        Ok(Some(now))
     }
 
     async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {
@@ -290,13 +293,14 @@ fn answer(
 
 /// Reads what the statements select of a live row, behind their first column.
 fn live_row(row: &PgRow, table: &TableName) -> Result<Row, StoreError> {
+    let moment = |column| row.try_get::<Moment, _>(column).map(|Moment(time)| time).map_err(refused(table));
     Ok(Row {
         request_hash: row.try_get(1).map_err(refused(table))?,
         status: row.try_get::<Option<i32>, _>(2).map_err(refused(table))?.map(i64::from),
         headers: row.try_get(3).map_err(refused(table))?,
         body: row.try_get(4).map_err(refused(table))?,
-        created_at: TICK.moment(row.try_get(5).map_err(refused(table))?).map_err(within(table))?,
-        expires_at: TICK.moment(row.try_get(6).map_err(refused(table))?).map_err(within(table))?,
+        created_at: moment(5)?,
+        expires_at: moment(6)?,
     })
 }
 

@@ -38,7 +38,7 @@ impl Statements {
             finished: shared(finished(table)),
             release: shared(release(table)),
             sweep: shared(name.sweep(Dialect::Postgres)),
-            now: shared(format!("SELECT {}", micros("clock_timestamp()"))),
+            now: SqlStr::from_static("SELECT clock_timestamp()"),
             look: shared(look(table, oid)),
             record: shared(record(table, oid)),
             is_ours: shared(is_ours(oid)),
@@ -50,14 +50,6 @@ impl Statements {
 
 fn after(parameter: u8) -> String {
     format!("NOW() + ${parameter}::bigint * INTERVAL '1 microsecond'")
-}
-
-// An operator may have kept a row forever with 'infinity', which no integer holds.
-pub(super) fn micros(time: &str) -> String {
-    format!(
-        "(EXTRACT(EPOCH FROM LEAST(GREATEST({time}, TIMESTAMPTZ '0001-01-01 00:00:00+00'), \
-         TIMESTAMPTZ '9999-12-31 00:00:00+00')) * 1000000)::bigint"
-    )
 }
 
 /// Claims the key or reads who has it, in one round trip.
@@ -79,16 +71,15 @@ fn reserve(table: &str) -> String {
             {takeover}
             RETURNING held.{ATTEMPT}
         )
-        SELECT {ATTEMPT}, NULL::bytea, NULL::int, NULL::bytea, NULL::bytea, NULL::bigint, NULL::bigint FROM claimed
+        SELECT {ATTEMPT}, NULL::bytea, NULL::int, NULL::bytea, NULL::bytea, NULL::timestamptz, NULL::timestamptz
+        FROM claimed
         UNION ALL
         SELECT NULL::int, {REQUEST_HASH}, {RESPONSE_STATUS}, {RESPONSE_HEADERS}, {RESPONSE_BODY},
-               {created}, {expires} FROM live",
+               {CREATED_AT}, {EXPIRES_AT} FROM live",
         dead = dead("held", "NOW()"),
         takeover = takeover(),
         lease_end = after(5),
         expiry = after(6),
-        created = micros(CREATED_AT),
-        expires = micros(EXPIRES_AT),
     )
 }
 
@@ -160,23 +151,20 @@ fn release(table: &str) -> String {
     notifying(&release, "$4::bigint")
 }
 
-/// Always one row: a live one of the key where there is one, how often a dead one was attempted, whether this transaction
-/// has got the key's lock, its session, and the table that was found by the name.
+/// Always one row: the key's where there is one, whether this transaction has got the key's lock, its session, the table
+/// that was found by the name, and whether the row is dead.
+///
+/// A body that has expired stays with the server, as does an attempt that no longer counts.
 fn look(table: &str, oid: &str) -> String {
-    let live = |column: &str| format!("CASE WHEN NOT {dead} THEN {column} END", dead = dead("held", "NOW()"));
     format!(
-        "SELECT CASE WHEN {dead} AND held.{EXPIRES_AT} > NOW() THEN COALESCE(held.{ATTEMPT}, 1) END,
-               {hash}, {status}, {headers}, {body}, {created}, {expires},
-               {is_ours}, pg_backend_pid(), {oid}
+        "SELECT CASE WHEN held.{EXPIRES_AT} > NOW() THEN COALESCE(held.{ATTEMPT}, 1) END,
+               held.{REQUEST_HASH}, held.{RESPONSE_STATUS}, held.{RESPONSE_HEADERS},
+               CASE WHEN held.{EXPIRES_AT} > NOW() THEN held.{RESPONSE_BODY} END,
+               held.{CREATED_AT}::timestamptz, held.{EXPIRES_AT}::timestamptz,
+               {is_ours}, pg_backend_pid(), {oid}, {dead}
         FROM (SELECT 1) AS one
         LEFT JOIN {table} AS held ON held.{PRINCIPAL_FINGERPRINT} = $1 AND held.{KEY} = $2",
         dead = dead("held", "NOW()"),
-        hash = live(&format!("held.{REQUEST_HASH}")),
-        status = live(&format!("held.{RESPONSE_STATUS}")),
-        headers = live(&format!("held.{RESPONSE_HEADERS}")),
-        body = live(&format!("held.{RESPONSE_BODY}")),
-        created = micros(&format!("held.{CREATED_AT}")),
-        expires = micros(&format!("held.{EXPIRES_AT}")),
         is_ours = ours("$3"),
     )
 }

@@ -196,7 +196,8 @@ impl PostgresStore {
 
     fn live(&self, row: &PgRow, claim: Claim<'_>) -> Result<Option<ClaimOutcome>, StoreError> {
         let table = &self.sql.name;
-        if row.try_get::<Option<&[u8]>, _>(1).map_err(refused(table))?.is_none() {
+        let is_dead: Option<bool> = row.try_get(10).map_err(refused(table))?;
+        if is_dead.unwrap_or(true) {
             return Ok(None);
         }
         let row = live_row(row, table)?;

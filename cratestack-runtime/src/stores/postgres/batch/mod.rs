@@ -3,7 +3,7 @@
 //! A commit costs a disk's flush and a round trip, however many rows it is for. So each kind of call (reserve, finish,
 //! renew, release) has a [`Line`]: a caller that finds a free lane runs its own statement, on its own task,
 //! as if there were no batches; whoever finds none waits, and the lane that comes free takes all who wait along in one
-//! statement. There is no timer, so nobody ever waits for company.
+//! statement. A line has one lane, and a second where a crowd waits. There is no timer, so nobody ever waits for company.
 //!
 //! What a caller is told is what its call alone would have told it:
 //!

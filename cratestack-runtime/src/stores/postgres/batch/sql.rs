@@ -5,7 +5,7 @@ use cratestack_schema::columns::{
 };
 use sqlx::SqlStr;
 
-use crate::stores::postgres::sql::{micros, takeover};
+use crate::stores::postgres::sql::takeover;
 use crate::stores::postgres::watch::CHANNEL;
 use crate::stores::row::{dead, shared};
 
@@ -86,11 +86,11 @@ fn reserve(table: &str) -> String {
             {takeover}
             RETURNING held.{RESERVATION_ID}, held.{ATTEMPT}
         )
-        SELECT {ATTEMPT}, NULL::bytea, NULL::int, NULL::bytea, NULL::bytea, NULL::bigint, NULL::bigint,
+        SELECT {ATTEMPT}, NULL::bytea, NULL::int, NULL::bytea, NULL::bytea, NULL::timestamptz, NULL::timestamptz,
                {RESERVATION_ID}, NULL::bigint
         FROM claimed
         UNION ALL
-        SELECT NULL::int, live_hash, {RESPONSE_STATUS}, {RESPONSE_HEADERS}, {RESPONSE_BODY}, {created}, {expires},
+        SELECT NULL::int, live_hash, {RESPONSE_STATUS}, {RESPONSE_HEADERS}, {RESPONSE_BODY}, {CREATED_AT}, {EXPIRES_AT},
                NULL::uuid, n
         FROM seen WHERE is_live",
         asked = asked(&[
@@ -105,8 +105,6 @@ fn reserve(table: &str) -> String {
         takeover = takeover(),
         lease_end = after("lease"),
         expiry = after("retention"),
-        created = micros(CREATED_AT),
-        expires = micros(EXPIRES_AT),
     )
 }
 
