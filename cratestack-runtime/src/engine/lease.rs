@@ -10,6 +10,7 @@ use tracing::{Instrument, Span, error, warn};
 
 use super::caught;
 use super::guard::Hold;
+use super::within::at_once;
 use crate::store::{IdempotencyStore, StoreError, Tenure};
 
 /// A reservation that is kept alive until this is dropped.
@@ -72,6 +73,9 @@ impl Lease {
     /// Renews the lease until the future is ready.
     pub(super) async fn during<T>(&self, future: impl Future<Output = T>) -> T {
         let mut future = pin!(future);
+        if let Some(output) = at_once(future.as_mut()).await {
+            return output;
+        }
         let mut look = self.turn;
         loop {
             tokio::select! {

@@ -21,6 +21,7 @@ mod settle;
 mod sweep;
 mod tasks;
 mod transact;
+mod within;
 
 pub(crate) use caught::caught;
 pub(crate) use guard::{Answer, Engine, Hold, OwnedClaim, Policy, Step};
@@ -28,3 +29,4 @@ pub(crate) use settle::{Failure, Settled, Verdict};
 pub use sweep::Sweeper;
 pub(crate) use sweep::sweep;
 pub(crate) use transact::{Handover, Terms};
+pub(crate) use within::within;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::caught;
 use super::guard::OwnedClaim;
+use super::{caught, within};
 use crate::store::{ClaimOutcome, IdempotencyRecord, IdempotencyStore, StoreError};
 
 /// What was found of a key; a [`ClaimOutcome`] whose record can be shared, and whose reservation can be of any kind.
@@ -50,7 +50,7 @@ impl Ask for Reserve<'_> {
                 reserved.unwrap_or_else(|| Err(StoreError::Internal("the store panicked".to_owned())))
             })
         };
-        let Ok(outcome) = tokio::time::timeout(self.patience, &mut asking).await else {
+        let Ok(outcome) = within(self.patience, &mut asking).await else {
             // The store may still reserve. To drop the question now would pin the key until the lease ends.
             let (store, claim) = (Arc::clone(self.store), Arc::clone(self.claim));
             tokio::spawn(async move {

@@ -5,12 +5,12 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tracing::{Instrument, error, info, warn};
 
-use super::caught;
 use super::guard::{Answer, Hold, Step};
 use super::lease::Lease;
 use super::rooms::Rooms;
 use super::seen::Seen;
 use super::tasks::Running;
+use super::{caught, within};
 use crate::store::{Completion, IdempotencyStore, StoreError, Tenure};
 
 /// What a finished run leaves: what becomes of its key, and the reply to whoever asked.
@@ -153,7 +153,7 @@ async fn write(store: &dyn IdempotencyStore, hold: &Hold, verdict: &Verdict) -> 
             Verdict::Release => store.release(principal, key, token).await.map(|()| Tenure::Unknown),
         }
     };
-    match tokio::time::timeout(ATTEMPT, caught(writing)).await {
+    match within(ATTEMPT, caught(writing)).await {
         Ok(Some(written)) => written,
         Ok(None) => Err(StoreError::Internal("the store panicked".to_owned())),
         Err(_) => Err(StoreError::Unavailable(format!("no answer within {ATTEMPT:?}"))),

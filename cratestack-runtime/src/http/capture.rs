@@ -10,7 +10,7 @@ use http::{StatusCode, header};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 
-use crate::engine::caught;
+use crate::engine::{caught, within};
 
 /// A response, held against the bound on what can be kept.
 pub(crate) enum Captured {
@@ -53,7 +53,7 @@ pub(crate) async fn capture(response: Response, bound: usize) -> Captured {
         return Captured::Unkept(Response::from_parts(parts, body), why);
     }
     let mut taken = Taken { first: None, frames: VecDeque::new(), bytes: 0, rest: body };
-    let read = tokio::time::timeout(UNHURRIED, taken.fill(bound)).await.unwrap_or(Err(Unkept::Unending));
+    let read = within(UNHURRIED, taken.fill(bound)).await.unwrap_or(Err(Unkept::Unending));
     match read {
         Ok(()) => Captured::Whole(Response::from_parts(parts, ()), taken.concat()),
         Err(why) => Captured::Unkept(Response::from_parts(parts, Body::new(taken)), why),

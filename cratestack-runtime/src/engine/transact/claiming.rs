@@ -9,6 +9,7 @@ use super::{Run, Terms};
 use crate::engine::guard::OwnedClaim;
 use crate::engine::places::Seat;
 use crate::engine::reserve::{Ask, Reserved, too_late};
+use crate::engine::within;
 use crate::store::{Begun, Isolation, StoreError, Transact};
 
 /// Asks for a transaction that has the key.
@@ -47,7 +48,7 @@ impl<S: Transact> Claiming<'_, S> {
     pub(super) async fn begin(&self, isolation: Isolation) -> Result<Reserved<Claimed<S::Transaction>>, StoreError> {
         let (store, claim) = (Arc::clone(self.store), Arc::clone(self.claim));
         let mut beginning = Beginning::new(async move { store.begin(claim.as_claim(), isolation).await });
-        let Ok(begun) = tokio::time::timeout(self.patience, beginning.end()).await else {
+        let Ok(begun) = within(self.patience, beginning.end()).await else {
             return Err(too_late(self.patience));
         };
         Ok(match begun? {
