@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
-use tracing::{Instrument, warn};
+use tracing::{Instrument, error, warn};
 use uuid::Uuid;
 
 use super::caught;
@@ -156,7 +155,6 @@ impl Engine {
             Some(Found::Conflict) => return Answer::Conflict,
             None => {}
         }
-        let asked = Instant::now();
         let claim = Arc::new(claim);
         let (attended, _attending) = attendance(policy);
         let (store, rooms, seen) = (Arc::clone(&self.store), Arc::clone(&self.rooms), Arc::clone(&self.seen));
@@ -168,9 +166,9 @@ impl Engine {
                 Some(mut caller) => rooms.wait(&*store, &claim, policy.wait, &question, caller.closed()).await,
             };
             match reserved {
-                Ok(Reserved::Ours(Reservation { token, attempt })) => {
+                Ok(Reserved::Ours(Reservation { token, attempt, asked })) => {
                     let hold = Hold { claim, token, attempt };
-                    let lease = Lease::new(Arc::clone(&store), hold.clone());
+                    let lease = Lease::new(Arc::clone(&store), hold.clone(), asked);
                     observe(Step::Reserved, &hold);
                     let settled = lease.during(caught(work(&hold))).await;
                     Run { store, hold, lease, observe, seen, rooms, asked, _running: running }.settle(settled).await
@@ -213,6 +211,13 @@ pub(super) fn attendance(
 }
 
 pub(super) async fn answered<R>(life: JoinHandle<Answer<R>>) -> Answer<R> {
-    // Whatever the work and the store do, a panic of theirs is a value. So this is the end of the runtime.
-    life.await.unwrap_or_else(|_| Answer::Unavailable(StoreError::Internal("the runtime is shutting down".to_owned())))
+    life.await.unwrap_or_else(|failure| {
+        let what = if failure.is_panic() {
+            error!("the life of an idempotent request panicked; its key is free again once its lease ends");
+            "the store, or a subscriber, panicked"
+        } else {
+            "the runtime is shutting down"
+        };
+        Answer::Unavailable(StoreError::Internal(what.to_owned()))
+    })
 }

@@ -2,6 +2,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::guard::OwnedClaim;
@@ -36,12 +37,15 @@ pub(crate) struct Reserve<'a> {
 pub(crate) struct Reservation {
     pub(crate) token: Uuid,
     pub(crate) attempt: u32,
+    /// Just before the store was asked.
+    pub(crate) asked: Instant,
 }
 
 impl Ask for Reserve<'_> {
     type Grant = Reservation;
 
     async fn ask(&self) -> Result<Reserved<Reservation>, StoreError> {
+        let asked = Instant::now();
         let mut asking = {
             let (store, claim) = (Arc::clone(self.store), Arc::clone(self.claim));
             // The store itself, not the implementation for an `Arc` of it, which would box the future once more.
@@ -61,7 +65,7 @@ impl Ask for Reserve<'_> {
             return Err(too_late(self.patience));
         };
         Ok(match outcome? {
-            ClaimOutcome::Reserved { token, attempt } => Reserved::Ours(Reservation { token, attempt }),
+            ClaimOutcome::Reserved { token, attempt } => Reserved::Ours(Reservation { token, attempt, asked }),
             ClaimOutcome::Replay(record) => Reserved::Replay(Arc::new(record)),
             ClaimOutcome::InFlight => Reserved::InFlight,
             ClaimOutcome::Conflict => Reserved::Conflict,

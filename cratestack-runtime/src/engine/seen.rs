@@ -7,6 +7,7 @@ use quick_cache::{Equivalent, Weighter};
 use tokio::time::Instant;
 use tracing::debug;
 
+use super::caught;
 use super::guard::{Hold, OwnedClaim};
 use super::settle::Verdict;
 use crate::store::{IdempotencyRecord, IdempotencyStore};
@@ -213,9 +214,10 @@ impl Clock {
             let (seen, store) = (Arc::clone(seen), Arc::clone(store));
             tokio::spawn(async move {
                 let asked = Instant::now();
-                match store.now().await {
-                    Ok(time) => *seen.clock.lock() = Some(Reading { asked, time }),
-                    Err(error) => debug!(%error, "the idempotency store's clock was not read"),
+                match caught(tokio::time::timeout(FRESH, store.now())).await {
+                    Some(Ok(Ok(time))) => *seen.clock.lock() = Some(Reading { asked, time }),
+                    Some(Ok(Err(error))) => debug!(%error, "the idempotency store's clock was not read"),
+                    Some(Err(_)) | None => debug!("the idempotency store's clock was not read"),
                 }
                 seen.clock.reads.store(false, Ordering::Relaxed);
             });

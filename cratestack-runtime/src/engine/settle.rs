@@ -71,9 +71,10 @@ impl<O: Fn(Step, &Hold) + Send + Sync + 'static> Run<O> {
             (self.observe)(Step::Panicked, &self.hold);
             (Verdict::Release, Answer::Panicked)
         };
-        if matches!(verdict, Verdict::Release) {
+        match verdict {
+            Verdict::Record { .. } => self.lease.settles(),
             // The end of the lease gives the key back as well.
-            self.lease.abandon();
+            Verdict::Release => self.lease.abandon(),
         }
         match self.lease.during(write(&*self.store, &self.hold, &verdict)).await {
             Ok(tenure) => {
@@ -153,9 +154,9 @@ async fn write(store: &dyn IdempotencyStore, hold: &Hold, verdict: &Verdict) -> 
             Verdict::Release => store.release(principal, key, token).await.map(|()| Tenure::Unknown),
         }
     };
-    match within(ATTEMPT, caught(writing)).await {
-        Ok(Some(written)) => written,
-        Ok(None) => Err(StoreError::Internal("the store panicked".to_owned())),
-        Err(_) => Err(StoreError::Unavailable(format!("no answer within {ATTEMPT:?}"))),
+    match caught(within(ATTEMPT, writing)).await {
+        Some(Ok(written)) => written,
+        Some(Err(_)) => Err(StoreError::Unavailable(format!("no answer within {ATTEMPT:?}"))),
+        None => Err(StoreError::Internal("the store panicked".to_owned())),
     }
 }

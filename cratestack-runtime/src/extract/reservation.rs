@@ -1,5 +1,5 @@
 use std::convert::Infallible;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
@@ -7,8 +7,8 @@ use axum::response::Response;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::engine::Hold;
-use crate::http::{Problem, Slot, Vacancy};
+use crate::engine::OwnedClaim;
+use crate::http::{Granted, Problem, Slot, Vacancy};
 
 /// The reservation that a handler runs under: an argument of an `#[idempotent]` handler.
 ///
@@ -34,12 +34,18 @@ use crate::http::{Problem, Slot, Vacancy};
 /// handler's to use, not another extractor's: until the key is reserved it has nothing to tell, and its methods panic.
 #[derive(Debug, Clone)]
 pub struct Reservation {
-    slot: Arc<OnceLock<Hold>>,
+    slot: Arc<Granted>,
 }
 
+const TOO_EARLY: &str = "a `Reservation` tells nothing before its handler runs: use it in the handler only";
+
 impl Reservation {
-    fn hold(&self) -> &Hold {
-        self.slot.get().expect("a `Reservation` tells nothing before its handler runs: use it in the handler only")
+    fn claim(&self) -> &OwnedClaim {
+        self.slot.claim().expect(TOO_EARLY)
+    }
+
+    fn latest(&self) -> (Uuid, u32) {
+        self.slot.latest().expect(TOO_EARLY)
     }
 
     /// The idempotency key: as the header has it, without quotes, or a digest where the attribute's `key = …` made it.
@@ -48,7 +54,7 @@ impl Reservation {
     ///
     /// Before the handler runs.
     pub fn key(&self) -> &str {
-        &self.hold().claim.key
+        &self.claim().key
     }
 
     /// The caller that the key belongs to, as the store knows it.
@@ -57,7 +63,7 @@ impl Reservation {
     ///
     /// Before the handler runs.
     pub fn principal(&self) -> &str {
-        &self.hold().claim.principal
+        &self.claim().principal
     }
 
     /// The token of this reservation. Another attempt at the same request has another one, so a system that remembers
@@ -67,7 +73,7 @@ impl Reservation {
     ///
     /// Before the handler runs.
     pub fn token(&self) -> Uuid {
-        self.hold().token
+        self.latest().0
     }
 
     /// 1 for the first attempt; more where earlier ones went silent and this one took over, whose effect may have
@@ -77,7 +83,7 @@ impl Reservation {
     ///
     /// Before the handler runs.
     pub fn attempt(&self) -> u32 {
-        self.hold().attempt
+        self.latest().1
     }
 
     /// An idempotency key for a call that the handler makes: the same for every attempt of this request and this
@@ -88,7 +94,7 @@ impl Reservation {
     /// Before the handler runs.
     #[must_use]
     pub fn derive(&self, purpose: &str) -> Uuid {
-        let claim = &self.hold().claim;
+        let claim = self.claim();
         let mut hasher = Sha256::new_with_prefix(b"cratestack derive\0");
         for part in [claim.principal.as_bytes(), claim.key.as_bytes(), &claim.request_hash, purpose.as_bytes()] {
             hasher.update((part.len() as u64).to_le_bytes());

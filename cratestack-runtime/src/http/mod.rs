@@ -31,7 +31,7 @@ pub use headers::{decode_headers, encode_headers};
 pub use options::Options;
 pub use part::{KeyPart, Part, PartHasher, part};
 pub(crate) use problem::Problem;
-pub(crate) use slot::{Slot, Vacancy};
+pub(crate) use slot::{Granted, Slot, Vacancy};
 pub use transaction::Attempts;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use transaction::{Cause, InStore};

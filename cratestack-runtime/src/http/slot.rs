@@ -1,13 +1,15 @@
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use uuid::Uuid;
 
 use super::problem::Problem;
-use crate::engine::Hold;
+use crate::engine::{Hold, OwnedClaim};
 
 /// Where the engine puts the reservation, and the handler's arguments find it. It travels in the request's extensions,
 /// because extractors run before anything is reserved.
 #[derive(Debug, Clone)]
 pub(crate) enum Slot {
-    Guarded(Arc<OnceLock<Hold>>),
+    Guarded(Arc<Granted>),
     Vacant(Vacancy),
 }
 
@@ -26,9 +28,34 @@ impl Default for Slot {
 
 impl Slot {
     pub(crate) fn fill(&self, hold: Hold) {
-        if let Self::Guarded(slot) = self {
-            // Filled once: a request is reserved once.
-            let _ = slot.set(hold);
+        if let Self::Guarded(granted) = self {
+            granted.add(hold);
         }
+    }
+}
+
+/// The reservations of a request: one, unless its transaction is run again.
+#[derive(Debug, Default)]
+pub(crate) struct Granted {
+    first: OnceLock<Hold>,
+    again: Mutex<Option<(Uuid, u32)>>,
+}
+
+impl Granted {
+    fn add(&self, hold: Hold) {
+        if let Err(Hold { token, attempt, .. }) = self.first.set(hold) {
+            *self.again.lock().unwrap_or_else(PoisonError::into_inner) = Some((token, attempt));
+        }
+    }
+
+    /// What is reserved; `None` as long as nothing is.
+    pub(crate) fn claim(&self) -> Option<&OwnedClaim> {
+        self.first.get().map(|hold| &*hold.claim)
+    }
+
+    /// Token and attempt of the latest reservation.
+    pub(crate) fn latest(&self) -> Option<(Uuid, u32)> {
+        let again = *self.again.lock().unwrap_or_else(PoisonError::into_inner);
+        again.or_else(|| self.first.get().map(|hold| (hold.token, hold.attempt)))
     }
 }

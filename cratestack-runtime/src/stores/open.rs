@@ -23,7 +23,7 @@ pub struct Open<DB: Database> {
     pub(super) table: i64,
     /// A database with one writer at a time has a queue for them.
     _turn: Option<OwnedMutexGuard<()>>,
-    /// A commit was sent, and its answer is not there.
+    /// A commit or a rollback was sent, and its answer is not there.
     in_doubt: bool,
 }
 
@@ -75,16 +75,22 @@ impl<DB: Database> Open<DB> {
         // An answer, but not the end yet: the server lets go of a refused transaction's locks after it has told of it, and
         // SQLite of nothing. The next statement waits for that.
         if let Err(sqlx::Error::Database(_)) = committed {
-            self.rollback().await?;
+            // Where it fails, the transaction may have ended already; the connection is closed, and what the commit said is
+            // what counts.
+            drop(self.rollback().await);
+        } else {
+            self.in_doubt = committed.is_err();
         }
-        self.in_doubt = !matches!(committed, Ok(()) | Err(sqlx::Error::Database(_)));
         committed
     }
 
     pub(super) async fn rollback(&mut self) -> Result<(), sqlx::Error> {
+        // Until it is known to have ended: a connection that came back within a transaction would be its next user's trap.
+        self.in_doubt = true;
         while DB::TransactionManager::get_transaction_depth(&self.connection) > 0 {
             DB::TransactionManager::rollback(&mut self.connection).await?;
         }
+        self.in_doubt = false;
         Ok(())
     }
 

@@ -4,14 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
+use axum::Router;
+use axum::extract::State;
 use axum::http::StatusCode;
+use axum::routing::post;
 use cratestack_runtime::{
     Claim, ClaimOutcome, Completion, Idempotency, IdempotencyRecord, IdempotencyStore, MemoryStore, ReservationOutcome,
-    StoreError, Tenure, async_trait,
+    StoreError, Tenure, async_trait, idempotent,
 };
 use uuid::Uuid;
 
-use crate::app::{App, eventually, held, request};
+use crate::app::{App, eventually, held, request, send};
 
 const BODY: &str = r#"{"amount":100}"#;
 
@@ -22,6 +25,8 @@ struct Faulty {
     down: AtomicBool,
     deaf: AtomicBool,
     no_heartbeat: AtomicBool,
+    /// A renewal takes three seconds to reach the rows, and the answer to a release five to come back.
+    slow: AtomicBool,
     finishes: AtomicUsize,
 }
 
@@ -57,7 +62,11 @@ impl IdempotencyStore for Faulty {
 
     async fn release(&self, principal: &str, key: &str, token: Uuid) -> Result<(), StoreError> {
         self.reach()?;
-        self.inner.release(principal, key, token).await
+        let released = self.inner.release(principal, key, token).await;
+        if self.slow.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+        released
     }
 
     async fn reserve(&self, claim: Claim<'_>) -> Result<ClaimOutcome, StoreError> {
@@ -81,6 +90,9 @@ impl IdempotencyStore for Faulty {
             return Err(StoreError::Unavailable("no heartbeat".to_owned()));
         }
         self.reach()?;
+        if self.slow.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+        }
         self.inner.renew(principal, key, token, lease, retention).await
     }
 
@@ -145,6 +157,27 @@ async fn an_outcome_that_cannot_be_written_goes_out_and_is_written_later() {
     .await;
     assert_eq!(app.send(held()).await.body, live.body);
     assert_eq!(app.effects(), 1);
+}
+
+#[idempotent(record = success)]
+async fn decline(State(app): State<App>) -> StatusCode {
+    app.waiting.notify_one();
+    app.gate.notified().await;
+    StatusCode::PAYMENT_REQUIRED
+}
+
+/// A renewal that was on its way when the key was given back finds it gone, which tells nothing.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_was_given_back_is_not_lost() {
+    let (app, store) = faulty();
+    store.slow.store(true, Ordering::SeqCst);
+    let router = Router::new().route("/decline", post(decline)).with_state(app.clone());
+    let running = tokio::spawn(send(router, request("k1", "/decline", BODY)));
+    app.waiting.notified().await;
+    // The first renewal sets out at a third of the lease.
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    app.gate.notify_one();
+    assert_eq!(running.await.unwrap().status, StatusCode::PAYMENT_REQUIRED);
 }
 
 /// A process that stalls past its lease: its handler comes back to a key that another run has taken over.

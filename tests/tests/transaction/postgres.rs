@@ -9,7 +9,7 @@ use axum::extract::{FromRef, Path, State};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post as on_post;
-use cratestack_runtime::{Idempotency, PostgresStore, Tx, idempotent};
+use cratestack_runtime::{Idempotency, PostgresStore, Reservation, Tx, idempotent};
 use cratestack_tests::TestDatabase;
 use cratestack_tests::postgres::{PostgresOptions, RoundTrips};
 use sqlx::postgres::PgPoolOptions;
@@ -339,6 +339,7 @@ impl Accounts {
             .route("/ignorant", on_post(ignorant))
             .route("/slow", on_post(slow))
             .route("/stuck", on_post(stuck))
+            .route("/anew", on_post(anew))
             .with_state(accounts);
         (pool, router, door)
     }
@@ -382,6 +383,22 @@ async fn wordless(
     Path((first, second)): Path<(i32, i32)>,
 ) -> Result<StatusCode, StatusCode> {
     both(&mut tx, &accounts, first, second).await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// Fails for its neighbours' sake, once.
+#[idempotent(transaction, retry = 3)]
+async fn anew(
+    reservation: Reservation,
+    mut tx: Tx<Postgres>,
+    State(accounts): State<Accounts>,
+) -> Result<String, Failed> {
+    sqlx::query(UPDATE).bind(1).execute(&mut *tx).await?;
+    if accounts.signs.runs.fetch_add(1, Ordering::SeqCst) == 0 {
+        sqlx::raw_sql("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'serialization_failure'; END $$")
+            .execute(&mut *tx)
+            .await?;
+    }
+    Ok(reservation.token().to_string())
 }
 
 /// Reads, thinks, writes: what only serializable transactions get right.
@@ -653,6 +670,18 @@ async fn a_server_that_dies_undoes_what_was_not_committed() {
     }
     assert_eq!(answer.status, StatusCode::CREATED);
     assert_eq!(bank.payments().await, 1);
+}
+
+/// The second run has a reservation of its own, which is the one that is recorded.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_anew_knows_its_own_token() {
+    let database = TestDatabase::create().await;
+    let (pool, router) = Accounts::over(&database).await;
+    let told = post(&router, "/anew", Some("k"), "").await;
+    let recorded: String =
+        sqlx::query_scalar("SELECT reservation_id::text FROM cratestack_idempotency").fetch_one(&pool).await.unwrap();
+    assert_eq!((told.status, told.body.as_ref()), (StatusCode::OK, recorded.as_bytes()));
+    assert_eq!(balance(&pool).await, 2_001);
 }
 
 /// The key is free although the handler still has its thread, and with it the transaction.
