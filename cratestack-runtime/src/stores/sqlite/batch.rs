@@ -209,6 +209,9 @@ impl Kind for Writing {
     /// What a writer of another process waits for, beside the disk.
     const MOST: usize = 256;
 
+    /// A second one would wait for the same turn, with a batch that is the shorter for it.
+    const CROWDED_LANES: usize = 1;
+
     fn names(call: &Call) -> Names<'_> {
         call.names()
     }

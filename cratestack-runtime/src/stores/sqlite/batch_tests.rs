@@ -198,6 +198,25 @@ async fn calls_of_every_kind_share_commits() {
 }
 
 #[tokio::test]
+async fn a_crowd_shares_one_commit_and_not_two() {
+    let bench = Bench::new(1).await;
+    let token = bench.reserved("k").await;
+    let turn = bench.store.turn.clone().lock_owned().await;
+    let mut calls = Vec::new();
+    for _ in 0..2 {
+        calls.extend((0..100).map(|_| bench.renew("k", token)));
+        // Not for long: a lane that has stalled would not count. These do not look first.
+        for _ in 0..8 {
+            tokio::task::yield_now().await;
+        }
+    }
+    bench.commits.store(0, Ordering::SeqCst);
+    drop(turn);
+    assert!(join_all(calls).await.into_iter().all(|renewed| renewed.unwrap() == Ok(Tenure::Held)));
+    assert_eq!(bench.commits(), 1);
+}
+
+#[tokio::test]
 async fn turned_off_every_call_is_a_commit() {
     let mut bench = Bench::new(8).await;
     bench.store = bench.store.clone().group_commit(false);
