@@ -278,19 +278,32 @@ impl Database {
         }
         let turn = Arc::clone(&self.turn).lock_owned().await;
         let connection = self.pool.acquire().await.map_err(whole)?;
-        let begin = SqlStr::from_static("BEGIN IMMEDIATE");
+        // Not IMMEDIATE, which is a right to write to every attached database, whoever else writes there. The first
+        // statement writes and nothing has been read before it, so it waits for its own database as it does alone.
+        let begin = SqlStr::from_static("BEGIN");
         let open = Open::begin(connection, begin, Some(turn)).await.map_err(whole)?;
-        let from = Instant::now();
-        let committed = self.commit_in(open, batch).await;
-        self.pace.held(from, Instant::now());
+        let mut from = None;
+        let committed = self.commit_in(open, batch, &mut from).await;
+        if let Some(from) = from {
+            self.pace.held(from, Instant::now());
+        }
         committed
     }
 
-    async fn commit_in(&self, mut open: Open<Sqlite>, batch: &[Entry<Writing>]) -> Result<Vec<Answer>, Failure> {
+    /// Tells since when the database has been held.
+    async fn commit_in(
+        &self,
+        mut open: Open<Sqlite>,
+        batch: &[Entry<Writing>],
+        from: &mut Option<Instant>,
+    ) -> Result<Vec<Answer>, Failure> {
         let mut answers = Vec::with_capacity(batch.len());
         for entry in batch {
             match self.execute(open.connection_mut(), &entry.call).await {
-                Ok(answer) => answers.push(answer),
+                Ok(answer) => {
+                    from.get_or_insert_with(Instant::now);
+                    answers.push(answer);
+                }
                 Err(error) => {
                     // It fails where SQLite has ended the transaction, of which sqlx does not know.
                     if open.rollback().await.is_err() {

@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use cratestack_schema::TableName;
 use futures_util::future::{join_all, poll_immediate};
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
@@ -32,6 +33,15 @@ impl Bench {
     }
 
     async fn with(connections: u32, set: impl FnOnce(SqliteConnectOptions) -> SqliteConnectOptions) -> Self {
+        Self::over(connections, set, None).await
+    }
+
+    /// With the table in a file of its own, which is attached, where that has a name.
+    async fn over(
+        connections: u32,
+        set: impl FnOnce(SqliteConnectOptions) -> SqliteConnectOptions,
+        attached: Option<&'static str>,
+    ) -> Self {
         let folder = std::env::temp_dir().join(format!("cratestack-{}", Uuid::new_v4()));
         std::fs::create_dir(&folder).unwrap();
         let options = SqliteConnectOptions::new()
@@ -41,9 +51,13 @@ impl Bench {
             .journal_mode(SqliteJournalMode::Wal);
         let commits: Arc<AtomicUsize> = Arc::default();
         let counted = commits.clone();
+        let attach = attached.map(|name| format!("ATTACH '{}' AS {name}", folder.join("attached.db").display()));
         let pool = SqlitePoolOptions::new().max_connections(connections).after_connect(move |connection, _| {
-            let counted = counted.clone();
+            let (counted, attach) = (counted.clone(), attach.clone());
             Box::pin(async move {
+                if let Some(attach) = attach {
+                    sqlx::raw_sql(AssertSqlSafe(attach)).execute(&mut *connection).await?;
+                }
                 let hook = move || {
                     counted.fetch_add(1, Ordering::SeqCst);
                     true
@@ -52,7 +66,8 @@ impl Bench {
                 Ok(())
             })
         });
-        let store = SqliteStore::new(pool.connect_with(set(options)).await.unwrap());
+        let table = TableName::new(attached, "cratestack_idempotency").unwrap();
+        let store = SqliteStore::with_table(pool.connect_with(set(options)).await.unwrap(), table);
         store.migrate().await.unwrap();
         Self { folder, store, commits }
     }
@@ -361,6 +376,44 @@ async fn where_somebody_else_writes_for_too_long_everybody_is_told_at_once() {
     bench.reserved("k1").await;
 }
 
+#[tokio::test]
+async fn only_who_writes_to_the_database_of_the_table_keeps_a_batch_waiting() {
+    let hasty = |options: SqliteConnectOptions| options.busy_timeout(Duration::from_millis(100));
+    let bench = Bench::over(4, hasty, Some("side")).await;
+    let elsewhere = bench.elsewhere().await;
+    let turn = bench.occupied().await;
+    let calls = (0..20).map(|n| bench.reserve(&format!("k{n}"), 1)).collect();
+    let writing = elsewhere.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let tokens: Vec<_> = bench.together(calls, turn).await.iter().map(token).collect();
+    assert!(shared(bench.commits()), "{}", bench.commits());
+    writing.rollback().await.unwrap();
+    assert_eq!(bench.renew("k7", tokens[7]).await.unwrap(), Ok(Tenure::Held));
+}
+
+/// Had the batch read anything before, it could not write now: what it had read would be out of date.
+#[tokio::test]
+async fn what_somebody_else_commits_while_a_batch_waits_to_write_is_no_obstacle() {
+    let bench = Bench::new(1).await;
+    let elsewhere = bench.elsewhere().await;
+    let turn = bench.store.turn.clone().lock_owned().await;
+    let first = bench.release("nobody's", Uuid::nil());
+    let calls: Vec<_> = (0..20).map(|n| bench.reserve(&format!("k{n}"), 1)).collect();
+    polled().await;
+    // So that the batch is the first to use its connection, and has yet to learn what tables there are.
+    first.abort();
+    polled().await;
+    bench.store.pool.acquire().await.unwrap().close().await.unwrap();
+    let mut writing = elsewhere.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    sqlx::raw_sql("CREATE TABLE theirs (id INTEGER)").execute(&mut *writing).await.unwrap();
+    drop(turn);
+    polled().await;
+    assert!(calls.iter().all(|call| !call.is_finished()));
+    writing.commit().await.unwrap();
+    for call in calls {
+        token(&call.await.unwrap());
+    }
+}
+
 /// Without a WAL a commit waits for those who read.
 #[tokio::test]
 async fn where_somebody_else_reads_for_too_long_everybody_is_told_at_once() {
@@ -390,7 +443,9 @@ async fn a_reservation_whose_caller_has_gone_is_given_back() {
     let elsewhere = bench.elsewhere().await;
     let turn = bench.occupied().await;
     let stays = bench.reserve("stays", 1);
-    let (before, during) = (bench.reserve("gone before", 1), bench.reserve("gone during", 1));
+    // This one is the first of the batch, and waits for whoever writes elsewhere.
+    let during = bench.reserve("a key whose caller goes meanwhile", 1);
+    let before = bench.reserve("gone before", 1);
     let store = bench.store.clone();
     let claim = Claim { principal: "p", key: "gone after", request_hash: [1; 32], lease: MINUTE, retention: DAY };
     let mut after = Box::pin(store.reserve(claim));
@@ -402,13 +457,12 @@ async fn a_reservation_whose_caller_has_gone_is_given_back() {
     polled().await;
     let writing = elsewhere.begin_with("BEGIN IMMEDIATE").await.unwrap();
     drop(turn);
-    // The batch has begun, and waits for who writes elsewhere.
     polled().await;
     during.abort();
     writing.rollback().await.unwrap();
     token(&stays.await.unwrap());
     assert_eq!(bench.rows("gone before").await, 0);
-    bench.until_free("gone during").await;
+    bench.until_free("a key whose caller goes meanwhile").await;
     assert_eq!(bench.rows("gone after").await, 1, "its answer lies there");
     drop(after);
     bench.until_free("gone after").await;
@@ -452,10 +506,15 @@ async fn a_batch_pauses_for_those_before_it_and_counts() {
     let bench = Bench::new(1).await;
     let pace = Arc::new(Pace::new());
     let SqliteStore { pool, sql, turn, .. } = bench.store.clone();
-    let database = Database { pool, sql, turn, pace: pace.clone() };
+    let line = Line::new(Writing { database: Database { pool, sql, turn, pace: pace.clone() }, returns: None });
     let hour = Duration::from_hours(1);
     let from = Instant::now();
     pace.held(from, from + hour);
-    assert!(database.commit(&[]).await.is_ok());
-    assert!(!pace.held_since_pause().is_zero() && pace.held_since_pause() < hour);
+    line.post(Call::new(("p", "k"), Uuid::nil(), What::Release));
+    let both = async {
+        while pace.held_since_pause().is_zero() || pace.held_since_pause() >= hour {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), both).await.expect("it pauses, and counts anew");
 }
