@@ -25,10 +25,9 @@ use uuid::Uuid;
 
 use super::pace::Pace;
 use super::sql::{Names, Statements};
-use super::{TICK, judge, refused, reserved};
+use super::{TICK, refused, reserved};
 use crate::stores::line::{Entry, Kind, Line};
 use crate::stores::open::{Open, is_transient};
-use crate::stores::refusal::Refusal;
 use crate::{Claim, ClaimOutcome, Completion, StoreError};
 
 /// Where the calls of one store meet.
@@ -263,7 +262,7 @@ struct Database {
 enum Failure {
     /// Nothing has happened, and one call may be to blame.
     Divisible,
-    /// Nothing has happened, and nothing would to a single call.
+    /// Nothing has happened, and each call would wait in vain.
     Whole(StoreError),
     /// What has happened is not known.
     Unknown(StoreError),
@@ -272,16 +271,17 @@ enum Failure {
 impl Database {
     /// What the calls have come to, once it is committed.
     async fn commit(&self, batch: &[Entry<Writing>]) -> Result<Vec<Answer>, Failure> {
-        let whole = |error| Failure::Whole(refused(&self.sql.name)(error));
         if let Some(pause) = self.pace.pause(Instant::now()) {
             tokio::time::sleep(pause).await;
         }
         let turn = Arc::clone(&self.turn).lock_owned().await;
-        let connection = self.pool.acquire().await.map_err(whole)?;
+        let connection = self.pool.acquire().await.map_err(|error| Failure::Whole(refused(&self.sql.name)(error)))?;
         // Not IMMEDIATE, which is a right to write to every attached database, whoever else writes there. The first
         // statement writes and nothing has been read before it, so it waits for its own database as it does alone.
         let begin = SqlStr::from_static("BEGIN");
-        let open = Open::begin(connection, begin, Some(turn)).await.map_err(whole)?;
+        let open = Open::begin(connection, begin, Some(turn))
+            .await
+            .map_err(|error| Failure::Whole(refused(&self.sql.name)(error)))?;
         let mut from = None;
         let committed = self.commit_in(open, batch, &mut from).await;
         if let Some(from) = from {
@@ -305,16 +305,22 @@ impl Database {
                     answers.push(answer);
                 }
                 Err(error) => {
-                    // It fails where SQLite has ended the transaction, of which sqlx does not know.
-                    if open.rollback().await.is_err() {
+                    if let Err(gone) = open.rollback().await {
                         open.close_on_drop();
+                        // Else SQLite has ended the transaction, of which sqlx does not know.
+                        if matches!(gone, sqlx::Error::WorkerCrashed) {
+                            return Err(Failure::Unknown(refused(&self.sql.name)(gone)));
+                        }
                     }
-                    return Err(self.failure(error));
+                    return Err(self.undone(error));
                 }
             }
         }
-        open.commit().await.map_err(|error| self.failure(error))?;
-        Ok(answers)
+        match open.commit().await {
+            Ok(()) => Ok(answers),
+            Err(error @ sqlx::Error::Database(_)) => Err(self.undone(error)),
+            Err(error) => Err(Failure::Unknown(refused(&self.sql.name)(error))),
+        }
     }
 
     /// The call's own statement.
@@ -332,14 +338,12 @@ impl Database {
         Ok(Answer::Written(statement.execute(connection).await?.rows_affected() > 0))
     }
 
-    fn failure(&self, error: sqlx::Error) -> Failure {
-        let refusal = error.as_database_error().map(|error| (judge(error), is_transient(error)));
-        let error = refused(&self.sql.name)(error);
-        match refusal {
-            None => Failure::Unknown(error),
-            Some((Refusal::Schema, _) | (_, true)) => Failure::Whole(error),
-            Some(_) => Failure::Divisible,
+    /// Of an error after which nothing of the batch is there.
+    fn undone(&self, error: sqlx::Error) -> Failure {
+        if error.as_database_error().is_some_and(is_transient) {
+            return Failure::Whole(refused(&self.sql.name)(error));
         }
+        Failure::Divisible
     }
 }
 

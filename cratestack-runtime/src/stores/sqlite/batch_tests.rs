@@ -343,6 +343,50 @@ async fn a_poisonous_call_fails_its_own_caller_only() {
     }
 }
 
+/// The table serves calls of some kinds and not of others.
+#[tokio::test]
+async fn what_only_claims_stumble_over_is_told_to_claims_only() {
+    let bench = Bench::new(4).await;
+    let (one, other) = (bench.reserved("one").await, bench.reserved("other").await);
+    bench
+        .sql(
+            "CREATE TABLE audit (key TEXT);
+             CREATE TRIGGER audited AFTER INSERT ON cratestack_idempotency BEGIN INSERT INTO audit VALUES (NEW.key); END;
+             DROP TABLE audit",
+        )
+        .await;
+    let turn = bench.occupied().await;
+    let claim = bench.reserve("new", 1);
+    let writes = vec![bench.finish("one", one, b"done"), bench.renew("other", other)];
+    assert_eq!(bench.together(writes, turn).await, [Ok(Tenure::Held), Ok(Tenure::Held)]);
+    let claimed = claim.await.unwrap();
+    assert!(matches!(claimed, Err(StoreError::Schema(_))), "{claimed:?}");
+    assert!(matches!(bench.reserve("one", 1).await.unwrap(), Ok(ClaimOutcome::Replay(_))));
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_read_is_told_to_its_caller_only() {
+    let bench = Bench::new(4).await;
+    let table = "SELECT sql FROM sqlite_schema WHERE name = 'cratestack_idempotency'";
+    let table: String = sqlx::query_scalar(table).fetch_one(&bench.store.pool).await.unwrap();
+    bench
+        .sql(&format!(
+            "DROP TABLE cratestack_idempotency; {}",
+            table.replace("STRICT", "").trim_end_matches([',', ' ', '\n'])
+        ))
+        .await;
+    bench.claim("odd", 1, Duration::from_millis(1), DAY).await.unwrap().unwrap();
+    let held = bench.reserved("held").await;
+    bench.sql("UPDATE cratestack_idempotency SET attempt = 1.5 WHERE key = 'odd'").await;
+    polled().await;
+    let turn = bench.occupied().await;
+    let renewed = bench.renew("held", held);
+    let answers = bench.together(["odd", "new"].map(|key| bench.reserve(key, 1)).into_iter().collect(), turn).await;
+    assert!(matches!(answers[0], Err(StoreError::Codec(_))), "{:?}", answers[0]);
+    token(&answers[1]);
+    assert_eq!(renewed.await.unwrap(), Ok(Tenure::Held));
+}
+
 #[tokio::test]
 async fn a_disk_that_is_full_for_one_may_do_for_the_others() {
     // A few pages more than the empty table takes.
