@@ -279,9 +279,7 @@ impl Database {
         // Not IMMEDIATE, which is a right to write to every attached database, whoever else writes there. The first
         // statement writes and nothing has been read before it, so it waits for its own database as it does alone.
         let begin = SqlStr::from_static("BEGIN");
-        let open = Open::begin(connection, begin, Some(turn))
-            .await
-            .map_err(|error| Failure::Whole(refused(&self.sql.name)(error)))?;
+        let open = Open::begin(connection, begin, Some(turn)).await.map_err(|error| self.undone(error))?;
         let mut from = None;
         let committed = self.commit_in(open, batch, &mut from).await;
         if let Some(from) = from {

@@ -388,6 +388,22 @@ async fn an_answer_that_cannot_be_read_is_told_to_its_caller_only() {
 }
 
 #[tokio::test]
+async fn a_connection_that_was_left_in_a_transaction_costs_nobody_the_answer() {
+    let bench = Bench::new(1).await;
+    let held = bench.reserved("held").await;
+    let turn = bench.occupied().await;
+    let calls = (0..20).map(|_| bench.renew("held", held)).collect();
+    polled().await;
+    bench.sql("BEGIN").await;
+    let renewed = bench.together(calls, turn).await;
+    assert!(renewed.iter().all(|renewed| *renewed == Ok(Tenure::Held)), "{renewed:?}");
+    // Which a transaction that was left open would not let.
+    let elsewhere = bench.elsewhere().await;
+    let written = sqlx::query("DELETE FROM cratestack_idempotency").execute(&elsewhere).await.unwrap();
+    assert_eq!(written.rows_affected(), 1);
+}
+
+#[tokio::test]
 async fn a_disk_that_is_full_for_one_may_do_for_the_others() {
     // A few pages more than the empty table takes.
     let bench = Bench::with(8, |options| options.pragma("max_page_count", "8")).await;
