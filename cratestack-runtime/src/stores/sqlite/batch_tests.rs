@@ -243,11 +243,38 @@ async fn turned_off_every_call_is_a_commit() {
 
 #[tokio::test]
 async fn a_database_in_memory_has_nothing_to_share() {
-    for url in ["sqlite::memory:", "sqlite://:memory:"] {
-        let store = SqliteStore::new(SqlitePool::connect_lazy(url).unwrap());
-        assert!(store.batches.is_none(), "{url}");
-        assert!(store.group_commit(true).batches.is_some());
+    let url = |url: &str| url.parse::<SqliteConnectOptions>().unwrap();
+    let shares = |options: &SqliteConnectOptions| {
+        SqliteStore::new(SqlitePool::connect_lazy_with(options.clone())).batches.is_some()
+    };
+    for options in [
+        url("sqlite::memory:"),
+        url("sqlite://:memory:"),
+        url("sqlite:x?mode=memory"),
+        url("sqlite://?mode=memory&cache=shared"),
+        url("sqlite://"),
+        url("sqlite:x?vfs=memdb"),
+        SqliteConnectOptions::new(),
+        SqliteConnectOptions::new().in_memory(true),
+        SqliteConnectOptions::new().filename("x.db").in_memory(true),
+        SqliteConnectOptions::new().filename(""),
+        SqliteConnectOptions::new().filename("file:"),
+        SqliteConnectOptions::new().filename("file::memory:?cache=shared"),
+        SqliteConnectOptions::new().filename("file:x?cache=shared&mode=memory"),
+    ] {
+        assert!(!shares(&options), "{options:?}");
     }
+    for options in [
+        url("sqlite:x.db?mode=rwc"),
+        url("sqlite:///a/memory?mode=ro"),
+        SqliteConnectOptions::new().filename("C:\\x.db"),
+        SqliteConnectOptions::new().filename("file:x.db?mode=rwc"),
+        SqliteConnectOptions::new().filename("/a/x.db?mode=memory"),
+    ] {
+        assert!(shares(&options), "{options:?}");
+    }
+    let store = SqliteStore::new(SqlitePool::connect_lazy("sqlite::memory:").unwrap());
+    assert!(store.group_commit(true).batches.is_some(), "who asks for it has it");
 }
 
 #[tokio::test]
