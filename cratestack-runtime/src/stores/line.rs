@@ -294,7 +294,7 @@ impl<K: Kind> Drop for Driver<K> {
 
 impl<K: Kind> Entry<K> {
     /// Whether its caller has gone.
-    fn is_forsaken(&self) -> bool {
+    pub(super) fn is_forsaken(&self) -> bool {
         self.reply.as_ref().is_some_and(oneshot::Sender::is_closed)
     }
 

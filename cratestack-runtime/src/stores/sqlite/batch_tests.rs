@@ -557,6 +557,33 @@ async fn a_reservation_whose_caller_has_gone_is_given_back() {
 }
 
 #[tokio::test]
+async fn what_nobody_waits_for_when_the_turn_comes_is_not_claimed_but_finished() {
+    let bench = Bench::new(4).await;
+    let held = bench.reserved("held").await;
+    bench
+        .sql(
+            "CREATE TABLE claimed (key TEXT);
+             CREATE TRIGGER claiming AFTER INSERT ON cratestack_idempotency BEGIN INSERT INTO claimed VALUES (NEW.key); END",
+        )
+        .await;
+    let turn = bench.occupied().await;
+    let (gone, stays) = (bench.reserve("gone", 1), bench.reserve("stays", 1));
+    let finish = bench.finish("held", held, b"done");
+    // So long that those who wait no longer wait for the one that went first, and form a batch.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    polled().await;
+    gone.abort();
+    finish.abort();
+    polled().await;
+    drop(turn);
+    token(&stays.await.unwrap());
+    let claimed: Vec<String> =
+        sqlx::query_scalar("SELECT key FROM claimed").fetch_all(&bench.store.pool).await.unwrap();
+    assert_eq!(claimed, ["stays"]);
+    assert!(matches!(bench.reserve("held", 1).await.unwrap(), Ok(ClaimOutcome::Replay(_))));
+}
+
+#[tokio::test]
 async fn a_handler_s_transaction_and_batches_take_turns() {
     // Too little for whoever does not queue.
     let bench = Bench::with(4, |options| options.busy_timeout(Duration::from_millis(20))).await;
