@@ -18,6 +18,9 @@ pub(super) trait Kind: Sized + Send + Sync + 'static {
     /// The most calls that one statement takes.
     const MOST: usize;
 
+    /// The lanes that are open while a [`CROWD`] waits.
+    const CROWDED_LANES: usize;
+
     fn names(call: &Self::Call) -> (&str, &str);
 
     /// Answers every entry. They are sorted by their names; the first that came is the first of those that are equal.
@@ -27,12 +30,9 @@ pub(super) trait Kind: Sized + Send + Sync + 'static {
 /// Statements of one kind that may be on their way at once.
 const LANES: usize = 1;
 
-/// As many calls as this wait for a second lane to be open: each of the two has a long batch then. Fewer would be split
-/// into batches that are short.
+/// As many calls as this wait for more lanes to be open: each has a long batch then. Fewer would be split into batches
+/// that are short.
 const CROWD: usize = 64;
-
-/// The lanes of a crowd.
-const CROWDED_LANES: usize = 2;
 
 /// A statement that is on its way for longer than this (a row is locked, a connection is silent) no longer occupies its
 /// lane: those who wait need not wait for it.
@@ -199,7 +199,7 @@ impl<K: Kind> State<K> {
     }
 
     fn has_free_lane(&self) -> bool {
-        let lanes = if self.waiting.len() < CROWD { LANES } else { CROWDED_LANES };
+        let lanes = if self.waiting.len() < CROWD { LANES } else { K::CROWDED_LANES };
         self.lanes.iter().filter(|lane| lane.since.elapsed() < STALLED).count() < lanes
     }
 
@@ -294,7 +294,7 @@ impl<K: Kind> Drop for Driver<K> {
 
 impl<K: Kind> Entry<K> {
     /// Whether its caller has gone.
-    fn is_forsaken(&self) -> bool {
+    pub(super) fn is_forsaken(&self) -> bool {
         self.reply.as_ref().is_some_and(oneshot::Sender::is_closed)
     }
 

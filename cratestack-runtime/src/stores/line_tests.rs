@@ -20,6 +20,8 @@ impl Kind for Held {
 
     const MOST: usize = 8;
 
+    const CROWDED_LANES: usize = 2;
+
     fn names(call: &String) -> (&str, &str) {
         ("p", call)
     }

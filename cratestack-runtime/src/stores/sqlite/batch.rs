@@ -25,10 +25,9 @@ use uuid::Uuid;
 
 use super::pace::Pace;
 use super::sql::{Names, Statements};
-use super::{TICK, judge, refused, reserved};
+use super::{TICK, refused, reserved};
 use crate::stores::line::{Entry, Kind, Line};
 use crate::stores::open::{Open, is_transient};
-use crate::stores::refusal::Refusal;
 use crate::{Claim, ClaimOutcome, Completion, StoreError};
 
 /// Where the calls of one store meet.
@@ -209,6 +208,9 @@ impl Kind for Writing {
     /// What a writer of another process waits for, beside the disk.
     const MOST: usize = 256;
 
+    /// A second one would wait for the same turn, with a batch that is the shorter for it.
+    const CROWDED_LANES: usize = 1;
+
     fn names(call: &Call) -> Names<'_> {
         call.names()
     }
@@ -260,7 +262,7 @@ struct Database {
 enum Failure {
     /// Nothing has happened, and one call may be to blame.
     Divisible,
-    /// Nothing has happened, and nothing would to a single call.
+    /// Nothing has happened, and each call would wait in vain.
     Whole(StoreError),
     /// What has happened is not known.
     Unknown(StoreError),
@@ -269,36 +271,59 @@ enum Failure {
 impl Database {
     /// What the calls have come to, once it is committed.
     async fn commit(&self, batch: &[Entry<Writing>]) -> Result<Vec<Answer>, Failure> {
-        let whole = |error| Failure::Whole(refused(&self.sql.name)(error));
         if let Some(pause) = self.pace.pause(Instant::now()) {
             tokio::time::sleep(pause).await;
         }
         let turn = Arc::clone(&self.turn).lock_owned().await;
-        let connection = self.pool.acquire().await.map_err(whole)?;
-        let begin = SqlStr::from_static("BEGIN IMMEDIATE");
-        let open = Open::begin(connection, begin, Some(turn)).await.map_err(whole)?;
-        let from = Instant::now();
-        let committed = self.commit_in(open, batch).await;
-        self.pace.held(from, Instant::now());
+        let connection = self.pool.acquire().await.map_err(|error| Failure::Whole(refused(&self.sql.name)(error)))?;
+        // Not IMMEDIATE, which is a right to write to every attached database, whoever else writes there. The first
+        // statement writes and nothing has been read before it, so it waits for its own database as it does alone.
+        let begin = SqlStr::from_static("BEGIN");
+        let open = Open::begin(connection, begin, Some(turn)).await.map_err(|error| self.undone(error))?;
+        let mut from = None;
+        let committed = self.commit_in(open, batch, &mut from).await;
+        if let Some(from) = from {
+            self.pace.held(from, Instant::now());
+        }
         committed
     }
 
-    async fn commit_in(&self, mut open: Open<Sqlite>, batch: &[Entry<Writing>]) -> Result<Vec<Answer>, Failure> {
+    /// Tells since when the database has been held.
+    async fn commit_in(
+        &self,
+        mut open: Open<Sqlite>,
+        batch: &[Entry<Writing>],
+        from: &mut Option<Instant>,
+    ) -> Result<Vec<Answer>, Failure> {
         let mut answers = Vec::with_capacity(batch.len());
         for entry in batch {
+            // It went while the batch waited for its turn: what it would have is not to be given back first.
+            if entry.call.is_claim() && entry.is_forsaken() {
+                answers.push(Answer::Claimed(None));
+                continue;
+            }
             match self.execute(open.connection_mut(), &entry.call).await {
-                Ok(answer) => answers.push(answer),
+                Ok(answer) => {
+                    from.get_or_insert_with(Instant::now);
+                    answers.push(answer);
+                }
                 Err(error) => {
-                    // It fails where SQLite has ended the transaction, of which sqlx does not know.
-                    if open.rollback().await.is_err() {
+                    if let Err(gone) = open.rollback().await {
                         open.close_on_drop();
+                        // Else SQLite has ended the transaction, of which sqlx does not know.
+                        if matches!(gone, sqlx::Error::WorkerCrashed) {
+                            return Err(Failure::Unknown(refused(&self.sql.name)(gone)));
+                        }
                     }
-                    return Err(self.failure(error));
+                    return Err(self.undone(error));
                 }
             }
         }
-        open.commit().await.map_err(|error| self.failure(error))?;
-        Ok(answers)
+        match open.commit().await {
+            Ok(()) => Ok(answers),
+            Err(error @ sqlx::Error::Database(_)) => Err(self.undone(error)),
+            Err(error) => Err(Failure::Unknown(refused(&self.sql.name)(error))),
+        }
     }
 
     /// The call's own statement.
@@ -316,14 +341,12 @@ impl Database {
         Ok(Answer::Written(statement.execute(connection).await?.rows_affected() > 0))
     }
 
-    fn failure(&self, error: sqlx::Error) -> Failure {
-        let refusal = error.as_database_error().map(|error| (judge(error), is_transient(error)));
-        let error = refused(&self.sql.name)(error);
-        match refusal {
-            None => Failure::Unknown(error),
-            Some((Refusal::Schema, _) | (_, true)) => Failure::Whole(error),
-            Some(_) => Failure::Divisible,
+    /// Of an error after which nothing of the batch is there.
+    fn undone(&self, error: sqlx::Error) -> Failure {
+        if error.as_database_error().is_some_and(is_transient) {
+            return Failure::Whole(refused(&self.sql.name)(error));
         }
+        Failure::Divisible
     }
 }
 

@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use cratestack_schema::TableName;
 use futures_util::future::{join_all, poll_immediate};
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
@@ -11,6 +12,9 @@ use crate::stores::sqlite::SqliteStore;
 use crate::{Claim, ClaimOutcome, Completion, IdempotencyStore as _, StoreError, Tenure};
 
 use super::*;
+
+#[path = "batch_faults.rs"]
+mod faults;
 
 // On one thread, so that all calls have been made before the lane that they wait for comes free.
 
@@ -32,6 +36,15 @@ impl Bench {
     }
 
     async fn with(connections: u32, set: impl FnOnce(SqliteConnectOptions) -> SqliteConnectOptions) -> Self {
+        Self::over(connections, set, None).await
+    }
+
+    /// With the table in a file of its own, which is attached, where that has a name.
+    async fn over(
+        connections: u32,
+        set: impl FnOnce(SqliteConnectOptions) -> SqliteConnectOptions,
+        attached: Option<&'static str>,
+    ) -> Self {
         let folder = std::env::temp_dir().join(format!("cratestack-{}", Uuid::new_v4()));
         std::fs::create_dir(&folder).unwrap();
         let options = SqliteConnectOptions::new()
@@ -41,9 +54,13 @@ impl Bench {
             .journal_mode(SqliteJournalMode::Wal);
         let commits: Arc<AtomicUsize> = Arc::default();
         let counted = commits.clone();
+        let attach = attached.map(|name| format!("ATTACH '{}' AS {name}", folder.join("attached.db").display()));
         let pool = SqlitePoolOptions::new().max_connections(connections).after_connect(move |connection, _| {
-            let counted = counted.clone();
+            let (counted, attach) = (counted.clone(), attach.clone());
             Box::pin(async move {
+                if let Some(attach) = attach {
+                    sqlx::raw_sql(AssertSqlSafe(attach)).execute(&mut *connection).await?;
+                }
                 let hook = move || {
                     counted.fetch_add(1, Ordering::SeqCst);
                     true
@@ -52,7 +69,8 @@ impl Bench {
                 Ok(())
             })
         });
-        let store = SqliteStore::new(pool.connect_with(set(options)).await.unwrap());
+        let table = TableName::new(attached, "cratestack_idempotency").unwrap();
+        let store = SqliteStore::with_table(pool.connect_with(set(options)).await.unwrap(), table);
         store.migrate().await.unwrap();
         Self { folder, store, commits }
     }
@@ -198,6 +216,31 @@ async fn calls_of_every_kind_share_commits() {
 }
 
 #[tokio::test]
+async fn a_crowd_shares_one_commit_and_not_two() {
+    let bench = Bench::new(1).await;
+    let token = bench.reserved("k").await;
+    loop {
+        let (turn, since) = (bench.store.turn.clone().lock_owned().await, Instant::now());
+        let mut calls = Vec::new();
+        for _ in 0..2 {
+            // These do not look first, so they come at once.
+            calls.extend((0..100).map(|_| bench.renew("k", token)));
+            for _ in 0..8 {
+                tokio::task::yield_now().await;
+            }
+        }
+        // A lane that has stalled would not count.
+        let quick = since.elapsed() < Duration::from_millis(200);
+        bench.commits.store(0, Ordering::SeqCst);
+        drop(turn);
+        assert!(join_all(calls).await.into_iter().all(|renewed| renewed.unwrap() == Ok(Tenure::Held)));
+        if quick {
+            return assert_eq!(bench.commits(), 1);
+        }
+    }
+}
+
+#[tokio::test]
 async fn turned_off_every_call_is_a_commit() {
     let mut bench = Bench::new(8).await;
     bench.store = bench.store.clone().group_commit(false);
@@ -209,11 +252,38 @@ async fn turned_off_every_call_is_a_commit() {
 
 #[tokio::test]
 async fn a_database_in_memory_has_nothing_to_share() {
-    for url in ["sqlite::memory:", "sqlite://:memory:"] {
-        let store = SqliteStore::new(SqlitePool::connect_lazy(url).unwrap());
-        assert!(store.batches.is_none(), "{url}");
-        assert!(store.group_commit(true).batches.is_some());
+    let url = |url: &str| url.parse::<SqliteConnectOptions>().unwrap();
+    let shares = |options: &SqliteConnectOptions| {
+        SqliteStore::new(SqlitePool::connect_lazy_with(options.clone())).batches.is_some()
+    };
+    for options in [
+        url("sqlite::memory:"),
+        url("sqlite://:memory:"),
+        url("sqlite:x?mode=memory"),
+        url("sqlite://?mode=memory&cache=shared"),
+        url("sqlite://"),
+        url("sqlite:x?vfs=memdb"),
+        SqliteConnectOptions::new(),
+        SqliteConnectOptions::new().in_memory(true),
+        SqliteConnectOptions::new().filename("x.db").in_memory(true),
+        SqliteConnectOptions::new().filename(""),
+        SqliteConnectOptions::new().filename("file:"),
+        SqliteConnectOptions::new().filename("file::memory:?cache=shared"),
+        SqliteConnectOptions::new().filename("file:x?cache=shared&mode=memory"),
+    ] {
+        assert!(!shares(&options), "{options:?}");
     }
+    for options in [
+        url("sqlite:x.db?mode=rwc"),
+        url("sqlite:///a/memory?mode=ro"),
+        SqliteConnectOptions::new().filename("C:\\x.db"),
+        SqliteConnectOptions::new().filename("file:x.db?mode=rwc"),
+        SqliteConnectOptions::new().filename("/a/x.db?mode=memory"),
+    ] {
+        assert!(shares(&options), "{options:?}");
+    }
+    let store = SqliteStore::new(SqlitePool::connect_lazy("sqlite::memory:").unwrap());
+    assert!(store.group_commit(true).batches.is_some(), "who asks for it has it");
 }
 
 #[tokio::test]
@@ -270,108 +340,15 @@ async fn takeovers_and_stale_tokens_each_get_their_own_answer() {
     assert_eq!(record.response_body, b"current");
 }
 
-/// Of what a refused statement does to those around it, there are three kinds: it is undone alone, it ends the
-/// transaction, or it makes the commit fail.
-#[tokio::test]
-async fn a_poisonous_call_fails_its_own_caller_only() {
-    for (set_up, objection) in [
-        ("", "SELECT RAISE(ABORT, 'no')"),
-        ("", "SELECT RAISE(ROLLBACK, 'no')"),
-        (
-            "CREATE TABLE others (id INTEGER PRIMARY KEY);
-             CREATE TABLE refers (id INTEGER REFERENCES others (id) DEFERRABLE INITIALLY DEFERRED);",
-            "INSERT INTO refers VALUES (1)",
-        ),
-    ] {
-        // One connection, which has to be as good as before.
-        let bench = Bench::new(1).await;
-        let before = bench.reserved("before").await;
-        bench
-            .sql(&format!(
-                "{set_up} CREATE TRIGGER objecting AFTER INSERT ON cratestack_idempotency
-                 WHEN NEW.key = 'objectionable' BEGIN {objection}; END"
-            ))
-            .await;
-        let turn = bench.occupied().await;
-        let finished = bench.finish("before", before, b"done");
-        let calls = ["a", "objectionable", "z"].map(|key| bench.reserve(key, 1)).into_iter().collect();
-        let answers = bench.together(calls, turn).await;
-        assert!(matches!(answers[1], Err(StoreError::Database(_))), "{objection}: {:?}", answers[1]);
-        assert_eq!(finished.await.unwrap(), Ok(Tenure::Held), "{objection}");
-        assert_eq!(bench.rows("objectionable").await, 0, "{objection}");
-        for (key, answer) in [("a", &answers[0]), ("z", &answers[2])] {
-            let token = token(answer);
-            assert_eq!(bench.rows(key).await, 1, "{objection}: what is told is there");
-            let turn = bench.occupied().await;
-            let finished = bench.together(vec![bench.finish(key, token, b"done"), bench.renew(key, token)], turn).await;
-            assert_eq!(finished, [Ok(Tenure::Held), Ok(Tenure::Lost)], "{objection}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_disk_that_is_full_for_one_may_do_for_the_others() {
-    // A few pages more than the empty table takes.
-    let bench = Bench::with(8, |options| options.pragma("max_page_count", "8")).await;
-    let (large, small) = (bench.reserved("large").await, bench.reserved("small").await);
-    let turn = bench.occupied().await;
-    let calls = vec![bench.finish("large", large, &[b'x'; 60_000]), bench.finish("small", small, b"done")];
-    let answers = bench.together(calls, turn).await;
-    assert!(matches!(answers[0], Err(StoreError::Unavailable(_))), "{:?}", answers[0]);
-    assert_eq!(answers[1], Ok(Tenure::Held));
-    assert!(matches!(bench.reserve("small", 1).await.unwrap(), Ok(ClaimOutcome::Replay(_))));
-    assert_eq!(bench.reserve("large", 1).await.unwrap(), Ok(ClaimOutcome::InFlight));
-}
-
-#[tokio::test]
-async fn where_somebody_else_writes_for_too_long_everybody_is_told_at_once() {
-    let bench = Bench::new(1).await;
-    bench.sql("PRAGMA busy_timeout = 100").await;
-    let elsewhere = bench.elsewhere().await;
-    let turn = bench.occupied().await;
-    let calls: Vec<_> = (0..200).map(|n| bench.release(&format!("k{n}"), Uuid::nil())).collect();
-    polled().await;
-    let writing = elsewhere.begin_with("BEGIN IMMEDIATE").await.unwrap();
-    drop(turn);
-    // One after the other, they would take twenty seconds.
-    let told = tokio::time::timeout(Duration::from_secs(10), join_all(calls)).await.expect("not one by one");
-    for answer in told {
-        assert!(matches!(answer.unwrap(), Err(StoreError::Unavailable(_))));
-    }
-    writing.rollback().await.unwrap();
-    bench.reserved("k1").await;
-}
-
-/// Without a WAL a commit waits for those who read.
-#[tokio::test]
-async fn where_somebody_else_reads_for_too_long_everybody_is_told_at_once() {
-    let delete = |options: SqliteConnectOptions| {
-        options.journal_mode(SqliteJournalMode::Delete).busy_timeout(Duration::from_millis(100))
-    };
-    let bench = Bench::with(1, delete).await;
-    let token = bench.reserved("k").await;
-    let elsewhere = bench.elsewhere().await;
-    let turn = bench.occupied().await;
-    let calls: Vec<_> = (0..200).map(|_| bench.renew("k", token)).collect();
-    polled().await;
-    let mut reading = elsewhere.begin().await.unwrap();
-    sqlx::query("SELECT key FROM cratestack_idempotency").fetch_all(&mut *reading).await.unwrap();
-    drop(turn);
-    let told = tokio::time::timeout(Duration::from_secs(10), join_all(calls)).await.expect("not one by one");
-    for answer in told {
-        assert!(matches!(answer.unwrap(), Err(StoreError::Unavailable(_))));
-    }
-    reading.rollback().await.unwrap();
-    assert_eq!(bench.renew("k", token).await.unwrap(), Ok(Tenure::Held));
-}
-
 #[tokio::test]
 async fn a_reservation_whose_caller_has_gone_is_given_back() {
     let bench = Bench::new(8).await;
     let elsewhere = bench.elsewhere().await;
     let turn = bench.occupied().await;
     let stays = bench.reserve("stays", 1);
-    let (before, during) = (bench.reserve("gone before", 1), bench.reserve("gone during", 1));
+    // This one is the first of the batch, and waits for whoever writes elsewhere.
+    let during = bench.reserve("a key whose caller goes meanwhile", 1);
+    let before = bench.reserve("gone before", 1);
     let store = bench.store.clone();
     let claim = Claim { principal: "p", key: "gone after", request_hash: [1; 32], lease: MINUTE, retention: DAY };
     let mut after = Box::pin(store.reserve(claim));
@@ -383,17 +360,43 @@ async fn a_reservation_whose_caller_has_gone_is_given_back() {
     polled().await;
     let writing = elsewhere.begin_with("BEGIN IMMEDIATE").await.unwrap();
     drop(turn);
-    // The batch has begun, and waits for who writes elsewhere.
     polled().await;
     during.abort();
     writing.rollback().await.unwrap();
     token(&stays.await.unwrap());
     assert_eq!(bench.rows("gone before").await, 0);
-    bench.until_free("gone during").await;
+    bench.until_free("a key whose caller goes meanwhile").await;
     assert_eq!(bench.rows("gone after").await, 1, "its answer lies there");
     drop(after);
     bench.until_free("gone after").await;
     assert_eq!(bench.rows("stays").await, 1, "nobody is taken along");
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_when_the_turn_comes_is_not_claimed_but_finished() {
+    let bench = Bench::new(4).await;
+    let held = bench.reserved("held").await;
+    bench
+        .sql(
+            "CREATE TABLE claimed (key TEXT);
+             CREATE TRIGGER claiming AFTER INSERT ON cratestack_idempotency BEGIN INSERT INTO claimed VALUES (NEW.key); END",
+        )
+        .await;
+    let turn = bench.occupied().await;
+    let (gone, stays) = (bench.reserve("gone", 1), bench.reserve("stays", 1));
+    let finish = bench.finish("held", held, b"done");
+    // So long that those who wait no longer wait for the one that went first, and form a batch.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    polled().await;
+    gone.abort();
+    finish.abort();
+    polled().await;
+    drop(turn);
+    token(&stays.await.unwrap());
+    let claimed: Vec<String> =
+        sqlx::query_scalar("SELECT key FROM claimed").fetch_all(&bench.store.pool).await.unwrap();
+    assert_eq!(claimed, ["stays"]);
+    assert!(matches!(bench.reserve("held", 1).await.unwrap(), Ok(ClaimOutcome::Replay(_))));
 }
 
 #[tokio::test]
@@ -433,10 +436,15 @@ async fn a_batch_pauses_for_those_before_it_and_counts() {
     let bench = Bench::new(1).await;
     let pace = Arc::new(Pace::new());
     let SqliteStore { pool, sql, turn, .. } = bench.store.clone();
-    let database = Database { pool, sql, turn, pace: pace.clone() };
+    let line = Line::new(Writing { database: Database { pool, sql, turn, pace: pace.clone() }, returns: None });
     let hour = Duration::from_hours(1);
     let from = Instant::now();
     pace.held(from, from + hour);
-    assert!(database.commit(&[]).await.is_ok());
-    assert!(!pace.held_since_pause().is_zero() && pace.held_since_pause() < hour);
+    line.post(Call::new(("p", "k"), Uuid::nil(), What::Release));
+    let both = async {
+        while pace.held_since_pause().is_zero() || pace.held_since_pause() >= hour {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), both).await.expect("it pauses, and counts anew");
 }

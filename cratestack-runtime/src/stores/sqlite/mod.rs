@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cratestack_schema::{Dialect, Report, TableName};
 use sqlx::error::DatabaseError;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqlitePool};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
+use sqlx::{ConnectOptions as _, Row as _, SqlitePool};
 use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 
@@ -62,9 +62,6 @@ pub struct SqliteStore {
     batches: Option<Arc<Batches>>,
 }
 
-/// What sqlx calls a database in memory.
-const IN_MEMORY: &str = "file:sqlx-in-memory-";
-
 const TICK: Tick = Tick::Millisecond;
 
 /// How often `reserve` looks before it answers that another request is running, which is then all but certain: each
@@ -97,19 +94,24 @@ impl SqliteStore {
     /// ```
     pub fn with_table(pool: SqlitePool, table: TableName) -> Self {
         let sql = Arc::new(Statements::new(table));
-        let has_file = !pool.connect_options().get_filename().to_string_lossy().starts_with(IN_MEMORY);
+        let has_file = !ends_with_its_connections(&pool.connect_options());
         Self { pool, sql, turn: Arc::default(), batches: None }.group_commit(has_file)
     }
 
     /// Whether calls that arrive while a write is on its way share the next commit. Default: they do, unless the database
-    /// is in memory, where a commit costs nothing.
+    /// is in memory, or temporary (its file has no name).
+    ///
+    /// There it must stay off (turn it off where the table is in an attached database of this sort, which is not seen from
+    /// here): after an error the connection of a shared commit may be closed, with which such a database is gone. A commit
+    /// costs nothing there anyway.
     ///
     /// On a file a commit waits for the disk, and with many requests at once this is several times the throughput. A call that
     /// finds no write on its way is made at once, by itself: there is no timer, and a service with little to do notices
     /// nothing. Each caller gets its own answer once all is committed, whatever becomes of those beside it: where SQLite
-    /// refuses one call, nothing of what it shared is committed, and every call of it is made by itself. Transactions of
-    /// handlers take turns with these commits, and writers elsewhere find the database free now and then: while commit
-    /// follows commit there is a pause of a millisecond each few.
+    /// refuses one call, nothing of what it shared is committed, and every call of it is made by itself. Where somebody
+    /// else has the database for longer than `busy_timeout`, all of them are told so. Transactions of handlers take turns
+    /// with these commits, and writers elsewhere find the database free now and then: while commit follows commit there is
+    /// a pause of a millisecond each few.
     ///
     /// Clones share their commits, so this belongs where the store is made.
     ///
@@ -310,6 +312,22 @@ impl IdempotencyStore for SqliteStore {
             .map_err(refused(&self.sql.name))?;
         Ok(swept.rows_affected())
     }
+}
+
+/// Whether nothing of the database is left once no connection is: it is in memory, or its file has no name.
+fn ends_with_its_connections(options: &SqliteConnectOptions) -> bool {
+    let name = options.get_filename().to_string_lossy();
+    let (path, asked) = match name.strip_prefix("file:") {
+        Some(uri) => uri.split_once('?').unwrap_or((uri, "")),
+        None => (name.as_ref(), ""),
+    };
+    // The only way to the flags. With another name, as sqlx makes no URL of some.
+    let flags = options.clone().filename("any").to_url_lossy();
+    matches!(path, "" | ":memory:")
+        || [asked, flags.query().unwrap_or_default()]
+            .iter()
+            .flat_map(|query| query.split('&'))
+            .any(|flag| matches!(flag, "mode=memory" | "vfs=memdb"))
 }
 
 /// What a claim has returned: a row, where the key is the caller's.

@@ -40,6 +40,8 @@ impl Kind for Finishing {
     /// Each row takes an advisory lock, of which a server has 64 for each connection (`max_locks_per_transaction`).
     const MOST: usize = 64;
 
+    const CROWDED_LANES: usize = 2;
+
     fn names(call: &Finish) -> (&str, &str) {
         (&call.principal, &call.key)
     }

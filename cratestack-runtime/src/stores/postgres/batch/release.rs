@@ -21,6 +21,8 @@ impl Kind for Releasing {
     /// See [`Finishing`](super::Finishing).
     const MOST: usize = 64;
 
+    const CROWDED_LANES: usize = 2;
+
     fn names(call: &Release) -> (&str, &str) {
         (&call.principal, &call.key)
     }

@@ -22,6 +22,8 @@ impl Kind for Renewing {
 
     const MOST: usize = 256;
 
+    const CROWDED_LANES: usize = 2;
+
     fn names(call: &Renew) -> (&str, &str) {
         (&call.principal, &call.key)
     }

@@ -104,6 +104,8 @@ impl Kind for Reserving {
 
     const MOST: usize = 256;
 
+    const CROWDED_LANES: usize = 2;
+
     fn names(call: &Reserve) -> (&str, &str) {
         (&call.principal, &call.key)
     }
