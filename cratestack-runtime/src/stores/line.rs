@@ -32,7 +32,7 @@ const LANES: usize = 1;
 
 /// As many calls as this wait for more lanes to be open: each has a long batch then. Fewer would be split into batches
 /// that are short.
-const CROWD: usize = 64;
+const CROWD: usize = 32;
 
 /// A statement that is on its way for longer than this (a row is locked, a connection is silent) no longer occupies its
 /// lane: those who wait need not wait for it.
