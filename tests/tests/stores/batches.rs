@@ -593,3 +593,51 @@ async fn no_batch_scans_a_table_without_statistics() {
         sqlx::raw_sql("DELETE FROM cratestack_idempotency WHERE key LIKE 'k%'").execute(&mut *session).await.unwrap();
     }
 }
+
+/// Where the planner believes that nothing is live any more, "live" would pick few rows by the index of expiries, until there
+/// are many. A key is found by its name.
+#[tokio::test]
+async fn no_key_is_looked_for_among_the_live() {
+    let (_database, pool, store) = postgres(1).await;
+    let fill = "ALTER TABLE cratestack_idempotency SET (autovacuum_enabled = off);
+        INSERT INTO cratestack_idempotency
+            (principal_fingerprint, key, request_hash, reservation_id, response_status, response_body, expires_at)
+        SELECT md5(n::text), gen_random_uuid()::text, sha256(''), gen_random_uuid(), 200, repeat('x', 300)::bytea,
+            NOW() - INTERVAL '1 day'
+        FROM generate_series(1, 50000) AS n;
+        ANALYZE cratestack_idempotency";
+    sqlx::raw_sql(fill).execute(&pool).await.unwrap();
+    let keys = keys("k");
+    for store in [store.clone(), store.group_commit(false)] {
+        let tokens: Vec<_> = join_all(keys.iter().map(|key| reserve(&store, key, 1))).await.iter().map(token).collect();
+        let held: Vec<_> = keys.iter().zip(tokens).collect();
+        join_all(held.iter().map(|(key, token)| renew(&store, key, *token))).await;
+        join_all(held.iter().take(10).map(|(key, token)| finish(&store, key, *token, "x"))).await;
+        join_all(held.iter().map(|(key, token)| release(&store, key, *token))).await;
+        sqlx::raw_sql("DELETE FROM cratestack_idempotency WHERE key LIKE 'k%'").execute(&pool).await.unwrap();
+    }
+    let mut session = pool.acquire().await.unwrap();
+    let statements = sqlx::query(
+        "SELECT name, ARRAY(SELECT CASE kind
+            WHEN 'text' THEN '''x''' WHEN 'bytea' THEN 'sha256('''')' WHEN 'uuid' THEN 'gen_random_uuid()'
+            WHEN 'bigint' THEN '1' WHEN 'integer' THEN '1' ELSE '''{}''::' || kind END
+            FROM unnest(parameter_types::text[]) AS kind)
+        FROM pg_prepared_statements WHERE statement LIKE '%cratestack_idempotency%'",
+    )
+    .persistent(false)
+    .fetch_all(&mut *session)
+    .await
+    .unwrap();
+    assert_eq!(statements.len(), 8, "four alone, four in batches");
+    for mode in ["force_generic_plan", "force_custom_plan"] {
+        let set = format!("SET plan_cache_mode = {mode}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(set)).execute(&mut *session).await.unwrap();
+        for statement in &statements {
+            let (name, values): (String, Vec<String>) = (statement.get(0), statement.get(1));
+            let explain = format!("EXPLAIN EXECUTE {name} ({})", values.join(", "));
+            let plan = sqlx::raw_sql(sqlx::AssertSqlSafe(explain)).fetch_all(&mut *session).await.unwrap();
+            let plan = plan.iter().map(|line| line.get(0)).collect::<Vec<String>>().join("\n");
+            assert!(plan.contains("cratestack_idempotency_pkey") && !plan.contains("expires_idx"), "{mode}\n{plan}");
+        }
+    }
+}

@@ -5,9 +5,9 @@ use cratestack_schema::columns::{
 };
 use sqlx::SqlStr;
 
-use crate::stores::postgres::sql::takeover;
+use crate::stores::postgres::sql::{live, takeover};
 use crate::stores::postgres::watch::CHANNEL;
-use crate::stores::row::{dead, shared};
+use crate::stores::row::shared;
 
 /// The statements of a store for many keys at once: each parameter is an array with an element per key, so that the
 /// text is the same for every number of keys.
@@ -75,7 +75,7 @@ fn reserve(table: &str) -> String {
                 SELECT TRUE AS is_live, held.{REQUEST_HASH} AS live_hash, held.{RESPONSE_STATUS},
                        held.{RESPONSE_HEADERS}, held.{RESPONSE_BODY}, held.{CREATED_AT}, held.{EXPIRES_AT}
                 FROM {table} AS held
-                WHERE held.{PRINCIPAL_FINGERPRINT} = asked.principal AND held.{KEY} = asked.name AND NOT {dead}
+                WHERE held.{PRINCIPAL_FINGERPRINT} = asked.principal AND held.{KEY} = asked.name AND {live}
                 LIMIT 1
             ) AS live ON TRUE
         ), claimed AS (
@@ -101,7 +101,7 @@ fn reserve(table: &str) -> String {
             ("lease", "bigint"),
             ("retention", "bigint"),
         ]),
-        dead = dead("held", "NOW()"),
+        live = live("held"),
         takeover = takeover(),
         lease_end = after("lease"),
         expiry = after("retention"),
