@@ -1,8 +1,12 @@
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use crate::store::{IdempotencyStore, StoreError};
@@ -10,16 +14,30 @@ use crate::store::{IdempotencyStore, StoreError};
 /// So few rows at a time that nobody waits for a lock of the sweep's.
 const BATCH: u32 = 1_000;
 
+/// After a batch it rests for so many times as long as that took: it is in no hurry, and those who wait for the same disk
+/// and processors are.
+const RESTS: u32 = 3;
+
 /// Deletes all that has expired, batch by batch, and says how much it was.
 pub(crate) async fn sweep(store: &dyn IdempotencyStore) -> Result<u64, StoreError> {
+    sweep_until(store, std::future::pending()).await
+}
+
+/// The same, but it ends after the batch in which it is stopped.
+async fn sweep_until(store: &dyn IdempotencyStore, stop: impl Future<Output = ()>) -> Result<u64, StoreError> {
+    let mut stop = pin!(stop);
     let mut swept = 0;
     loop {
+        let begun = Instant::now();
         let batch = store.sweep(BATCH).await?;
         swept += batch;
         if batch < u64::from(BATCH) {
             return Ok(swept);
         }
-        tokio::task::yield_now().await;
+        tokio::select! {
+            () = &mut stop => return Ok(swept),
+            () = tokio::time::sleep(begun.elapsed() * RESTS) => {}
+        }
     }
 }
 
@@ -49,12 +67,17 @@ impl Sweeper {
         let stop = Arc::new(Notify::new());
         let stopped = Arc::clone(&stop);
         let task = tokio::spawn(async move {
-            loop {
+            let is_stopped = AtomicBool::new(false);
+            let stop = async || {
+                stopped.notified().await;
+                is_stopped.store(true, Ordering::Relaxed);
+            };
+            while !is_stopped.load(Ordering::Relaxed) {
                 tokio::select! {
-                    () = stopped.notified() => return,
+                    () = stop() => return,
                     () = tokio::time::sleep(interval) => {}
                 }
-                match sweep(&*store).await {
+                match sweep_until(&*store, stop()).await {
                     Ok(swept) => debug!(swept, "expired idempotency records deleted"),
                     Err(error) => {
                         warn!(%error, "expired idempotency records not deleted; trying again at the next turn");
