@@ -12,11 +12,11 @@ use tracing::{debug, warn};
 use crate::store::{IdempotencyStore, StoreError};
 
 /// So few rows at a time that nobody waits for a lock of the sweep's.
-const BATCH: u32 = 1_000;
+const BATCH: u32 = 250;
 
 /// After a batch it rests for so many times as long as that took: it is in no hurry, and those who wait for the same disk
 /// and processors are.
-const RESTS: u32 = 3;
+const RESTS: u32 = 7;
 
 /// Deletes all that has expired, batch by batch, and says how much it was.
 pub(crate) async fn sweep(store: &dyn IdempotencyStore) -> Result<u64, StoreError> {
