@@ -3,6 +3,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
 
+use crate::store::StoreError;
+
 /// The future's output, or `None` where it panicked.
 ///
 /// Unwind safety is asserted, not proved: what the future borrowed may be half-changed, so a caller must not go on with
@@ -14,6 +16,11 @@ pub(crate) async fn caught<T>(future: impl Future<Output = T>) -> Option<T> {
         Err(_) => Poll::Ready(None),
     })
     .await
+}
+
+/// The same of what a store does: a panic of its is an error.
+pub(super) async fn caught_of_store<T>(future: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    caught(future).await.unwrap_or_else(|| Err(StoreError::Internal("the store panicked".to_owned())))
 }
 
 #[cfg(test)]

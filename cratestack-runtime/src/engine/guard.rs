@@ -150,10 +150,8 @@ impl Engine {
         R: Send + 'static,
         W: Future<Output = Settled<R>> + Send + 'static,
     {
-        match self.seen.find(&claim) {
-            Some(Found::Replay(record)) => return Answer::Replay(record),
-            Some(Found::Conflict) => return Answer::Conflict,
-            None => {}
+        if let Some(answer) = self.answered_before(&claim) {
+            return answer;
         }
         let claim = Arc::new(claim);
         let (attended, _attending) = attendance(policy);
@@ -191,6 +189,14 @@ impl Engine {
             }
         };
         answered(tokio::spawn(life.in_current_span())).await
+    }
+
+    /// What a claim comes to whose outcome this process has seen.
+    pub(super) fn answered_before<R>(&self, claim: &OwnedClaim) -> Option<Answer<R>> {
+        Some(match self.seen.find(claim)? {
+            Found::Replay(record) => Answer::Replay(record),
+            Found::Conflict => Answer::Conflict,
+        })
     }
 
     /// Waits until all that runs has settled, and says how much still ran at the deadline.

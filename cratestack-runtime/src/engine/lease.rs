@@ -9,7 +9,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tracing::{Instrument, Span, error, warn};
 
-use super::caught;
+use super::caught_of_store;
 use super::guard::Hold;
 use super::within::at_once;
 use crate::store::{IdempotencyStore, StoreError, Tenure};
@@ -244,8 +244,7 @@ impl Leases {
             let late = || StoreError::Unavailable("no answer to a renewal in time".to_owned());
             tokio::time::timeout(turn, renewal).await.unwrap_or_else(|_| Err(late()))
         };
-        let renewal = caught(renewal).await;
-        let renewal = renewal.unwrap_or_else(|| Err(StoreError::Internal("the store panicked".to_owned())));
+        let renewal = caught_of_store(renewal).await;
         let mut state = self.lock();
         let Some(lease) = state.held.get_mut(&id).filter(|lease| lease.beat == beat) else { return };
         lease.beating = None;

@@ -24,6 +24,7 @@ mod transact;
 mod within;
 
 pub(crate) use caught::caught;
+use caught::caught_of_store;
 pub(crate) use guard::{Answer, Engine, Hold, OwnedClaim, Policy, Step};
 pub(crate) use settle::{Failure, Settled, Verdict};
 pub use sweep::Sweeper;

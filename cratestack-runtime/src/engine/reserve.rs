@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::guard::OwnedClaim;
-use super::{caught, within};
+use super::{caught_of_store, within};
 use crate::store::{ClaimOutcome, IdempotencyRecord, IdempotencyStore, StoreError};
 
 /// What was found of a key; a [`ClaimOutcome`] whose record can be shared, and whose reservation can be of any kind.
@@ -49,10 +49,7 @@ impl Ask for Reserve<'_> {
         let mut asking = {
             let (store, claim) = (Arc::clone(self.store), Arc::clone(self.claim));
             // The store itself, not the implementation for an `Arc` of it, which would box the future once more.
-            Box::pin(async move {
-                let reserved = caught((*store).reserve(claim.as_claim())).await;
-                reserved.unwrap_or_else(|| Err(StoreError::Internal("the store panicked".to_owned())))
-            })
+            Box::pin(async move { caught_of_store(async { (*store).reserve(claim.as_claim()).await }).await })
         };
         let Ok(outcome) = within(self.patience, &mut asking).await else {
             // The store may still reserve. To drop the question now would pin the key until the lease ends.

@@ -10,7 +10,7 @@ use super::lease::Lease;
 use super::rooms::Rooms;
 use super::seen::Seen;
 use super::tasks::Running;
-use super::{caught, within};
+use super::{caught_of_store, within};
 use crate::store::{Completion, IdempotencyStore, StoreError, Tenure};
 
 /// What a finished run leaves: what becomes of its key, and the reply to whoever asked.
@@ -154,9 +154,6 @@ async fn write(store: &dyn IdempotencyStore, hold: &Hold, verdict: &Verdict) -> 
             Verdict::Release => store.release(principal, key, token).await.map(|()| Tenure::Unknown),
         }
     };
-    match caught(within(ATTEMPT, writing)).await {
-        Some(Ok(written)) => written,
-        Some(Err(_)) => Err(StoreError::Unavailable(format!("no answer within {ATTEMPT:?}"))),
-        None => Err(StoreError::Internal("the store panicked".to_owned())),
-    }
+    let late = |_| Err(StoreError::Unavailable(format!("no answer within {ATTEMPT:?}")));
+    caught_of_store(async { within(ATTEMPT, writing).await.unwrap_or_else(late) }).await
 }

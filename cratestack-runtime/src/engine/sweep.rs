@@ -101,3 +101,50 @@ impl Drop for Sweeper {
         self.stop.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use async_trait::async_trait;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::ReservationOutcome;
+
+    /// More expires than can be swept.
+    struct Endless;
+
+    #[async_trait]
+    impl IdempotencyStore for Endless {
+        async fn reserve_or_fetch(
+            &self,
+            _: &str,
+            _: &str,
+            _: [u8; 32],
+            _: SystemTime,
+        ) -> Result<ReservationOutcome, StoreError> {
+            Ok(ReservationOutcome::InFlight)
+        }
+
+        async fn complete(&self, _: &str, _: &str, _: Uuid, _: u16, _: &[u8], _: &[u8]) -> Result<(), StoreError> {
+            Ok(())
+        }
+
+        async fn release(&self, _: &str, _: &str, _: Uuid) -> Result<(), StoreError> {
+            Ok(())
+        }
+
+        async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            Ok(limit.into())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sweep_without_an_end_is_stopped_within_a_batch() {
+        let sweeper = Sweeper::start(Arc::new(Endless), Duration::from_secs(1));
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(tokio::time::timeout(Duration::from_millis(20), sweeper.stop()).await.is_ok());
+    }
+}

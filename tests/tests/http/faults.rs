@@ -23,6 +23,7 @@ const BODY: &str = r#"{"amount":100}"#;
 struct Faulty {
     inner: MemoryStore,
     down: AtomicBool,
+    panics: AtomicBool,
     deaf: AtomicBool,
     no_heartbeat: AtomicBool,
     /// A renewal takes three seconds to reach the rows, and the answer to a release five to come back.
@@ -32,6 +33,7 @@ struct Faulty {
 
 impl Faulty {
     fn reach(&self) -> Result<(), StoreError> {
+        assert!(!self.panics.load(Ordering::SeqCst), "told to panic");
         if self.down.load(Ordering::SeqCst) { Err(StoreError::Unavailable("switched off".to_owned())) } else { Ok(()) }
     }
 }
@@ -122,6 +124,27 @@ async fn a_store_that_cannot_be_reached_is_503_and_nothing_runs() {
     assert_eq!(app.effects(), 0);
     store.down.store(false, Ordering::SeqCst);
     assert_eq!(app.send(request("k1", "/payments", BODY)).await.status, StatusCode::CREATED);
+}
+
+/// Wherever it does: when it reserves, renews or records.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_panics_is_one_that_fails() {
+    let (app, store) = faulty();
+    store.panics.store(true, Ordering::SeqCst);
+    assert_eq!(app.send(request("k1", "/payments", BODY)).await.code(), "idempotency_store_unavailable");
+    store.panics.store(false, Ordering::SeqCst);
+    let running = app.hold().await;
+    store.panics.store(true, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    app.gate.notify_one();
+    assert_eq!(running.await.unwrap().status, StatusCode::CREATED);
+    store.panics.store(false, Ordering::SeqCst);
+    eventually("the outcome is recorded", async || {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        app.send(held()).await.is_replay()
+    })
+    .await;
+    assert_eq!(app.effects(), 1);
 }
 
 #[tokio::test(start_paused = true)]

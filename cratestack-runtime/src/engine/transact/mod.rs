@@ -24,7 +24,6 @@ use self::handover::{Ended, run_to_end};
 use super::guard::{Answer, Engine, Hold, OwnedClaim, Policy, Step, answered, attendance};
 use super::places::Places;
 use super::reserve::{Ask as _, Reserved};
-use super::seen::Found;
 use super::settle::Settled;
 use crate::store::{Isolation, Transact};
 
@@ -100,10 +99,8 @@ impl Engine {
         R: Send + 'static,
         W: Future<Output = Settled<R>> + Send + 'static,
     {
-        match self.seen.find(&claim) {
-            Some(Found::Replay(record)) => return Answer::Replay(record),
-            Some(Found::Conflict) => return Answer::Conflict,
-            None => {}
+        if let Some(answer) = self.answered_before(&claim) {
+            return answer;
         }
         let claim = Arc::new(claim);
         let (mut attended, _attending) = attendance(policy);
