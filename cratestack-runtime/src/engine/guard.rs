@@ -8,14 +8,16 @@ use tokio::task::JoinHandle;
 use tracing::{Instrument, error, warn};
 use uuid::Uuid;
 
+use super::acquire::{Acquire, Acquired};
 use super::caught;
-use super::lease::Lease;
-use super::reserve::{Ask as _, Reservation, Reserve, Reserved};
-use super::rooms::Rooms;
+use super::lease::{Lease, Reserved};
+use super::limits::{Limit, Limits};
+use super::local::LocalKeys;
+use super::reserve::{Reservation, Reserve};
+use super::retry::Recovery;
 use super::seen::{Found, Seen};
 use super::settle::{Run, Settled};
 use super::tasks::Tasks;
-use super::transact::Transactions;
 use crate::store::{Claim, IdempotencyRecord, IdempotencyStore, StoreError};
 
 /// What a guarded request claims; the owned form of [`Claim`].
@@ -70,6 +72,8 @@ pub(crate) enum Answer<R> {
     InFlight,
     /// The key belongs to another request.
     Conflict,
+    /// So much is under way that nothing more may begin.
+    Overloaded(Limit),
     /// The work ran, but past its lease, and another run took the key over: its outcome is the one that counts.
     Lost,
     /// The work panicked; the key is free again.
@@ -104,8 +108,9 @@ pub(crate) enum Step {
 #[derive(Debug)]
 pub(crate) struct Engine {
     store: Arc<dyn IdempotencyStore>,
-    pub(super) rooms: Arc<Rooms>,
-    pub(super) transactions: Arc<Transactions>,
+    pub(super) keys: Arc<LocalKeys>,
+    pub(super) limits: Arc<Limits>,
+    pub(super) recovery: Arc<Recovery>,
     pub(super) tasks: Tasks,
     pub(super) seen: Arc<Seen>,
 }
@@ -120,8 +125,9 @@ impl Engine {
     pub(crate) fn new(store: Arc<dyn IdempotencyStore>) -> Self {
         Self {
             store,
-            rooms: Arc::default(),
-            transactions: Arc::default(),
+            keys: Arc::default(),
+            limits: Arc::default(),
+            recovery: Arc::default(),
             tasks: Tasks::default(),
             seen: Arc::default(),
         }
@@ -129,6 +135,14 @@ impl Engine {
 
     pub(crate) fn store(&self) -> &Arc<dyn IdempotencyStore> {
         &self.store
+    }
+
+    pub(crate) fn set_max_running(&self, max: usize) {
+        self.limits.set_max_running(max);
+    }
+
+    pub(crate) fn set_max_pending_bytes(&self, max: u64) {
+        self.limits.set_max_pending_bytes(max);
     }
 
     pub(crate) fn seen(&self) -> &Seen {
@@ -155,28 +169,38 @@ impl Engine {
         }
         let claim = Arc::new(claim);
         let (attended, _attending) = attendance(policy);
-        let (store, rooms, seen) = (Arc::clone(&self.store), Arc::clone(&self.rooms), Arc::clone(&self.seen));
+        let (store, seen) = (Arc::clone(&self.store), Arc::clone(&self.seen));
+        let (limits, recovery) = (Arc::clone(&self.limits), Arc::clone(&self.recovery));
+        let mut presence = self.keys.enter(&claim);
         let running = self.tasks.enter();
         let life = async move {
             let question = Reserve { store: &store, claim: &claim, patience: policy.patience };
-            let reserved = match attended {
-                None => question.ask().await,
-                Some(mut caller) => rooms.wait(&*store, &claim, policy.wait, &question, caller.closed()).await,
-            };
-            match reserved {
-                Ok(Reserved::Ours(Reservation { token, attempt, asked })) => {
-                    let hold = Hold { claim, token, attempt };
-                    let lease = Lease::new(Arc::clone(&store), hold.clone(), asked);
+            let acquire = Acquire { store: &*store, limits: &limits, recovery: &recovery, policy };
+            let acquired = acquire.acquire(&mut presence, &question, gone(attended)).await;
+            match acquired {
+                Ok(Acquired::Ours(Reservation { hold, asked, leased }, turn, admission)) => {
+                    turn.run();
+                    let reserved = Reserved {
+                        store: Arc::clone(&store),
+                        recovery: Arc::clone(&recovery),
+                        hold: hold.clone(),
+                        asked,
+                    };
+                    let lease = Lease::new(reserved, leased);
                     observe(Step::Reserved, &hold);
                     let settled = lease.during(caught(work(&hold))).await;
-                    Run { store, hold, lease, observe, seen, rooms, asked, _running: running }.settle(settled).await
+                    let turn = Some(turn);
+                    let run =
+                        Run { store, hold, lease, observe, seen, recovery, turn, admission, asked, _running: running };
+                    run.settle(settled).await
                 }
-                Ok(Reserved::Replay(record)) => {
+                Ok(Acquired::Replay(record)) => {
                     seen.keep_told(&store, &record);
                     Answer::Replay(record)
                 }
-                Ok(Reserved::InFlight) => Answer::InFlight,
-                Ok(Reserved::Conflict) => Answer::Conflict,
+                Ok(Acquired::InFlight) => Answer::InFlight,
+                Ok(Acquired::Conflict) => Answer::Conflict,
+                Ok(Acquired::Overloaded(limit)) => Answer::Overloaded(limit),
                 // There is a record, so the effect may have happened.
                 Err(StoreError::Codec(what)) => Answer::Unavailable(StoreError::Codec(what)),
                 Err(failure) if policy.run_unreserved => {
@@ -214,6 +238,14 @@ pub(super) fn attendance(
     }
     let (attended, attending) = oneshot::channel();
     (Some(attended), Some(attending))
+}
+
+/// Returns once the caller has gone, of those who are attended to.
+pub(super) async fn gone(attended: Option<oneshot::Sender<Infallible>>) {
+    match attended {
+        Some(mut attended) => attended.closed().await,
+        None => std::future::pending().await,
+    }
 }
 
 pub(super) async fn answered<R>(life: JoinHandle<Answer<R>>) -> Answer<R> {

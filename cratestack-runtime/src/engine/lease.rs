@@ -1,4 +1,19 @@
-use std::collections::HashMap;
+//! The leases of this process' runs, renewed until their runs end.
+//!
+//! ```text
+//! reserved      asked                                            the lease counts from the write, so from here at the earliest
+//! + 1/3 lease   the first renewal is sent
+//!               … it has no answer: another starts beside it …   see `retry`
+//!               held: the next is due a third after it was sent
+//!               lost: another run has the key
+//! outcome       a renewal that is on its way tells nothing more
+//! ```
+//!
+//! Two look at the clock: the request's own task while it waits ([`Lease::during`]), and one thread of the process for all, so
+//! that a handler that blocks its thread, and with it perhaps its runtime's timers, does not lose its lease. Most requests end
+//! before anybody looks.
+
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -7,23 +22,20 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
-use tracing::{Instrument, Span, error, warn};
+use tracing::{Instrument, Span, debug, error};
 
-use super::caught_of_store;
 use super::guard::Hold;
+use super::reserve::remaining;
+use super::retry::{Call, Recovery, until_answered};
 use super::within::at_once;
 use crate::store::{IdempotencyStore, StoreError, Tenure};
 
 /// A reservation that is kept alive until this is dropped.
-///
-/// The request's own task looks at the clock while it waits ([`during`](Self::during)), and a thread of the process does for
-/// all: a handler that blocks its thread, and with it perhaps its runtime's timers, does not lose its lease. Most requests end
-/// before anybody looks.
 #[derive(Debug)]
 pub(super) struct Lease {
     leases: &'static Leases,
     id: u64,
-    turn: Duration,
+    interval: Duration,
 }
 
 #[derive(Debug)]
@@ -36,6 +48,8 @@ struct Leases {
 #[derive(Debug, Default)]
 struct State {
     held: HashMap<u64, Held>,
+    /// What is due when, the earliest first.
+    due: BTreeSet<(Instant, u64)>,
     last_id: u64,
     /// When the thread wakes by itself. `None` where there is no thread.
     wakes: Option<Instant>,
@@ -43,12 +57,12 @@ struct State {
 
 #[derive(Debug)]
 struct Held {
-    reservation: Reserved,
-    /// `None` while it is being renewed, and where there is nothing to renew.
+    reservation: Renewable,
+    /// As in [`State::due`]; `None` while it is being renewed, and where there is nothing to renew.
     next: Option<Instant>,
     /// Which renewal may say what became of it.
-    beat: u64,
-    beating: Option<AbortHandle>,
+    generation: u64,
+    renewing: Option<AbortHandle>,
     /// There is nothing to renew any more.
     is_over: bool,
     is_lost: bool,
@@ -56,32 +70,40 @@ struct Held {
 
 /// What a renewal needs.
 #[derive(Debug, Clone)]
-struct Reserved {
-    store: Arc<dyn IdempotencyStore>,
-    hold: Hold,
+pub(super) struct Reserved {
+    pub(super) store: Arc<dyn IdempotencyStore>,
+    pub(super) recovery: Arc<Recovery>,
+    pub(super) hold: Hold,
+    /// When the reservation was asked for.
+    pub(super) asked: Instant,
+}
+
+#[derive(Debug, Clone)]
+struct Renewable {
+    reserved: Reserved,
     /// Where the request lives, and whom its log lines belong to.
     runtime: Handle,
     span: Span,
 }
 
-/// A renewal may fail twice in a row before the lease ends.
-const BEATS_PER_LEASE: u32 = 3;
-/// After a failed renewal the next one does not wait for its turn.
-const RETRIES_PER_BEAT: u32 = 4;
+/// Two thirds of a lease are left for a renewal that takes its time.
+const RENEWALS_PER_LEASE: u32 = 3;
+/// While the outcome is being written, the lease waits for so much of an interval.
+const PAUSES_PER_INTERVAL: u32 = 4;
 /// How long the thread stays where there is no lease.
-const LINGERS: Duration = Duration::from_secs(10);
-/// The thread looks at all leases each time; not more often than this.
-const RESTS: Duration = Duration::from_millis(2);
+const THREAD_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The thread does not wake more often than this.
+const MIN_WAKE_INTERVAL: Duration = Duration::from_millis(2);
 
 static LEASES: LazyLock<Leases> = LazyLock::new(|| Leases { state: Mutex::default(), earlier: Condvar::new() });
 
 impl Lease {
-    /// Keeps a reservation alive that was asked for at `asked`, so that its lease began no earlier.
-    pub(super) fn new(store: Arc<dyn IdempotencyStore>, hold: Hold, asked: Instant) -> Self {
-        let leases: &'static Leases = &LEASES;
-        let turn = turn(&hold);
-        let reservation = Reserved { store, hold, runtime: Handle::current(), span: Span::current() };
-        Self { leases, id: leases.add(reservation, asked + turn), turn }
+    /// Keeps a reservation alive whose lease began at `leased` or later.
+    pub(super) fn new(reserved: Reserved, leased: Instant) -> Self {
+        let all: &'static Leases = &LEASES;
+        let interval = renew_interval(reserved.hold.claim.lease);
+        let (runtime, span) = (Handle::current(), Span::current());
+        Self { leases: all, id: all.add(Renewable { reserved, runtime, span }, leased + interval), interval }
     }
 
     /// Renews the lease until the future is ready.
@@ -90,7 +112,7 @@ impl Lease {
         if let Some(output) = at_once(future.as_mut()).await {
             return output;
         }
-        let mut look = self.turn;
+        let mut look = self.interval;
         loop {
             tokio::select! {
                 biased;
@@ -101,7 +123,7 @@ impl Lease {
                     tokio::task::yield_now().await;
                 }
             }
-            look = self.turn / RETRIES_PER_BEAT;
+            look = self.interval / PAUSES_PER_INTERVAL;
         }
     }
 
@@ -114,25 +136,25 @@ impl Lease {
     pub(super) fn settles(&self) {
         let mut state = self.leases.lock();
         // Where there is nothing to renew, there is nothing on its way.
-        let Some(held) = state.held.get_mut(&self.id).filter(|held| held.next.is_none() && !held.is_over) else {
+        if !state.held.get(&self.id).is_some_and(|held| held.next.is_none() && !held.is_over) {
             return;
-        };
-        let beating = held.stop();
-        let next = Instant::now() + self.turn / RETRIES_PER_BEAT;
-        held.next = Some(next);
+        }
+        let renewing = state.stop(self.id);
+        let next = Instant::now() + self.interval / PAUSES_PER_INTERVAL;
+        state.schedule(self.id, next);
         self.leases.expect(state, next);
-        if let Some(beating) = beating {
-            beating.abort();
+        if let Some(renewing) = renewing {
+            renewing.abort();
         }
     }
 
     /// Lets the lease run out.
     pub(super) fn abandon(&self) {
         let mut state = self.leases.lock();
-        let beating = state.held.get_mut(&self.id).and_then(Held::stop);
+        let renewing = state.stop(self.id);
         drop(state);
-        if let Some(beating) = beating {
-            beating.abort();
+        if let Some(renewing) = renewing {
+            renewing.abort();
         }
     }
 }
@@ -140,9 +162,13 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         // Outside the lock: a store may do anything when it is dropped.
-        let held = self.leases.lock().held.remove(&self.id);
-        if let Some(beating) = held.and_then(|mut held| held.stop()) {
-            beating.abort();
+        let (renewing, held) = {
+            let mut state = self.leases.lock();
+            (state.stop(self.id), state.held.remove(&self.id))
+        };
+        drop(held);
+        if let Some(renewing) = renewing {
+            renewing.abort();
         }
     }
 }
@@ -153,13 +179,13 @@ impl Leases {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&'static self, reservation: Reserved, next: Instant) -> u64 {
+    fn add(&'static self, reservation: Renewable, next: Instant) -> u64 {
         let mut state = self.lock();
         state.last_id += 1;
         let id = state.last_id;
-        state
-            .held
-            .insert(id, Held { reservation, next: Some(next), beat: 0, beating: None, is_over: false, is_lost: false });
+        let held = Held { reservation, next: None, generation: 0, renewing: None, is_over: false, is_lost: false };
+        state.held.insert(id, held);
+        state.schedule(id, next);
         self.expect(state, next);
         id
     }
@@ -196,74 +222,72 @@ impl Leases {
         let mut state = self.lock();
         loop {
             let now = Instant::now();
-            let due = state.due(now);
+            let due = state.take_due(now);
             drop(state);
-            for (id, beat, reservation) in due {
-                self.renew(id, beat, reservation);
+            for (id, generation, reservation) in due {
+                self.renew(id, generation, reservation);
             }
             state = self.lock();
             if !state.held.is_empty() {
                 idle_since = None;
-            } else if idle_since.get_or_insert(now).elapsed() >= LINGERS {
+            } else if idle_since.get_or_insert(now).elapsed() >= THREAD_IDLE_TIMEOUT {
                 state.wakes = None;
                 std::mem::forget(watching);
                 return;
             }
-            let mut wakes = state.earliest().unwrap_or(now + LINGERS).max(now + RESTS);
+            let earliest = state.due.first().map_or(now + THREAD_IDLE_TIMEOUT, |(next, _)| *next);
+            let mut wakes = earliest.max(now + MIN_WAKE_INTERVAL);
             state.wakes = Some(wakes);
             while let Some(left) = wakes.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
                 let woken = self.earlier.wait_timeout(state, left);
                 state = woken.unwrap_or_else(PoisonError::into_inner).0;
-                wakes = state.wakes.unwrap_or(wakes).max(now + RESTS);
+                wakes = state.wakes.unwrap_or(wakes).max(now + MIN_WAKE_INTERVAL);
             }
         }
     }
 
     fn renew_if_due(&'static self, id: u64) {
-        let now = Instant::now();
-        let due = self.lock().held.get_mut(&id).and_then(|held| held.take_if_due(now));
-        if let Some((beat, reservation)) = due {
-            self.renew(id, beat, reservation);
+        let due = self.lock().take_if_due(id, Instant::now());
+        if let Some((generation, reservation)) = due {
+            self.renew(id, generation, reservation);
         }
     }
 
-    fn renew(&'static self, id: u64, beat: u64, reservation: Reserved) {
-        let Reserved { store, hold, runtime, span } = reservation;
+    fn renew(&'static self, id: u64, generation: u64, reservation: Renewable) {
+        let Renewable { reserved, runtime, span } = reservation;
         // A runtime that is shut down drops the task here, and with it what it holds.
-        let beating = runtime.spawn(self.beat(id, beat, store, hold).instrument(span)).abort_handle();
+        let renewing = runtime.spawn(self.renewed(id, generation, reserved).instrument(span)).abort_handle();
         match self.lock().held.get_mut(&id) {
-            Some(held) if held.beat == beat => held.beating = Some(beating),
-            _ => beating.abort(),
+            Some(held) if held.generation == generation => held.renewing = Some(renewing),
+            _ => renewing.abort(),
         }
     }
 
-    async fn beat(&'static self, id: u64, beat: u64, store: Arc<dyn IdempotencyStore>, hold: Hold) {
-        let (claim, turn) = (&hold.claim, turn(&hold));
-        let renewal = async {
-            let renewal = store.renew(&claim.principal, &claim.key, hold.token, claim.lease, claim.retention);
-            let late = || StoreError::Unavailable("no answer to a renewal in time".to_owned());
-            tokio::time::timeout(turn, renewal).await.unwrap_or_else(|_| Err(late()))
+    async fn renewed(&'static self, id: u64, generation: u64, reserved: Reserved) {
+        let Reserved { store, recovery, hold, asked } = reserved;
+        let interval = renew_interval(hold.claim.lease);
+        let call = || {
+            let (store, hold) = (Arc::clone(&store), hold.clone());
+            let renewal: Call<(Instant, Tenure)> = Box::pin(async move {
+                let (claim, sent) = (&hold.claim, Instant::now());
+                let retention = remaining(claim, asked);
+                let renewed = store.renew(&claim.principal, &claim.key, hold.token, claim.lease, retention).await?;
+                Ok((sent, renewed))
+            });
+            renewal
         };
-        let renewal = caught_of_store(renewal).await;
+        let refused = |error: &StoreError| debug!(%error, "idempotency lease not renewed; trying again");
+        let (sent, tenure) = until_answered(&recovery, None, call, refused).await;
         let mut state = self.lock();
-        let Some(lease) = state.held.get_mut(&id).filter(|lease| lease.beat == beat) else { return };
-        lease.beating = None;
-        lease.next = match &renewal {
-            Ok(Tenure::Held) => Some(Instant::now() + turn),
-            Ok(tenure) => {
-                lease.is_over = true;
-                lease.is_lost = *tenure == Tenure::Lost;
-                None
-            }
-            Err(_) => Some(Instant::now() + turn / RETRIES_PER_BEAT),
-        };
-        if let Some(next) = lease.next {
+        let Some(held) = state.held.get_mut(&id).filter(|held| held.generation == generation) else { return };
+        held.renewing = None;
+        if tenure == Tenure::Held {
+            let next = sent + interval;
+            state.schedule(id, next);
             self.expect(state, next);
         } else {
-            drop(state);
-        }
-        if let Err(error) = renewal {
-            warn!(%error, "idempotency lease not renewed; trying again");
+            held.is_over = true;
+            held.is_lost = tenure == Tenure::Lost;
         }
     }
 }
@@ -278,34 +302,43 @@ impl Drop for Watching {
 }
 
 impl State {
-    fn due(&mut self, now: Instant) -> Vec<(u64, u64, Reserved)> {
-        let due = |(id, held): (&u64, &mut Held)| held.take_if_due(now).map(|(beat, what)| (*id, beat, what));
-        self.held.iter_mut().filter_map(due).collect()
+    fn schedule(&mut self, id: u64, next: Instant) {
+        let Some(held) = self.held.get_mut(&id) else { return };
+        if let Some(before) = held.next.replace(next) {
+            self.due.remove(&(before, id));
+        }
+        self.due.insert((next, id));
     }
 
-    fn earliest(&self) -> Option<Instant> {
-        self.held.values().filter_map(|held| held.next).min()
+    fn take_due(&mut self, now: Instant) -> Vec<(u64, u64, Renewable)> {
+        let due: Vec<_> = self.due.iter().take_while(|(next, _)| *next <= now).map(|(_, id)| *id).collect();
+        due.into_iter()
+            .filter_map(|id| self.take_if_due(id, now).map(|(generation, what)| (id, generation, what)))
+            .collect()
     }
-}
 
-impl Held {
     /// What is to be renewed now; it is not due again before that has ended.
-    fn take_if_due(&mut self, now: Instant) -> Option<(u64, Reserved)> {
-        self.next.filter(|next| *next <= now)?;
-        let reservation = self.reservation.clone();
-        self.next = None;
-        self.beat += 1;
-        Some((self.beat, reservation))
+    fn take_if_due(&mut self, id: u64, now: Instant) -> Option<(u64, Renewable)> {
+        let held = self.held.get_mut(&id)?;
+        let next = held.next.filter(|next| *next <= now)?;
+        self.due.remove(&(next, id));
+        held.next = None;
+        held.generation += 1;
+        Some((held.generation, held.reservation.clone()))
     }
 
     /// Nothing is due any more, and the renewal that is on its way says nothing.
-    fn stop(&mut self) -> Option<AbortHandle> {
-        self.next = None;
-        self.beat += 1;
-        self.beating.take()
+    fn stop(&mut self, id: u64) -> Option<AbortHandle> {
+        let held = self.held.get_mut(&id)?;
+        if let Some(next) = held.next.take() {
+            self.due.remove(&(next, id));
+        }
+        held.generation += 1;
+        held.renewing.take()
     }
 }
 
-fn turn(hold: &Hold) -> Duration {
-    (hold.claim.lease / BEATS_PER_LEASE).max(Duration::from_millis(1))
+/// How long after a renewal was sent the next one is due.
+pub(super) fn renew_interval(lease: Duration) -> Duration {
+    (lease / RENEWALS_PER_LEASE).max(Duration::from_millis(1))
 }

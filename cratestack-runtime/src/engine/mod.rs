@@ -4,18 +4,20 @@
 //! the store only through its trait and knows nothing of HTTP: what the work's outcome looks like on the wire, the
 //! work itself says in a [`Settled`].
 //!
-//! Who does what: `guard` is the life of one request, `reserve` asks for its key, `rooms` is where the duplicates of a
-//! running one wait, `lease` keeps its reservation alive, `settle` writes its outcome down (and does not give up), `caught`
-//! turns a panic into a value, `sweep` deletes what expired, `tasks` counts what is running so that a shutdown can wait
-//! for it, `within` is a time limit. `transact` is the life of a request whose handler writes in the transaction that records its outcome, and
-//! `places` what requests for one key share.
+//! Who does what: `guard` is the life of one request, `acquire` how it comes by its key and `reserve` what it asks the store
+//! for it, `local` is what the requests of one process know of each other's keys, `lease` keeps a reservation alive, `settle`
+//! writes its outcome down, and `retry` does not give up on either; `limits` bounds what is under way, `caught` turns a panic into
+//! a value, `sweep` deletes what expired, `tasks` counts what is running so that a shutdown can wait for it, `within` is a time
+//! limit. `transact` is the life of a request whose handler writes in the transaction that records its outcome.
 
+mod acquire;
 mod caught;
 mod guard;
 mod lease;
-mod places;
+mod limits;
+mod local;
 mod reserve;
-mod rooms;
+mod retry;
 mod seen;
 mod settle;
 mod sweep;
@@ -26,6 +28,7 @@ mod within;
 pub(crate) use caught::caught;
 use caught::caught_of_store;
 pub(crate) use guard::{Answer, Engine, Hold, OwnedClaim, Policy, Step};
+pub(crate) use limits::Limit;
 pub(crate) use settle::{Failure, Settled, Verdict};
 pub use sweep::Sweeper;
 pub(crate) use sweep::sweep;

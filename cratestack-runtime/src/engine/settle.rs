@@ -1,17 +1,28 @@
+//! The end of a run: its outcome is written down, or its key given back.
+//!
+//! ```text
+//! the work ends          the outcome is written under the lease, and the caller waits for that
+//! no answer, or a no     the caller gets its reply; duplicates here are answered from the outcome
+//! written                duplicates ask the store
+//! taken over meanwhile   what the other run has recorded counts
+//! ```
+
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use tokio::time::Instant;
-use tracing::{Instrument, error, info, warn};
+use tracing::{Instrument, debug, error, info};
 
 use super::guard::{Answer, Hold, Step};
 use super::lease::Lease;
-use super::rooms::Rooms;
+use super::limits::Admission;
+use super::local::Turn;
+use super::retry::{Call, Recovery, until_answered};
 use super::seen::Seen;
 use super::tasks::Running;
 use super::{caught_of_store, within};
-use crate::store::{Completion, IdempotencyStore, StoreError, Tenure};
+use crate::store::{Completion, IdempotencyRecord, IdempotencyStore, StoreError, Tenure};
 
 /// What a finished run leaves: what becomes of its key, and the reply to whoever asked.
 #[derive(Debug)]
@@ -34,7 +45,7 @@ pub(crate) enum Failure {
 }
 
 /// What becomes of the key.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Verdict {
     /// The outcome is frozen.
     Record { status: u16, headers: Vec<u8>, body: Bytes },
@@ -42,10 +53,28 @@ pub(crate) enum Verdict {
     Release,
 }
 
-/// The pauses between attempts to write an outcome down grow from the first to the second.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(15));
-/// The store's answer to one attempt is awaited this long.
-const ATTEMPT: Duration = Duration::from_secs(10);
+impl Verdict {
+    /// How many bytes it takes while it waits to be written, besides what every run takes.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Record { headers, body, .. } => headers.len() + body.len(),
+            Self::Release => 0,
+        }
+    }
+
+    /// What is lost while it is not written.
+    fn stake(&self) -> &'static str {
+        match self {
+            Self::Record { .. } => {
+                "the client has its answer, but a retry at another process after the lease would run the handler again"
+            }
+            Self::Release => "a retry is answered 409 until the lease ends",
+        }
+    }
+}
+
+/// A caller waits this long for its outcome to be written.
+const FIRST_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A run of guarded work, from the moment that its key is reserved.
 pub(super) struct Run<O> {
@@ -54,7 +83,10 @@ pub(super) struct Run<O> {
     pub(super) lease: Lease,
     pub(super) observe: O,
     pub(super) seen: Arc<Seen>,
-    pub(super) rooms: Arc<Rooms>,
+    pub(super) recovery: Arc<Recovery>,
+    /// `None` once the key is free in this process.
+    pub(super) turn: Option<Turn>,
+    pub(super) admission: Admission,
     /// When its reservation was asked for.
     pub(super) asked: Instant,
     /// Counted until it ends.
@@ -62,38 +94,66 @@ pub(super) struct Run<O> {
 }
 
 impl<O: Fn(Step, &Hold) + Send + Sync + 'static> Run<O> {
-    /// Writes the outcome down. The answer waits for the first attempt only; later ones go on behind it, under the
-    /// lease, until the store has answered or the outcome is no longer worth keeping.
-    pub(super) async fn settle<R>(self, settled: Option<Settled<R>>) -> Answer<R> {
+    /// Writes the outcome down. The answer waits for that for a while only; then it goes on behind the answer, under the lease,
+    /// until the store has answered or the outcome is no longer worth keeping.
+    pub(super) async fn settle<R>(mut self, settled: Option<Settled<R>>) -> Answer<R> {
         let (verdict, answer) = if let Some(Settled { verdict, reply, .. }) = settled {
             (verdict, Answer::Ran(reply))
         } else {
             (self.observe)(Step::Panicked, &self.hold);
             (Verdict::Release, Answer::Panicked)
         };
+        self.admission.keep(verdict.bytes());
         match verdict {
             Verdict::Record { .. } => self.lease.settles(),
             // The end of the lease gives the key back as well.
             Verdict::Release => self.lease.abandon(),
         }
-        match self.lease.during(write(&*self.store, &self.hold, &verdict)).await {
+        let verdict = Arc::new(verdict);
+        let mut first = write(&self.store, &self.hold, &verdict);
+        let written = self.lease.during(within(FIRST_WRITE_TIMEOUT, &mut first)).await;
+        let first = match written {
+            Ok(Ok(tenure)) => {
+                return if self.end(&verdict, tenure) { answer } else { Answer::Lost };
+            }
+            Ok(Err(failure)) => {
+                not_written(&verdict, &failure);
+                None
+            }
+            Err(_) => {
+                let late = format!("no answer within {FIRST_WRITE_TIMEOUT:?}");
+                not_written(&verdict, &StoreError::Unavailable(late));
+                Some(first)
+            }
+        };
+        tokio::spawn(self.write_late(verdict, first).in_current_span());
+        answer
+    }
+
+    async fn write_late(mut self, verdict: Arc<Verdict>, first: Option<Call<Tenure>>) {
+        match self.hold.record(&verdict, self.asked).zip(self.turn.as_ref()) {
+            Some((record, turn)) => turn.hold(Arc::new(record)),
+            // A key that is given back is no longer this run's concern: duplicates ask the store.
+            None => self.turn = None,
+        }
+        let since = Instant::now();
+        let claim = &self.hold.claim;
+        let is_kept_for = claim.retention.saturating_sub(self.asked.elapsed()).max(claim.lease);
+        let call = || write(&self.store, &self.hold, &verdict);
+        let refused = |failure: &StoreError| debug!(error = %failure, "idempotency outcome still not written");
+        let written = self.lease.during(until_answered(&self.recovery, first, call, refused));
+        match tokio::time::timeout(is_kept_for, written).await {
+            Ok(Tenure::Lost) => {
+                error!(
+                    "idempotency outcome lost: the lease ended before it could be written, and the request ran again"
+                );
+                self.end(&verdict, Tenure::Lost);
+            }
             Ok(tenure) => {
-                if self.end(&verdict, tenure) {
-                    answer
-                } else {
-                    Answer::Lost
-                }
+                info!(after = ?since.elapsed(), "idempotency outcome written late");
+                self.end(&verdict, tenure);
             }
-            Err(failure) => {
-                let late = async move {
-                    let persisted = persist(&*self.store, &self.hold, &verdict, failure);
-                    if let Some(tenure) = self.lease.during(persisted).await {
-                        self.end(&verdict, tenure);
-                    }
-                };
-                tokio::spawn(late.in_current_span());
-                answer
-            }
+            Err(_) => error!(stake = verdict.stake(), "idempotency outcome given up: its retention has passed"),
         }
     }
 
@@ -109,51 +169,61 @@ impl<O: Fn(Step, &Hold) + Send + Sync + 'static> Run<O> {
         if tenure == Tenure::Held {
             self.seen.keep_recorded(&self.store, &self.hold, verdict, self.asked);
         }
-        self.rooms.knock(&self.hold.claim);
         is_written
     }
 }
 
-/// Tries again until the store has answered; `None` where the outcome is no longer worth keeping.
-async fn persist(store: &dyn IdempotencyStore, hold: &Hold, verdict: &Verdict, failure: StoreError) -> Option<Tenure> {
-    let stake = match verdict {
-        Verdict::Record { .. } => "the client has its answer, but a retry after the lease would run the handler again",
-        Verdict::Release => "a retry is answered 409 until the lease ends",
-    };
+fn not_written(verdict: &Verdict, failure: &StoreError) {
+    let stake = verdict.stake();
     error!(error = %failure, stake, "idempotency outcome not written; trying again in the background");
-    let since = Instant::now();
-    let mut pause = BACKOFF.0;
-    while since.elapsed() < hold.claim.retention {
-        tokio::time::sleep(pause).await;
-        pause = BACKOFF.1.min(pause * 2);
-        match write(store, hold, verdict).await {
-            Ok(Tenure::Lost) => {
-                error!(
-                    "idempotency outcome lost: the lease ended before it could be written, and the request ran again"
-                );
-                return Some(Tenure::Lost);
-            }
-            Ok(tenure) => {
-                info!(after = ?since.elapsed(), "idempotency outcome written late");
-                return Some(tenure);
-            }
-            Err(failure) => warn!(error = %failure, stake, "idempotency outcome still not written"),
-        }
-    }
-    error!(stake, "idempotency outcome given up: its retention has passed");
-    None
 }
 
-async fn write(store: &dyn IdempotencyStore, hold: &Hold, verdict: &Verdict) -> Result<Tenure, StoreError> {
-    let (principal, key, token) = (hold.claim.principal.as_str(), hold.claim.key.as_str(), hold.token);
-    let writing = async {
-        match verdict {
-            Verdict::Record { status, headers, body } => {
-                store.finish(Completion { principal, key, token, status: *status, headers, body }).await
+fn write(store: &Arc<dyn IdempotencyStore>, hold: &Hold, verdict: &Arc<Verdict>) -> Call<Tenure> {
+    let (store, hold, verdict) = (Arc::clone(store), hold.clone(), Arc::clone(verdict));
+    Box::pin(async move {
+        let written = async {
+            match &*verdict {
+                Verdict::Record { status, headers, body } => {
+                    let (principal, key, token) = (hold.claim.principal.as_str(), hold.claim.key.as_str(), hold.token);
+                    store.finish(Completion { principal, key, token, status: *status, headers, body }).await
+                }
+                Verdict::Release => give_back(&*store, &hold).await.map(|()| Tenure::Unknown),
             }
-            Verdict::Release => store.release(principal, key, token).await.map(|()| Tenure::Unknown),
-        }
-    };
-    let late = |_| Err(StoreError::Unavailable(format!("no answer within {ATTEMPT:?}")));
-    caught_of_store(async { within(ATTEMPT, writing).await.unwrap_or_else(late) }).await
+        };
+        caught_of_store(written).await
+    })
+}
+
+/// The least that a lease can last.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// Gives a key back under which nothing has happened, as far as this attempt goes.
+///
+/// Where an earlier attempt went silent, its effect may have happened: the row then stays, for the same request alone, with a
+/// lease that ends at once.
+pub(super) async fn give_back(store: &dyn IdempotencyStore, hold: &Hold) -> Result<(), StoreError> {
+    let Hold { claim, token, attempt } = hold;
+    if *attempt > 1 {
+        // The row's retention is long since what it is: a renewal never shortens it.
+        return store.renew(&claim.principal, &claim.key, *token, SHORTEST, SHORTEST).await.map(drop);
+    }
+    store.release(&claim.principal, &claim.key, *token).await
+}
+
+impl Hold {
+    /// The outcome as the store would tell it; `None` of one that gives the key back.
+    fn record(&self, verdict: &Verdict, asked: Instant) -> Option<IdempotencyRecord> {
+        let Verdict::Record { status, headers, body } = verdict else { return None };
+        let created_at = SystemTime::now().checked_sub(asked.elapsed()).unwrap_or(SystemTime::UNIX_EPOCH);
+        Some(IdempotencyRecord {
+            key: self.claim.key.clone(),
+            principal_fingerprint: self.claim.principal.clone(),
+            request_hash: self.claim.request_hash,
+            response_status: *status,
+            response_headers: headers.clone(),
+            response_body: body.to_vec(),
+            created_at,
+            expires_at: created_at.checked_add(self.claim.retention).unwrap_or(created_at),
+        })
+    }
 }

@@ -73,6 +73,8 @@ pub enum Outcome {
     RolledBack,
     /// The store could not reserve.
     Unavailable,
+    /// Answered 503: so much is under way that nothing more may begin.
+    Overloaded,
     /// The database was lost during a commit, and it is not known whether that happened; a retry is told.
     Unknown,
     /// The record is damaged.
@@ -93,6 +95,7 @@ impl Outcome {
             Self::Panicked => "panicked",
             Self::RolledBack => "rolled_back",
             Self::Unavailable => "unavailable",
+            Self::Overloaded => "overloaded",
             Self::Unknown => "unknown",
             Self::Damaged => "damaged",
         }

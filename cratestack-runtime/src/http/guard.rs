@@ -20,7 +20,7 @@ use super::request::{buffer, is_safe, original_uri};
 use super::slot::{Slot, Vacancy};
 use super::transaction::{Attempts, Cause, Participant, Settling};
 use super::unrecorded::Unrecorded;
-use crate::engine::{Answer, Failure, Hold, OwnedClaim, Policy, Settled, Step, Terms, Verdict};
+use crate::engine::{Answer, Failure, Hold, Limit, OwnedClaim, Policy, Settled, Step, Terms, Verdict};
 use crate::store::StoreError;
 
 /// The handler, boxed once: everything behind it is compiled once, in this crate, and not once per handler.
@@ -372,6 +372,15 @@ fn respond(idempotency: &Idempotency, answered: Answer<Response>, subject: &Subj
         Answer::Conflict => {
             tell(Outcome::Conflict);
             Problem::KeyConflict
+        }
+        Answer::Overloaded(limit) => {
+            let setting = match limit {
+                Limit::MaxRunning => "max_running",
+                Limit::MaxPendingBytes => "max_pending_bytes",
+            };
+            warn!(setting, "an idempotent request was refused: a bound of its `Idempotency` is met");
+            tell(Outcome::Overloaded);
+            Problem::Overloaded
         }
         Answer::Lost => Problem::ReservationLost,
         Answer::Panicked => Problem::HandlerPanicked,

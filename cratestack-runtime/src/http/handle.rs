@@ -353,6 +353,43 @@ impl<S: ?Sized> Idempotency<S> {
         self
     }
 
+    /// How many guarded handlers of this process run at once. Default: 10,000.
+    ///
+    /// A handler goes on when its client hangs up, so a limit on connections, or a layer that counts responses, does not bound
+    /// how many run; this does. One request more is answered 503 (`idempotency_overloaded`, with `Retry-After`) before
+    /// anything is reserved. As many duplicates may wait (`wait = "…"`); one more is answered 409 at once. All clones share the
+    /// bound. A replay that only the store can tell needs a place as well, for as long as the store takes.
+    ///
+    /// ```
+    /// # use cratestack_runtime::{Idempotency, MemoryStore};
+    /// let idempotency = Idempotency::new(MemoryStore::new()).max_running(500);
+    /// # let _ = idempotency;
+    /// ```
+    #[must_use]
+    pub fn max_running(self, handlers: usize) -> Self {
+        self.engine.set_max_running(handlers);
+        self
+    }
+
+    /// How many bytes of outcomes this process holds that are in the making, or wait to be written because the store cannot
+    /// take them. Default: 256 MiB.
+    ///
+    /// Each run takes 16 KiB before its key is reserved, and its outcome's size once that is known. Where there is no room,
+    /// a request is answered 503 (`idempotency_overloaded`, with `Retry-After`) before anything is reserved. An outcome is never
+    /// dropped for its size: what runs already may go beyond the bound, by at most
+    /// [`max_response_bytes`](Self::max_response_bytes) each. All clones share it.
+    ///
+    /// ```
+    /// # use cratestack_runtime::{Idempotency, MemoryStore};
+    /// let idempotency = Idempotency::new(MemoryStore::new()).max_pending_bytes(64 * 1024 * 1024);
+    /// # let _ = idempotency;
+    /// ```
+    #[must_use]
+    pub fn max_pending_bytes(self, bytes: u64) -> Self {
+        self.engine.set_max_pending_bytes(bytes);
+        self
+    }
+
     /// Lets this process ask the store again for the outcome of a key. It does not touch the store.
     ///
     /// Principal and key are as the table has them.

@@ -30,6 +30,8 @@ pub(crate) enum Problem {
     /// Nothing tells who is calling: the server is misconfigured.
     CallerUnknown,
     StoreUnavailable,
+    /// So much is under way that nothing more may begin.
+    Overloaded,
     /// There is a record, but it cannot be read.
     RecordDamaged,
     HandlerPanicked,
@@ -62,6 +64,7 @@ impl Problem {
             Self::RequestIncomplete => "idempotency_request_incomplete",
             Self::CallerUnknown => "idempotency_caller_unknown",
             Self::StoreUnavailable => "idempotency_store_unavailable",
+            Self::Overloaded => "idempotency_overloaded",
             Self::RecordDamaged => "idempotency_record_damaged",
             Self::HandlerPanicked => "idempotency_handler_panicked",
             Self::ResponseNotReplayable { .. } => "idempotency_response_not_replayable",
@@ -85,9 +88,11 @@ impl Problem {
             | Self::HandlerPanicked
             | Self::NoReservation
             | Self::TransactionRefused => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::StoreUnavailable | Self::TransactionRolledBack | Self::TransactionTimedOut | Self::OutcomeUnknown => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::StoreUnavailable
+            | Self::Overloaded
+            | Self::TransactionRolledBack
+            | Self::TransactionTimedOut
+            | Self::OutcomeUnknown => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -101,6 +106,7 @@ impl Problem {
             Self::RequestIncomplete => "Request body is incomplete",
             Self::CallerUnknown => "Caller cannot be identified",
             Self::StoreUnavailable => "Idempotency store is unavailable",
+            Self::Overloaded => "Too many requests are under way",
             Self::RecordDamaged => "Idempotency record is damaged",
             Self::HandlerPanicked => "Request handler failed",
             Self::ResponseNotReplayable { .. } => "Response cannot be replayed",
@@ -149,6 +155,10 @@ impl Problem {
                 "The server cannot check this idempotency key at the moment. This attempt executed nothing. Retry \
                  later with the same key and the same request."
             }
+            Self::Overloaded => {
+                "The server has as many requests under way as it can take. This attempt executed nothing. Retry later \
+                 with the same key and the same request."
+            }
             Self::RecordDamaged => {
                 "There is a record for this idempotency key, but it cannot be read. The request may have been executed \
                  and was not executed again. Check its effect before you send it with a new key."
@@ -192,7 +202,7 @@ impl Problem {
 
     fn retry_after(self) -> Option<HeaderValue> {
         match self {
-            Self::RequestInFlight | Self::ReservationLost | Self::TransactionRolledBack => {
+            Self::RequestInFlight | Self::ReservationLost | Self::TransactionRolledBack | Self::Overloaded => {
                 Some(HeaderValue::from_static("1"))
             }
             Self::StoreUnavailable | Self::TransactionTimedOut | Self::OutcomeUnknown => {
@@ -305,7 +315,7 @@ mod tests {
     use super::*;
 
     /// Every problem with its code, status, recommended phrase and `Retry-After`, which clients rely on.
-    const PINNED: [(Problem, &str, u16, &str, Option<&str>); 16] = [
+    const PINNED: [(Problem, &str, u16, &str, Option<&str>); 18] = [
         (Problem::KeyMissing, "idempotency_key_missing", 400, "Bad Request", None),
         (Problem::KeyInvalid(KeyError::Empty), "idempotency_key_invalid", 400, "Bad Request", None),
         (Problem::KeyConflict, "idempotency_key_conflict", 422, "Unprocessable Content", None),
@@ -320,6 +330,8 @@ mod tests {
         (Problem::RequestIncomplete, "idempotency_request_incomplete", 400, "Bad Request", None),
         (Problem::CallerUnknown, "idempotency_caller_unknown", 500, "Internal Server Error", None),
         (Problem::StoreUnavailable, "idempotency_store_unavailable", 503, "Service Unavailable", Some("5")),
+        (Problem::Overloaded, "idempotency_overloaded", 503, "Service Unavailable", Some("1")),
+        (Problem::NoReservation, "idempotency_no_reservation", 500, "Internal Server Error", None),
         (Problem::RecordDamaged, "idempotency_record_damaged", 500, "Internal Server Error", None),
         (Problem::HandlerPanicked, "idempotency_handler_panicked", 500, "Internal Server Error", None),
         (

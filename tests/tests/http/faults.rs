@@ -1,7 +1,7 @@
 //! A store that fails, hangs or loses: what the client sees, and what is still kept.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
@@ -9,106 +9,15 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
 use cratestack_runtime::{
-    Claim, ClaimOutcome, Completion, Idempotency, IdempotencyRecord, IdempotencyStore, MemoryStore, ReservationOutcome,
-    StoreError, Tenure, async_trait, idempotent,
+    Idempotency, IdempotencyRecord, IdempotencyStore, MemoryStore, ReservationOutcome, StoreError, async_trait,
+    idempotent,
 };
 use uuid::Uuid;
 
 use crate::app::{App, eventually, held, request, send};
+use crate::faulty::{Faulty, faulty};
 
 const BODY: &str = r#"{"amount":100}"#;
-
-/// A memory store whose faults can be switched on.
-#[derive(Default)]
-struct Faulty {
-    inner: MemoryStore,
-    down: AtomicBool,
-    panics: AtomicBool,
-    deaf: AtomicBool,
-    no_heartbeat: AtomicBool,
-    /// A renewal takes three seconds to reach the rows, and the answer to a release five to come back.
-    slow: AtomicBool,
-    finishes: AtomicUsize,
-}
-
-impl Faulty {
-    fn reach(&self) -> Result<(), StoreError> {
-        assert!(!self.panics.load(Ordering::SeqCst), "told to panic");
-        if self.down.load(Ordering::SeqCst) { Err(StoreError::Unavailable("switched off".to_owned())) } else { Ok(()) }
-    }
-}
-
-#[async_trait]
-impl IdempotencyStore for Faulty {
-    async fn reserve_or_fetch(
-        &self,
-        principal: &str,
-        key: &str,
-        request_hash: [u8; 32],
-        expires_at: SystemTime,
-    ) -> Result<ReservationOutcome, StoreError> {
-        self.inner.reserve_or_fetch(principal, key, request_hash, expires_at).await
-    }
-
-    async fn complete(
-        &self,
-        principal: &str,
-        key: &str,
-        token: Uuid,
-        status: u16,
-        headers: &[u8],
-        body: &[u8],
-    ) -> Result<(), StoreError> {
-        self.inner.complete(principal, key, token, status, headers, body).await
-    }
-
-    async fn release(&self, principal: &str, key: &str, token: Uuid) -> Result<(), StoreError> {
-        self.reach()?;
-        let released = self.inner.release(principal, key, token).await;
-        if self.slow.load(Ordering::SeqCst) {
-            tokio::time::sleep(Duration::from_secs(5)).await;
-        }
-        released
-    }
-
-    async fn reserve(&self, claim: Claim<'_>) -> Result<ClaimOutcome, StoreError> {
-        self.reach()?;
-        let outcome = self.inner.reserve(claim).await;
-        if self.deaf.load(Ordering::SeqCst) {
-            tokio::time::sleep(Duration::from_secs(60)).await;
-        }
-        outcome
-    }
-
-    async fn renew(
-        &self,
-        principal: &str,
-        key: &str,
-        token: Uuid,
-        lease: Duration,
-        retention: Duration,
-    ) -> Result<Tenure, StoreError> {
-        if self.no_heartbeat.load(Ordering::SeqCst) {
-            return Err(StoreError::Unavailable("no heartbeat".to_owned()));
-        }
-        self.reach()?;
-        if self.slow.load(Ordering::SeqCst) {
-            tokio::time::sleep(Duration::from_secs(3)).await;
-        }
-        self.inner.renew(principal, key, token, lease, retention).await
-    }
-
-    async fn finish(&self, completion: Completion<'_>) -> Result<Tenure, StoreError> {
-        self.finishes.fetch_add(1, Ordering::SeqCst);
-        self.reach()?;
-        self.inner.finish(completion).await
-    }
-}
-
-fn faulty() -> (App, Arc<Faulty>) {
-    let store = Arc::new(Faulty::default());
-    (App::over(Idempotency::new(Arc::clone(&store)).lease(Duration::from_secs(30))), store)
-}
 
 #[tokio::test]
 async fn a_store_that_cannot_be_reached_is_503_and_nothing_runs() {
@@ -207,17 +116,18 @@ async fn a_key_that_was_given_back_is_not_lost() {
 #[tokio::test(start_paused = true)]
 async fn a_stale_holder_changes_nothing_and_does_not_answer_for_the_key() {
     let (app, store) = faulty();
+    let elsewhere = App::over(Idempotency::new(Arc::clone(&store)).lease(Duration::from_secs(30)));
     store.no_heartbeat.store(true, Ordering::SeqCst);
     let stale = app.hold().await;
     tokio::time::sleep(Duration::from_secs(31)).await;
-    let second = app.hold().await;
+    let second = elsewhere.hold().await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     app.gate.notify_one();
     let stale = stale.await.unwrap();
     assert_eq!((stale.status, stale.code().as_str()), (StatusCode::CONFLICT, "idempotency_reservation_lost"));
     let during = app.send(held()).await;
     assert_eq!(during.code(), "idempotency_request_in_flight", "the stale completion did not end the newer run");
-    app.gate.notify_one();
+    elsewhere.gate.notify_one();
     let second = second.await.unwrap();
     assert_eq!(second.status, StatusCode::CREATED);
     let replayed = app.send(held()).await;

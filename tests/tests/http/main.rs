@@ -6,9 +6,12 @@
 mod app;
 mod bodies;
 mod faults;
+mod faulty;
 mod keys;
 mod life;
+mod limits;
 mod logs;
+mod outages;
 mod semantics;
 mod shapes;
 mod table;

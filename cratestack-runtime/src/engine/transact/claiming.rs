@@ -3,12 +3,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::warn;
 use uuid::Uuid;
 
-use super::{Run, Terms};
-use crate::engine::guard::OwnedClaim;
-use crate::engine::places::Seat;
-use crate::engine::reserve::{Ask, Reserved, too_late};
+use super::{Terms, pause};
+use crate::engine::acquire::{Ask, Found};
+use crate::engine::guard::{Answer, OwnedClaim};
+use crate::engine::reserve::too_late;
 use crate::engine::within;
 use crate::store::{Begun, Isolation, StoreError, Transact};
 
@@ -16,7 +17,6 @@ use crate::store::{Begun, Isolation, StoreError, Transact};
 pub(super) struct Claiming<'a, S: Transact> {
     pub(super) store: &'a Arc<S>,
     pub(super) claim: &'a Arc<OwnedClaim>,
-    pub(super) place: &'a Seat<(String, String), Run>,
     pub(super) patience: Duration,
     pub(super) terms: Terms,
 }
@@ -30,33 +30,51 @@ pub(super) struct Claimed<T> {
 impl<S: Transact> Ask for Claiming<'_, S> {
     type Grant = Claimed<S::Transaction>;
 
-    async fn ask(&self) -> Result<Reserved<Self::Grant>, StoreError> {
-        tokio::select! {
-            biased;
-            request = self.place.taken() => Ok(if request == self.claim.request_hash {
-                Reserved::InFlight
-            } else {
-                Reserved::Conflict
-            }),
-            begun = self.begin(self.terms.isolation) => begun,
-        }
+    async fn ask(&self) -> Result<Found<Self::Grant>, StoreError> {
+        self.begin(self.terms.isolation).await
     }
 }
 
 impl<S: Transact> Claiming<'_, S> {
+    /// Another transaction for another run, of which `retries` are left.
+    pub(super) async fn again<R>(&self, most: u32, retries: &mut u32) -> Result<Claimed<S::Transaction>, Answer<R>> {
+        loop {
+            tokio::time::sleep(pause(Uuid::new_v4(), most - *retries)).await;
+            *retries -= 1;
+            match self.ask().await {
+                Ok(Found::Ours(claimed)) => return Ok(claimed),
+                // Between two runs another process may have claimed the key, whose transaction may also be undone.
+                Ok(Found::InFlight) if *retries > 0 => {
+                    warn!("between two runs of an idempotent handler its key was taken");
+                }
+                Ok(other) => return Err(unclaimed(other)),
+                Err(failure) => return Err(Answer::Unavailable(failure)),
+            }
+        }
+    }
+
     /// Begins, for as long as patience lasts.
-    pub(super) async fn begin(&self, isolation: Isolation) -> Result<Reserved<Claimed<S::Transaction>>, StoreError> {
+    pub(super) async fn begin(&self, isolation: Isolation) -> Result<Found<Claimed<S::Transaction>>, StoreError> {
         let (store, claim) = (Arc::clone(self.store), Arc::clone(self.claim));
         let mut beginning = Beginning::new(async move { store.begin(claim.as_claim(), isolation).await });
         let Ok(begun) = within(self.patience, beginning.end()).await else {
             return Err(too_late(self.patience));
         };
         Ok(match begun? {
-            Begun::Reserved { transaction, token, attempt } => Reserved::Ours(Claimed { transaction, token, attempt }),
-            Begun::Replay(record) => Reserved::Replay(Arc::new(record)),
-            Begun::InFlight => Reserved::InFlight,
-            Begun::Conflict => Reserved::Conflict,
+            Begun::Reserved { transaction, token, attempt } => Found::Ours(Claimed { transaction, token, attempt }),
+            Begun::Replay(record) => Found::Replay(Arc::new(record)),
+            Begun::InFlight => Found::InFlight,
+            Begun::Conflict => Found::Conflict,
         })
+    }
+}
+
+/// The answer to a request that did not get its key.
+pub(super) fn unclaimed<G, R>(found: Found<G>) -> Answer<R> {
+    match found {
+        Found::Replay(record) => Answer::Replay(record),
+        Found::Conflict => Answer::Conflict,
+        Found::InFlight | Found::Ours(_) => Answer::InFlight,
     }
 }
 

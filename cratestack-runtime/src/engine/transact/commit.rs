@@ -4,10 +4,10 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
-use super::claiming::Claiming;
+use super::claiming::{Claiming, unclaimed};
 use super::handover::Ended;
+use crate::engine::acquire::Found;
 use crate::engine::guard::{Answer, Hold, Step};
-use crate::engine::reserve::Reserved;
 use crate::engine::settle::{Failure, Settled, Verdict};
 use crate::store::{CommitError, Ending, IdempotencyRecord, Isolation, StoreError, Transact};
 
@@ -87,7 +87,7 @@ impl<S: Transact> Claiming<'_, S> {
                     "an idempotent transaction was rolled back: its key was reserved outside of transactions meanwhile"
                 );
                 End::Answer(match self.begin(PLAINLY).await {
-                    Ok(Reserved::Ours(free)) => {
+                    Ok(Found::Ours(free)) => {
                         self.store.rollback(free.transaction).await;
                         Answer::InFlight
                     }
@@ -115,7 +115,7 @@ impl<S: Transact> Claiming<'_, S> {
         observe: &impl Fn(Step, &Hold),
     ) -> End<R> {
         let recorded = match self.begin(PLAINLY).await {
-            Ok(Reserved::Ours(claimed)) => {
+            Ok(Found::Ours(claimed)) => {
                 let ending = Ending { token: claimed.token, ..outcome.ending(hold, true) };
                 self.store.commit(claimed.transaction, ending).await.is_ok()
             }
@@ -143,19 +143,19 @@ impl<S: Transact> Claiming<'_, S> {
         let until = Instant::now() + self.patience;
         loop {
             match self.begin(PLAINLY).await {
-                Ok(Reserved::Replay(record)) if outcome.is(&record) => {
+                Ok(Found::Replay(record)) if outcome.is(&record) => {
                     observe(Step::Recorded { status: outcome.status }, hold);
                     return End::Answer(Answer::Ran(reply));
                 }
-                Ok(Reserved::Ours(free)) => {
+                Ok(Found::Ours(free)) => {
                     self.store.rollback(free.transaction).await;
                     observe(Step::RolledBack, hold);
                     return End::Again(failure);
                 }
-                Ok(Reserved::InFlight) | Err(_) if Instant::now() < until => {
+                Ok(Found::InFlight) | Err(_) if Instant::now() < until => {
                     tokio::time::sleep(ASK_AGAIN).await;
                 }
-                Ok(Reserved::InFlight) | Err(_) => {
+                Ok(Found::InFlight) | Err(_) => {
                     return End::Answer(Answer::Unknown(failure));
                 }
                 Ok(other) => return End::Answer(unclaimed(other)),
@@ -188,15 +188,6 @@ impl<'a> Outcome<'a> {
     fn is(self, record: &IdempotencyRecord) -> bool {
         (self.status, self.headers, self.body.as_ref())
             == (record.response_status, record.response_headers.as_slice(), record.response_body.as_slice())
-    }
-}
-
-/// The answer to a request that did not get its key.
-pub(super) fn unclaimed<G, R>(reserved: Reserved<G>) -> Answer<R> {
-    match reserved {
-        Reserved::Replay(record) => Answer::Replay(record),
-        Reserved::Conflict => Answer::Conflict,
-        Reserved::InFlight | Reserved::Ours(_) => Answer::InFlight,
     }
 }
 

@@ -12,60 +12,18 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{Instrument, warn};
 use uuid::Uuid;
 
 use self::claiming::{Claimed, Claiming};
-use self::commit::{End, settle_unclaimed, unclaimed};
+use self::commit::{End, settle_unclaimed};
 pub(crate) use self::handover::Handover;
 use self::handover::{Ended, run_to_end};
-use super::guard::{Answer, Engine, Hold, OwnedClaim, Policy, Step, answered, attendance};
-use super::places::Places;
-use super::reserve::{Ask as _, Reserved};
+use super::acquire::{Acquire, Acquired};
+use super::guard::{Answer, Engine, Hold, OwnedClaim, Policy, Step, answered, attendance, gone};
 use super::settle::Settled;
 use crate::store::{Isolation, Transact};
-
-/// The keys that transactions of this process have, and the requests that they run for. A duplicate of one needs no
-/// connection to be told so, and may well find none: with a pool of one, the first request has it.
-pub(crate) type Transactions = Places<(String, String), Run>;
-
-/// Whether a transaction has the key.
-#[derive(Debug)]
-pub(crate) struct Run {
-    request: watch::Sender<Option<[u8; 32]>>,
-}
-
-impl Default for Run {
-    fn default() -> Self {
-        Self { request: watch::Sender::new(None) }
-    }
-}
-
-impl Run {
-    /// Waits until a transaction has the key, and says for which request.
-    async fn taken(&self) -> [u8; 32] {
-        let mut request = self.request.subscribe();
-        // The sender is this very place, so the wait can only end well.
-        let taken = request.wait_for(Option::is_some).await.ok().and_then(|request| *request);
-        taken.unwrap_or_default()
-    }
-
-    fn take(&self, request: [u8; 32]) -> Running<'_> {
-        self.request.send_replace(Some(request));
-        Running(self)
-    }
-}
-
-/// A run that has the key of its place, until this is dropped.
-struct Running<'a>(&'a Run);
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.0.request.send_replace(None);
-    }
-}
 
 /// What the attribute says of the transaction.
 #[derive(Debug, Clone, Copy, Default)]
@@ -103,39 +61,33 @@ impl Engine {
             return answer;
         }
         let claim = Arc::new(claim);
-        let (mut attended, _attending) = attendance(policy);
-        let rooms = Arc::clone(&self.rooms);
+        let (attended, _attending) = attendance(policy);
+        let (limits, recovery) = (Arc::clone(&self.limits), Arc::clone(&self.recovery));
         let (seen, plain) = (Arc::clone(&self.seen), Arc::clone(self.store()));
-        let place = self.transactions.enter((claim.principal.clone(), claim.key.clone()));
+        let mut presence = self.keys.enter(&claim);
         let counted = self.tasks.enter();
         let life = async move {
-            let question = Claiming { store: &store, claim: &claim, place: &place, patience: policy.patience, terms };
+            let question = Claiming { store: &store, claim: &claim, patience: policy.patience, terms };
+            let acquire = Acquire { store: &*store, limits: &limits, recovery: &recovery, policy };
+            let mut asked = Instant::now();
+            let acquired = acquire.acquire(&mut presence, &question, gone(attended)).await;
+            // Both are kept until the last run has ended: duplicates here see one run, however often it is begun anew.
+            let (mut claimed, turn, _admission) = match acquired {
+                Ok(Acquired::Ours(claimed, turn, admission)) => (claimed, turn, admission),
+                Ok(Acquired::Replay(record)) => {
+                    seen.keep_told(&plain, &record);
+                    return Answer::Replay(record);
+                }
+                Ok(Acquired::InFlight) => return Answer::InFlight,
+                Ok(Acquired::Conflict) => return Answer::Conflict,
+                Ok(Acquired::Overloaded(limit)) => return Answer::Overloaded(limit),
+                Err(failure) => return Answer::Unavailable(failure),
+            };
+            turn.run();
             let mut retries = terms.retries;
             let answer = loop {
-                let asked = Instant::now();
-                let reserved = match &mut attended {
-                    None => question.ask().await,
-                    Some(caller) => rooms.wait(&*store, &claim, policy.wait, &question, caller.closed()).await,
-                };
-                let Claimed { transaction, token, attempt } = match reserved {
-                    Ok(Reserved::Ours(claimed)) => claimed,
-                    // Between two runs a duplicate may have claimed the key, or one that was given up while it did: that
-                    // one will not run.
-                    Ok(Reserved::InFlight) if (1..terms.retries).contains(&retries) => {
-                        tokio::time::sleep(pause(Uuid::new_v4(), terms.retries - retries)).await;
-                        retries -= 1;
-                        continue;
-                    }
-                    Ok(other) => {
-                        if let Reserved::Replay(record) = &other {
-                            seen.keep_told(&plain, record);
-                        }
-                        break unclaimed(other);
-                    }
-                    Err(failure) => break Answer::Unavailable(failure),
-                };
+                let Claimed { transaction, token, attempt } = claimed;
                 let hold = Hold { claim: Arc::clone(&claim), token, attempt };
-                let run = place.take(claim.request_hash);
                 observe(Step::Reserved, &hold);
                 let leash = store.leash(&transaction);
                 handover.put(transaction);
@@ -147,19 +99,19 @@ impl Engine {
                 if let Some(outcome) = committed {
                     seen.keep_recorded(&plain, &hold, &outcome, asked);
                 }
-                drop(run);
-                rooms.knock(&claim);
-                match end {
+                let failure = match end {
                     End::Answer(answer) => break answer,
                     End::Again(failure) if retries == 0 => break Answer::RolledBack(failure),
-                    End::Again(failure) => {
-                        warn!(error = %failure, "an idempotent transaction was rolled back; its handler runs once more");
-                        tokio::time::sleep(pause(token, terms.retries - retries)).await;
-                        retries -= 1;
-                    }
-                }
+                    End::Again(failure) => failure,
+                };
+                warn!(error = %failure, "an idempotent transaction was rolled back; its handler runs once more");
+                asked = Instant::now();
+                claimed = match question.again(terms.retries, &mut retries).await {
+                    Ok(claimed) => claimed,
+                    Err(answer) => break answer,
+                };
             };
-            drop(counted);
+            drop((turn, counted));
             answer
         };
         answered(tokio::spawn(life.in_current_span())).await
@@ -177,6 +129,10 @@ impl Engine {
         R: Send + 'static,
         W: Future<Output = Settled<R>> + Send + 'static,
     {
+        let admission = match self.limits.admit() {
+            Ok(admission) => admission,
+            Err(limit) => return Answer::Overloaded(limit),
+        };
         let counted = self.tasks.enter();
         let life = async move {
             let mut retries = terms.retries;
@@ -200,7 +156,7 @@ impl Engine {
                     End::Answer(answer) => break answer,
                 }
             };
-            drop(counted);
+            drop((admission, counted));
             answer
         };
         answered(tokio::spawn(life.in_current_span())).await

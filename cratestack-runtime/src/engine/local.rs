@@ -1,0 +1,289 @@
+//! What the requests of one handle know of each other's keys.
+//!
+//! A handle and its clones never run a key beside themselves, whatever the store says, and of all who ask for one key at the
+//! same time one asks the store:
+//!
+//! ```text
+//! request A                 the key here        request B, the same key
+//! take the turn ──────────▶ asking          ◀── waits for A's answer
+//! the store: reserved ────▶ running         ◀── in flight: 409, or it waits
+//! the store is away ──────▶ pending         ◀── the outcome, from here
+//! the store has it ───────▶ idle            ◀── takes the turn, asks the store
+//! ```
+//!
+//! The turn is taken before the store is asked, and kept until the run has ended and its outcome is written. While a run
+//! lives here, no question of this process can therefore reach the store and take the key over, however late the run's
+//! renewals are. A turn that is dropped, in order or by a panic, leaves the key idle.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::guard::OwnedClaim;
+use crate::store::{IdempotencyRecord, StoreError};
+
+/// Keys that share a shard wait for each other, for as long as an entry is looked at.
+const SHARDS: usize = 16;
+
+/// The keys that requests of this handle are concerned with.
+#[derive(Debug, Default)]
+pub(super) struct LocalKeys {
+    hasher: RandomState,
+    shards: [Mutex<HashMap<Name, Entry>>; SHARDS],
+}
+
+/// Hashed and compared by principal and key alone.
+#[derive(Debug, Clone)]
+struct Name(Arc<OwnedClaim>);
+
+impl Hash for Name {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.0.principal, &self.0.key).hash(state);
+    }
+}
+
+impl PartialEq for Name {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.0.principal, &self.0.key) == (&other.0.principal, &other.0.key)
+    }
+}
+
+impl Eq for Name {}
+
+/// There while a request is concerned with the key.
+#[derive(Debug, Default)]
+struct Entry {
+    present: usize,
+    phase: Phase,
+    /// Counts the changes.
+    version: u64,
+    /// The answer that the store last gave to one of those who are present, and the version that came with it.
+    answer: Option<(u64, [u8; 32], Known)>,
+    /// Somebody watches the store on behalf of all who wait.
+    is_watched: bool,
+    /// Made by the first who waits.
+    changed: Option<Arc<Notify>>,
+}
+
+#[derive(Debug, Clone, Default)]
+enum Phase {
+    #[default]
+    Idle,
+    Asking,
+    Running([u8; 32]),
+    Pending(Arc<IdempotencyRecord>),
+}
+
+/// What is known of a key without asking the store.
+#[derive(Debug, Clone)]
+pub(super) enum Known {
+    Replay(Arc<IdempotencyRecord>),
+    InFlight { here: bool },
+    Conflict,
+    Failed(StoreError),
+}
+
+/// What a request finds when it looks.
+#[derive(Debug)]
+pub(super) enum Look {
+    /// Nobody here has the key: the store is to be asked, by whoever gets this.
+    Turn(Turn),
+    /// Somebody else asks.
+    Asking,
+    Known(Known),
+}
+
+impl LocalKeys {
+    /// Concerns a request with its key, until what is returned is dropped.
+    pub(super) fn enter(self: &Arc<Self>, claim: &Arc<OwnedClaim>) -> Presence {
+        let name = Name(Arc::clone(claim));
+        let mut shard = self.shard_of(&name);
+        let entry = shard.entry(name.clone()).or_default();
+        entry.present += 1;
+        let heard = entry.version;
+        drop(shard);
+        Presence { place: Place { keys: Arc::clone(self), name }, heard }
+    }
+
+    fn shard_of(&self, name: &Name) -> MutexGuard<'_, HashMap<Name, Entry>> {
+        let shard = usize::try_from(self.hasher.hash_one(name) % SHARDS as u64).unwrap_or_default();
+        // Every change is whole before anything in it can panic, so a poisoned shard is as good as any.
+        self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where an entry is found.
+#[derive(Debug, Clone)]
+struct Place {
+    keys: Arc<LocalKeys>,
+    name: Name,
+}
+
+impl Place {
+    fn with<T>(&self, look: impl FnOnce(&mut Entry) -> T) -> T {
+        let mut shard = self.keys.shard_of(&self.name);
+        match shard.get_mut(&self.name) {
+            Some(entry) => look(entry),
+            // Only after the last presence has gone, when nobody is left to see it.
+            None => look(&mut Entry::default()),
+        }
+    }
+
+    /// One fewer is concerned with the key; the last one takes the entry down.
+    fn leave(&self) {
+        let mut shard = self.keys.shard_of(&self.name);
+        let Some(entry) = shard.get_mut(&self.name) else { return };
+        entry.present -= 1;
+        if entry.present == 0 {
+            shard.remove(&self.name);
+        }
+    }
+
+    /// Changes the entry and wakes all who wait for that.
+    fn change(&self, change: impl FnOnce(&mut Entry)) {
+        let changed = self.with(|entry| {
+            change(entry);
+            entry.version += 1;
+            entry.changed.clone()
+        });
+        if let Some(changed) = changed {
+            changed.notify_waiters();
+        }
+    }
+}
+
+/// A request that is concerned with its key.
+#[derive(Debug)]
+pub(super) struct Presence {
+    place: Place,
+    /// Answers up to this version were given before the request came, or are known to it.
+    heard: u64,
+}
+
+impl Presence {
+    /// What is known of the key; else, and where nobody asks the store, the turn to do so. The version is that of the look.
+    pub(super) fn look(&mut self) -> (u64, Look) {
+        let Self { place, heard } = self;
+        let request = place.name.0.request_hash;
+        place.with(|entry| {
+            let look = match &entry.phase {
+                Phase::Running(of) if *of == request => Look::Known(Known::InFlight { here: true }),
+                Phase::Pending(record) if record.request_hash == request => {
+                    Look::Known(Known::Replay(Arc::clone(record)))
+                }
+                Phase::Running(_) | Phase::Pending(_) => Look::Known(Known::Conflict),
+                phase @ (Phase::Idle | Phase::Asking) => match entry.answer.as_ref().filter(|(at, ..)| *at > *heard) {
+                    Some((at, of, known)) if let Some(known) = known.told_to(*of, request) => {
+                        *heard = *at;
+                        Look::Known(known)
+                    }
+                    _ if matches!(phase, Phase::Asking) => Look::Asking,
+                    _ => {
+                        entry.phase = Phase::Asking;
+                        // A turn may outlive its request: an outcome that waits to be written has one.
+                        entry.present += 1;
+                        Look::Turn(Turn { place: place.clone(), is_over: false })
+                    }
+                },
+            };
+            (entry.version, look)
+        })
+    }
+
+    pub(super) fn claim(&self) -> &Arc<OwnedClaim> {
+        &self.place.name.0
+    }
+
+    /// Waits until something has changed since a look.
+    pub(super) async fn changed_since(&self, version: u64) {
+        loop {
+            let changed = self.place.with(|entry| Arc::clone(entry.changed.get_or_insert_default()));
+            let mut changed = pin!(changed.notified());
+            changed.as_mut().enable();
+            if self.place.with(|entry| entry.version) != version {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// The right to watch the store for all who wait for this key, where nobody has it.
+    pub(super) fn lead(&self) -> Option<Lead> {
+        let leads = self.place.with(|entry| !std::mem::replace(&mut entry.is_watched, true));
+        leads.then(|| Lead(self.place.clone()))
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.place.leave();
+    }
+}
+
+impl Known {
+    /// What the store's answer to the request `of` says to a request that may be another one.
+    fn told_to(&self, of: [u8; 32], request: [u8; 32]) -> Option<Self> {
+        match self {
+            Self::Replay(record) if record.request_hash != request => Some(Self::Conflict),
+            Self::Replay(_) | Self::Failed(_) => Some(self.clone()),
+            // Whose the key is where it is not this request's, the store has not said.
+            Self::InFlight { .. } | Self::Conflict => (of == request).then(|| self.clone()),
+        }
+    }
+}
+
+/// The right to ask the store for a key, and to run under it; the key is idle again when this is dropped.
+#[derive(Debug)]
+pub(super) struct Turn {
+    place: Place,
+    is_over: bool,
+}
+
+impl Turn {
+    /// Ends the turn with the store's answer, for all who are present.
+    pub(super) fn tell(mut self, known: Known) {
+        self.is_over = true;
+        let request = self.place.name.0.request_hash;
+        self.place.change(|entry| {
+            entry.phase = Phase::Idle;
+            entry.answer = Some((entry.version + 1, request, known));
+        });
+    }
+
+    /// The key is reserved, and its work runs.
+    pub(super) fn run(&self) {
+        let request = self.place.name.0.request_hash;
+        self.place.change(|entry| entry.phase = Phase::Running(request));
+    }
+
+    /// The work has ended, and this outcome waits to be written.
+    pub(super) fn hold(&self, outcome: Arc<IdempotencyRecord>) {
+        self.place.change(|entry| entry.phase = Phase::Pending(outcome));
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.place.change(|entry| entry.phase = Phase::Idle);
+        }
+        self.place.leave();
+    }
+}
+
+/// Whoever watches the store for the others. When it is dropped, one of them goes on.
+#[derive(Debug)]
+pub(super) struct Lead(Place);
+
+impl Drop for Lead {
+    fn drop(&mut self) {
+        self.0.change(|entry| entry.is_watched = false);
+    }
+}
+
+#[cfg(test)]
+#[path = "local_tests.rs"]
+mod tests;

@@ -1,0 +1,164 @@
+//! What must reach the store (an outcome, a renewal) is sent until it is answered, and is the first to reach a store that is
+//! back.
+//!
+//! ```text
+//! the store goes away    a call that was refused waits for news; one that has no answer keeps waiting for it
+//! every 100 ms           one of all that were refused is sent again
+//! it is back             that one is answered: all others are sent at once, and new reservations after them
+//! ```
+//!
+//! A call without an answer keeps its place, in a pool's queue or wherever it waits, and few others start beside it: the
+//! connection of the first may be dead. The store takes each of these calls any number of times.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Mutex, Notify, watch};
+use tokio::task::JoinSet;
+
+use super::caught_of_store;
+use crate::store::StoreError;
+
+/// How often one of those that were refused is sent again.
+const PROBE_INTERVAL: Duration = Duration::from_millis(100);
+/// The pauses after a refusal that is not the store's absence grow from [`PROBE_INTERVAL`] to this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// A call without an answer gets another one beside it after this long, and a third after four times as long.
+const SILENCE: Duration = Duration::from_secs(1);
+/// Calls for one answer at the same time. Each may have a connection, and a server that stalls would get ever more of them.
+const MAX_CALLS: usize = 3;
+/// How long a new reservation lets what is overdue go first. Past that, the store may refuse the one and take the other.
+const COURTESY: Duration = Duration::from_secs(1);
+
+/// Whether the store is away, as far as what must reach it has found out.
+#[derive(Debug, Default)]
+pub(super) struct Recovery {
+    /// Calls that were refused for the store's absence, or have no answer, and go on.
+    overdue: AtomicUsize,
+    /// One fewer is overdue.
+    fewer: Notify,
+    is_away: AtomicBool,
+    /// Told when the store answers that was away.
+    back: watch::Sender<()>,
+    /// Held by whoever is to be sent next.
+    probe: Mutex<()>,
+}
+
+/// Counts a call as overdue until this is dropped.
+struct Overdue<'a>(&'a Recovery);
+
+impl Drop for Overdue<'_> {
+    fn drop(&mut self) {
+        self.0.overdue.fetch_sub(1, Ordering::Relaxed);
+        self.0.fewer.notify_waiters();
+    }
+}
+
+impl Recovery {
+    fn overdue(&self) -> Overdue<'_> {
+        self.overdue.fetch_add(1, Ordering::Relaxed);
+        Overdue(self)
+    }
+
+    fn answered(&self) {
+        if self.is_away.swap(false, Ordering::Relaxed) {
+            self.back.send_replace(());
+        }
+    }
+
+    /// Lets what is overdue reach the store first, for a while.
+    pub(super) async fn let_overdue_go_first(&self) {
+        let is_clear = || self.overdue.load(Ordering::Relaxed) == 0;
+        if is_clear() {
+            return;
+        }
+        let clearing = async {
+            loop {
+                let mut fewer = pin!(self.fewer.notified());
+                fewer.as_mut().enable();
+                if is_clear() {
+                    return;
+                }
+                fewer.await;
+            }
+        };
+        // An error is the end of the courtesy.
+        let _ = tokio::time::timeout(COURTESY, clearing).await;
+    }
+
+    /// Returns when it is worth another try: the store has answered somebody else, or it is this call's turn to find out.
+    async fn is_worth_a_try(&self, back: &mut watch::Receiver<()>) {
+        let turn = async {
+            let _probe = self.probe.lock().await;
+            tokio::time::sleep(PROBE_INTERVAL).await;
+        };
+        tokio::select! {
+            // The sender is `self`, so this cannot fail.
+            _ = back.changed() => {}
+            () = turn => {}
+        }
+    }
+}
+
+/// One call on its way.
+pub(super) type Call<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
+
+/// Makes a call until it is answered. `first` may be on its way already; `refused` is told of each error.
+pub(super) async fn until_answered<T: Send + 'static>(
+    recovery: &Recovery,
+    first: Option<Call<T>>,
+    call: impl Fn() -> Call<T>,
+    refused: impl Fn(&StoreError),
+) -> T {
+    let mut calls = JoinSet::new();
+    calls.spawn(caught_of_store(first.unwrap_or_else(&call)));
+    let mut back = recovery.back.subscribe();
+    let (mut overdue, mut silence, mut pause) = (None, SILENCE, PROBE_INTERVAL);
+    loop {
+        let has_room = calls.len() < MAX_CALLS;
+        let failure = tokio::select! {
+            biased;
+            Some(answer) = calls.join_next() => match answer {
+                Ok(Ok(answer)) => {
+                    recovery.answered();
+                    return answer;
+                }
+                Ok(Err(failure)) => Some(failure),
+                Err(error) => Some(StoreError::Internal(error.to_string())),
+            },
+            _ = back.changed(), if has_room => None,
+            () = tokio::time::sleep(silence), if has_room => {
+                silence *= 3;
+                None
+            }
+        };
+        match failure {
+            // Without an answer.
+            None => {
+                overdue.get_or_insert_with(|| recovery.overdue());
+            }
+            Some(failure) => {
+                refused(&failure);
+                let is_away = matches!(failure, StoreError::Unavailable(_));
+                if is_away {
+                    overdue.get_or_insert_with(|| recovery.overdue());
+                    recovery.is_away.store(true, Ordering::Relaxed);
+                }
+                if !calls.is_empty() {
+                    continue;
+                }
+                if is_away {
+                    recovery.is_worth_a_try(&mut back).await;
+                } else {
+                    // The store is there, and does not want this call: that is nobody else's concern.
+                    overdue = None;
+                    tokio::time::sleep(pause).await;
+                    pause = LONGEST_PAUSE.min(pause * 2);
+                }
+            }
+        }
+        calls.spawn(caught_of_store(call()));
+    }
+}
