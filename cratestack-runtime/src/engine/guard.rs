@@ -1,5 +1,6 @@
 use std::convert::Infallible;
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +11,9 @@ use uuid::Uuid;
 
 use super::caught;
 use super::lease::Lease;
+use super::replay_cache::{Hit, Lookup, ReplayCache, Witness};
 use super::reserve::{Ask as _, Reservation, Reserve, Reserved};
 use super::rooms::Rooms;
-use super::seen::{Found, Seen};
 use super::settle::{Run, Settled};
 use super::tasks::Tasks;
 use super::transact::Transactions;
@@ -107,7 +108,7 @@ pub(crate) struct Engine {
     pub(super) rooms: Arc<Rooms>,
     pub(super) transactions: Arc<Transactions>,
     pub(super) tasks: Tasks,
-    pub(super) seen: Arc<Seen>,
+    pub(super) replay_cache: Arc<ReplayCache>,
 }
 
 impl std::fmt::Debug for dyn IdempotencyStore {
@@ -123,7 +124,7 @@ impl Engine {
             rooms: Arc::default(),
             transactions: Arc::default(),
             tasks: Tasks::default(),
-            seen: Arc::default(),
+            replay_cache: Arc::default(),
         }
     }
 
@@ -131,8 +132,8 @@ impl Engine {
         &self.store
     }
 
-    pub(crate) fn seen(&self) -> &Seen {
-        &self.seen
+    pub(crate) fn replay_cache(&self) -> &ReplayCache {
+        &self.replay_cache
     }
 
     /// Reserves, runs and settles, all on a task of its own: a caller that goes away changes nothing.
@@ -150,12 +151,14 @@ impl Engine {
         R: Send + 'static,
         W: Future<Output = Settled<R>> + Send + 'static,
     {
-        if let Some(answer) = self.answered_before(&claim) {
-            return answer;
-        }
+        let witness = match self.answered_before(&claim) {
+            ControlFlow::Break(answer) => return answer,
+            ControlFlow::Continue(witness) => witness,
+        };
         let claim = Arc::new(claim);
         let (attended, _attending) = attendance(policy);
-        let (store, rooms, seen) = (Arc::clone(&self.store), Arc::clone(&self.rooms), Arc::clone(&self.seen));
+        let (store, rooms) = (Arc::clone(&self.store), Arc::clone(&self.rooms));
+        let replay_cache = Arc::clone(&self.replay_cache);
         let running = self.tasks.enter();
         let life = async move {
             let question = Reserve { store: &store, claim: &claim, patience: policy.patience };
@@ -169,10 +172,10 @@ impl Engine {
                     let lease = Lease::new(Arc::clone(&store), hold.clone(), asked);
                     observe(Step::Reserved, &hold);
                     let settled = lease.during(caught(work(&hold))).await;
-                    Run { store, hold, lease, observe, seen, rooms, asked, _running: running }.settle(settled).await
+                    Run { store, hold, lease, observe, replay_cache, witness, rooms, asked, _running: running }.settle(settled).await
                 }
                 Ok(Reserved::Replay(record)) => {
-                    seen.keep_told(&store, &record);
+                    replay_cache.insert_fetched(witness, &record);
                     Answer::Replay(record)
                 }
                 Ok(Reserved::InFlight) => Answer::InFlight,
@@ -191,12 +194,13 @@ impl Engine {
         answered(tokio::spawn(life.in_current_span())).await
     }
 
-    /// What a claim comes to whose outcome this process has seen.
-    pub(super) fn answered_before<R>(&self, claim: &OwnedClaim) -> Option<Answer<R>> {
-        Some(match self.seen.find(claim)? {
-            Found::Replay(record) => Answer::Replay(record),
-            Found::Conflict => Answer::Conflict,
-        })
+    /// What a claim comes to whose outcome this process has seen; otherwise the witness that its outcome may be kept by.
+    pub(super) fn answered_before<R>(&self, claim: &OwnedClaim) -> ControlFlow<Answer<R>, Witness> {
+        match self.replay_cache.find(&self.store, claim) {
+            Lookup::Hit(Hit::Replay(record)) => ControlFlow::Break(Answer::Replay(record)),
+            Lookup::Hit(Hit::Conflict) => ControlFlow::Break(Answer::Conflict),
+            Lookup::Miss(witness) => ControlFlow::Continue(witness),
+        }
     }
 
     /// Waits until all that runs has settled, and says how much still ran at the deadline.

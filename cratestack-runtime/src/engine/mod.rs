@@ -7,16 +7,17 @@
 //! Who does what: `guard` is the life of one request, `reserve` asks for its key, `rooms` is where the duplicates of a
 //! running one wait, `lease` keeps its reservation alive, `settle` writes its outcome down (and does not give up), `caught`
 //! turns a panic into a value, `sweep` deletes what expired, `tasks` counts what is running so that a shutdown can wait
-//! for it, `within` is a time limit. `transact` is the life of a request whose handler writes in the transaction that records its outcome, and
+//! for it, `within` is a time limit, `replay_cache` answers from memory what this
+//! process has seen the outcome of. `transact` is the life of a request whose handler writes in the transaction that records its outcome, and
 //! `places` what requests for one key share.
 
 mod caught;
 mod guard;
 mod lease;
 mod places;
+mod replay_cache;
 mod reserve;
 mod rooms;
-mod seen;
 mod settle;
 mod sweep;
 mod tasks;

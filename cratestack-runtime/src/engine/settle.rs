@@ -7,8 +7,8 @@ use tracing::{Instrument, error, info, warn};
 
 use super::guard::{Answer, Hold, Step};
 use super::lease::Lease;
+use super::replay_cache::{ReplayCache, Witness};
 use super::rooms::Rooms;
-use super::seen::Seen;
 use super::tasks::Running;
 use super::{caught_of_store, within};
 use crate::store::{Completion, IdempotencyStore, StoreError, Tenure};
@@ -53,7 +53,8 @@ pub(super) struct Run<O> {
     pub(super) hold: Hold,
     pub(super) lease: Lease,
     pub(super) observe: O,
-    pub(super) seen: Arc<Seen>,
+    pub(super) replay_cache: Arc<ReplayCache>,
+    pub(super) witness: Witness,
     pub(super) rooms: Arc<Rooms>,
     /// When its reservation was asked for.
     pub(super) asked: Instant,
@@ -107,7 +108,7 @@ impl<O: Fn(Step, &Hold) + Send + Sync + 'static> Run<O> {
         };
         (self.observe)(step, &self.hold);
         if tenure == Tenure::Held {
-            self.seen.keep_recorded(&self.store, &self.hold, verdict, self.asked);
+            self.replay_cache.insert_recorded(self.witness, &self.hold, verdict, self.asked);
         }
         self.rooms.knock(&self.hold.claim);
         is_written

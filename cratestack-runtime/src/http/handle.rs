@@ -349,7 +349,7 @@ impl<S: ?Sized> Idempotency<S> {
     /// ```
     #[must_use]
     pub fn replay_cache_bytes(self, bytes: u64) -> Self {
-        self.engine.seen().bound(bytes);
+        self.engine.replay_cache().bound(bytes);
         self
     }
 
@@ -363,7 +363,7 @@ impl<S: ?Sized> Idempotency<S> {
     /// idempotency.forget("622e64b2c22f425807dd4e58a766a477bf47edd1548967fa4fd37ec9ff36d2b1", "8e03978e");
     /// ```
     pub fn forget(&self, principal: &str, key: &str) {
-        self.engine.seen().forget(principal, key);
+        self.engine.replay_cache().forget(principal, key);
     }
 
     /// Lets what is running finish and record, for at most `deadline`, and says how many requests were still unfinished

@@ -9,6 +9,7 @@ mod commit;
 mod handover;
 
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -99,13 +100,14 @@ impl Engine {
         R: Send + 'static,
         W: Future<Output = Settled<R>> + Send + 'static,
     {
-        if let Some(answer) = self.answered_before(&claim) {
-            return answer;
-        }
+        let witness = match self.answered_before(&claim) {
+            ControlFlow::Break(answer) => return answer,
+            ControlFlow::Continue(witness) => witness,
+        };
         let claim = Arc::new(claim);
         let (mut attended, _attending) = attendance(policy);
         let rooms = Arc::clone(&self.rooms);
-        let (seen, plain) = (Arc::clone(&self.seen), Arc::clone(self.store()));
+        let replay_cache = Arc::clone(&self.replay_cache);
         let place = self.transactions.enter((claim.principal.clone(), claim.key.clone()));
         let counted = self.tasks.enter();
         let life = async move {
@@ -128,7 +130,7 @@ impl Engine {
                     }
                     Ok(other) => {
                         if let Reserved::Replay(record) = &other {
-                            seen.keep_told(&plain, record);
+                            replay_cache.insert_fetched(witness, record);
                         }
                         break unclaimed(other);
                     }
@@ -145,7 +147,7 @@ impl Engine {
                 }
                 let (end, committed) = question.settle(ended, &hold, retries > 0, &observe).await;
                 if let Some(outcome) = committed {
-                    seen.keep_recorded(&plain, &hold, &outcome, asked);
+                    replay_cache.insert_recorded(witness, &hold, &outcome, asked);
                 }
                 drop(run);
                 rooms.knock(&claim);
