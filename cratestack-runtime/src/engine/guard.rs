@@ -172,7 +172,9 @@ impl Engine {
                     let lease = Lease::new(Arc::clone(&store), hold.clone(), asked);
                     observe(Step::Reserved, &hold);
                     let settled = lease.during(caught(work(&hold))).await;
-                    Run { store, hold, lease, observe, replay_cache, witness, rooms, asked, _running: running }.settle(settled).await
+                    Run { store, hold, lease, observe, replay_cache, witness, rooms, asked, _running: running }
+                        .settle(settled)
+                        .await
                 }
                 Ok(Reserved::Replay(record)) => {
                     replay_cache.insert_fetched(witness, &record);

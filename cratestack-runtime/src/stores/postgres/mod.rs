@@ -26,7 +26,9 @@ use self::sql::Statements;
 use self::watch::{Watcher, lock_of};
 use super::refusal::{Refusal, store_error};
 use super::row::{Row, Tick, attempt, recordable, remaining, within};
-use crate::{Claim, ClaimOutcome, ClockSample, Completion, IdempotencyStore, ReservationOutcome, StoreError, Tenure, Watch};
+use crate::{
+    Claim, ClaimOutcome, ClockSample, Completion, IdempotencyStore, ReservationOutcome, StoreError, Tenure, Watch,
+};
 
 /// Keeps reservations and outcomes in a table of a Postgres database: the store for a fleet.
 ///
@@ -40,6 +42,10 @@ use crate::{Claim, ClaimOutcome, ClockSample, Completion, IdempotencyStore, Rese
 ///
 /// Principals and keys are stored whole; Postgres bounds what its primary key holds, to about 2,700 bytes for the two
 /// together. A longer one is refused with an error, as is one that contains a NUL character.
+///
+/// Beside the pool, a process has a connection of its own while it waits for a key that another one holds, and one that
+/// shows whether the server is still the one that it was, for
+/// [`Idempotency::replay_cache_bytes`](crate::Idempotency::replay_cache_bytes).
 ///
 /// By default sqlx pings a connection each time it is taken from the pool, a round trip as long as a reservation's own;
 /// `PgPoolOptions::test_before_acquire(false)` saves it.

@@ -16,8 +16,8 @@
 //! sample -------------------------------------> 17, not in recovery: session A, confirmed as of the sending
 //! sample -------------------------------------> 17: session A
 //!                                               crash: 17 and all others end, then recovery
-//! sample --------> the connection is broken: an error; nothing of session A counts any more
-//! connect ------------------------------------> backend 9 begins
+//! sample --------> the connection is broken: session A is over
+//! connect ------------------------------------> backend 9 begins, if the server is up
 //! sample -------------------------------------> 9: session B
 //! ```
 
@@ -79,18 +79,26 @@ impl ServerSession {
         if state.blind_until.is_some_and(|end| Instant::now() < end) {
             return Ok(None);
         }
-        let mut open = match state.open.take() {
-            // A server that was replaced, and lives on behind its old address, is left as soon as the pool leaves it.
-            Some(open) if pool.options().get_max_lifetime().is_none_or(|most| open.since.elapsed() < most) => open,
-            outlived => {
-                if let Some(open) = outlived {
-                    drop(open.connection.close().await);
-                }
-                Open::connect(pool).await?
-            }
-        };
         // Out of the state meanwhile, so that whoever drops this halfway, and every error, ends the session.
-        match open.look().await? {
+        let mut kept = state.open.take();
+        // A server that was replaced, and lives on behind its old address, is left as soon as the pool leaves it.
+        let max_lifetime = pool.options().get_max_lifetime().unwrap_or(Duration::MAX);
+        if let Some(outlived) = kept.take_if(|open| open.since.elapsed() >= max_lifetime) {
+            drop(outlived.connection.close().await);
+        }
+        let kept = match kept {
+            // One that was idle for too long for somebody between here and the server is no failure of the server's.
+            Some(mut open) => open.look().await.ok().map(|look| (open, look)),
+            None => None,
+        };
+        let (open, look) = if let Some(looked) = kept {
+            looked
+        } else {
+            let mut open = Open::connect(pool).await?;
+            let look = open.look().await?;
+            (open, look)
+        };
+        match look {
             Look::Session(sample) => {
                 state.open = Some(open);
                 Ok(Some(sample))
