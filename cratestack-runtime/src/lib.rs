@@ -76,7 +76,7 @@ pub use http::{
     hash_request,
 };
 pub use store::{
-    Claim, ClaimOutcome, Completion, CoolError, IdempotencyRecord, IdempotencyStore, MAX_BODY_BYTES,
+    Claim, ClaimOutcome, ClockSample, Completion, CoolError, IdempotencyRecord, IdempotencyStore, MAX_BODY_BYTES,
     ReservationOutcome, StoreError, Tenure, TransactionalStore, Watch,
 };
 pub use stores::MemoryStore;

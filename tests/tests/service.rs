@@ -435,7 +435,7 @@ async fn a_guarded_request_costs_two_statements_and_a_replay_one_or_none() {
         let answer = send(request).await;
         let statements = server.statements().split_off(seen);
         seen += statements.len();
-        // A process looks at the database's clock once a minute at most, whatever its requests.
+        // A process looks at the server's session about once a second, over a connection of its own.
         let texts = statements
             .into_iter()
             .filter(|statement| statement.database == database.name() && !statement.text.contains("clock_timestamp"));
@@ -448,10 +448,14 @@ async fn a_guarded_request_costs_two_statements_and_a_replay_one_or_none() {
     assert_eq!(statements.len(), 3, "{statements:#?}");
     assert!(statements[1].starts_with("INSERT INTO payments"), "{statements:#?}");
 
-    let (again, statements) = during(&request).await;
-    assert_replay_of(&first, &again);
-    // What this process has seen it need not ask for.
-    assert_eq!(statements.len(), 0, "{statements:#?}");
+    // What this process has seen it need not ask for, where it has looked at the server's session within a second.
+    let mut costs = Vec::new();
+    while costs.last() != Some(&0) {
+        let (again, statements) = during(&request).await;
+        assert_replay_of(&first, &again);
+        assert!(statements.len() <= 1 && costs.len() < 100, "{costs:?} {statements:#?}");
+        costs.push(statements.len());
+    }
 
     let (elsewhere, statements) = during(&pay(other.client(), "", "k")).await;
     assert_replay_of(&first, &elsewhere);

@@ -40,7 +40,11 @@ pub(super) trait Ask: Sync {
 #[derive(Debug)]
 pub(super) enum Acquired<G> {
     Ours(G, Turn, Admission),
-    Replay(Arc<IdempotencyRecord>),
+    Replay {
+        record: Arc<IdempotencyRecord>,
+        /// This request asked the store for it. Else another one did, perhaps before this one came; or it is yet to be written.
+        fetched: bool,
+    },
     InFlight,
     Conflict,
     Overloaded(Limit),
@@ -87,7 +91,10 @@ impl Acquire<'_> {
                     self.recovery.let_overdue_go_first().await;
                     match question.ask().await {
                         Ok(Found::Ours(grant)) => return Ok(Acquired::Ours(grant, turn, admission)),
-                        Ok(Found::Replay(record)) => turn.tell(Known::Replay(record)),
+                        Ok(Found::Replay(record)) => {
+                            turn.tell(Known::Replay(Arc::clone(&record)));
+                            return Ok(Acquired::Replay { record, fetched: true });
+                        }
                         Ok(Found::Conflict) => turn.tell(Known::Conflict),
                         Ok(Found::InFlight) => turn.tell(Known::InFlight { here: false }),
                         Err(failure) => turn.tell(Known::Failed(failure)),
@@ -95,7 +102,7 @@ impl Acquire<'_> {
                     // This request is told like everybody else.
                     continue;
                 }
-                Look::Known(Known::Replay(record)) => return Ok(Acquired::Replay(record)),
+                Look::Known(Known::Replay(record)) => return Ok(Acquired::Replay { record, fetched: false }),
                 Look::Known(Known::Conflict) => return Ok(Acquired::Conflict),
                 Look::Known(Known::Failed(failure)) => return Err(failure),
                 Look::Known(Known::InFlight { .. }) if wait.is_zero() => return Ok(Acquired::InFlight),

@@ -1,5 +1,6 @@
 use std::convert::Infallible;
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +14,9 @@ use super::caught;
 use super::lease::{Lease, Reserved};
 use super::limits::{Limit, Limits};
 use super::local::LocalKeys;
+use super::replay_cache::{Hit, Lookup, ReplayCache, Witness};
 use super::reserve::{Reservation, Reserve};
 use super::retry::Recovery;
-use super::seen::{Found, Seen};
 use super::settle::{Run, Settled};
 use super::tasks::Tasks;
 use crate::store::{Claim, IdempotencyRecord, IdempotencyStore, StoreError};
@@ -112,7 +113,7 @@ pub(crate) struct Engine {
     pub(super) limits: Arc<Limits>,
     pub(super) recovery: Arc<Recovery>,
     pub(super) tasks: Tasks,
-    pub(super) seen: Arc<Seen>,
+    pub(super) replay_cache: Arc<ReplayCache>,
 }
 
 impl std::fmt::Debug for dyn IdempotencyStore {
@@ -129,7 +130,7 @@ impl Engine {
             limits: Arc::default(),
             recovery: Arc::default(),
             tasks: Tasks::default(),
-            seen: Arc::default(),
+            replay_cache: Arc::default(),
         }
     }
 
@@ -145,8 +146,8 @@ impl Engine {
         self.limits.set_max_pending_bytes(max);
     }
 
-    pub(crate) fn seen(&self) -> &Seen {
-        &self.seen
+    pub(crate) fn replay_cache(&self) -> &ReplayCache {
+        &self.replay_cache
     }
 
     /// Reserves, runs and settles, all on a task of its own: a caller that goes away changes nothing.
@@ -164,12 +165,13 @@ impl Engine {
         R: Send + 'static,
         W: Future<Output = Settled<R>> + Send + 'static,
     {
-        if let Some(answer) = self.answered_before(&claim) {
-            return answer;
-        }
+        let witness = match self.answered_before(&claim) {
+            ControlFlow::Break(answer) => return answer,
+            ControlFlow::Continue(witness) => witness,
+        };
         let claim = Arc::new(claim);
         let (attended, _attending) = attendance(policy);
-        let (store, seen) = (Arc::clone(&self.store), Arc::clone(&self.seen));
+        let (store, replay_cache) = (Arc::clone(&self.store), Arc::clone(&self.replay_cache));
         let (limits, recovery) = (Arc::clone(&self.limits), Arc::clone(&self.recovery));
         let mut presence = self.keys.enter(&claim);
         let running = self.tasks.enter();
@@ -190,12 +192,25 @@ impl Engine {
                     observe(Step::Reserved, &hold);
                     let settled = lease.during(caught(work(&hold))).await;
                     let turn = Some(turn);
-                    let run =
-                        Run { store, hold, lease, observe, seen, recovery, turn, admission, asked, _running: running };
+                    let run = Run {
+                        store,
+                        hold,
+                        lease,
+                        observe,
+                        replay_cache,
+                        witness,
+                        recovery,
+                        turn,
+                        admission,
+                        asked,
+                        _running: running,
+                    };
                     run.settle(settled).await
                 }
-                Ok(Acquired::Replay(record)) => {
-                    seen.keep_told(&store, &record);
+                Ok(Acquired::Replay { record, fetched }) => {
+                    if fetched {
+                        replay_cache.insert_fetched(witness, &record);
+                    }
                     Answer::Replay(record)
                 }
                 Ok(Acquired::InFlight) => Answer::InFlight,
@@ -215,12 +230,13 @@ impl Engine {
         answered(tokio::spawn(life.in_current_span())).await
     }
 
-    /// What a claim comes to whose outcome this process has seen.
-    pub(super) fn answered_before<R>(&self, claim: &OwnedClaim) -> Option<Answer<R>> {
-        Some(match self.seen.find(claim)? {
-            Found::Replay(record) => Answer::Replay(record),
-            Found::Conflict => Answer::Conflict,
-        })
+    /// What a claim comes to whose outcome this process has seen; otherwise the witness that its outcome may be kept by.
+    pub(super) fn answered_before<R>(&self, claim: &OwnedClaim) -> ControlFlow<Answer<R>, Witness> {
+        match self.replay_cache.find(&self.store, claim) {
+            Lookup::Hit(Hit::Replay(record)) => ControlFlow::Break(Answer::Replay(record)),
+            Lookup::Hit(Hit::Conflict) => ControlFlow::Break(Answer::Conflict),
+            Lookup::Miss(witness) => ControlFlow::Continue(witness),
+        }
     }
 
     /// Waits until all that runs has settled, and says how much still ran at the deadline.

@@ -6,7 +6,8 @@
 //!
 //! Who does what: `guard` is the life of one request, `acquire` how it comes by its key and `reserve` what it asks the store
 //! for it, `local` is what the requests of one process know of each other's keys, `lease` keeps a reservation alive, `settle`
-//! writes its outcome down, and `retry` does not give up on either; `limits` bounds what is under way, `caught` turns a panic into
+//! writes its outcome down, and `retry` does not give up on either; `replay_cache` answers from memory what this process has seen
+//! the outcome of; `limits` bounds what is under way, `caught` turns a panic into
 //! a value, `sweep` deletes what expired, `tasks` counts what is running so that a shutdown can wait for it, `within` is a time
 //! limit. `transact` is the life of a request whose handler writes in the transaction that records its outcome.
 
@@ -16,9 +17,9 @@ mod guard;
 mod lease;
 mod limits;
 mod local;
+mod replay_cache;
 mod reserve;
 mod retry;
-mod seen;
 mod settle;
 mod sweep;
 mod tasks;

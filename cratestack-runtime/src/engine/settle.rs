@@ -18,8 +18,8 @@ use super::guard::{Answer, Hold, Step};
 use super::lease::Lease;
 use super::limits::Admission;
 use super::local::Turn;
+use super::replay_cache::{ReplayCache, Witness};
 use super::retry::{Call, Recovery, until_answered};
-use super::seen::Seen;
 use super::tasks::Running;
 use super::{caught_of_store, within};
 use crate::store::{Completion, IdempotencyRecord, IdempotencyStore, StoreError, Tenure};
@@ -82,7 +82,8 @@ pub(super) struct Run<O> {
     pub(super) hold: Hold,
     pub(super) lease: Lease,
     pub(super) observe: O,
-    pub(super) seen: Arc<Seen>,
+    pub(super) replay_cache: Arc<ReplayCache>,
+    pub(super) witness: Witness,
     pub(super) recovery: Arc<Recovery>,
     /// `None` once the key is free in this process.
     pub(super) turn: Option<Turn>,
@@ -167,7 +168,7 @@ impl<O: Fn(Step, &Hold) + Send + Sync + 'static> Run<O> {
         };
         (self.observe)(step, &self.hold);
         if tenure == Tenure::Held {
-            self.seen.keep_recorded(&self.store, &self.hold, verdict, self.asked);
+            self.replay_cache.insert_recorded(self.witness, &self.hold, verdict, self.asked);
         }
         is_written
     }
@@ -212,7 +213,7 @@ pub(super) async fn give_back(store: &dyn IdempotencyStore, hold: &Hold) -> Resu
 
 impl Hold {
     /// The outcome as the store would tell it; `None` of one that gives the key back.
-    fn record(&self, verdict: &Verdict, asked: Instant) -> Option<IdempotencyRecord> {
+    pub(super) fn record(&self, verdict: &Verdict, asked: Instant) -> Option<IdempotencyRecord> {
         let Verdict::Record { status, headers, body } = verdict else { return None };
         let created_at = SystemTime::now().checked_sub(asked.elapsed()).unwrap_or(SystemTime::UNIX_EPOCH);
         Some(IdempotencyRecord {

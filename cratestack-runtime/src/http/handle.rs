@@ -338,8 +338,14 @@ impl<S: ?Sized> Idempotency<S> {
     /// no store. Default: 8 MiB; 0 keeps none.
     ///
     /// A recorded outcome does not change until it expires, and is not kept longer than that, by the store's clock (a
-    /// store that shows none, such as [`MemoryStore`](crate::MemoryStore), has nothing kept of it). The kept outcomes are
-    /// all clones'. Whoever deletes a row by hand, so that its request may run again, has every process
+    /// store that shows none, such as [`MemoryStore`](crate::MemoryStore), has nothing kept of it). Nor is it kept longer
+    /// than the session of the store that it was recorded in: a server that crashes, or is replaced by its standby, may have
+    /// lost it. A session counts for a second; while outcomes are replayed from memory it is looked at about once a second,
+    /// on Postgres by one small statement over a connection of this process' own, which is opened with the first guarded
+    /// request (not with 0). Within that second, an outcome that the server has lost may still be replayed; after it, never.
+    /// Retries that are further apart ask the store. Behind a pooler in transaction mode nothing is kept.
+    ///
+    /// The kept outcomes are all clones'. Whoever deletes a row by hand, so that its request may run again, has every process
     /// [`forget`](Self::forget) it, or sets this to 0. An outcome of more than a sixteenth of this is not kept.
     ///
     /// ```
@@ -349,7 +355,7 @@ impl<S: ?Sized> Idempotency<S> {
     /// ```
     #[must_use]
     pub fn replay_cache_bytes(self, bytes: u64) -> Self {
-        self.engine.seen().bound(bytes);
+        self.engine.replay_cache().bound(bytes);
         self
     }
 
@@ -400,7 +406,7 @@ impl<S: ?Sized> Idempotency<S> {
     /// idempotency.forget("622e64b2c22f425807dd4e58a766a477bf47edd1548967fa4fd37ec9ff36d2b1", "8e03978e");
     /// ```
     pub fn forget(&self, principal: &str, key: &str) {
-        self.engine.seen().forget(principal, key);
+        self.engine.replay_cache().forget(principal, key);
     }
 
     /// Lets what is running finish and record, for at most `deadline`, and says how many requests were still unfinished

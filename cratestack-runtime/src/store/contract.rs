@@ -226,15 +226,18 @@ pub trait IdempotencyStore: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// What the store's clock shows, by which `expires_at` of a record is meant.
+    /// What the store's clock shows, by which `expires_at` of a record is meant, and which session of the store showed it.
     ///
-    /// With it a process can tell how long a record that it has seen will be replayed, and need not ask the store for it
-    /// again. The provided body shows none and answers `None`: then nothing is kept.
+    /// With it a process can tell how long a record that it has seen will be replayed, and that the store has not lost the
+    /// record since; it then need not ask for it again. The provided body answers `None`: then nothing is kept. So does a
+    /// store that cannot tell whether it has lost anything, for as long as it cannot.
+    ///
+    /// A process calls this at most a few times a second, and never without traffic. Dropping the future must be safe.
     ///
     /// # Errors
     ///
-    /// When the store cannot be reached.
-    async fn now(&self) -> Result<Option<SystemTime>, StoreError> {
+    /// When the store cannot be reached; what was kept is then dropped.
+    async fn now(&self) -> Result<Option<ClockSample>, StoreError> {
         Ok(None)
     }
 
@@ -250,6 +253,29 @@ pub trait IdempotencyStore: Send + Sync + 'static {
         let _ = limit;
         Ok(0)
     }
+}
+
+/// A look at the clock of a store, and at whether the store is still the one that it was.
+///
+/// Two samples of equal `session` are a promise: from before the first of them to after the second, the store has lived
+/// without interruption, so nothing that it had committed is lost. A crash, a failover, a restored backup: each begins
+/// another session. What a session is depends on the store (for `PostgresStore`, one backend of the server); the number
+/// itself means nothing.
+///
+/// ```
+/// use std::time::SystemTime;
+/// use cratestack_runtime::ClockSample;
+///
+/// let before = ClockSample { now: SystemTime::now(), session: 7 };
+/// let after = ClockSample { now: SystemTime::now(), session: 8 };
+/// assert_ne!(before.session, after.session, "between the two, commits may have been lost");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockSample {
+    /// What the store's clock shows.
+    pub now: SystemTime,
+    /// Which life of the store this was taken in.
+    pub session: u128,
 }
 
 /// What a caller asks for in [`IdempotencyStore::reserve`].
@@ -471,7 +497,7 @@ impl<S: IdempotencyStore + ?Sized> IdempotencyStore for Arc<S> {
         (**self).watch(principal, key).await
     }
 
-    async fn now(&self) -> Result<Option<SystemTime>, StoreError> {
+    async fn now(&self) -> Result<Option<ClockSample>, StoreError> {
         (**self).now().await
     }
 

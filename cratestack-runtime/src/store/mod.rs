@@ -28,7 +28,7 @@ mod error;
 mod record;
 mod transaction;
 
-pub use contract::{Claim, ClaimOutcome, Completion, IdempotencyStore, Tenure, Watch};
+pub use contract::{Claim, ClaimOutcome, ClockSample, Completion, IdempotencyStore, Tenure, Watch};
 pub use error::{CoolError, StoreError};
 pub use record::{IdempotencyRecord, ReservationOutcome};
 pub use transaction::TransactionalStore;

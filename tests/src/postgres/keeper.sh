@@ -34,7 +34,7 @@ while read -r command port; do
         "$binaries/postgres" -D data -p "$port" "$@" >>log 2>&1 </dev/null &
         server=$!
         tries=0
-        until grep -q '^ready' data/postmaster.pid 2>/dev/null; do
+        until grep -Eq '^(ready|standby)' data/postmaster.pid 2>/dev/null; do
             # Waiting for `sleep` also reaps the server, without which it would seem alive after its end.
             sleep 0.05
             tries=$((tries + 1))

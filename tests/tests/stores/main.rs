@@ -9,6 +9,6 @@ mod damage;
 mod databases;
 mod hangups;
 mod load;
-mod seen;
+mod replay_cache;
 mod sweep;
 mod waiting;

@@ -265,12 +265,15 @@ async fn a_key_is_free_when_its_session_dies() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn around_the_handlers_own_there_are_three_statements_and_a_commit() {
+    use cratestack_runtime::IdempotencyStore as _;
     let database = TestDatabase::create().await;
     let proxy = RoundTrips::before(database.url()).await;
     let options = PgPoolOptions::new().max_connections(1).test_before_acquire(false);
     let pool = options.connect(proxy.url()).await.unwrap();
     let store = PostgresStore::new(pool.clone());
     store.migrate().await.unwrap();
+    // The connection that shows the server's session is opened before anything is counted.
+    store.now().await.unwrap();
     let bank = on_postgres::open(pool.clone(), store).await;
     for key in ["warm", "up"] {
         bank.post("/pay", key).await;

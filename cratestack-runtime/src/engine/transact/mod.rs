@@ -9,6 +9,7 @@ mod commit;
 mod handover;
 
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,13 +58,14 @@ impl Engine {
         R: Send + 'static,
         W: Future<Output = Settled<R>> + Send + 'static,
     {
-        if let Some(answer) = self.answered_before(&claim) {
-            return answer;
-        }
+        let witness = match self.answered_before(&claim) {
+            ControlFlow::Break(answer) => return answer,
+            ControlFlow::Continue(witness) => witness,
+        };
         let claim = Arc::new(claim);
         let (attended, _attending) = attendance(policy);
         let (limits, recovery) = (Arc::clone(&self.limits), Arc::clone(&self.recovery));
-        let (seen, plain) = (Arc::clone(&self.seen), Arc::clone(self.store()));
+        let replay_cache = Arc::clone(&self.replay_cache);
         let mut presence = self.keys.enter(&claim);
         let counted = self.tasks.enter();
         let life = async move {
@@ -74,8 +76,10 @@ impl Engine {
             // Both are kept until the last run has ended: duplicates here see one run, however often it is begun anew.
             let (mut claimed, turn, _admission) = match acquired {
                 Ok(Acquired::Ours(claimed, turn, admission)) => (claimed, turn, admission),
-                Ok(Acquired::Replay(record)) => {
-                    seen.keep_told(&plain, &record);
+                Ok(Acquired::Replay { record, fetched }) => {
+                    if fetched {
+                        replay_cache.insert_fetched(witness, &record);
+                    }
                     return Answer::Replay(record);
                 }
                 Ok(Acquired::InFlight) => return Answer::InFlight,
@@ -97,7 +101,7 @@ impl Engine {
                 }
                 let (end, committed) = question.settle(ended, &hold, retries > 0, &observe).await;
                 if let Some(outcome) = committed {
-                    seen.keep_recorded(&plain, &hold, &outcome, asked);
+                    replay_cache.insert_recorded(witness, &hold, &outcome, asked);
                 }
                 let failure = match end {
                     End::Answer(answer) => break answer,

@@ -3,6 +3,7 @@ mod batch;
 mod check;
 mod migrate;
 mod moment;
+mod session;
 mod sql;
 mod transaction;
 mod watch;
@@ -20,11 +21,14 @@ use uuid::Uuid;
 
 use self::batch::Batches;
 use self::moment::Moment;
+use self::session::ServerSession;
 use self::sql::Statements;
 use self::watch::{Watcher, lock_of};
 use super::refusal::{Refusal, store_error};
 use super::row::{Row, Tick, attempt, recordable, remaining, within};
-use crate::{Claim, ClaimOutcome, Completion, IdempotencyStore, ReservationOutcome, StoreError, Tenure, Watch};
+use crate::{
+    Claim, ClaimOutcome, ClockSample, Completion, IdempotencyStore, ReservationOutcome, StoreError, Tenure, Watch,
+};
 
 /// Keeps reservations and outcomes in a table of a Postgres database: the store for a fleet.
 ///
@@ -38,6 +42,10 @@ use crate::{Claim, ClaimOutcome, Completion, IdempotencyStore, ReservationOutcom
 ///
 /// Principals and keys are stored whole; Postgres bounds what its primary key holds, to about 2,700 bytes for the two
 /// together. A longer one is refused with an error, as is one that contains a NUL character.
+///
+/// Beside the pool, a process has a connection of its own while it waits for a key that another one holds, and one that
+/// shows whether the server is still the one that it was, for
+/// [`Idempotency::replay_cache_bytes`](crate::Idempotency::replay_cache_bytes).
 ///
 /// By default sqlx pings a connection each time it is taken from the pool, a round trip as long as a reservation's own;
 /// `PgPoolOptions::test_before_acquire(false)` saves it.
@@ -60,6 +68,7 @@ pub struct PostgresStore {
     watcher: Arc<Watcher>,
     /// `None` where group commit is off.
     batches: Option<Arc<Batches>>,
+    session: Arc<ServerSession>,
 }
 
 const TICK: Tick = Tick::Microsecond;
@@ -92,7 +101,7 @@ impl PostgresStore {
     /// ```
     pub fn with_table(pool: PgPool, table: TableName) -> Self {
         let batches = Some(Arc::new(Batches::new(&pool, &table)));
-        Self { pool, sql: Arc::new(Statements::new(table)), watcher: Arc::default(), batches }
+        Self { pool, sql: Arc::new(Statements::new(table)), watcher: Arc::default(), batches, session: Arc::default() }
     }
 
     /// Whether calls that arrive while a statement is on its way share the next one, and its commit. Default: they do.
@@ -249,10 +258,8 @@ impl IdempotencyStore for PostgresStore {
         Ok(self.watcher.watch(&self.pool, lock_of(self.sql.name.table(), principal, key)).await)
     }
 
-    async fn now(&self) -> Result<Option<SystemTime>, StoreError> {
-        let row = sqlx::query(self.sql.now.clone()).fetch_one(&self.pool).await.map_err(refused(&self.sql.name))?;
-        let Moment(now) = row.try_get(0).map_err(refused(&self.sql.name))?;
-        Ok(Some(now))
+    async fn now(&self) -> Result<Option<ClockSample>, StoreError> {
+        self.session.sample(&self.pool).await.map_err(refused(&self.sql.name))
     }
 
     async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {

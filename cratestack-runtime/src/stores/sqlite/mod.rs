@@ -23,7 +23,7 @@ use self::batch::Batches;
 use self::sql::{Statement, Statements};
 use super::refusal::{Refusal, store_error};
 use super::row::{Row, Tick, attempt, recordable, remaining, within};
-use crate::{Claim, ClaimOutcome, Completion, IdempotencyStore, ReservationOutcome, StoreError, Tenure};
+use crate::{Claim, ClaimOutcome, ClockSample, Completion, IdempotencyStore, ReservationOutcome, StoreError, Tenure};
 
 /// Keeps reservations and outcomes in a table of an SQLite database: the store for one machine, a file and no server.
 ///
@@ -60,6 +60,9 @@ pub struct SqliteStore {
     turn: Arc<Mutex<()>>,
     /// `None` where group commit is off.
     batches: Option<Arc<Batches>>,
+    /// One for the store's whole life: a file loses what was committed with the power or the operating system, and takes
+    /// this process along. `None` where the database ends with its connections, as the process goes on without them.
+    session: Option<u128>,
 }
 
 const TICK: Tick = Tick::Millisecond;
@@ -95,7 +98,8 @@ impl SqliteStore {
     pub fn with_table(pool: SqlitePool, table: TableName) -> Self {
         let sql = Arc::new(Statements::new(table));
         let has_file = !ends_with_its_connections(&pool.connect_options());
-        Self { pool, sql, turn: Arc::default(), batches: None }.group_commit(has_file)
+        let session = has_file.then(|| Uuid::new_v4().as_u128());
+        Self { pool, sql, turn: Arc::default(), batches: None, session }.group_commit(has_file)
     }
 
     /// Whether calls that arrive while a write is on its way share the next commit. Default: they do, unless the database
@@ -298,9 +302,9 @@ impl IdempotencyStore for SqliteStore {
         Ok(if finished.is_some() { Tenure::Held } else { Tenure::Lost })
     }
 
-    async fn now(&self) -> Result<Option<SystemTime>, StoreError> {
-        let row = sqlx::query(self.sql.now.clone()).fetch_one(&self.pool).await.map_err(refused(&self.sql.name))?;
-        TICK.moment(row.try_get(0).map_err(refused(&self.sql.name))?).map(Some)
+    /// Answers without a connection: SQLite's clock is this machine's, and a pool may have none to spare.
+    async fn now(&self) -> Result<Option<ClockSample>, StoreError> {
+        Ok(self.session.map(|session| ClockSample { now: SystemTime::now(), session }))
     }
 
     async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {

@@ -25,7 +25,6 @@ pub(super) struct Statements {
     pub(super) finished: SqlStr,
     release: SqlStr,
     pub(super) sweep: SqlStr,
-    pub(super) now: SqlStr,
     pub(super) attempted: SqlStr,
     pub(super) record: SqlStr,
 }
@@ -41,7 +40,6 @@ impl Statements {
             finished: shared(finished(table)),
             release: shared(release(table)),
             sweep: shared(name.sweep(Dialect::Sqlite)),
-            now: shared(format!("SELECT {NOW}")),
             attempted: shared(attempted(table)),
             record: shared(record(table)),
             name,

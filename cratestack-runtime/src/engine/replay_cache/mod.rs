@@ -1,0 +1,238 @@
+//! The outcomes that this process has seen, kept so that whoever asks for one again need not ask the store.
+//!
+//! A finished outcome does not change until it expires, but the store may lose it: a server that crashes under
+//! `synchronous_commit = off`, or an asynchronous standby that is promoted, forgets its last commits. A copy of what was
+//! lost must not be replayed, as the request may run again and come to another outcome. So an outcome is kept for one
+//! session of the store ([`ClockSample`](crate::store::ClockSample)), and counts while that session is confirmed:
+//!
+//! ```text
+//! client            process                                          server
+//!                   sample sent ------------------------------------> session 1: alive
+//! pay, key k -----> miss: witness of session 1
+//!                   reserve, run, record ---------------------------> committed (not yet on disk)
+//! <--------- 201    kept, as of session 1
+//! again ----------> hit: session 1 was confirmed within a second
+//!                                                                    crash: the commit is lost; session 1 ends with it
+//! again ----------> hit within that second: the outcome that was told, and that is lost
+//! again ----------> miss after it: the store is asked, and runs it ---> up again
+//!                   sample sent ------------------------------------> session 2
+//!                   all that is of session 1 is dropped
+//! ```
+//!
+//! The witness is taken before the store is asked for anything. Had the crash come between the commit and the keeping of
+//! its outcome, the outcome would be of session 1 all the same, although by then the process may know session 2.
+//!
+//! An outcome is never kept past its expiry: of one that was recorded here, the retention counts from before its
+//! reservation was asked for; of one that was fetched, from a sample of the store's clock.
+
+mod store_clock;
+#[cfg(test)]
+mod tests;
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use quick_cache::{Equivalent, Weighter};
+use tokio::time::Instant;
+use tracing::debug;
+
+use self::store_clock::{REFRESH_SESSION, StoreClock, UNCONFIRMED};
+use super::guard::{Hold, OwnedClaim};
+use super::settle::Verdict;
+use super::{caught_of_store, within};
+use crate::store::{IdempotencyRecord, IdempotencyStore, StoreError};
+
+/// All clones of a handle share one.
+#[derive(Debug)]
+pub(crate) struct ReplayCache {
+    outcomes: quick_cache::sync::Cache<Name, Outcome, Weight>,
+    bound: AtomicU64,
+    clock: Arc<StoreClock>,
+}
+
+/// What a process may spend on it unless it is told otherwise, in bytes.
+const BOUND: u64 = 8 * 1024 * 1024;
+
+/// What an entry costs besides its record's bytes, generously.
+const OVERHEAD: usize = 512;
+
+/// An outcome is let go this long before it expires, for clocks that do not go at the same rate.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// How long a sample may take. One that takes longer than a second confirms nothing, but still shows the clock.
+const SAMPLE_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Clone)]
+struct Outcome {
+    record: Arc<IdempotencyRecord>,
+    session: u64,
+    until: Instant,
+    /// The same by the clock on the wall, which also went on while the machine was suspended. The earlier one counts.
+    until_by_the_wall: SystemTime,
+}
+
+/// What was found of a claim.
+#[derive(Debug)]
+pub(crate) enum Lookup {
+    Hit(Hit),
+    /// The store has to be asked. What it then tells may be kept by this witness.
+    Miss(Witness),
+}
+
+/// What a claim comes to.
+#[derive(Debug)]
+pub(crate) enum Hit {
+    Replay(Arc<IdempotencyRecord>),
+    Conflict,
+}
+
+/// The session that the store was in before it was asked; without one, what it tells is not kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Witness(Option<u64>);
+
+impl Default for ReplayCache {
+    fn default() -> Self {
+        let outcomes = quick_cache::sync::Cache::with_weighter(1024, BOUND, Weight);
+        Self { outcomes, bound: AtomicU64::new(BOUND), clock: Arc::default() }
+    }
+}
+
+impl ReplayCache {
+    /// Keeps at most so many bytes; with 0, nothing, and the store is asked for no sample.
+    pub(crate) fn bound(&self, bytes: u64) {
+        self.bound.store(bytes, Ordering::Relaxed);
+        self.outcomes.set_capacity(bytes);
+        if bytes == 0 {
+            self.outcomes.clear();
+        }
+    }
+
+    /// To be called before the store is asked.
+    pub(crate) fn find(self: &Arc<Self>, store: &Arc<dyn IdempotencyStore>, claim: &OwnedClaim) -> Lookup {
+        if self.bound.load(Ordering::Relaxed) == 0 {
+            return Lookup::Miss(Witness(None));
+        }
+        let name = Named { principal: &claim.principal, key: &claim.key };
+        if let Some(outcome) = self.outcomes.get(&name) {
+            let (now, by_the_wall) = (Instant::now(), SystemTime::now());
+            match self.clock.unconfirmed_for(outcome.session, now, by_the_wall) {
+                Some(age) if outcome.until > now && outcome.until_by_the_wall > by_the_wall => {
+                    if age >= REFRESH_SESSION {
+                        self.sample(store);
+                    }
+                    if age <= UNCONFIRMED {
+                        return Lookup::Hit(if outcome.record.request_hash == claim.request_hash {
+                            Hit::Replay(outcome.record)
+                        } else {
+                            Hit::Conflict
+                        });
+                    }
+                }
+                _ => drop(self.outcomes.remove(&name)),
+            }
+        }
+        let (session, is_due) = self.clock.session();
+        if is_due {
+            self.sample(store);
+        }
+        Lookup::Miss(Witness(session))
+    }
+
+    pub(crate) fn forget(&self, principal: &str, key: &str) {
+        self.outcomes.remove(&Named { principal, key });
+    }
+
+    /// Keeps what the store told.
+    pub(crate) fn insert_fetched(&self, witness: Witness, record: &Arc<IdempotencyRecord>) {
+        let Some(session) = self.keepable(witness, &record.response_headers, &record.response_body) else { return };
+        let Some(now) = self.clock.now() else { return };
+        let Ok(remaining) = record.expires_at.duration_since(now) else { return };
+        self.insert(Arc::clone(record), session, Instant::now(), remaining);
+    }
+
+    /// Keeps what was recorded for a reservation that was asked for at `asked`.
+    pub(crate) fn insert_recorded(&self, witness: Witness, hold: &Hold, verdict: &Verdict, asked: Instant) {
+        let Verdict::Record { headers, body, .. } = verdict else { return };
+        let Some(session) = self.keepable(witness, headers, body) else { return };
+        let Some(record) = hold.record(verdict, asked) else { return };
+        self.insert(Arc::new(record), session, asked, hold.claim.retention);
+    }
+
+    fn insert(&self, record: Arc<IdempotencyRecord>, session: u64, from: Instant, remaining: Duration) {
+        let name = Name { principal: record.principal_fingerprint.as_str().into(), key: record.key.as_str().into() };
+        // What expires within the margin is not worth it.
+        let Some(remaining) = remaining.checked_sub(MARGIN) else { return };
+        let started = SystemTime::now().checked_sub(from.elapsed());
+        let until_by_the_wall = started.and_then(|started| started.checked_add(remaining));
+        let (Some(until), Some(until_by_the_wall)) = (from.checked_add(remaining), until_by_the_wall) else { return };
+        self.outcomes.insert(name, Outcome { record, session, until, until_by_the_wall });
+    }
+
+    /// The session to keep an outcome of this size for. One large outcome is not worth many small ones.
+    fn keepable(&self, Witness(session): Witness, headers: &[u8], body: &[u8]) -> Option<u64> {
+        let bound = self.bound.load(Ordering::Relaxed);
+        let has_room = bound > 0 && (headers.len() + body.len()) as u64 <= bound / 16;
+        session.filter(|session| has_room && self.clock.is_current(*session))
+    }
+
+    /// Looks at the store beside the request. What the answer takes the ground from is dropped when it comes.
+    fn sample(self: &Arc<Self>, store: &Arc<dyn IdempotencyStore>) {
+        let Some(sampling) = self.clock.begin_sample() else { return };
+        let (cache, store) = (Arc::clone(self), Arc::clone(store));
+        tokio::spawn(async move {
+            let late = |_| Err(StoreError::Unavailable(format!("no answer within {SAMPLE_TIMEOUT:?}")));
+            let looking = async { within(SAMPLE_TIMEOUT, store.now()).await.unwrap_or_else(late) };
+            let answer = caught_of_store(looking).await;
+            if let Err(error) = &answer {
+                debug!(%error, "idempotency replays ask the store: its session is not known");
+            }
+            if sampling.end(&answer) {
+                cache.outcomes.clear();
+            }
+        });
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Weight;
+
+impl Weighter<Name, Outcome> for Weight {
+    fn weight(&self, name: &Name, outcome: &Outcome) -> u64 {
+        let record = &outcome.record;
+        let names = name.principal.len() + name.key.len();
+        (OVERHEAD + 2 * names + record.response_headers.len() + record.response_body.len()) as u64
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Name {
+    principal: Box<str>,
+    key: Box<str>,
+}
+
+/// A [`Name`] that is only looked for.
+struct Named<'a> {
+    principal: &'a str,
+    key: &'a str,
+}
+
+impl Hash for Name {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Named { principal: &self.principal, key: &self.key }.hash(state);
+    }
+}
+
+impl Hash for Named<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.principal.hash(state);
+        self.key.hash(state);
+    }
+}
+
+impl Equivalent<Name> for Named<'_> {
+    fn equivalent(&self, name: &Name) -> bool {
+        *self.principal == *name.principal && *self.key == *name.key
+    }
+}
