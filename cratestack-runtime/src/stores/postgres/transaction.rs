@@ -170,16 +170,37 @@ impl PostgresStore {
         let mut open = Open::begin(connection, begin, None).await.map_err(refused(table))?;
         open.session.lock = Some(lock);
         let claimed = sqlx::query(self.sql.is_claimed.clone()).bind(token).fetch_one(open.connection_mut()).await;
-        let looked = claimed.and_then(|row| {
-            (open.session.pid, open.table) = (row.try_get(1)?, row.try_get(2)?);
-            Ok(if row.try_get(0)? { Looked::Free { attempt } } else { Looked::Held(ClaimOutcome::InFlight) })
+        let looked = claimed.map_err(refused(table)).and_then(|row| {
+            open.session.pid = row.try_get(1).map_err(refused(table))?;
+            open.table = row.try_get(2).map_err(refused(table))?;
+            self.is_primary(&row, 3)?;
+            let locked = row.try_get(0).map_err(refused(table))?;
+            Ok(if locked { Looked::Free { attempt } } else { Looked::Held(ClaimOutcome::InFlight) })
         });
-        self.begun(open, token, looked.map_err(refused(table))).await
+        self.begun(open, token, looked).await
     }
 
     async fn look(&self, connection: &mut PgConnection, claim: Claim<'_>, token: Uuid) -> Result<PgRow, StoreError> {
-        let look = sqlx::query(self.sql.look.clone()).bind(claim.principal).bind(claim.key).bind(token);
-        look.fetch_one(connection).await.map_err(refused(&self.sql.name))
+        let look = sqlx::query(self.sql.look.clone())
+            .bind(claim.principal)
+            .bind(claim.key)
+            .bind(token)
+            .bind(claim.request_hash.as_slice());
+        let row = look.fetch_one(connection).await.map_err(refused(&self.sql.name))?;
+        self.is_primary(&row, 11)?;
+        Ok(row)
+    }
+
+    /// A standby lags behind: that it has no row, or has one, says nothing of what the primary has committed.
+    fn is_primary(&self, row: &PgRow, column: usize) -> Result<(), StoreError> {
+        if row.try_get(column).map_err(refused(&self.sql.name))? {
+            return Err(StoreError::Unavailable(
+                "the server is a standby in recovery, which does not know what has been committed: give the \
+                 store a pool that connects to the primary"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
     }
 
     /// What the statement `look` has found. The row decides; without a live one, the lock does.

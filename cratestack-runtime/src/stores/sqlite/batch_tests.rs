@@ -319,10 +319,11 @@ async fn takeovers_and_stale_tokens_each_get_their_own_answer() {
     let live = bench.reserved("live").await;
     tokio::time::sleep(Duration::from_millis(20)).await;
     let turn = bench.occupied().await;
-    let calls = vec![bench.reserve("dead", 2), bench.reserve("fresh", 1)];
+    let calls = vec![bench.reserve("dead", 1), bench.reserve("fresh", 1), bench.reserve("dead", 2)];
     let answers = bench.together(calls, turn).await;
     assert!(matches!(answers[0], Ok(ClaimOutcome::Reserved { attempt: 2, .. })), "{:?}", answers[0]);
     assert!(matches!(answers[1], Ok(ClaimOutcome::Reserved { attempt: 1, .. })), "{:?}", answers[1]);
+    assert_eq!(answers[2], Ok(ClaimOutcome::Conflict), "a dead reservation is its request's");
 
     let turn = bench.occupied().await;
     let calls = vec![
@@ -336,7 +337,7 @@ async fn takeovers_and_stale_tokens_each_get_their_own_answer() {
         bench.together(calls, turn).await,
         [false, false, true, true, false].map(|held| Ok(if held { Tenure::Held } else { Tenure::Lost }))
     );
-    let Ok(ClaimOutcome::Replay(record)) = bench.reserve("dead", 2).await.unwrap() else { panic!() };
+    let Ok(ClaimOutcome::Replay(record)) = bench.reserve("dead", 1).await.unwrap() else { panic!() };
     assert_eq!(record.response_body, b"current");
 }
 
