@@ -11,4 +11,5 @@ mod hangups;
 mod load;
 mod seen;
 mod sweep;
+mod times;
 mod waiting;

@@ -1,0 +1,113 @@
+//! Statements that wait: what they write counts from when they write it, alone and in a batch.
+//!
+//! ```text
+//! another session │ lock ───────────────────── clock? ─ unlock
+//! the calls       │   one alone, the rest in a batch ──────┴─ written
+//! ```
+//!
+//! No time that was written may be of before the other session looked at the clock.
+
+use std::time::Duration;
+
+use cratestack_runtime::{Claim, ClaimOutcome, IdempotencyStore, PostgresStore, StoreError, Tenure};
+use sqlx::{AssertSqlSafe, PgPool};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use crate::databases::{postgres, postgres_pool};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+const LOCKS: [&str; 2] =
+    ["SELECT 1 FROM cratestack_idempotency FOR UPDATE", "LOCK TABLE cratestack_idempotency IN SHARE MODE"];
+
+fn keys(prefix: &str) -> Vec<String> {
+    (0..20).map(|n| format!("{prefix} {n}")).collect()
+}
+
+async fn reserve(store: PostgresStore, key: String, lease: Duration) -> Uuid {
+    let claim = Claim { principal: "p", key: &key, request_hash: [1; 32], lease, retention: HOUR };
+    match store.reserve(claim).await {
+        Ok(ClaimOutcome::Reserved { token, .. }) => token,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn until_they_wait(pool: &PgPool) {
+    let waiting = "SELECT COUNT(*) FILTER (WHERE query LIKE '%UNNEST%') > 0 AND COUNT(*) FILTER (WHERE query NOT LIKE '%UNNEST%') > 0
+        FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    for _ in 0..5_000 {
+        if sqlx::query_scalar(waiting).fetch_one(pool).await.unwrap() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    panic!("the calls do not wait");
+}
+
+/// Makes the calls under a lock of another session; says what the database's clock showed while they waited.
+async fn under<T: Send + 'static>(lock: &'static str, pool: &PgPool, calls: JoinSet<T>) -> (String, Vec<T>) {
+    let mut other = pool.begin().await.unwrap();
+    sqlx::raw_sql(lock).execute(&mut *other).await.unwrap();
+    let calls = tokio::spawn(calls.join_all());
+    until_they_wait(pool).await;
+    let clock = sqlx::query_scalar("SELECT clock_timestamp()::text").fetch_one(pool).await.unwrap();
+    other.rollback().await.unwrap();
+    (clock, calls.await.unwrap())
+}
+
+/// How many rows hold.
+async fn count(pool: &PgPool, prefix: &str, what: &str, clock: &str) -> i64 {
+    let count = format!("SELECT COUNT(*) FROM cratestack_idempotency WHERE starts_with(key, $1) AND {what}");
+    sqlx::query_scalar(AssertSqlSafe(count)).bind(prefix).bind(clock).fetch_one(pool).await.unwrap()
+}
+
+#[tokio::test]
+async fn that_wait_are_counted_from_their_write() {
+    let (database, pool, _) = postgres(4).await;
+    // Of batches too, which else go alone where they wait for a row.
+    let waiting = format!("{}?options=-c%20lock_timeout%3D60s", database.url());
+    let store = PostgresStore::new(postgres_pool(&waiting, 4).await);
+    for lock in LOCKS {
+        sqlx::raw_sql("TRUNCATE cratestack_idempotency").execute(&pool).await.unwrap();
+        let mut renewals = Vec::new();
+        for key in keys("renewed") {
+            renewals.push((key.clone(), reserve(store.clone(), key, MINUTE).await));
+        }
+        for key in keys("dead") {
+            reserve(store.clone(), key, Duration::from_millis(1)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+
+        let mut calls = JoinSet::new();
+        for (key, token) in renewals {
+            let store = store.clone();
+            calls.spawn(async move { store.renew("p", &key, token, MINUTE, HOUR).await });
+        }
+        let (clock, renewed) = under(lock, &pool, calls).await;
+        assert!(renewed.iter().all(|renewed| *renewed == Ok::<_, StoreError>(Tenure::Held)), "{renewed:?}");
+        let after = "lease_expires_at >= $2::timestamptz + INTERVAL '1 minute' AND lease_expires_at < expires_at";
+        assert_eq!(count(&pool, "renewed", after, &clock).await, 20, "{lock}");
+        let kept = "expires_at >= $2::timestamptz + INTERVAL '1 hour'";
+        assert_eq!(count(&pool, "renewed", kept, &clock).await, 20, "{lock}");
+
+        let mut claimed = vec!["dead"];
+        let mut calls = JoinSet::new();
+        for key in keys("dead") {
+            calls.spawn(reserve(store.clone(), key, MINUTE));
+        }
+        if lock.contains("SHARE") {
+            claimed.push("fresh");
+            for key in keys("fresh") {
+                calls.spawn(reserve(store.clone(), key, MINUTE));
+            }
+        }
+        let (clock, _) = under(lock, &pool, calls).await;
+        for prefix in claimed {
+            let after = "created_at >= $2::timestamptz AND lease_expires_at >= $2::timestamptz + INTERVAL '1 minute'
+                AND lease_expires_at < expires_at AND expires_at >= $2::timestamptz + INTERVAL '1 hour'";
+            assert_eq!(count(&pool, prefix, after, &clock).await, 20, "{lock}, {prefix}");
+        }
+    }
+}
