@@ -97,7 +97,7 @@ async fn occupy(pool: &PgPool, store: &PostgresStore, lane: Lane) -> Transaction
     until("the lane is occupied", async || {
         sqlx::query_scalar(
             "SELECT EXISTS (SELECT FROM pg_stat_activity
-             WHERE datname = current_database() AND wait_event_type = 'Lock' AND query NOT LIKE '%UNNEST%')",
+             WHERE datname = current_database() AND wait_event_type = 'Lock' AND query NOT LIKE '%asked%')",
         )
         .fetch_one(pool)
         .await
@@ -578,7 +578,7 @@ async fn no_batch_scans_a_table_without_statistics() {
         join_all(held.iter().map(|(key, token)| release(&store, key, *token))).await;
         let mut session = pool.acquire().await.unwrap();
         let statements = sqlx::query(
-            "SELECT name, array_length(parameter_types, 1) FROM pg_prepared_statements WHERE statement LIKE '%UNNEST%'",
+            "SELECT name, array_length(parameter_types, 1) FROM pg_prepared_statements WHERE statement LIKE '%asked%'",
         )
         .persistent(false)
         .fetch_all(&mut *session)

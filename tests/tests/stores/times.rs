@@ -7,6 +7,8 @@
 //!
 //! No time that was written may be of before the other session looked at the clock.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use cratestack_runtime::{Claim, ClaimOutcome, IdempotencyStore, PostgresStore, StoreError, Tenure};
@@ -35,7 +37,7 @@ async fn reserve(store: PostgresStore, key: String, lease: Duration) -> Uuid {
 }
 
 async fn until_they_wait(pool: &PgPool) {
-    let waiting = "SELECT COUNT(*) FILTER (WHERE query LIKE '%UNNEST%') > 0 AND COUNT(*) FILTER (WHERE query NOT LIKE '%UNNEST%') > 0
+    let waiting = "SELECT COUNT(*) FILTER (WHERE query LIKE '%asked%') > 0 AND COUNT(*) FILTER (WHERE query NOT LIKE '%asked%') > 0
         FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     for _ in 0..5_000 {
         if sqlx::query_scalar(waiting).fetch_one(pool).await.unwrap() {
@@ -46,11 +48,13 @@ async fn until_they_wait(pool: &PgPool) {
     panic!("the calls do not wait");
 }
 
+type Call<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
 /// Makes the calls under a lock of another session; says what the database's clock showed while they waited.
-async fn under<T: Send + 'static>(lock: &'static str, pool: &PgPool, calls: JoinSet<T>) -> (String, Vec<T>) {
+async fn under<T: Send + 'static>(lock: &'static str, pool: &PgPool, calls: Vec<Call<T>>) -> (String, Vec<T>) {
     let mut other = pool.begin().await.unwrap();
     sqlx::raw_sql(lock).execute(&mut *other).await.unwrap();
-    let calls = tokio::spawn(calls.join_all());
+    let calls = tokio::spawn(calls.into_iter().collect::<JoinSet<_>>().join_all());
     until_they_wait(pool).await;
     let clock = sqlx::query_scalar("SELECT clock_timestamp()::text").fetch_one(pool).await.unwrap();
     other.rollback().await.unwrap();
@@ -80,10 +84,10 @@ async fn that_wait_are_counted_from_their_write() {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
 
-        let mut calls = JoinSet::new();
+        let mut calls: Vec<Call<_>> = Vec::new();
         for (key, token) in renewals {
             let store = store.clone();
-            calls.spawn(async move { store.renew("p", &key, token, MINUTE, HOUR).await });
+            calls.push(Box::pin(async move { store.renew("p", &key, token, MINUTE, HOUR).await }));
         }
         let (clock, renewed) = under(lock, &pool, calls).await;
         assert!(renewed.iter().all(|renewed| *renewed == Ok::<_, StoreError>(Tenure::Held)), "{renewed:?}");
@@ -93,14 +97,14 @@ async fn that_wait_are_counted_from_their_write() {
         assert_eq!(count(&pool, "renewed", kept, &clock).await, 20, "{lock}");
 
         let mut claimed = vec!["dead"];
-        let mut calls = JoinSet::new();
+        let mut calls: Vec<Call<_>> = Vec::new();
         for key in keys("dead") {
-            calls.spawn(reserve(store.clone(), key, MINUTE));
+            calls.push(Box::pin(reserve(store.clone(), key, MINUTE)));
         }
         if lock.contains("SHARE") {
             claimed.push("fresh");
             for key in keys("fresh") {
-                calls.spawn(reserve(store.clone(), key, MINUTE));
+                calls.push(Box::pin(reserve(store.clone(), key, MINUTE)));
             }
         }
         let (clock, _) = under(lock, &pool, calls).await;
