@@ -7,7 +7,7 @@ use axum::http::{Method, StatusCode};
 use cratestack_runtime::{Claim, ClaimOutcome, TransactionalStore, hash_request};
 use sqlx::Database;
 
-use crate::bank::{Bank, eventually, on_postgres, on_sqlite, post};
+use crate::bank::{ALICE, Bank, eventually, on_postgres, on_sqlite, post};
 
 /// Each test, over each database; `$pool` connections.
 macro_rules! over_both {
@@ -72,9 +72,6 @@ over_both! {
     a_dead_reservation_is_its_requests_in_a_transaction_too(4),
     an_outcome_is_kept_from_its_transactions_beginning_on(4),
 }
-
-/// The principal of who posts here, in the table.
-const ALICE: &str = "9d7cce461e4b2f090a3d686b4ae72d25ea18e93573d2772bb52ff548e6262aa3";
 
 fn claim(body: &[u8], lease: Duration, retention: Duration) -> Claim<'static> {
     let request_hash = hash_request(&Method::POST, "/pay", None, body);
