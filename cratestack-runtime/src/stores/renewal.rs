@@ -36,7 +36,8 @@ pub(super) const MAX_RENEW_ATTEMPTS: u32 = 3;
 /// All of them were late.
 pub(super) fn always_late(lease: Duration) -> StoreError {
     StoreError::Unavailable(format!(
-        "each of {MAX_RENEW_ATTEMPTS} renewals took longer than the lease of {lease:?} that it was for: give a longer `lease`, or \
-         see what the database waits for (a lock on the table, a synchronous standby)"
+        "each of {MAX_RENEW_ATTEMPTS} renewals took longer than the lease that it was for ({lease:?}, or until the row expires, \
+         where that is earlier): give a longer `lease`, or see what the database waits for (a lock on the table, a \
+         synchronous standby)"
     ))
 }

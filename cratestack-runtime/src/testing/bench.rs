@@ -291,7 +291,7 @@ impl Bench {
         match self.store.renew(&self.principal, key, token, lease, retention).await {
             Ok(renewed) => Ok(renewed),
             // A store may not say `Held` of a lease that has ended meanwhile.
-            Err(StoreError::Unavailable(_)) if asked.elapsed() >= lease => Err(Stop::TooSlow),
+            Err(StoreError::Unavailable(_)) if asked.elapsed() >= lease.min(retention) => Err(Stop::TooSlow),
             Err(error) => Err(refused("renew", &error)),
         }
     }

@@ -203,8 +203,8 @@ impl History {
         let (name, which) = (SLOTS[slot], self.number(token));
         let _ = write!(self.log, "renew {name:?} with token {which}, lease {lease:?}, retention {retention:?}: ");
         // Of a lease that has ended when the answer is there, no store may say that it is held.
-        let lasts = if lease == Span::Past { bench.unit / 4 } else { lease.duration() };
-        let seen = bench.renew(name.1, token, lasts, retention.duration()).await?;
+        let lasts = |span: Span| if span == Span::Past { bench.unit / 4 } else { span.duration() };
+        let seen = bench.renew(name.1, token, lasts(lease), lasts(retention)).await?;
         let _ = write!(self.log, "{seen:?}");
         if !bench.leases {
             return Ok(());

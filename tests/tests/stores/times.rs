@@ -115,3 +115,36 @@ async fn that_wait_are_counted_from_their_write() {
         }
     }
 }
+
+/// However quick the statement is.
+#[tokio::test]
+async fn that_end_before_they_are_answered_hold_nothing() {
+    let (_database, pool, store) = postgres(4).await;
+    let mut calls: Vec<Call<_>> = Vec::new();
+    for key in keys("k") {
+        let token = reserve(store.clone(), key.clone(), MINUTE).await;
+        let store = store.clone();
+        calls.push(Box::pin(async move { store.renew("p", &key, token, Duration::ZERO, HOUR).await }));
+    }
+    for renewed in under(LOCKS[1], &pool, calls).await.1 {
+        assert!(matches!(renewed, Err(StoreError::Unavailable(_))), "{renewed:?}");
+    }
+}
+
+/// The lease is over when the first commit is, as where it waits for a standby.
+#[tokio::test]
+async fn whose_commit_takes_longer_than_their_lease_are_made_again() {
+    let (_database, pool, store) = postgres(4).await;
+    let token = reserve(store.clone(), "k".to_owned(), MINUTE).await;
+    let slow = "CREATE SEQUENCE commits;
+        CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            PERFORM CASE WHEN nextval('commits') = 1 THEN pg_sleep(1.5) END;
+            RETURN NULL;
+        END $$;
+        CREATE CONSTRAINT TRIGGER slow AFTER UPDATE ON cratestack_idempotency DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW EXECUTE FUNCTION slow()";
+    sqlx::raw_sql(slow).execute(&pool).await.unwrap();
+    assert_eq!(store.renew("p", "k", token, Duration::from_secs(1), HOUR).await, Ok(Tenure::Held));
+    let commits: i64 = sqlx::query_scalar("SELECT last_value FROM commits").fetch_one(&pool).await.unwrap();
+    assert_eq!(commits, 2);
+}

@@ -208,7 +208,7 @@ async fn a_lease_that_has_ended_when_its_renewal_is_answered_is_not_held() {
     age(&store, HOUR / 2).await;
     let renewed = store.renew("alice", "k", token, Duration::ZERO, DAY).await;
     assert!(
-        matches!(&renewed, Err(StoreError::Unavailable(text)) if text.contains("longer than the lease")),
+        matches!(&renewed, Err(StoreError::Unavailable(text)) if text.contains("took longer than the lease")),
         "{renewed:?}"
     );
     assert_eq!(reserve(&store, claim("k")).await.1, 2, "it has been written all the same");
