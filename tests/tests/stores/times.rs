@@ -9,9 +9,10 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use cratestack_runtime::{Claim, ClaimOutcome, IdempotencyStore, PostgresStore, StoreError, Tenure};
+use cratestack_runtime::{Claim, ClaimOutcome, IdempotencyStore, PostgresStore, SqliteStore, StoreError, Tenure};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -147,4 +148,36 @@ async fn whose_commit_takes_longer_than_their_lease_are_made_again() {
     assert_eq!(store.renew("p", "k", token, Duration::from_secs(1), HOUR).await, Ok(Tenure::Held));
     let commits: i64 = sqlx::query_scalar("SELECT last_value FROM commits").fetch_one(&pool).await.unwrap();
     assert_eq!(commits, 2);
+}
+
+/// Where the file's journal is a rollback journal, a commit waits for whoever reads.
+#[tokio::test]
+async fn whose_commit_waits_for_readers_are_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = SqliteConnectOptions::new()
+        .filename(folder.path().join("test.db"))
+        .create_if_missing(true)
+        .busy_timeout(Duration::from_secs(60))
+        .journal_mode(SqliteJournalMode::Delete);
+    let pool = SqlitePoolOptions::new().max_connections(3).connect_with(options).await.unwrap();
+    let store = SqliteStore::new(pool.clone());
+    store.migrate().await.unwrap();
+    let lease = Duration::from_millis(200);
+    let claim = Claim { principal: "p", key: "k", request_hash: [1; 32], lease: MINUTE, retention: HOUR };
+    let Ok(ClaimOutcome::Reserved { token, .. }) = store.reserve(claim).await else { panic!() };
+    let mut reader = pool.begin().await.unwrap();
+    sqlx::query("SELECT * FROM cratestack_idempotency").fetch_all(&mut *reader).await.unwrap();
+    let renewing = tokio::spawn(async move { store.renew("p", "k", token, lease, HOUR).await });
+    tokio::time::sleep(3 * lease).await;
+    // SQLite's clock is this machine's.
+    let read = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    reader.rollback().await.unwrap();
+    assert_eq!(renewing.await.unwrap(), Ok(Tenure::Held));
+    let ends = "SELECT lease_expires_at FROM cratestack_idempotency";
+    let ends: i64 = sqlx::query_scalar(ends).fetch_one(&pool).await.unwrap();
+    let ends = Duration::from_millis(u64::try_from(ends).unwrap());
+    assert!(
+        ends + Duration::from_millis(1) >= read + lease,
+        "the lease ends {ends:?}, the commit waited until {read:?}"
+    );
 }
