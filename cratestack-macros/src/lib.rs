@@ -85,7 +85,7 @@ use proc_macro::TokenStream;
 ///
 /// ## `ttl`
 ///
-/// How long the outcome is kept after the handler finished; a retry after that runs the handler again.
+/// How long the outcome is kept, from the moment that its key is reserved; a retry after that runs the handler again.
 ///
 /// ```
 /// # use cratestack_runtime::idempotent;

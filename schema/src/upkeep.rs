@@ -136,7 +136,7 @@ pub struct Stats {
     pub rows: i64,
     /// Rows whose request is running.
     pub in_flight: i64,
-    /// Rows whose request left no outcome while its lease lasted: a retry takes them over.
+    /// Rows whose request left no outcome while its lease lasted: a retry of it takes them over.
     pub past_lease: i64,
     /// Rows that have expired and were not swept yet.
     pub expired: i64,

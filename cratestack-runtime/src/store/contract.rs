@@ -20,9 +20,13 @@ use super::{IdempotencyRecord, ReservationOutcome, StoreError};
 /// - **Atomic reservation.** Of any number of simultaneous callers with one principal, key and hash, exactly one sees
 ///   `Reserved`.
 /// - **Conflict.** Another hash under a live key is `Conflict`, finished or not.
-/// - **Takeover rotates the token.** A reservation whose lease ended, or a record that expired, is replaced in the same
-///   step that reserves, under a new token. From then on the old token writes nothing: `complete` and `release` with it
-///   succeed and do nothing.
+/// - **A dead reservation belongs to its request.** Of a reservation whose lease ended without an outcome, the effect may
+///   have happened. Until its row expires it may be taken over by the same request only, and another hash is `Conflict`. A
+///   row that expired, reservation or record, is anybody's.
+/// - **Takeover rotates the token.** It replaces the row in the same step that reserves, under a new token. From then on the
+///   old token writes nothing: `complete` and `release` with it succeed and do nothing.
+/// - **Times count from the write.** A call may wait: for a lock, for another writer. A lease that it asks for is counted
+///   from when it is written, and [`Tenure::Held`] is answered of a renewal only while the lease still lies ahead.
 /// - **Frozen outcomes.** A completed record never changes until it expires, whatever its status.
 /// - **One clock.** `expires_at` is to be read as a duration from now (`expires_at - SystemTime::now()`) and applied to
 ///   the store's own clock, so that a caller whose clock is wrong neither shortens nor stretches anything.
@@ -60,6 +64,7 @@ use super::{IdempotencyRecord, ReservationOutcome, StoreError};
 ///     ) -> Result<ReservationOutcome, StoreError> {
 ///         let mut rows = self.0.lock().map_err(|_| StoreError::Internal("poisoned".to_owned()))?;
 ///         let slot = (principal.to_owned(), key.to_owned());
+///         // Without leases a row is its request's until it expires, and then it is anybody's.
 ///         if let Some(row) = rows.get(&slot).filter(|row| row.expires_at > SystemTime::now()) {
 ///             return Ok(match &row.record {
 ///                 _ if row.hash != request_hash => ReservationOutcome::Conflict,
@@ -181,11 +186,13 @@ pub trait IdempotencyStore: Send + Sync + 'static {
     /// `retention` from now. A holder that is late, but whose key nobody has taken over, holds it again; one whose
     /// outcome is recorded has nothing left to renew and gets [`Tenure::Lost`].
     ///
+    /// It never shortens the retention, and extends it to no later than `retention` from now.
+    ///
     /// The provided body does nothing and answers [`Tenure::Unknown`].
     ///
     /// # Errors
     ///
-    /// When the lease may not have been renewed. Calling again is safe.
+    /// When the lease may not have been renewed, or had ended again when the answer was there. Calling again is safe.
     async fn renew(
         &self,
         principal: &str,
@@ -280,7 +287,7 @@ pub struct ClockSample {
 
 /// What a caller asks for in [`IdempotencyStore::reserve`].
 ///
-/// `lease` and `retention` count from now, on the store's clock. A lease longer than the retention ends with it.
+/// `lease` and `retention` count from when the reservation is written, on the store's clock. A lease longer than the retention ends with it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -305,7 +312,8 @@ pub struct Claim<'a> {
     pub request_hash: [u8; 32],
     /// How long the reservation holds without being renewed.
     pub lease: Duration,
-    /// How long the row is kept.
+    /// How long the row is kept, from the reservation on, and with it the outcome. In a transaction the reservation is when it
+    /// begins.
     pub retention: Duration,
 }
 
@@ -330,7 +338,7 @@ pub enum ClaimOutcome {
     Replay(IdempotencyRecord),
     /// The same request is running.
     InFlight,
-    /// The key belongs to another request, finished or not.
+    /// The key belongs to another request, finished, running or dead.
     Conflict,
 }
 

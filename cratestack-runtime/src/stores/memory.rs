@@ -70,7 +70,7 @@ impl MemoryStore {
             let mut rows = self.shared.rows_of(names);
             let now = Instant::now();
             match rows.get_mut(names) {
-                Some(row) if row.is_live(now) => {
+                Some(row) if !row.is_dead_to(claim.request_hash, now) => {
                     if row.request_hash != claim.request_hash {
                         return ClaimOutcome::Conflict;
                     }
@@ -319,9 +319,11 @@ impl Row {
         }
     }
 
-    fn is_live(&self, now: Instant) -> bool {
-        let deadline = if self.outcome.is_some() { self.expires } else { self.lease };
-        !deadline.passed(now)
+    /// Whether this request may take the row over. The effect of a reservation whose lease is over may have happened, so
+    /// until the row expires only its own request may.
+    fn is_dead_to(&self, request_hash: [u8; 32], now: Instant) -> bool {
+        let is_its_own = self.request_hash == request_hash;
+        self.expires.passed(now) || (self.outcome.is_none() && is_its_own && self.lease.passed(now))
     }
 
     fn next_attempt(&self, now: Instant) -> u32 {

@@ -1,7 +1,7 @@
 //! The stores: each implements the contract of [`crate::store`] over one place, and each is behind a feature.
 //!
 //! What two of them share lives beside them: `line` is where calls meet that go together, `open` a transaction of either,
-//! `row` turns a row into an answer, `refusal` an error of sqlx into one of ours.
+//! `row` turns a row into an answer, `renewal` tells whether a lease still runs, `refusal` makes an error of sqlx one of ours.
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod line;
@@ -12,6 +12,8 @@ mod open;
 mod postgres;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod refusal;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod renewal;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod row;
 #[cfg(feature = "sqlite")]

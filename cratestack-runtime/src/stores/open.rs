@@ -21,6 +21,9 @@ pub struct Open<DB: Database> {
     /// Which table its records are in, where a name alone does not say.
     #[cfg(feature = "postgres")]
     pub(super) table: i64,
+    /// When it began, on the database's clock, where the database does not remember.
+    #[cfg(feature = "sqlite")]
+    pub(super) began: i64,
     /// A database with one writer at a time has a queue for them.
     _turn: Option<OwnedMutexGuard<()>>,
     /// A commit or a rollback was sent, and its answer is not there.
@@ -56,6 +59,8 @@ impl<DB: Database> Open<DB> {
             session: Session::default(),
             #[cfg(feature = "postgres")]
             table: 0,
+            #[cfg(feature = "sqlite")]
+            began: 0,
             _turn: turn,
             in_doubt: false,
         })

@@ -9,15 +9,19 @@ use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 
 use crate::{ClaimOutcome, IdempotencyRecord, StoreError};
 
-/// The condition under which a row may be taken over, in SQL that both databases speak.
+/// The condition under which a request whose hash is `request` may take a row over, in SQL that both databases speak: the
+/// row has expired, or it is a reservation of that very request whose lease is over.
+///
+/// The effect of a reservation whose lease is over may have happened. Until the row expires only its own request, which
+/// wants that effect, may run again.
 ///
 /// A lease counts only if it ends after `created_at`. Other programs share this table that know no lease: they take
 /// over an expired row by setting `created_at` to now and leave our lease column as it was. A lease of ours never
 /// outlasts its row's `expires_at`, and they wait for that, so a lease that is left over from before such a takeover
 /// ends no later than the new `created_at`: it is recognised, and the row's lease is its `expires_at`.
-pub(super) fn dead(row: &str, now: &str) -> String {
+pub(super) fn dead(row: &str, now: &str, request: &str) -> String {
     format!(
-        "({row}.{EXPIRES_AT} <= {now} OR ({row}.{RESPONSE_STATUS} IS NULL AND \
+        "({row}.{EXPIRES_AT} <= {now} OR ({row}.{RESPONSE_STATUS} IS NULL AND {row}.{REQUEST_HASH} = {request} AND \
          CASE WHEN {row}.{LEASE_EXPIRES_AT} > {row}.{CREATED_AT} THEN {row}.{LEASE_EXPIRES_AT} \
          ELSE {row}.{EXPIRES_AT} END <= {now}))"
     )
@@ -28,7 +32,7 @@ pub(super) fn shared(text: String) -> SqlStr {
     AssertSqlSafe(Arc::<str>::from(text)).into_sql_str()
 }
 
-/// A row that is live, as a database holds it.
+/// A row that whoever asked may not take over, as a database holds it.
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) request_hash: Vec<u8>,
@@ -40,7 +44,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// What the row means to a caller that asked for its key.
+    /// What the row means to a caller that asked for its key. The lease of another request's row may be over.
     pub(super) fn classify(
         self,
         principal: &str,
@@ -150,6 +154,11 @@ impl Tick {
         (self.count(lease).max(1).min(retention), retention)
     }
 
+    /// Whether so many ticks are more than has gone by.
+    pub(super) fn outlast(self, ticks: i64, elapsed: Duration) -> bool {
+        u128::try_from(ticks).unwrap_or_default() * u128::from(self.nanos()) > elapsed.as_nanos()
+    }
+
     /// The moment so many ticks after the Unix epoch.
     pub(super) fn moment(self, ticks: i64) -> Result<SystemTime, StoreError> {
         let nanos = u128::from(ticks.unsigned_abs()) * u128::from(self.nanos());
@@ -255,6 +264,16 @@ mod tests {
         assert_eq!(tick.claim(seconds(90), seconds(60)), (60_000, 60_000));
         assert_eq!(tick.claim(Duration::ZERO, seconds(60)), (1, 60_000));
         assert_eq!(tick.claim(seconds(30), Duration::ZERO), (0, 0));
+    }
+
+    #[cfg(feature = "sqlite")]
+    #[test]
+    fn a_lease_outlasts_what_is_shorter() {
+        let tick = Tick::Millisecond;
+        assert!(tick.outlast(30, Duration::from_micros(29_999)));
+        assert!(!tick.outlast(30, Duration::from_millis(30)));
+        assert!(!tick.outlast(0, Duration::ZERO) && !tick.outlast(-30, Duration::ZERO));
+        assert!(tick.outlast(i64::MAX, Duration::from_secs(86_400)));
     }
 
     #[cfg(feature = "sqlite")]

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -75,6 +76,19 @@ pub(super) struct Bench {
     pub(super) runs: u32,
     pub(super) leases: bool,
     pub(super) every_method: bool,
+    pub(super) stall: Option<Stall>,
+}
+
+/// What lets the writes of a store wait, see [`Conformance::stall_writes`](super::Conformance::stall_writes).
+#[derive(Clone)]
+pub(super) struct Stall(pub(super) Arc<dyn Fn() -> Stalling + Send + Sync>);
+
+pub(super) type Stalling = Pin<Box<dyn Future<Output = Box<dyn Send>> + Send>>;
+
+impl fmt::Debug for Stall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Stall")
+    }
 }
 
 /// An outcome to record.
@@ -273,8 +287,23 @@ impl Bench {
     }
 
     pub(super) async fn renew(&self, key: &str, token: Uuid, lease: Duration, retention: Duration) -> Checked<Tenure> {
-        let renewed = self.store.renew(&self.principal, key, token, lease, retention).await;
-        renewed.map_err(|error| refused("renew", &error))
+        let asked = Instant::now();
+        match self.store.renew(&self.principal, key, token, lease, retention).await {
+            Ok(renewed) => Ok(renewed),
+            // A store may not say `Held` of a lease that has ended meanwhile.
+            Err(StoreError::Unavailable(_)) if asked.elapsed() >= lease.min(retention) => Err(Stop::TooSlow),
+            Err(error) => Err(refused("renew", &error)),
+        }
+    }
+
+    /// Keeps every write of the store waiting until what this returns is dropped.
+    pub(super) async fn stall(&self) -> Checked<Box<dyn Send>> {
+        match &self.stall {
+            Some(stall) => Ok((stall.0)().await),
+            None => {
+                Err(Stop::NotOffered("no way to stall the store's writes was given, see `Conformance::stall_writes`"))
+            }
+        }
     }
 
     pub(super) async fn sweep(&self, limit: u32) -> Checked<u64> {

@@ -30,9 +30,12 @@ mod rng;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
+
+use bench::{Stall, Stalling};
 
 pub use report::{Check, Report, Verdict};
 
@@ -87,6 +90,7 @@ pub struct Conformance {
     runs: u32,
     seed: u64,
     every_method: bool,
+    stall: Option<Stall>,
 }
 
 impl Conformance {
@@ -98,7 +102,7 @@ impl Conformance {
     /// ```
     pub fn new() -> Self {
         let seed = Uuid::new_v4().as_u64_pair().0;
-        Self { unit: Duration::from_millis(100), runs: 1000, seed, every_method: false }
+        Self { unit: Duration::from_millis(100), runs: 1000, seed, every_method: false, stall: None }
     }
 
     /// The measure of every wait: a lease of the suite lasts two to four units. It should be well over the resolution of
@@ -150,6 +154,37 @@ impl Conformance {
     /// ```
     pub fn require_every_method(mut self) -> Self {
         self.every_method = true;
+        self
+    }
+
+    /// Lets the suite see what becomes of writes that wait: for a lock, for another writer, for a standby.
+    ///
+    /// `stall` has to keep every write of the store waiting, and not fail, from when it is ready until what it has returned
+    /// is dropped. Over Postgres, a transaction that has executed `LOCK TABLE … IN SHARE MODE` does; over SQLite one that
+    /// has begun with `BEGIN IMMEDIATE`, where the store's `busy_timeout` is longer than twenty units. The checks that use
+    /// it run one at a time, after all others; without it they are [skipped](Verdict::Skipped).
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use cratestack_runtime::testing::Conformance;
+    /// use tokio::sync::RwLock;
+    ///
+    /// // Of a store that holds this lock for reading while it writes.
+    /// let gate = Arc::new(RwLock::new(()));
+    /// let suite = Conformance::new().stall_writes(move || Arc::clone(&gate).write_owned());
+    /// # let _ = suite;
+    /// ```
+    pub fn stall_writes<F, Fut>(mut self, stall: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future + Send + 'static,
+        Fut::Output: Send + 'static,
+    {
+        let stalling = move || -> Stalling {
+            let stalling = stall();
+            Box::pin(async move { Box::new(stalling.await) as Box<dyn Send> })
+        };
+        self.stall = Some(Stall(Arc::new(stalling)));
         self
     }
 

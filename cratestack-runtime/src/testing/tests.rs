@@ -1,10 +1,11 @@
 //! The suite, tested: a store that is right passes, and each store that is wrong in one way fails in that way only.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use tokio::sync::{RwLock, RwLockReadGuard};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -18,7 +19,27 @@ use crate::{
 async fn memory_store_keeps_every_promise() {
     let report = Conformance::new().require_every_method().run(|| async { MemoryStore::new() }).await;
     report.assert();
-    assert!(report.checks().iter().all(|check| check.verdict == Verdict::Passed), "{report}");
+    let skipped = report.checks().iter().filter(|check| check.verdict != Verdict::Passed).map(|check| check.name);
+    assert_eq!(skipped.collect::<Vec<_>>(), STALLING, "{report}");
+}
+
+/// What is checked only of a store whose writes can be stalled.
+const STALLING: [&str; 2] =
+    ["reservation_that_waited_is_leased_from_its_write", "renewal_that_waited_holds_a_lease_that_lies_ahead"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_from_before_the_write_fails() {
+    for (fault, expected) in [(Fault::None, &[][..]), (Fault::LeasesFromTheAsking, &STALLING)] {
+        let gate = Arc::new(RwLock::new(()));
+        let stalled = Arc::clone(&gate);
+        let suite = Conformance::new().require_every_method().model_runs(100);
+        let report = suite
+            .stall_writes(move || Arc::clone(&stalled).write_owned())
+            .run(|| async { Naive { gate: Arc::clone(&gate), ..Naive::with(fault) } })
+            .await;
+        assert_eq!(report.failed(), expected, "{report}");
+        assert!(report.checks().iter().all(|check| !matches!(check.verdict, Verdict::Skipped(_))), "{report}");
+    }
 }
 
 #[tokio::test]
@@ -32,7 +53,7 @@ async fn a_store_with_the_required_methods_passes_what_applies() {
     let report = conformance(|| async { RequiredOnly(MemoryStore::new()) }).await;
     report.assert();
     let skipped: Vec<_> = report.checks().iter().filter(|check| matches!(check.verdict, Verdict::Skipped(_))).collect();
-    assert_eq!(skipped.len(), 16, "{report}");
+    assert_eq!(skipped.len(), 19, "{report}");
 
     let report = Conformance::new().require_every_method().run(|| async { RequiredOnly(MemoryStore::new()) }).await;
     for name in ["finish_tells_held_from_lost", "sweep_deletes_expired_rows_only"] {
@@ -56,6 +77,7 @@ async fn a_reservation_that_is_not_atomic_fails() {
             "racing_requests_conflict",
             "one_of_many_callers_takes_over",
             "late_holder_and_takeover_exclude_each_other",
+            "dead_reservation_belongs_to_its_request",
             "late_finish_tells_who_won",
         ],
     )
@@ -110,6 +132,7 @@ async fn every_other_fault_is_found_by_its_check() {
         (Fault::RenewalSetsRetention, &["renewal_never_shortens_the_retention"]),
         (Fault::SaysHeld, &["stale_holder_is_told_lost", "finish_tells_held_from_lost"]),
         (Fault::CountsNothing, &["attempts_count_takeovers"]),
+        (Fault::LendsTheDead, &["dead_reservation_belongs_to_its_request", "agrees_with_the_reference_model"]),
         (Fault::SweepsTheLiving, &["sweep_deletes_expired_rows_only"]),
         (Fault::SweepsWithoutLimit, &["sweep_respects_its_limit"]),
         (Fault::StaysBusyWhenDropped, &["dropped_reservation_leaves_the_key_usable"]),
@@ -132,9 +155,12 @@ async fn every_other_fault_is_found_by_its_check() {
 async fn a_failure_of_the_model_repeats_from_its_seed() {
     let suite = Conformance::new().seed(0x5eed);
     let report = suite.run(|| async { Naive::with(Fault::Overwrites) }).await;
-    let failure = |report: &Report| match &report.checks().last().unwrap().verdict {
-        Verdict::Failed(why) => why.clone(),
-        other => panic!("{other:?}"),
+    let failure = |report: &Report| {
+        let model = report.checks().iter().find(|check| check.name == "agrees_with_the_reference_model").unwrap();
+        match &model.verdict {
+            Verdict::Failed(why) => why.clone(),
+            other => panic!("{other:?}"),
+        }
     };
     let why = failure(&report);
     let seed = why.split("seed(0x").nth(1).and_then(|rest| rest.split(')').next()).unwrap();
@@ -224,6 +250,8 @@ enum Fault {
     RenewalSetsRetention,
     SaysHeld,
     CountsNothing,
+    LendsTheDead,
+    LeasesFromTheAsking,
     SweepsTheLiving,
     SweepsWithoutLimit,
     StaysBusyWhenDropped,
@@ -235,6 +263,8 @@ struct Naive {
     fault: Fault,
     rows: Mutex<Rows>,
     busy: Mutex<HashSet<(String, String)>>,
+    /// Held for reading by whoever writes.
+    gate: Arc<RwLock<()>>,
 }
 
 type Rows = HashMap<(String, String), Row>;
@@ -259,7 +289,14 @@ const CENTURY: Duration = Duration::from_hours(100 * 365 * 24);
 
 impl Naive {
     fn with(fault: Fault) -> Self {
-        Self { fault, rows: Mutex::default(), busy: Mutex::default() }
+        Self { fault, rows: Mutex::default(), busy: Mutex::default(), gate: Arc::default() }
+    }
+
+    /// Waits until it may write, and says what is now.
+    async fn turn(&self) -> (RwLockReadGuard<'_, ()>, Instant) {
+        let asked = Instant::now();
+        let turn = self.gate.read().await;
+        (turn, if self.fault == Fault::LeasesFromTheAsking { asked } else { Instant::now() })
     }
 
     fn rows(&self) -> MutexGuard<'_, Rows> {
@@ -281,7 +318,11 @@ impl Naive {
 
     /// What a live row answers.
     fn look(&self, rows: &Rows, claim: &Claim<'_>) -> Option<ClaimOutcome> {
-        let row = rows.get(&self.slot(claim.principal, claim.key)).filter(|row| row.is_live(Instant::now()))?;
+        let now = Instant::now();
+        let is_lent = |row: &Row| row.hash == claim.request_hash || self.fault == Fault::LendsTheDead;
+        let row = rows
+            .get(&self.slot(claim.principal, claim.key))
+            .filter(|row| row.is_live(now) || (now < row.kept_until && !is_lent(row)))?;
         let conflicts = row.hash != claim.request_hash && (!row.done || self.fault != Fault::ConflictsInFlightOnly);
         Some(match row.done {
             _ if conflicts => ClaimOutcome::Conflict,
@@ -290,10 +331,10 @@ impl Naive {
         })
     }
 
-    fn insert(&self, rows: &mut Rows, claim: &Claim<'_>) -> ClaimOutcome {
+    fn insert(&self, rows: &mut Rows, claim: &Claim<'_>, now: Instant) -> ClaimOutcome {
         let slot = self.slot(claim.principal, claim.key);
         let dead = rows.get(&slot);
-        let (now, created_at) = (Instant::now(), SystemTime::now());
+        let created_at = SystemTime::now();
         let kept = match self.fault {
             Fault::LeaseIsRetention => claim.lease.min(claim.retention).min(CENTURY),
             _ => claim.retention.min(CENTURY),
@@ -375,7 +416,7 @@ impl IdempotencyStore for Naive {
         if self.fault == Fault::ChecksThenInserts {
             let seen = self.look(&self.rows(), &claim);
             tokio::time::sleep(Duration::from_millis(5)).await;
-            return Ok(seen.unwrap_or_else(|| self.insert(&mut self.rows(), &claim)));
+            return Ok(seen.unwrap_or_else(|| self.insert(&mut self.rows(), &claim, Instant::now())));
         }
         if self.fault == Fault::StaysBusyWhenDropped {
             let slot = self.slot(claim.principal, claim.key);
@@ -385,8 +426,9 @@ impl IdempotencyStore for Naive {
             tokio::task::yield_now().await;
             self.busy.lock().unwrap().remove(&slot);
         }
+        let (_turn, now) = self.turn().await;
         let mut rows = self.rows();
-        Ok(self.look(&rows, &claim).unwrap_or_else(|| self.insert(&mut rows, &claim)))
+        Ok(self.look(&rows, &claim).unwrap_or_else(|| self.insert(&mut rows, &claim, now)))
     }
 
     async fn renew(
@@ -397,7 +439,8 @@ impl IdempotencyStore for Naive {
         lease: Duration,
         retention: Duration,
     ) -> Result<Tenure, StoreError> {
-        let (now, lease, retention) = (Instant::now(), lease.min(CENTURY), retention.min(CENTURY));
+        let (_turn, now) = self.turn().await;
+        let (lease, retention) = (lease.min(CENTURY), retention.min(CENTURY));
         let mut rows = self.rows();
         let running = |row: &&mut Row| row.token == token && !row.done;
         let Some(row) = rows.get_mut(&self.slot(principal, key)).filter(running) else { return Ok(Tenure::Lost) };

@@ -16,6 +16,7 @@
 mod binaries;
 mod commits;
 mod server;
+mod standby;
 mod wire;
 
 use std::{
@@ -34,6 +35,7 @@ pub(crate) use self::server::is_root;
 pub use self::{
     commits::{Commits, Fate},
     server::{PostgresOptions, PostgresServer, Statement},
+    standby::Standby,
     wire::RoundTrips,
 };
 

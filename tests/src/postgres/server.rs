@@ -300,7 +300,7 @@ pub(crate) fn is_root() -> bool {
     id(&["-u"]) == Some(0)
 }
 
-fn normal_user() -> (u32, u32) {
+pub(super) fn normal_user() -> (u32, u32) {
     ["postgres", "nobody"]
         .into_iter()
         .find_map(|user| Some((id(&["-u", user])?, id(&["-g", user])?)))
@@ -312,7 +312,7 @@ fn id(arguments: &[&str]) -> Option<u32> {
     String::from_utf8(output.stdout).ok()?.trim().parse().ok()
 }
 
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
     listener.local_addr().expect("a bound socket has an address").port()
 }

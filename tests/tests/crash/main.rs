@@ -13,4 +13,5 @@ mod commit;
 mod plan;
 mod report;
 mod rounds;
+mod standby;
 mod statement;

@@ -49,6 +49,7 @@ pub async fn sqlite(connections: u32) -> (tempfile::TempDir, SqlitePool, SqliteS
     let options = SqliteConnectOptions::new()
         .filename(folder.path().join("test.db"))
         .create_if_missing(true)
+        .busy_timeout(Duration::from_secs(60))
         .journal_mode(SqliteJournalMode::Wal);
     let pool = SqlitePoolOptions::new().max_connections(connections).connect_with(options).await.unwrap();
     let store = SqliteStore::new(pool.clone());

@@ -11,4 +11,5 @@ mod hangups;
 mod load;
 mod replay_cache;
 mod sweep;
+mod times;
 mod waiting;

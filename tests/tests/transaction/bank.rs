@@ -126,6 +126,9 @@ impl Answer {
     }
 }
 
+/// The principal of who posts here, as it stands in the table.
+pub const ALICE: &str = "9d7cce461e4b2f090a3d686b4ae72d25ea18e93573d2772bb52ff548e6262aa3";
+
 pub async fn post(router: &Router, path: &str, key: Option<&str>, body: &str) -> Answer {
     let mut request = Request::post(path).header("authorization", "Bearer alice");
     if let Some(key) = key {

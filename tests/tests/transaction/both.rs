@@ -1,11 +1,13 @@
 //! What holds on either database.
 
-use axum::http::StatusCode;
+use std::time::{Duration, SystemTime};
 
-use cratestack_runtime::TransactionalStore;
+use axum::http::{Method, StatusCode};
+
+use cratestack_runtime::{Claim, ClaimOutcome, TransactionalStore, hash_request};
 use sqlx::Database;
 
-use crate::bank::{Bank, eventually, on_postgres, on_sqlite, post};
+use crate::bank::{ALICE, Bank, eventually, on_postgres, on_sqlite, post};
 
 /// Each test, over each database; `$pool` connections.
 macro_rules! over_both {
@@ -67,6 +69,46 @@ over_both! {
     savepoints_of_the_handler_are_its_own(2),
     replays_do_not_stand_in_each_others_way(4),
     what_was_committed_here_is_replayed_without_asking(2),
+    a_dead_reservation_is_its_requests_in_a_transaction_too(4),
+    an_outcome_is_kept_from_its_transactions_beginning_on(4),
+}
+
+fn claim(body: &[u8], lease: Duration, retention: Duration) -> Claim<'static> {
+    let request_hash = hash_request(&Method::POST, "/pay", None, body);
+    Claim { principal: ALICE, key: "k", request_hash, lease, retention }
+}
+
+/// What the request before did is not known, so the key is no other request's before the row expires.
+async fn a_dead_reservation_is_its_requests_in_a_transaction_too<S: TransactionalStore, DB: Database>(
+    bank: &Bank<S, DB>,
+) {
+    let (short, long) = (Duration::from_millis(1), Duration::from_secs(600));
+    let reserved = bank.store.reserve(claim(b"50", short, long)).await;
+    assert!(matches!(reserved, Ok(ClaimOutcome::Reserved { attempt: 1, .. })), "{reserved:?}");
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let other = bank.post("/pay", "k").await;
+    assert_eq!((other.status, other.code().as_str()), (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_conflict"));
+    assert_eq!(bank.payments().await, 0);
+    assert_eq!(post(&bank.router, "/pay", Some("k"), "50").await.status, StatusCode::CREATED);
+    let other = bank.post("/pay", "k").await;
+    assert_eq!((other.code().as_str(), bank.payments().await), ("idempotency_key_conflict", 1));
+}
+
+/// As a reservation's is kept from the reservation on.
+async fn an_outcome_is_kept_from_its_transactions_beginning_on<S: TransactionalStore, DB: Database>(
+    bank: &Bank<S, DB>,
+) {
+    let ttl = Duration::from_secs(24 * 60 * 60);
+    let running = bank.hold("/pay", "k").await;
+    let within = SystemTime::now();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    bank.signs.gate.notify_one();
+    assert_eq!(running.await.unwrap().status, StatusCode::CREATED);
+    let request_hash = hash_request(&Method::POST, "/pay?hold=true", None, b"100");
+    let replayed = bank.store.reserve(Claim { request_hash, ..claim(b"100", ttl, ttl) }).await;
+    let Ok(ClaimOutcome::Replay(record)) = replayed else { panic!("{replayed:?}") };
+    assert!(record.created_at < within + Duration::from_millis(2), "{record:?}, {within:?}");
+    assert_eq!(record.expires_at, record.created_at + ttl);
 }
 
 async fn the_effect_and_its_record_are_one<S: TransactionalStore, DB: Database>(bank: &Bank<S, DB>) {

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::routing::post as on_post;
 use cratestack_runtime::{Idempotency, PostgresStore, TableName, Tx, idempotent};
 use cratestack_tests::TestDatabase;
+use cratestack_tests::postgres::PostgresOptions;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, PgPool, Postgres};
 
@@ -18,12 +19,22 @@ struct Shop {
     idempotency: Idempotency<PostgresStore>,
 }
 
-/// Writes, and then executes what the request says.
+/// Writes, and then executes what the request says, line by line.
 #[idempotent(transaction, optional)]
 async fn meddle(mut tx: Tx<Postgres>, statements: String) -> Result<StatusCode, Failed> {
     sqlx::query("INSERT INTO public.payments VALUES ('meddled')").execute(&mut *tx).await?;
-    let _ = sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut *tx).await;
+    for statements in statements.lines() {
+        let _ = sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(&mut *tx).await;
+    }
     Ok(StatusCode::CREATED)
+}
+
+/// The same, and then answers an error.
+#[idempotent(transaction)]
+async fn fail(mut tx: Tx<Postgres>, statements: String) -> Result<StatusCode, Failed> {
+    sqlx::query("INSERT INTO public.payments VALUES ('failed')").execute(&mut *tx).await?;
+    let _ = sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut *tx).await;
+    Err(Failed::Asked(StatusCode::PAYMENT_REQUIRED))
 }
 
 /// The same, and takes its time afterwards.
@@ -49,7 +60,8 @@ async fn shop_with(database: &TestDatabase, table: TableName) -> (PgPool, Router
         CREATE TABLE other.cratestack_idempotency (LIKE cratestack_idempotency INCLUDING ALL)";
     sqlx::raw_sql(tables).execute(&pool).await.unwrap();
     let shop = Shop { idempotency: Idempotency::transactional(store) };
-    (pool, Router::new().route("/meddle", on_post(meddle)).route("/idle", on_post(idle)).with_state(shop))
+    let router = Router::new().route("/meddle", on_post(meddle)).route("/fail", on_post(fail));
+    (pool, router.route("/idle", on_post(idle)).with_state(shop))
 }
 
 async fn count(pool: &PgPool, table: &'static str) -> i64 {
@@ -101,6 +113,31 @@ async fn without_a_key_a_failed_statement_is_told_too() {
     assert_eq!(count(&pool, "payments").await, 0);
     assert_eq!(post(&router, "/meddle", None, "SELECT 1").await.status, StatusCode::CREATED);
     assert_eq!(count(&pool, "payments").await, 1);
+}
+
+/// Prepared for a commit in two phases, it would hold its key, and what it wrote could be committed without its outcome.
+#[tokio::test]
+async fn a_transaction_that_its_handler_prepares_is_undone() {
+    let server = PostgresOptions::new().set("max_prepared_transactions", "5").start().await;
+    let database = TestDatabase::create_on(&server).await;
+    let (pool, router) = shop(&database).await;
+    for end in ["SELECT 1", "SELECT 1 / 0"] {
+        let prepare = format!(r#"PREPARE TRANSACTION E'it\'s "mine" \\'; {end}"#);
+        for path in ["/meddle", "/fail"] {
+            for _ in 0..2 {
+                let refused = post(&router, path, Some("k"), &prepare).await;
+                assert_eq!(refused.code(), "idempotency_transaction_refused", "{path}, {end}");
+                assert_eq!(count(&pool, "pg_prepared_xacts").await, 0, "{path}, {end}");
+            }
+        }
+    }
+    assert_eq!((count(&pool, "payments").await, count(&pool, "cratestack_idempotency").await), (0, 0));
+    // Whoever commits it in between has ended it, as by a COMMIT.
+    let ended = "PREPARE TRANSACTION 'mine'\nCOMMIT PREPARED 'mine'";
+    assert_eq!(post(&router, "/meddle", Some("ended"), ended).await.status, StatusCode::CREATED);
+    assert!(post(&router, "/meddle", Some("ended"), ended).await.is_replay());
+    assert_eq!(post(&router, "/meddle", Some("k"), "SELECT 1").await.status, StatusCode::CREATED, "the key is free");
+    assert_eq!(count(&pool, "payments").await, 2);
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgPool, Postgres};
 use tokio::task::JoinSet;
 
-use crate::bank::{Answer, Bank, Failed, Signs, eventually, on_postgres, post};
+use crate::bank::{ALICE, Answer, Bank, Failed, Signs, eventually, on_postgres, post};
 
 type PgBank = Bank<PostgresStore, Postgres>;
 
@@ -232,6 +232,32 @@ async fn a_dead_reservation_is_taken_over_by_a_transaction() {
         .await
         .unwrap();
     assert_eq!((attempt, bank.payments().await), (2, 2));
+}
+
+/// What a reservation that died while the transaction ran has done is not known, so the transaction must not be another run
+/// of the same request.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_reservation_that_died_meanwhile_undoes_the_transaction() {
+    use cratestack_runtime::{Claim, ClaimOutcome, IdempotencyStore, hash_request};
+    let database = TestDatabase::create().await;
+    let bank = process(database.url(), 4).await;
+    let running = bank.hold("/pay", "k").await;
+    let claim = Claim {
+        principal: ALICE,
+        key: "k",
+        request_hash: hash_request(&Method::POST, "/pay?hold=true", None, b"100"),
+        lease: Duration::from_millis(1),
+        retention: Duration::from_secs(600),
+    };
+    let reserved = bank.store.reserve(claim).await;
+    assert!(matches!(reserved, Ok(ClaimOutcome::Reserved { .. })), "{reserved:?}");
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    bank.signs.gate.notify_one();
+    assert_eq!(running.await.unwrap().code(), "idempotency_request_in_flight");
+    assert_eq!(bank.payments().await, 0);
+    let again = bank.hold("/pay", "k").await;
+    bank.signs.gate.notify_one();
+    assert_eq!((again.await.unwrap().status, bank.payments().await), (StatusCode::CREATED, 1));
 }
 
 /// A process whose sessions die has its keys freed at once, and the writes of its handler are gone.

@@ -1,7 +1,10 @@
+use std::time::Instant;
+
 use uuid::Uuid;
 
 use super::watch::lock_of;
-use super::{LOOKS, PostgresStore, TICK, answer, is_serialization_failure, refused};
+use super::{LOOKS, PostgresStore, TICK, answer, is_serialization_failure, refused, renewal};
+use crate::stores::renewal::Renewal;
 use crate::{Claim, ClaimOutcome, Completion, StoreError};
 
 /// One call, one statement.
@@ -56,17 +59,21 @@ impl PostgresStore {
         key: &str,
         token: Uuid,
         (lease, retention): (i64, i64),
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Renewal, StoreError> {
+        let table = &self.sql.name;
+        // What it waits for a connection is no part of the answer's way.
+        let mut connection = self.pool.acquire().await.map_err(refused(table))?;
+        let sent = Instant::now();
         let renewed = sqlx::query(self.sql.renew.clone())
             .bind(principal)
             .bind(key)
             .bind(token)
             .bind(lease)
             .bind(retention)
-            .execute(&self.pool)
+            .fetch_optional(&mut *connection)
             .await
-            .map_err(refused(&self.sql.name))?;
-        Ok(renewed.rows_affected() > 0)
+            .map_err(refused(table))?;
+        renewed.map_or(Ok(Renewal::Lost), |row| renewal(&row, 0, sent)).map_err(refused(table))
     }
 
     pub(super) async fn release_alone(&self, principal: &str, key: &str, token: Uuid) -> Result<(), StoreError> {

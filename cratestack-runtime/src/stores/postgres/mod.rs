@@ -9,7 +9,7 @@ mod transaction;
 mod watch;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -25,6 +25,7 @@ use self::session::ServerSession;
 use self::sql::Statements;
 use self::watch::{Watcher, lock_of};
 use super::refusal::{Refusal, store_error};
+use super::renewal::{MAX_RENEW_ATTEMPTS, Renewal, always_late};
 use super::row::{Row, Tick, attempt, recordable, remaining, within};
 use crate::{
     Claim, ClaimOutcome, ClockSample, Completion, IdempotencyStore, ReservationOutcome, StoreError, Tenure, Watch,
@@ -229,12 +230,19 @@ impl IdempotencyStore for PostgresStore {
     ) -> Result<Tenure, StoreError> {
         refuse_nul(principal, key)?;
         let ticks = (TICK.count(lease), TICK.count(retention));
-        let alone = self.renew_alone(principal, key, token, ticks);
-        let renewed = match &self.batches {
-            Some(batches) => batches.renew((principal, key), token, ticks, alone).await?,
-            None => alone.await?,
-        };
-        Ok(if renewed { Tenure::Held } else { Tenure::Lost })
+        for _ in 0..MAX_RENEW_ATTEMPTS {
+            let alone = self.renew_alone(principal, key, token, ticks);
+            let renewal = match &self.batches {
+                Some(batches) => batches.renew((principal, key), token, ticks, alone).await?,
+                None => alone.await?,
+            };
+            match renewal {
+                Renewal::Held => return Ok(Tenure::Held),
+                Renewal::Lost => return Ok(Tenure::Lost),
+                Renewal::Late => {}
+            }
+        }
+        Err(always_late(lease))
     }
 
     async fn finish(&self, completion: Completion<'_>) -> Result<Tenure, StoreError> {
@@ -296,6 +304,12 @@ fn answer(
         return Ok(ClaimOutcome::Reserved { token, attempt: attempt(Some(i64::from(count))) });
     }
     live_row(row, table)?.classify(principal, key, request_hash).map_err(within(table))
+}
+
+/// Reads for how long a lease lasts that was renewed by a statement that was sent at `sent`.
+fn renewal(row: &PgRow, column: usize, sent: Instant) -> Result<Renewal, sqlx::Error> {
+    let lasts: Option<i64> = row.try_get(column)?;
+    Ok(lasts.map_or(Renewal::Held, |lasts| Renewal::of(TICK, lasts, sent.elapsed())))
 }
 
 /// Reads what the statements select of a live row, behind their first column.

@@ -46,16 +46,24 @@ impl Statements {
     }
 }
 
-fn after(parameter: u8) -> String {
-    format!("NOW() + ${parameter}::bigint * INTERVAL '1 microsecond'")
+/// The moment at which a row is judged and written. `NOW()` is that at which the transaction began: before the statement
+/// waited for a lock on the table, or on a row.
+///
+/// It is another one each time that it is evaluated, so what has to agree comes from one evaluation: a sub-select with it
+/// is not merged into the query around it.
+pub(super) const CLOCK: &str = "clock_timestamp()";
+
+/// `ticks`, an expression, after `moment`.
+pub(super) fn after(moment: &str, ticks: &str) -> String {
+    format!("{moment} + {ticks} * INTERVAL '1 microsecond'")
 }
 
-/// The condition under which a row may not be taken over.
+/// The condition under which a request with this hash may not take a row over.
 ///
 /// Not `NOT`, which the planner would take apart: where it believes that all has expired, it would look for a key among all
 /// rows that expire later than now, which are few only until traffic comes.
-pub(super) fn live(row: &str) -> String {
-    format!("{dead} IS NOT TRUE", dead = dead(row, "NOW()"))
+pub(super) fn live(row: &str, request: &str) -> String {
+    format!("{dead} IS NOT TRUE", dead = dead(row, CLOCK, request))
 }
 
 /// Claims the key or reads who has it, in one round trip.
@@ -72,7 +80,8 @@ fn reserve(table: &str) -> String {
         ), claimed AS (
             INSERT INTO {table} AS held ({PRINCIPAL_FINGERPRINT}, {KEY}, {REQUEST_HASH}, {RESERVATION_ID},
                 {CREATED_AT}, {LEASE_EXPIRES_AT}, {EXPIRES_AT}, {ATTEMPT})
-            SELECT $1::text, $2::text, $3::bytea, $4::uuid, NOW(), {lease_end}, {expiry}, 1
+            SELECT $1::text, $2::text, $3::bytea, $4::uuid, moment.now, {lease_end}, {expiry}, 1
+            FROM (SELECT {CLOCK} AS now) AS moment
             WHERE NOT EXISTS (SELECT 1 FROM live)
             {takeover}
             RETURNING held.{ATTEMPT}
@@ -82,17 +91,22 @@ fn reserve(table: &str) -> String {
         UNION ALL
         SELECT NULL::int, {REQUEST_HASH}, {RESPONSE_STATUS}, {RESPONSE_HEADERS}, {RESPONSE_BODY},
                {CREATED_AT}, {EXPIRES_AT} FROM live",
-        live = live("held"),
+        live = live("held", "$3::bytea"),
         takeover = takeover(),
-        lease_end = after(5),
-        expiry = after(6),
+        lease_end = after("moment.now", "$5::bigint"),
+        expiry = after("moment.now", "$6::bigint"),
     )
 }
 
 /// What becomes of a claim whose key has a row that was dead or hidden to the snapshot.
 ///
+/// The claim's own times are of before it waited for whoever had the row, so they are shifted by as long as it waited. That
+/// takes several looks at the clock, and the lease must not outlast the row: it ends no later than the row would have
+/// without the shift, and one that was to end with the row says nothing of its own.
+///
 /// A row that is taken over before it expired had a lease that counts, and with it an attempt that does.
 pub(super) fn takeover() -> String {
+    let waited = format!("GREATEST({CLOCK} - EXCLUDED.{CREATED_AT}, INTERVAL '0')");
     format!(
         "ON CONFLICT ({PRINCIPAL_FINGERPRINT}, {KEY}) DO UPDATE SET
                 {REQUEST_HASH} = EXCLUDED.{REQUEST_HASH},
@@ -100,29 +114,60 @@ pub(super) fn takeover() -> String {
                 {RESPONSE_STATUS} = NULL,
                 {RESPONSE_HEADERS} = NULL,
                 {RESPONSE_BODY} = NULL,
-                {CREATED_AT} = EXCLUDED.{CREATED_AT},
-                {LEASE_EXPIRES_AT} = EXCLUDED.{LEASE_EXPIRES_AT},
-                {EXPIRES_AT} = EXCLUDED.{EXPIRES_AT},
-                {ATTEMPT} = CASE WHEN held.{EXPIRES_AT} <= NOW() THEN 1
+                {CREATED_AT} = EXCLUDED.{CREATED_AT} + {waited},
+                {LEASE_EXPIRES_AT} = CASE WHEN EXCLUDED.{LEASE_EXPIRES_AT} < EXCLUDED.{EXPIRES_AT}
+                    THEN LEAST(EXCLUDED.{LEASE_EXPIRES_AT} + {waited}, EXCLUDED.{EXPIRES_AT}) END,
+                {EXPIRES_AT} = EXCLUDED.{EXPIRES_AT} + {waited},
+                {ATTEMPT} = CASE WHEN held.{EXPIRES_AT} <= {CLOCK} THEN 1
                     ELSE LEAST(COALESCE(held.{ATTEMPT}, 1), 2147483646) + 1 END
             WHERE {dead}",
-        dead = dead("held", "NOW()"),
+        dead = dead("held", CLOCK, &format!("EXCLUDED.{REQUEST_HASH}")),
     )
 }
 
+/// The times of a renewal, which counts from `moment`, and what it returns: for how long the lease lasts from then on, in
+/// microseconds, `NULL` for ever.
+///
 /// The lease stays within the row's expiry and after its creation (also where the clock was set back), for the sake of
 /// `dead`.
-fn renew(table: &str) -> String {
-    format!(
-        "UPDATE {table} SET
-            {EXPIRES_AT} = GREATEST({EXPIRES_AT}, {expiry}),
+pub(super) fn renewed(moment: &str, lease: &str, retention: &str) -> (String, String) {
+    let kept = format!("GREATEST(held.{EXPIRES_AT}, {})", after(moment, retention));
+    let times = format!(
+        "{EXPIRES_AT} = {kept},
             {LEASE_EXPIRES_AT} = LEAST(
-                GREATEST({lease_end}, {CREATED_AT} + INTERVAL '1 microsecond'),
-                GREATEST({EXPIRES_AT}, {expiry})
-            )
-        WHERE {PRINCIPAL_FINGERPRINT} = $1 AND {KEY} = $2 AND {RESERVATION_ID} = $3 AND {RESPONSE_STATUS} IS NULL",
-        lease_end = after(4),
-        expiry = after(5),
+                GREATEST({lease_end}, held.{CREATED_AT} + INTERVAL '1 microsecond'),
+                {kept}
+            )",
+        lease_end = after(moment, lease),
+    );
+    let lasts = format!(
+        "CASE WHEN isfinite(held.{LEASE_EXPIRES_AT})
+            THEN (EXTRACT(EPOCH FROM held.{LEASE_EXPIRES_AT} - {moment}) * 1000000)::bigint END"
+    );
+    (times, lasts)
+}
+
+/// The row is locked before the clock is looked at: an update computes its row first, and then waits for whoever has it
+/// locked.
+fn renew(table: &str) -> String {
+    let (times, lasts) = renewed("moment.now", "$4::bigint", "$5::bigint");
+    let held = |row: &str| {
+        format!(
+            "{row}.{PRINCIPAL_FINGERPRINT} = $1 AND {row}.{KEY} = $2 AND {row}.{RESERVATION_ID} = $3
+            AND {row}.{RESPONSE_STATUS} IS NULL"
+        )
+    };
+    format!(
+        "UPDATE {table} AS held SET
+            {times}
+        FROM (
+            SELECT {CLOCK} AS now
+            FROM (SELECT 1 FROM {table} AS found WHERE {found} FOR NO KEY UPDATE) AS locked
+        ) AS moment
+        WHERE {held}
+        RETURNING {lasts}",
+        found = held("found"),
+        held = held("held"),
     )
 }
 
@@ -158,7 +203,10 @@ fn release(table: &str) -> String {
 }
 
 /// Always one row: the key's where there is one, whether this transaction has got the key's lock, its session, the table
-/// that was found by the name, and whether the row is dead.
+/// that was found by the name, whether the row is dead, and whether this server only follows another one.
+///
+/// What is dead is judged, here and by `record`, as of the transaction's beginning: whoever reserved the key since then is
+/// not, however short its lease, as its effect may have happened.
 ///
 /// A body that has expired stays with the server, as does an attempt that no longer counts.
 fn look(table: &str, oid: &str) -> String {
@@ -167,10 +215,10 @@ fn look(table: &str, oid: &str) -> String {
                held.{REQUEST_HASH}, held.{RESPONSE_STATUS}, held.{RESPONSE_HEADERS},
                CASE WHEN held.{EXPIRES_AT} > NOW() THEN held.{RESPONSE_BODY} END,
                held.{CREATED_AT}::timestamptz, held.{EXPIRES_AT}::timestamptz,
-               {is_ours}, pg_backend_pid(), {oid}, {dead}
+               {is_ours}, pg_backend_pid(), {oid}, {dead}, pg_is_in_recovery()
         FROM (SELECT 1) AS one
         LEFT JOIN {table} AS held ON held.{PRINCIPAL_FINGERPRINT} = $1 AND held.{KEY} = $2",
-        dead = dead("held", "NOW()"),
+        dead = dead("held", "NOW()", "$4::bytea"),
         is_ours = ours("$3"),
     )
 }
@@ -191,17 +239,16 @@ fn is_ours(oid: &str) -> String {
 
 /// What `look` says besides the row.
 fn is_claimed(oid: &str) -> String {
-    format!("SELECT {}, pg_backend_pid(), {oid}", ours("$1"))
+    format!("SELECT {}, pg_backend_pid(), {oid}, pg_is_in_recovery()", ours("$1"))
 }
 
-/// The finished row at once. A dead one is replaced; a live one that came in the meantime is left alone, and so is
+/// The finished row at once, kept from the transaction's beginning on. A dead one is replaced; a live one that came in the meantime is left alone, and so is
 /// everything where the transaction has ended or the name means another table.
 fn record(table: &str, oid: &str) -> String {
     let record = format!(
         "INSERT INTO {table} AS held ({PRINCIPAL_FINGERPRINT}, {KEY}, {REQUEST_HASH}, {RESERVATION_ID},
             {RESPONSE_STATUS}, {RESPONSE_HEADERS}, {RESPONSE_BODY}, {CREATED_AT}, {EXPIRES_AT}, {ATTEMPT})
-        SELECT $1::text, $2::text, $3::bytea, $4::uuid, $5::int, $6::bytea, $7::bytea, NOW(),
-            clock_timestamp() + $8::bigint * INTERVAL '1 microsecond', $9::int
+        SELECT $1::text, $2::text, $3::bytea, $4::uuid, $5::int, $6::bytea, $7::bytea, NOW(), {expiry}, $9::int
         WHERE {ours} AND {oid} = $11::bigint
         ON CONFLICT ({PRINCIPAL_FINGERPRINT}, {KEY}) DO UPDATE SET
             {REQUEST_HASH} = EXCLUDED.{REQUEST_HASH},
@@ -214,8 +261,9 @@ fn record(table: &str, oid: &str) -> String {
             {EXPIRES_AT} = EXCLUDED.{EXPIRES_AT},
             {ATTEMPT} = EXCLUDED.{ATTEMPT}
         WHERE {dead}",
+        expiry = after("NOW()", "$8::bigint"),
         ours = ours("$4"),
-        dead = dead("held", "NOW()"),
+        dead = dead("held", "NOW()", &format!("EXCLUDED.{REQUEST_HASH}")),
     );
     notifying(&record, "$10::bigint")
 }

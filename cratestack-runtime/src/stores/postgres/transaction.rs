@@ -91,6 +91,7 @@ impl Transact for PostgresStore {
         match recorded.unwrap_or_else(|_| Err(CommitError::Transient(late("the record")))) {
             Ok(()) => self.end(open).await,
             Err(error) => {
+                let error = if error == CommitError::Ended { self.ended(&mut open).await } else { error };
                 self.rollback(open).await;
                 Err(error)
             }
@@ -131,6 +132,16 @@ impl Transact for PostgresStore {
 /// The setting that holds the token; of the transaction alone, so that it ends with it.
 pub(super) const CLAIM: &str = "cratestack.claim";
 
+/// The name, as a literal, of the prepared transaction that has an advisory lock. It is found by what else it has locked, its
+/// own number.
+const PREPARED: &str = "SELECT quote_literal(prepared.gid)
+    FROM pg_prepared_xacts AS prepared
+    JOIN pg_locks AS own ON own.locktype = 'transactionid' AND own.transactionid = prepared.transaction
+    JOIN pg_locks AS held ON held.virtualtransaction = own.virtualtransaction
+    WHERE own.pid IS NULL AND held.pid IS NULL AND prepared.database = current_database()
+      AND held.locktype = 'advisory' AND held.objsubid = 1
+      AND ((held.classid::bigint << 32) | held.objid::bigint) = $1";
+
 fn held<T>(outcome: ClaimOutcome) -> Begun<T> {
     match outcome {
         ClaimOutcome::Replay(record) => Begun::Replay(record),
@@ -170,16 +181,37 @@ impl PostgresStore {
         let mut open = Open::begin(connection, begin, None).await.map_err(refused(table))?;
         open.session.lock = Some(lock);
         let claimed = sqlx::query(self.sql.is_claimed.clone()).bind(token).fetch_one(open.connection_mut()).await;
-        let looked = claimed.and_then(|row| {
-            (open.session.pid, open.table) = (row.try_get(1)?, row.try_get(2)?);
-            Ok(if row.try_get(0)? { Looked::Free { attempt } } else { Looked::Held(ClaimOutcome::InFlight) })
+        let looked = claimed.map_err(refused(table)).and_then(|row| {
+            open.session.pid = row.try_get(1).map_err(refused(table))?;
+            open.table = row.try_get(2).map_err(refused(table))?;
+            self.is_primary(&row, 3)?;
+            let locked = row.try_get(0).map_err(refused(table))?;
+            Ok(if locked { Looked::Free { attempt } } else { Looked::Held(ClaimOutcome::InFlight) })
         });
-        self.begun(open, token, looked.map_err(refused(table))).await
+        self.begun(open, token, looked).await
     }
 
     async fn look(&self, connection: &mut PgConnection, claim: Claim<'_>, token: Uuid) -> Result<PgRow, StoreError> {
-        let look = sqlx::query(self.sql.look.clone()).bind(claim.principal).bind(claim.key).bind(token);
-        look.fetch_one(connection).await.map_err(refused(&self.sql.name))
+        let look = sqlx::query(self.sql.look.clone())
+            .bind(claim.principal)
+            .bind(claim.key)
+            .bind(token)
+            .bind(claim.request_hash.as_slice());
+        let row = look.fetch_one(connection).await.map_err(refused(&self.sql.name))?;
+        self.is_primary(&row, 11)?;
+        Ok(row)
+    }
+
+    /// A standby lags behind: that it has no row, or has one, says nothing of what the primary has committed.
+    fn is_primary(&self, row: &PgRow, column: usize) -> Result<(), StoreError> {
+        if row.try_get(column).map_err(refused(&self.sql.name))? {
+            return Err(StoreError::Unavailable(
+                "the server is a standby in recovery, which does not know what has been committed: give the \
+                 store a pool that connects to the primary"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
     }
 
     /// What the statement `look` has found. The row decides; without a live one, the lock does.
@@ -283,6 +315,32 @@ impl PostgresStore {
                 "the handler has changed the setting `{CLAIM}` (`RESET ALL`, say), which shows whose transaction it is"
             )
         })))
+    }
+
+    /// What became of a transaction that the session is not in any more. One that was prepared for a commit in two phases
+    /// holds its key and all its locks until somebody ends it, and nobody can record its outcome in that commit.
+    async fn ended(&self, open: &mut Open<Postgres>) -> CommitError {
+        let lock = open.session.lock;
+        let undo = async {
+            let prepared: Option<String> =
+                sqlx::query_scalar(PREPARED).bind(lock).fetch_optional(open.connection_mut()).await?;
+            let Some(prepared) = prepared else { return Ok(CommitError::Ended) };
+            let undo = AssertSqlSafe(format!("ROLLBACK PREPARED {prepared}"));
+            sqlx::raw_sql(undo).execute(open.connection_mut()).await?;
+            Ok(CommitError::Refused(StoreError::Internal(
+                "the handler prepared its transaction (`PREPARE TRANSACTION`), which is rolled back: its outcome could not be \
+                 committed with it. Let the handler return without ending its transaction, or use no `transaction` for work \
+                 in two phases"
+                    .to_owned(),
+            )))
+        };
+        match tokio::time::timeout(PATIENCE, undo).await {
+            Ok(Ok(ended)) => ended,
+            // Somebody else has ended it in between.
+            Ok(Err(sqlx::Error::Database(_))) => CommitError::Ended,
+            Ok(Err(error)) => CommitError::Unknown(refused(&self.sql.name)(error)),
+            Err(_) => CommitError::Unknown(late("what became of the handler's transaction")),
+        }
     }
 
     /// The commit itself.

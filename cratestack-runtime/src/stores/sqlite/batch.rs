@@ -25,9 +25,10 @@ use uuid::Uuid;
 
 use super::pace::Pace;
 use super::sql::{Names, Statements};
-use super::{TICK, refused, reserved};
+use super::{TICK, lasting, refused, renewal, reserved};
 use crate::stores::line::{Entry, Kind, Line};
 use crate::stores::open::{Open, is_transient};
+use crate::stores::renewal::Renewal;
 use crate::{Claim, ClaimOutcome, Completion, StoreError};
 
 /// Where the calls of one store meet.
@@ -76,15 +77,19 @@ impl Batches {
         self.write(bytes, own, alone).await
     }
 
-    /// Whether the reservation was still held.
     pub(super) async fn renew(
         &self,
         names: Names<'_>,
         token: Uuid,
         times: (i64, i64),
-        alone: impl Future<Output = Result<bool, StoreError>>,
-    ) -> Result<bool, StoreError> {
-        self.write(names.0.len() + names.1.len(), || Call::new(names, token, What::Renew { times }), alone).await
+        alone: impl Future<Output = Result<Renewal, StoreError>>,
+    ) -> Result<Renewal, StoreError> {
+        let alone = async { alone.await.map(Answer::Renewed) };
+        let own = || Call::new(names, token, What::Renew { times });
+        match self.line.call(names.0.len() + names.1.len(), own, alone).await? {
+            Answer::Renewed(renewal) => Ok(renewal),
+            Answer::Claimed(_) | Answer::Written(_) | Answer::Renewing(..) => Ok(Renewal::Lost),
+        }
     }
 
     /// Whether there was something to release.
@@ -157,6 +162,9 @@ enum Answer {
     /// `None` where somebody else has been quicker: its caller looks again.
     Claimed(Option<Box<Grant>>),
     Written(bool),
+    /// For how long the lease lasts that a renewal sent then has written, where there was one to renew.
+    Renewing(Option<i64>, Instant),
+    Renewed(Renewal),
 }
 
 impl Answer {
@@ -168,7 +176,7 @@ impl Answer {
     fn take(self) -> Option<ClaimOutcome> {
         match self {
             Self::Claimed(grant) => grant.map(|grant| grant.take()),
-            Self::Written(_) => None,
+            Self::Written(_) | Self::Renewing(..) | Self::Renewed(_) => None,
         }
     }
 }
@@ -219,8 +227,13 @@ impl Kind for Writing {
         match self.database.commit(&batch).await {
             Ok(answers) => {
                 for (entry, mut answer) in batch.into_iter().zip(answers) {
-                    if let Answer::Claimed(Some(grant)) = &mut answer {
-                        grant.way_back = self.returns.clone().map(|line| (line, entry.call.release()));
+                    match &mut answer {
+                        Answer::Claimed(Some(grant)) => {
+                            grant.way_back = self.returns.clone().map(|line| (line, entry.call.release()));
+                        }
+                        // The commit may have waited for longer than the lease lasts.
+                        Answer::Renewing(lasts, sent) => answer = Answer::Renewed(renewal(*lasts, *sent)),
+                        _ => {}
                     }
                     entry.answer(Ok(answer));
                 }
@@ -335,7 +348,11 @@ impl Database {
                 return Ok(Answer::claimed(reserved(&claimed, call.token)?));
             }
             What::Finish { status, headers, body } => self.sql.finish(call.names(), call.token, *status, headers, body),
-            What::Renew { times } => self.sql.renew(call.names(), call.token, *times),
+            What::Renew { times } => {
+                let sent = Instant::now();
+                let renewed = self.sql.renew(call.names(), call.token, *times).fetch_all(connection).await?;
+                return Ok(Answer::Renewing(lasting(&renewed)?, sent));
+            }
             What::Release => self.sql.release(call.names(), call.token),
         };
         Ok(Answer::Written(statement.execute(connection).await?.rows_affected() > 0))

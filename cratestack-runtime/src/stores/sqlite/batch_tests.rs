@@ -118,8 +118,12 @@ impl Bench {
     }
 
     fn renew(&self, key: &str, token: Uuid) -> JoinHandle<Result<Tenure, StoreError>> {
+        self.renew_for(key, token, MINUTE)
+    }
+
+    fn renew_for(&self, key: &str, token: Uuid, lease: Duration) -> JoinHandle<Result<Tenure, StoreError>> {
         let (store, key) = (self.store.clone(), key.to_owned());
-        tokio::spawn(async move { store.renew("p", &key, token, MINUTE, DAY).await })
+        tokio::spawn(async move { store.renew("p", &key, token, lease, DAY).await })
     }
 
     fn release(&self, key: &str, token: Uuid) -> JoinHandle<Result<(), StoreError>> {
@@ -319,10 +323,11 @@ async fn takeovers_and_stale_tokens_each_get_their_own_answer() {
     let live = bench.reserved("live").await;
     tokio::time::sleep(Duration::from_millis(20)).await;
     let turn = bench.occupied().await;
-    let calls = vec![bench.reserve("dead", 2), bench.reserve("fresh", 1)];
+    let calls = vec![bench.reserve("dead", 1), bench.reserve("fresh", 1), bench.reserve("dead", 2)];
     let answers = bench.together(calls, turn).await;
     assert!(matches!(answers[0], Ok(ClaimOutcome::Reserved { attempt: 2, .. })), "{:?}", answers[0]);
     assert!(matches!(answers[1], Ok(ClaimOutcome::Reserved { attempt: 1, .. })), "{:?}", answers[1]);
+    assert_eq!(answers[2], Ok(ClaimOutcome::Conflict), "a dead reservation is its request's");
 
     let turn = bench.occupied().await;
     let calls = vec![
@@ -336,8 +341,21 @@ async fn takeovers_and_stale_tokens_each_get_their_own_answer() {
         bench.together(calls, turn).await,
         [false, false, true, true, false].map(|held| Ok(if held { Tenure::Held } else { Tenure::Lost }))
     );
-    let Ok(ClaimOutcome::Replay(record)) = bench.reserve("dead", 2).await.unwrap() else { panic!() };
+    let Ok(ClaimOutcome::Replay(record)) = bench.reserve("dead", 1).await.unwrap() else { panic!() };
     assert_eq!(record.response_body, b"current");
+}
+
+/// However quick the commit is.
+#[tokio::test]
+async fn a_lease_that_has_ended_when_its_commit_is_answered_is_not_held() {
+    let bench = Bench::new(8).await;
+    let (long, none) = (bench.reserved("long").await, bench.reserved("none").await);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let turn = bench.occupied().await;
+    let calls = vec![bench.renew("long", long), bench.renew_for("none", none, Duration::ZERO)];
+    let renewed = bench.together(calls, turn).await;
+    assert_eq!(renewed[0], Ok(Tenure::Held));
+    assert!(matches!(renewed[1], Err(StoreError::Unavailable(_))), "{:?}", renewed[1]);
 }
 
 #[tokio::test]

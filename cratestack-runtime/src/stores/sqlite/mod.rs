@@ -8,7 +8,7 @@ mod tests;
 mod transaction;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -20,8 +20,9 @@ use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use self::batch::Batches;
-use self::sql::{Statement, Statements};
+use self::sql::{Names, Statement, Statements};
 use super::refusal::{Refusal, store_error};
+use super::renewal::{MAX_RENEW_ATTEMPTS, Renewal, always_late};
 use super::row::{Row, Tick, attempt, recordable, remaining, within};
 use crate::{Claim, ClaimOutcome, ClockSample, Completion, IdempotencyStore, ReservationOutcome, StoreError, Tenure};
 
@@ -182,7 +183,8 @@ impl SqliteStore {
     async fn look(&self, claim: &Claim<'_>) -> Result<Option<ClaimOutcome>, StoreError> {
         let Claim { principal, key, request_hash, .. } = *claim;
         let table = &self.sql.name;
-        let live = self.sql.live((principal, key)).fetch_optional(&self.pool).await.map_err(refused(table))?;
+        let live =
+            self.sql.live((principal, key), &request_hash).fetch_optional(&self.pool).await.map_err(refused(table))?;
         live.map(|row| read(&row, table)?.classify(principal, key, request_hash).map_err(within(table))).transpose()
     }
 
@@ -201,6 +203,15 @@ impl SqliteStore {
         let _turn = self.turn().await;
         let written = statement.execute(&self.pool).await.map_err(refused(&self.sql.name))?;
         Ok(written.rows_affected() > 0)
+    }
+
+    async fn renew_alone(&self, names: Names<'_>, token: Uuid, times: (i64, i64)) -> Result<Renewal, StoreError> {
+        let table = &self.sql.name;
+        let _turn = self.turn().await;
+        let mut connection = self.pool.acquire().await.map_err(refused(table))?;
+        let sent = Instant::now();
+        let renewed = self.sql.renew(names, token, times).fetch_all(&mut *connection).await.map_err(refused(table))?;
+        Ok(renewal(lasting(&renewed).map_err(refused(table))?, sent))
     }
 
     async fn record(&self, completion: Completion<'_>) -> Result<bool, StoreError> {
@@ -277,12 +288,19 @@ impl IdempotencyStore for SqliteStore {
         retention: Duration,
     ) -> Result<Tenure, StoreError> {
         let times = (TICK.count(lease), TICK.count(retention));
-        let alone = self.write_alone(self.sql.renew((principal, key), token, times));
-        let renewed = match &self.batches {
-            Some(batches) => batches.renew((principal, key), token, times, alone).await?,
-            None => alone.await?,
-        };
-        Ok(if renewed { Tenure::Held } else { Tenure::Lost })
+        for _ in 0..MAX_RENEW_ATTEMPTS {
+            let alone = self.renew_alone((principal, key), token, times);
+            let renewal = match &self.batches {
+                Some(batches) => batches.renew((principal, key), token, times, alone).await?,
+                None => alone.await?,
+            };
+            match renewal {
+                Renewal::Held => return Ok(Tenure::Held),
+                Renewal::Lost => return Ok(Tenure::Lost),
+                Renewal::Late => {}
+            }
+        }
+        Err(always_late(lease))
     }
 
     async fn finish(&self, completion: Completion<'_>) -> Result<Tenure, StoreError> {
@@ -338,6 +356,16 @@ fn ends_with_its_connections(options: &SqliteConnectOptions) -> bool {
 fn reserved(rows: &[SqliteRow], token: Uuid) -> Result<Option<ClaimOutcome>, sqlx::Error> {
     let Some(row) = rows.first() else { return Ok(None) };
     Ok(Some(ClaimOutcome::Reserved { token, attempt: attempt(row.try_get(0)?) }))
+}
+
+/// What a renewal has returned: for how long its lease lasts, where the reservation is still there.
+fn lasting(rows: &[SqliteRow]) -> Result<Option<i64>, sqlx::Error> {
+    rows.first().map(|row| row.try_get(0)).transpose()
+}
+
+/// Of a renewal that was sent at `sent` and is committed now.
+fn renewal(lasts: Option<i64>, sent: Instant) -> Renewal {
+    lasts.map_or(Renewal::Lost, |lasts| Renewal::of(TICK, lasts, sent.elapsed()))
 }
 
 fn read(row: &SqliteRow, table: &TableName) -> Result<Row, StoreError> {

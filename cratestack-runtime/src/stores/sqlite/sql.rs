@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use crate::stores::row::{dead, shared};
 
-/// Milliseconds since the Unix epoch, the same throughout a statement.
+/// Milliseconds since the Unix epoch, the same throughout a statement. SQLite looks at the clock once the statement has the
+/// lock to write that it waited for.
 const NOW: &str = "CAST(ROUND(unixepoch('subsec') * 1000) AS INTEGER)";
 
 /// The statements, built once per store. Nothing but names goes into their text: the schema's columns,
@@ -46,8 +47,8 @@ impl Statements {
         }
     }
 
-    pub(super) fn live(&self, (principal, key): Names<'_>) -> Statement {
-        sqlx::query(self.live.clone()).bind(principal).bind(key)
+    pub(super) fn live(&self, (principal, key): Names<'_>, request_hash: &[u8; 32]) -> Statement {
+        sqlx::query(self.live.clone()).bind(principal).bind(key).bind(request_hash.as_slice())
     }
 
     /// To be fetched to its end: SQLite commits a statement when it has been stepped to its end, and sqlx would drop it,
@@ -68,6 +69,7 @@ impl Statements {
             .bind(retention)
     }
 
+    /// To be fetched to its end, see [`claim`](Self::claim).
     pub(super) fn renew(&self, (principal, key): Names<'_>, token: Uuid, (lease, retention): (i64, i64)) -> Statement {
         sqlx::query(self.renew.clone()).bind(principal).bind(key).bind(token).bind(lease).bind(retention)
     }
@@ -104,7 +106,7 @@ fn live(table: &str) -> String {
         "SELECT {REQUEST_HASH}, {RESPONSE_STATUS}, {RESPONSE_HEADERS}, {RESPONSE_BODY}, {CREATED_AT}, {EXPIRES_AT}
         FROM {table} AS held
         WHERE {PRINCIPAL_FINGERPRINT} = ?1 AND {KEY} = ?2 AND NOT {dead}",
-        dead = dead("held", NOW),
+        dead = dead("held", NOW, "?3"),
     )
 }
 
@@ -127,18 +129,19 @@ fn claim(table: &str) -> String {
                 ELSE MIN(COALESCE(held.{ATTEMPT}, 1), 2147483646) + 1 END
         WHERE {dead}
         RETURNING {ATTEMPT}",
-        dead = dead("held", NOW),
+        dead = dead("held", NOW, &format!("excluded.{REQUEST_HASH}")),
     )
 }
 
 /// The lease stays within the row's expiry and after its creation (also where the clock was set back), for the sake of
-/// `dead`.
+/// `dead`. Returns for how long it lasts from now, in milliseconds.
 fn renew(table: &str) -> String {
     format!(
         "UPDATE {table} SET
             {EXPIRES_AT} = MAX({EXPIRES_AT}, {NOW} + ?5),
             {LEASE_EXPIRES_AT} = MIN(MAX({NOW} + ?4, {CREATED_AT} + 1), MAX({EXPIRES_AT}, {NOW} + ?5))
-        WHERE {PRINCIPAL_FINGERPRINT} = ?1 AND {KEY} = ?2 AND {RESERVATION_ID} = ?3 AND {RESPONSE_STATUS} IS NULL"
+        WHERE {PRINCIPAL_FINGERPRINT} = ?1 AND {KEY} = ?2 AND {RESERVATION_ID} = ?3 AND {RESPONSE_STATUS} IS NULL
+        RETURNING {LEASE_EXPIRES_AT} - {NOW}"
     )
 }
 
@@ -160,21 +163,24 @@ fn release(table: &str) -> String {
     )
 }
 
-/// How often a reservation was attempted that is dead but has not expired.
+/// Always one row: how often a reservation was attempted that is dead but has not expired, and what the time is.
 fn attempted(table: &str) -> String {
     format!(
-        "SELECT {ATTEMPT} FROM {table} AS held
-        WHERE {PRINCIPAL_FINGERPRINT} = ?1 AND {KEY} = ?2 AND {EXPIRES_AT} > {NOW} AND {dead}",
-        dead = dead("held", NOW),
+        "SELECT (
+            SELECT COALESCE({ATTEMPT}, 1) FROM {table} AS held
+            WHERE {PRINCIPAL_FINGERPRINT} = ?1 AND {KEY} = ?2 AND {EXPIRES_AT} > {NOW} AND {dead}
+        ), {NOW}",
+        dead = dead("held", NOW, "?3"),
     )
 }
 
-/// The finished row at once, of a transaction; a dead one is replaced.
+/// The finished row at once, of a transaction, kept from when it began. One that was dead then is replaced; whoever
+/// reserved the key since is not, as its effect may have happened.
 fn record(table: &str) -> String {
     format!(
         "INSERT INTO {table} AS held ({PRINCIPAL_FINGERPRINT}, {KEY}, {REQUEST_HASH}, {RESERVATION_ID},
             {RESPONSE_STATUS}, {RESPONSE_HEADERS}, {RESPONSE_BODY}, {CREATED_AT}, {EXPIRES_AT}, {ATTEMPT})
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, {NOW}, {NOW} + ?8, ?9)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?10, ?10 + ?8, ?9)
         ON CONFLICT ({PRINCIPAL_FINGERPRINT}, {KEY}) DO UPDATE SET
             {REQUEST_HASH} = excluded.{REQUEST_HASH},
             {RESERVATION_ID} = excluded.{RESERVATION_ID},
@@ -186,6 +192,6 @@ fn record(table: &str) -> String {
             {EXPIRES_AT} = excluded.{EXPIRES_AT},
             {ATTEMPT} = excluded.{ATTEMPT}
         WHERE {dead}",
-        dead = dead("held", NOW),
+        dead = dead("held", "?10", &format!("excluded.{REQUEST_HASH}")),
     )
 }

@@ -132,8 +132,9 @@ async fn a_lease_that_ended_is_taken_over_and_counted() {
     let store = store().await;
     let (first, _) = reserve(&store, claim("k")).await;
     age(&store, HOUR).await;
-    // Another request may have the key too: the one before it left no outcome.
-    let (second, attempt) = reserve(&store, Claim { request_hash: [8; 32], ..claim("k") }).await;
+    // What the first has done is not known, so nobody runs but who wants the same.
+    assert_eq!(store.reserve(Claim { request_hash: [8; 32], ..claim("k") }).await, Ok(ClaimOutcome::Conflict));
+    let (second, attempt) = reserve(&store, claim("k")).await;
     assert_eq!(attempt, 2);
     assert_eq!(finish(&store, "k", first, 200, b"stale").await, Tenure::Lost);
     assert_eq!(store.renew("alice", "k", first, HOUR, DAY).await, Ok(Tenure::Lost));
@@ -141,7 +142,7 @@ async fn a_lease_that_ended_is_taken_over_and_counted() {
     age(&store, HOUR / 2).await;
     assert_eq!(store.renew("alice", "k", second, HOUR, DAY).await, Ok(Tenure::Held));
     age(&store, HOUR / 2).await;
-    assert_eq!(store.reserve(claim("k")).await, Ok(ClaimOutcome::Conflict));
+    assert_eq!(store.reserve(claim("k")).await, Ok(ClaimOutcome::InFlight));
     age(&store, HOUR / 2).await;
     assert_eq!(reserve(&store, claim("k")).await.1, 3);
 }
@@ -191,12 +192,26 @@ async fn renewing_keeps_the_lease_within_the_row() {
     let sound = "UPDATE cratestack_idempotency SET attempt = attempt
         WHERE lease_expires_at = expires_at AND lease_expires_at > created_at";
     assert_eq!(sql(&store, sound).await, 1);
-    assert_eq!(store.renew("alice", "k", token, Duration::ZERO, DAY).await, Ok(Tenure::Held));
+    assert_eq!(store.renew("alice", "k", token, HOUR, DAY).await, Ok(Tenure::Held));
     let sound = "UPDATE cratestack_idempotency SET attempt = attempt
         WHERE lease_expires_at < expires_at AND lease_expires_at > created_at AND expires_at >= created_at + 86400000";
     assert_eq!(sql(&store, sound).await, 1);
     assert_eq!(finish(&store, "k", token, 200, b"").await, Tenure::Held);
     assert_eq!(store.renew("alice", "k", token, HOUR, DAY).await, Ok(Tenure::Lost));
+}
+
+/// However quick the statement is.
+#[tokio::test]
+async fn a_lease_that_has_ended_when_its_renewal_is_answered_is_not_held() {
+    let store = store().await;
+    let (token, _) = reserve(&store, claim("k")).await;
+    age(&store, HOUR / 2).await;
+    let renewed = store.renew("alice", "k", token, Duration::ZERO, DAY).await;
+    assert!(
+        matches!(&renewed, Err(StoreError::Unavailable(text)) if text.contains("took longer than the lease")),
+        "{renewed:?}"
+    );
+    assert_eq!(reserve(&store, claim("k")).await.1, 2, "it has been written all the same");
 }
 
 #[tokio::test]

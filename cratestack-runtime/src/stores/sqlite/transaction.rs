@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr, Sqlite};
+use sqlx::{AssertSqlSafe, Row as _, SqlSafeStr as _, SqlStr, Sqlite};
 use uuid::Uuid;
 
 use super::{SqliteStore, TICK, judge, read, refused};
@@ -31,22 +31,25 @@ impl Transact for SqliteStore {
         let Claim { principal, key, request_hash, .. } = claim;
         let table = &self.sql.name;
         // A replay needs no turn.
-        let live = self.sql.live((principal, key)).fetch_optional(&self.pool).await;
+        let live = self.sql.live((principal, key), &request_hash).fetch_optional(&self.pool).await;
         if let Some(row) = live.map_err(refused(table))? {
             return read(&row, table)?.classify(principal, key, request_hash).map(held).map_err(within(table));
         }
         let mut open = self.open().await?;
-        let live = self.sql.live((principal, key)).fetch_optional(open.connection_mut()).await;
+        let live = self.sql.live((principal, key), &request_hash).fetch_optional(open.connection_mut()).await;
         if let Some(row) = live.map_err(refused(table))? {
             return read(&row, table)?.classify(principal, key, request_hash).map(held).map_err(within(table));
         }
-        let dead: Option<Option<i64>> = sqlx::query_scalar(self.sql.attempted.clone())
+        let row = sqlx::query(self.sql.attempted.clone())
             .bind(principal)
             .bind(key)
-            .fetch_optional(open.connection_mut())
+            .bind(request_hash.as_slice())
+            .fetch_one(open.connection_mut())
             .await
             .map_err(refused(table))?;
-        let attempt = dead.map_or(1, |count| attempt(count).saturating_add(1));
+        open.began = row.try_get(1).map_err(refused(table))?;
+        let dead: Option<i64> = row.try_get(0).map_err(refused(table))?;
+        let attempt = dead.map_or(1, |count| attempt(Some(count)).saturating_add(1));
         Ok(Begun::Reserved { transaction: open, token: Uuid::new_v4(), attempt })
     }
 
@@ -134,6 +137,7 @@ impl SqliteStore {
             .bind(ending.body.as_ref())
             .bind(TICK.count(retention))
             .bind(i64::from(ending.attempt))
+            .bind(open.began)
             .execute(open.connection_mut())
             .await
             .map_err(refused)?;

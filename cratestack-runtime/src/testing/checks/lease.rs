@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use super::super::bench::{A, Answer, B, Bench, Checked, LONG, Stop, ensure, tokens};
-use crate::ReservationOutcome::InFlight;
+use super::super::bench::{A, Answer, B, Bench, Checked, LONG, Stop, Way, describe, ensure, tokens};
+use crate::ReservationOutcome::{Conflict, InFlight};
 use crate::{Claim, ClaimOutcome, Tenure};
 
 fn told(seen: Tenure, expected: Tenure, who: &str) -> Checked {
@@ -12,16 +12,62 @@ fn told(seen: Tenure, expected: Tenure, who: &str) -> Checked {
 pub(super) async fn silent_holder_loses_the_key(bench: Bench) -> Checked {
     let lease = bench.units(3);
     let watch = bench.watch(lease);
-    let (same, _) = bench.lease("same", A, lease, LONG, "a fresh key").await?;
-    let (other, _) = bench.lease("other", A, lease, LONG, "a fresh key").await?;
-    watch.judge(bench.in_flight("same", A, "within the lease").await)?;
-    watch.judge(bench.conflict("other", B, "within the lease").await)?;
+    let (silent, _) = bench.lease("key", A, lease, LONG, "a fresh key").await?;
+    watch.judge(bench.in_flight("key", A, "within the lease").await)?;
+    watch.judge(bench.conflict("key", B, "within the lease").await)?;
     bench.wait(4).await;
-    let (token, _) = bench.lease("same", A, LONG, LONG, "a lease that ended").await?;
-    ensure!(token != same, "a takeover handed out the old holder's token again");
-    let (token, _) = bench.lease("other", B, LONG, LONG, "a lease that ended, for another request").await?;
-    ensure!(token != other, "a takeover handed out the old holder's token again");
-    bench.conflict("other", A, "the request whose lease ended, after another took the key over").await
+    let (token, _) = bench.lease("key", A, LONG, LONG, "a lease that ended, for its own request").await?;
+    ensure!(token != silent, "a takeover handed out the old holder's token again");
+    bench.in_flight("key", A, "after the takeover").await
+}
+
+/// Its effect may have happened, so another request runs only once the row has expired.
+pub(super) async fn dead_reservation_belongs_to_its_request(bench: Bench) -> Checked {
+    const RACED: usize = 4;
+    const EACH: usize = 8;
+    let kept = bench.units(8);
+    let watch = bench.watch(kept);
+    bench.lease("expires", A, bench.unit, kept, "a fresh key").await?;
+    for key in ["required", "extended"].map(str::to_owned).into_iter().chain((0..RACED).map(|n| format!("raced {n}"))) {
+        bench.lease(&key, A, bench.unit, LONG, "a fresh key").await?;
+    }
+    bench.wait(2).await;
+
+    let ways = [("required", Way::Required), ("extended", Way::Extended)];
+    for (key, way) in ways {
+        let bench = Bench { way, ..bench.clone() };
+        bench.conflict(key, B, "another request under a key whose lease ended").await?;
+        watch.judge(bench.conflict("expires", B, "another request under a key that has not expired").await)?;
+        let token = bench.take(key, A, LONG, "a lease that ended, for its own request").await?;
+        bench.conflict(key, B, "another request after the takeover").await?;
+        let answer = Answer::new(200, key);
+        bench.record(key, token, &answer).await?;
+        bench.replays(key, A, &answer, "the outcome after a takeover").await?;
+        bench.conflict(key, B, "another request under a finished key").await?;
+    }
+
+    let race = |bench: Bench, n: usize| async move {
+        let hash = if n.is_multiple_of(2) { A } else { B };
+        bench.claim(&format!("raced {}", n / EACH), hash, LONG).await
+    };
+    let seen = bench.rush(RACED * EACH, race).await?;
+    for of_key in seen.chunks(EACH) {
+        let own: Vec<_> = of_key.iter().step_by(2).cloned().collect();
+        let winners = tokens(&own).len();
+        ensure!(winners == 1, "{winners} callers of its own request took a dead reservation over; exactly one may");
+        if let Some(other) = of_key.iter().skip(1).step_by(2).find(|seen| **seen != Conflict) {
+            ensure!(
+                false,
+                "another request that races for a dead reservation has to see Conflict, got {}",
+                describe(other)
+            );
+        }
+    }
+
+    bench.wait(8).await;
+    let (_, attempt) = bench.lease("expires", B, LONG, LONG, "a row that expired, for another request").await?;
+    ensure!(attempt == 1, "a key whose row expired is fresh, but its reservation says that it is attempt {attempt}");
+    Ok(())
 }
 
 pub(super) async fn stale_holder_is_told_lost(bench: Bench) -> Checked {

@@ -7,6 +7,7 @@ mod lease;
 mod names;
 mod outcome;
 mod reservation;
+mod stall;
 mod sweep;
 
 use std::pin::Pin;
@@ -66,7 +67,7 @@ fn basic() -> impl Iterator<Item = Entry> {
 /// What a store with leases promises beyond.
 fn leased() -> impl Iterator<Item = Entry> {
     entries! { &[Way::Extended], true;
-        lease: silent_holder_loses_the_key, stale_holder_is_told_lost, attempts_count_takeovers,
+        lease: silent_holder_loses_the_key, dead_reservation_belongs_to_its_request, stale_holder_is_told_lost, attempts_count_takeovers,
             renewals_keep_the_reservation, renewal_sets_the_lease, renewal_extends_the_retention,
             renewal_never_shortens_the_retention, renewal_after_completion_does_nothing,
             lease_does_not_shorten_the_retention, lease_ends_with_the_retention, late_holder_keeps_an_untaken_key,
@@ -84,6 +85,17 @@ fn single() -> impl Iterator<Item = Entry> {
     .into_iter()
 }
 
+/// What stalls the whole store, and so runs alone.
+fn stalling() -> impl Iterator<Item = Entry> {
+    let reserving = entries! { &[Way::Extended], false;
+        stall: reservation_that_waited_is_leased_from_its_write;
+    };
+    let renewing = entries! { &[Way::Extended], true;
+        stall: renewal_that_waited_holds_a_lease_that_lies_ahead;
+    };
+    reserving.into_iter().chain(renewing)
+}
+
 pub(super) async fn run<S, F, Fut>(suite: &Conformance, connect: F) -> Report
 where
     S: IdempotencyStore,
@@ -99,6 +111,7 @@ where
         runs: suite.runs,
         leases: true,
         every_method: suite.every_method,
+        stall: suite.stall.clone(),
     };
     bench.leases = suite.every_method || has_leases(&bench).await;
 
@@ -112,7 +125,12 @@ where
         checks.extend(joined);
     }
     checks.sort_by_key(|(place, _)| *place);
-    Report { seed: suite.seed, checks: checks.into_iter().map(|(_, check)| check).collect() }
+    let mut checks: Vec<_> = checks.into_iter().map(|(_, check)| check).collect();
+    for entry in stalling() {
+        let bench = Bench { store: Arc::new(connect().await), ..bench.clone() };
+        checks.push(Check { name: entry.name, verdict: judge(&entry, &bench).await });
+    }
+    Report { seed: suite.seed, checks }
 }
 
 /// A store that panics or fails here is taken to have leases, so that the checks can say what is wrong.

@@ -38,6 +38,7 @@ use self::reserve::{Grant, Reserve, Reserving};
 use self::sql::Statements;
 use super::{Refusal, judge, refused};
 use crate::stores::line::{self, Entry, Kind, Line};
+use crate::stores::renewal::Renewal;
 use crate::{Claim, ClaimOutcome, Completion, StoreError};
 
 /// The four lines of one store.
@@ -83,14 +84,13 @@ impl Batches {
         self.completions.call(bytes, || Finish::new(&completion), alone).await
     }
 
-    /// Whether the reservation was still held.
     pub(super) async fn renew(
         &self,
         (principal, key): (&str, &str),
         token: Uuid,
         (lease, retention): (i64, i64),
-        alone: impl Future<Output = Result<bool, StoreError>>,
-    ) -> Result<bool, StoreError> {
+        alone: impl Future<Output = Result<Renewal, StoreError>>,
+    ) -> Result<Renewal, StoreError> {
         let own = || Renew { principal: principal.into(), key: key.into(), token, lease, retention };
         self.renewals.call(principal.len() + key.len(), own, alone).await
     }

@@ -1,7 +1,11 @@
+use std::time::Instant;
+
 use uuid::Uuid;
 
 use super::line::{Entry, Kind, without_repeats};
-use super::{Database, answered};
+use super::{Database, Failure, ordinal};
+use crate::stores::postgres::{refused, renewal};
+use crate::stores::renewal::Renewal;
 
 /// One renewal, its times in ticks.
 pub(super) struct Renew {
@@ -17,8 +21,7 @@ pub(super) struct Renewing(pub(super) Database);
 
 impl Kind for Renewing {
     type Call = Renew;
-    /// Whether the reservation was still held.
-    type Answer = bool;
+    type Answer = Renewal;
 
     const MOST: usize = 256;
 
@@ -29,8 +32,25 @@ impl Kind for Renewing {
     }
 
     async fn run(&self, batch: Vec<Entry<Self>>) {
-        let Self(database) = self;
         let (batch, repeats) = without_repeats(batch);
+        match self.renew(&batch).await {
+            Ok(renewals) => {
+                for (entry, renewal) in batch.into_iter().zip(renewals) {
+                    entry.answer(Ok(renewal));
+                }
+            }
+            Err(failure) => failure.tell(batch),
+        }
+        repeats.into_iter().for_each(Entry::send_alone);
+    }
+}
+
+impl Renewing {
+    async fn renew(&self, batch: &[Entry<Self>]) -> Result<Vec<Renewal>, Failure> {
+        let Self(database) = self;
+        let unreadable = |error| Failure::Whole(refused(&database.table)(error));
+        let mut connection = database.pool.acquire().await.map_err(unreadable)?;
+        let sent = Instant::now();
         let statement = sqlx::query(database.sql.renew.clone())
             .bind(batch.iter().map(|entry| &*entry.call.principal).collect::<Vec<_>>())
             .bind(batch.iter().map(|entry| &*entry.call.key).collect::<Vec<_>>())
@@ -38,16 +58,14 @@ impl Kind for Renewing {
             .bind(batch.iter().map(|entry| entry.call.lease).collect::<Vec<_>>())
             .bind(batch.iter().map(|entry| entry.call.retention).collect::<Vec<_>>())
             .bind(i64::try_from(batch.len()).unwrap_or(i64::MAX))
-            .fetch_all(&database.pool);
-        let rows = database.run(statement).await;
-        match rows.and_then(|rows| answered(&rows, batch.len(), &database.table)) {
-            Ok(renewed) => {
-                for (entry, renewed) in batch.into_iter().zip(renewed) {
-                    entry.answer(Ok(renewed));
-                }
+            .fetch_all(&mut *connection);
+        let mut renewals = vec![Renewal::Lost; batch.len()];
+        for row in database.run(statement).await? {
+            let index = ordinal(&row, 0).map_err(unreadable)?;
+            if let Some(of_entry) = renewals.get_mut(index) {
+                *of_entry = renewal(&row, 1, sent).map_err(unreadable)?;
             }
-            Err(failure) => failure.tell(batch),
         }
-        repeats.into_iter().for_each(Entry::send_alone);
+        Ok(renewals)
     }
 }

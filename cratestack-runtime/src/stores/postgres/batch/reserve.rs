@@ -220,9 +220,17 @@ const TOKEN: usize = 7;
 const ORDINAL: usize = 8;
 
 /// Another reservation has the key, or had it.
+///
+/// The statement has judged its lease for the first of those who asked. To another request than the reservation's own it is
+/// all the same; the reservation's own may have to take it over.
 fn found(group: Group, row: &PgRow, table: &TableName) {
+    let judged = group.first().request_hash;
     for entry in group.entries {
         let outcome = live_row(row, table).and_then(|row| entry.call.classify(row, table));
-        entry.answer(outcome.map(Grant::held));
+        if outcome == Ok(ClaimOutcome::InFlight) && entry.call.request_hash != judged {
+            entry.send_alone();
+        } else {
+            entry.answer(outcome.map(Grant::held));
+        }
     }
 }

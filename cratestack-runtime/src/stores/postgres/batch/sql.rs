@@ -5,7 +5,7 @@ use cratestack_schema::columns::{
 };
 use sqlx::SqlStr;
 
-use crate::stores::postgres::sql::{live, takeover};
+use crate::stores::postgres::sql::{CLOCK, after, live, renewed, takeover};
 use crate::stores::postgres::watch::CHANNEL;
 use crate::stores::row::shared;
 
@@ -61,10 +61,6 @@ fn asked(columns: &[(&str, &str)]) -> String {
     )
 }
 
-fn after(ticks: &str) -> String {
-    format!("NOW() + {ticks} * INTERVAL '1 microsecond'")
-}
-
 /// As the statement for one key. A row is returned for each key but those of which another insert committed after this
 /// statement's snapshot was taken: with its token and attempt where it was claimed, with its ordinal where it is live.
 fn reserve(table: &str) -> String {
@@ -81,8 +77,8 @@ fn reserve(table: &str) -> String {
         ), claimed AS (
             INSERT INTO {table} AS held ({PRINCIPAL_FINGERPRINT}, {KEY}, {REQUEST_HASH}, {RESERVATION_ID},
                 {CREATED_AT}, {LEASE_EXPIRES_AT}, {EXPIRES_AT}, {ATTEMPT})
-            SELECT principal, name, hash, token, NOW(), {lease_end}, {expiry}, 1
-            FROM seen WHERE is_live IS NULL
+            SELECT principal, name, hash, token, now, {lease_end}, {expiry}, 1
+            FROM (SELECT *, {CLOCK} AS now FROM seen WHERE is_live IS NULL) AS free
             {takeover}
             RETURNING held.{RESERVATION_ID}, held.{ATTEMPT}
         )
@@ -101,34 +97,36 @@ fn reserve(table: &str) -> String {
             ("lease", "bigint"),
             ("retention", "bigint"),
         ]),
-        live = live("held"),
+        live = live("held", "asked.hash"),
         takeover = takeover(),
-        lease_end = after("lease"),
-        expiry = after("retention"),
+        lease_end = after("now", "lease"),
+        expiry = after("now", "retention"),
     )
 }
 
 /// Finds the row of a key that is in flight under its token.
-fn held() -> String {
+fn running(row: &str) -> String {
     format!(
-        "held.{PRINCIPAL_FINGERPRINT} = asked.principal AND held.{KEY} = asked.name
-        AND held.{RESERVATION_ID} = asked.token AND held.{RESPONSE_STATUS} IS NULL"
+        "{row}.{PRINCIPAL_FINGERPRINT} = asked.principal AND {row}.{KEY} = asked.name
+        AND {row}.{RESERVATION_ID} = asked.token AND {row}.{RESPONSE_STATUS} IS NULL"
     )
 }
 
+/// As the statement for one key: each row is locked before the clock is looked at for it.
 fn renew(table: &str) -> String {
+    let (times, lasts) = renewed("asked.now", "asked.lease", "asked.retention");
     format!(
         "UPDATE {table} AS held SET
-            {EXPIRES_AT} = GREATEST(held.{EXPIRES_AT}, {expiry}),
-            {LEASE_EXPIRES_AT} = LEAST(
-                GREATEST({lease_end}, held.{CREATED_AT} + INTERVAL '1 microsecond'),
-                GREATEST(held.{EXPIRES_AT}, {expiry})
-            )
-        FROM ({asked}) AS asked
+            {times}
+        FROM (
+            SELECT locked.*, {CLOCK} AS now
+            FROM (
+                SELECT asked.* FROM ({asked}) AS asked JOIN {table} AS found ON {found}
+                FOR NO KEY UPDATE OF found
+            ) AS locked
+        ) AS asked
         WHERE {held}
-        RETURNING asked.n",
-        lease_end = after("asked.lease"),
-        expiry = after("asked.retention"),
+        RETURNING asked.n, {lasts}",
         asked = asked(&[
             ("principal", "text"),
             ("name", "text"),
@@ -136,7 +134,8 @@ fn renew(table: &str) -> String {
             ("lease", "bigint"),
             ("retention", "bigint"),
         ]),
-        held = held(),
+        found = running("found"),
+        held = running("held"),
     )
 }
 
@@ -164,7 +163,7 @@ fn finish(table: &str) -> String {
             ("body", "bytea"),
             ("lock", "bigint"),
         ]),
-        held = held(),
+        held = running("held"),
     ))
 }
 
@@ -172,6 +171,6 @@ fn release(table: &str) -> String {
     notifying(&format!(
         "DELETE FROM {table} AS held USING ({asked}) AS asked WHERE {held}",
         asked = asked(&[("principal", "text"), ("name", "text"), ("token", "uuid"), ("lock", "bigint")]),
-        held = held(),
+        held = running("held"),
     ))
 }
