@@ -30,7 +30,10 @@ use std::{
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-pub(crate) use self::server::is_root;
+pub(crate) use self::{
+    server::is_root,
+    wire::{address, replace_address, with_port, without_encryption},
+};
 pub use self::{
     commits::{Commits, Fate},
     server::{PostgresOptions, PostgresServer, Statement},

@@ -6,11 +6,11 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod bank;
-mod books;
 mod check;
 mod commit;
 mod plan;
 mod report;
 mod rounds;
 mod statement;
+
+const BANK: &str = env!("CARGO_BIN_EXE_bank");
