@@ -142,7 +142,11 @@ async fn relay(client: TcpStream, server: &str, mut state: watch::Receiver<State
 }
 
 /// A connection that was cut is closed, and one that nobody hears stays until its client gives it up.
-async fn vanish(client: (OwnedReadHalf, OwnedWriteHalf), way: Way, state: &mut watch::Receiver<State>) -> io::Result<()> {
+async fn vanish(
+    client: (OwnedReadHalf, OwnedWriteHalf),
+    way: Way,
+    state: &mut watch::Receiver<State>,
+) -> io::Result<()> {
     let (mut from, _to) = client;
     if way == Way::BlackHole {
         let mut nothing = io::sink();

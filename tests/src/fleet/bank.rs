@@ -34,6 +34,12 @@ impl Setup {
         self.set("STORE_TIMEOUT_MS", timeout.as_millis().to_string())
     }
 
+    /// How long it waits for a connection, in whole milliseconds.
+    #[must_use]
+    pub fn acquire_timeout(self, timeout: Duration) -> Self {
+        self.set("ACQUIRE_MS", timeout.as_millis().to_string())
+    }
+
     /// Where it reports each run of a handler below `/leased`.
     #[must_use]
     pub fn ledger(self, file: &Path) -> Self {

@@ -30,14 +30,14 @@ use std::{
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-pub(crate) use self::{
-    server::is_root,
-    wire::{address, replace_address, with_port, without_encryption},
-};
 pub use self::{
     commits::{Commits, Fate},
     server::{PostgresOptions, PostgresServer, Statement},
     wire::RoundTrips,
+};
+pub(crate) use self::{
+    server::is_root,
+    wire::{address, replace_address, with_port, without_encryption},
 };
 
 /// An empty database of its own, dropped with the value.

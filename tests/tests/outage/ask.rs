@@ -84,7 +84,7 @@ pub struct Manner {
 }
 
 /// What a client has come to, and what it heard on the way.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Told {
     /// `None` where the key belongs to another request.
     pub answer: Result<Option<Answer>, String>,

@@ -62,7 +62,9 @@ pub async fn judge(
         judge_reserved(round, request, was_brief, &told, &records, &runs)
     };
     let found = is_never_beside_itself(&request.order.key, entries).and(found);
-    found.map_err(|wrong| (wrong, format!("{:#?}\nruns: {runs:#?}\ntold: {told:#?}\nrecords: {records:#?}", request.order)))
+    found.map_err(|wrong| {
+        (wrong, format!("{:#?}\nruns: {runs:#?}\ntold: {told:#?}\nrecords: {records:#?}", request.order))
+    })
 }
 
 fn begun<'a>(entry: &'a Entry, key: &str) -> Option<&'a Run> {
@@ -105,7 +107,11 @@ fn judge_transaction(
     let [Some(recorded)] = records else { return Err(Wrong::Lost) };
     let is_of_the_row = serde_json::from_slice::<serde_json::Value>(&recorded.body)
         .is_ok_and(|receipt| receipt["row"] == rows[0].0 && recorded.status == 201);
-    if is_of_the_row && told.iter().all(|told| told == recorded) { Ok(Found::default()) } else { Err(Wrong::ToldOtherwise) }
+    if is_of_the_row && told.iter().all(|told| told == recorded) {
+        Ok(Found::default())
+    } else {
+        Err(Wrong::ToldOtherwise)
+    }
 }
 
 fn judge_reserved(

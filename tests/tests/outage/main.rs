@@ -14,5 +14,6 @@ mod report;
 mod rounds;
 mod slow;
 mod waiting;
+mod world;
 
 const BANK: &str = env!("CARGO_BIN_EXE_bank");

@@ -26,6 +26,7 @@ pub struct Round {
     pub number: u64,
     pub lease: Duration,
     pub store_timeout: Duration,
+    acquire_timeout: Duration,
     pool: u64,
     tuned: bool,
     pub processes: usize,
@@ -76,13 +77,13 @@ impl Round {
             _ => rng.between(100, 300),
         };
         let (at, lasts) = (rng.between(50, 700), lease * percent / 100);
-        let requests = (0..rng.between(4, 11))
-            .map(|n| request(&mut rng, format!("{number}-{n}"), lease, at + lasts))
-            .collect();
+        let requests =
+            (0..rng.between(4, 11)).map(|n| request(&mut rng, format!("{number}-{n}"), lease, at + lasts)).collect();
         Self {
             number,
             lease: Duration::from_millis(lease),
             store_timeout: Duration::from_millis(lease * rng.between(40, 200) / 100),
+            acquire_timeout: Duration::from_millis(rng.pick(&[200, 1_000, 5_000])),
             pool: rng.pick(&[1, 2, 8]),
             tuned: rng.chance(50),
             processes,
@@ -95,7 +96,8 @@ impl Round {
     }
 
     pub fn setup(&self) -> Setup {
-        Setup::new(self.pool, self.tuned).lease(self.lease).store_timeout(self.store_timeout)
+        let setup = Setup::new(self.pool, self.tuned).acquire_timeout(self.acquire_timeout);
+        setup.lease(self.lease).store_timeout(self.store_timeout)
     }
 }
 
@@ -124,9 +126,11 @@ fn request(rng: &mut Rng, key: String, lease: u64, back: u64) -> Request {
                 at: Duration::from_millis(rng.below(latest)),
                 first: usize::try_from(rng.below(2)).unwrap(),
                 manner: Manner {
-                    patience: Duration::from_millis(
-                        if rng.chance(50) { 60_000 } else { rng.between(lease / 4, lease * 3 / 2) },
-                    ),
+                    patience: Duration::from_millis(if rng.chance(50) {
+                        60_000
+                    } else {
+                        rng.between(lease / 4, lease * 3 / 2)
+                    }),
                     pause: Duration::from_millis(rng.between(20, lease / 3)),
                 },
             }

@@ -147,7 +147,8 @@ struct Times<'a>(&'a [Duration]);
 impl fmt::Display for Times<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = u32::try_from(self.0.len()).unwrap_or(u32::MAX).max(1);
-        let (mean, longest) = (self.0.iter().sum::<Duration>() / count, self.0.iter().max().copied().unwrap_or_default());
+        let (mean, longest) =
+            (self.0.iter().sum::<Duration>() / count, self.0.iter().max().copied().unwrap_or_default());
         write!(f, "{}, on average {mean:.1?}, at most {longest:.1?}", self.0.len())
     }
 }

@@ -163,12 +163,14 @@ impl Lane {
     async fn written(&self, round: &Round, back: Instant, ledger: &Ledger) -> Vec<Duration> {
         let ended = |entry| if let Entry::Ended(run) = entry { Some(run.key) } else { None };
         let ended: HashSet<_> = ledger.entries().into_iter().filter_map(ended).collect();
-        let mut waiting: HashSet<_> = self.unwritten(round).await.into_iter().filter(|key| ended.contains(key)).collect();
+        let mut waiting: HashSet<_> =
+            self.unwritten(round).await.into_iter().filter(|key| ended.contains(key)).collect();
         let mut times = Vec::new();
         while !waiting.is_empty() && back.elapsed() < PATIENCE {
             sleep(Duration::from_millis(10)).await;
             let unwritten: HashSet<_> = self.unwritten(round).await.into_iter().collect();
-            let (still, written): (HashSet<_>, HashSet<_>) = waiting.into_iter().partition(|key| unwritten.contains(key));
+            let (still, written): (HashSet<_>, HashSet<_>) =
+                waiting.into_iter().partition(|key| unwritten.contains(key));
             times.extend(written.iter().map(|_| back.elapsed()));
             waiting = still;
         }

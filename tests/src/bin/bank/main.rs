@@ -4,7 +4,7 @@
 //! `DATABASE_URL` names the database, whose tables must be there, `POOL` how many connections it may have, `TUNED`
 //! whether it has group commit and a cache of outcomes, and `BESIDE` the mode of one route: `transaction`, or `reservation`,
 //! for a fleet that is between the two. `LEASE_MS` is the lease of the routes below `/leased`, `STORE_TIMEOUT_MS` how long the
-//! store is awaited, and `LEDGER` a file where each of their runs is reported. It prints where it listens, and ends with its standard input, so that nothing is
+//! store is awaited, `ACQUIRE_MS` how long a connection is, and `LEDGER` a file where each of their runs is reported. It prints where it listens, and ends with its standard input, so that nothing is
 //! left of a harness that was killed itself.
 
 mod desk;
@@ -43,14 +43,15 @@ fn router() -> Result<Router, Box<dyn Error>> {
         store_timeout: milliseconds("STORE_TIMEOUT_MS")?.unwrap_or(PATIENCE),
     };
     let ledger = Ledger::open()?;
+    let patience = milliseconds("ACQUIRE_MS")?.unwrap_or(PATIENCE);
     // Lazily, as the database may be away when the service starts.
     if url.starts_with("sqlite:") {
         let options = url.parse::<SqliteConnectOptions>()?.busy_timeout(Duration::from_secs(5));
-        let pool = PoolOptions::new().max_connections(connections).acquire_timeout(PATIENCE);
+        let pool = PoolOptions::new().max_connections(connections).acquire_timeout(patience);
         Ok(desk::sqlite::router(pool.connect_lazy_with(options), &settings, ledger))
     } else {
         let options = url.parse::<PgConnectOptions>()?.application_name("bank");
-        let pool = PoolOptions::new().max_connections(connections).acquire_timeout(PATIENCE);
+        let pool = PoolOptions::new().max_connections(connections).acquire_timeout(patience);
         Ok(desk::postgres::router(pool.connect_lazy_with(options), &settings, ledger))
     }
 }
