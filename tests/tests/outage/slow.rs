@@ -8,9 +8,10 @@ use cratestack_tests::{
     postgres::{PostgresOptions, PostgresServer},
 };
 use sqlx::{Connection as _, PgConnection};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::{
+    BANK,
     ask::{CHARGES, Manner, Order},
     world::{AT_ONCE, LEASE, World, all_until_told},
 };
@@ -68,11 +69,15 @@ async fn a_reservation_answered_after_its_lease_is_not_run_in_two_processes() {
     a_reservation_answered_after_its_lease_is_not_run(2, false).await;
 }
 
-/// As while an index is created: renewals wait for longer than the lease, and are written when another process already asks.
-async fn a_renewal_that_waited_for_a_lock_counts_from_its_write(tuned: bool) {
+/// As while an index is created. The first renewals wait for longer than the lease, and hold all connections meanwhile; the
+/// way is free again in a moment in which no other renewal is due.
+async fn a_renewal_that_waited_for_a_lock_counts_from_its_write(pool: u64, tuned: bool) {
+    const LEASE: Duration = Duration::from_secs(2);
     let world = World::on_postgres().await;
-    let (holder, other) = (world.bank(&world.url, 32, tuned), world.bank(&world.url, 32, tuned));
-    let orders: Vec<_> = (0..20).map(|n| Order { after: 4_500, ..Order::new(CHARGES, format!("k{n}")) }).collect();
+    let holder = Bank::start(BANK, &world.url, &world.setup(pool, tuned).lease(LEASE), 0);
+    let other = Bank::start(BANK, &world.url, &world.setup(32, tuned).lease(LEASE), 1);
+    let orders: Vec<_> = (0..20).map(|n| Order { after: 5_500, ..Order::new(CHARGES, format!("k{n}")) }).collect();
+    let begun = Instant::now();
     let holding = tokio::spawn({
         let (clients, orders) = (vec![holder.client()], orders.clone());
         async move { all_until_told(&clients, &orders, AT_ONCE).await }
@@ -81,7 +86,7 @@ async fn a_renewal_that_waited_for_a_lock_counts_from_its_write(tuned: bool) {
     let mut locking = PgConnection::connect(&world.url).await.unwrap();
     let mut lock = locking.begin().await.unwrap();
     sqlx::raw_sql("LOCK TABLE cratestack_idempotency IN SHARE MODE").execute(&mut *lock).await.unwrap();
-    sleep(LEASE * 2).await;
+    sleep_until(begun + LEASE * 155 / 100).await;
     lock.commit().await.unwrap();
     let mut told = all_until_told(&[other.client()], &orders, AT_ONCE).await;
     told.extend(holding.await.unwrap());
@@ -90,10 +95,10 @@ async fn a_renewal_that_waited_for_a_lock_counts_from_its_write(tuned: bool) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_renewal_that_waited_for_a_lock_counts_from_its_write_alone() {
-    a_renewal_that_waited_for_a_lock_counts_from_its_write(false).await;
+    a_renewal_that_waited_for_a_lock_counts_from_its_write(20, false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_renewal_that_waited_for_a_lock_counts_from_its_write_in_a_batch() {
-    a_renewal_that_waited_for_a_lock_counts_from_its_write(true).await;
+    a_renewal_that_waited_for_a_lock_counts_from_its_write(1, true).await;
 }
