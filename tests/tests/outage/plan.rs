@@ -72,8 +72,8 @@ impl Round {
         let fault = rng.pick(&[Fault::Pause, Fault::Cut, Fault::BlackHole, Fault::Freeze, Fault::Restart]);
         let hits = if rng.chance(50) { (0..processes).collect() } else { vec![0] };
         let percent = match rng.below(10) {
-            0..3 => rng.between(20, 31),
-            3..6 => rng.between(31, 100),
+            0..2 => rng.between(20, 31),
+            2..5 => rng.between(31, 100),
             _ => rng.between(100, 300),
         };
         let (at, lasts) = (rng.between(50, 700), lease * percent / 100);
