@@ -130,7 +130,8 @@ impl Lane {
             }
         }
 
-        let was_brief = away + ledger.longest_stall() < round.lease / 3;
+        // Connections that have vanished are away for as long as it takes to give them up.
+        let was_brief = round.fault != Fault::BlackHole && away + ledger.longest_stall() < round.lease / 3;
         let entries = ledger.entries();
         for (n, request) in round.requests.iter().enumerate() {
             self.judge(&round, request, (away, back, was_brief), of(&told, n), of(&refused, n), &entries).await;
