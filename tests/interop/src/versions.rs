@@ -42,7 +42,8 @@ fn extract(source: &Path) {
     let partial = source.with_extension(std::process::id().to_string());
     fs::create_dir_all(&partial).unwrap_or_else(|error| panic!("{}: {error}", partial.display()));
     let archive = partial.join("archive.tar");
-    let git = Command::new("git").current_dir(root()).args(["archive", "--output"]).arg(&archive).arg(PREVIOUS).output();
+    let git =
+        Command::new("git").current_dir(root()).args(["archive", "--output"]).arg(&archive).arg(PREVIOUS).output();
     let git = git.expect("the previous version comes out of the history, and `git` does not run");
     assert!(
         git.status.success(),
