@@ -42,7 +42,7 @@ macro_rules! on_either {
                     tries += 1;
                 }
             }
-            Books::Sqlite($pool) => $statement.await.unwrap(),
+            Books::Sqlite($pool) => $statement.await.expect("the database answers"),
         }
     };
 }
@@ -81,8 +81,13 @@ impl Books {
     /// # Panics
     /// When the database does not answer.
     pub async fn on_postgres(url: &str) -> Self {
-        let pool = PgPoolOptions::new().max_connections(2).acquire_timeout(PATIENCE).connect(url).await.unwrap();
-        PostgresStore::new(pool.clone()).migrate().await.unwrap();
+        let pool = PgPoolOptions::new()
+            .max_connections(2)
+            .acquire_timeout(PATIENCE)
+            .connect(url)
+            .await
+            .expect("the database answers");
+        PostgresStore::new(pool.clone()).migrate().await.expect("the database answers");
         Self::Postgres(pool).set_up("BIGSERIAL PRIMARY KEY").await
     }
 
@@ -91,8 +96,10 @@ impl Books {
     /// # Panics
     /// When the file cannot be opened.
     pub async fn on_sqlite(url: &str) -> Self {
-        let pool = SqlitePool::connect_with(url.parse::<SqliteConnectOptions>().unwrap()).await.unwrap();
-        SqliteStore::new(pool.clone()).migrate().await.unwrap();
+        let pool = SqlitePool::connect_with(url.parse::<SqliteConnectOptions>().expect("a URL of SQLite"))
+            .await
+            .expect("the database answers");
+        SqliteStore::new(pool.clone()).migrate().await.expect("the database answers");
         Self::Sqlite(pool).set_up("INTEGER PRIMARY KEY AUTOINCREMENT").await
     }
 
@@ -109,8 +116,12 @@ impl Books {
             accounts.join(", ")
         );
         match &self {
-            Self::Postgres(pool) => drop(sqlx::raw_sql(AssertSqlSafe(tables)).execute(pool).await.unwrap()),
-            Self::Sqlite(pool) => drop(sqlx::raw_sql(AssertSqlSafe(tables)).execute(pool).await.unwrap()),
+            Self::Postgres(pool) => {
+                sqlx::raw_sql(AssertSqlSafe(tables)).execute(pool).await.expect("the database answers");
+            }
+            Self::Sqlite(pool) => {
+                sqlx::raw_sql(AssertSqlSafe(tables)).execute(pool).await.expect("the database answers");
+            }
         }
         self
     }
@@ -160,7 +171,7 @@ impl Books {
             FROM cratestack_idempotency WHERE key = $1";
         let rows: Vec<Row> = on_either!(self, pool => sqlx::query_as(records).bind(key).fetch_all(pool));
         let read = |(status, headers, body): Row| {
-            let status = StatusCode::from_u16(u16::try_from(status?).unwrap()).unwrap();
+            let status = StatusCode::from_u16(u16::try_from(status?).ok()?).ok()?;
             let headers = decode_headers(&headers.unwrap_or_default());
             Some(Recorded { status, headers, body: body.unwrap_or_default().into() })
         };

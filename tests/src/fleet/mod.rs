@@ -32,6 +32,6 @@ pub fn setting(name: &str) -> Option<u64> {
 /// # Panics
 /// When `SEED` is no number.
 pub fn seed() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos() / 1_000);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_micros());
     setting("SEED").unwrap_or(now.into())
 }

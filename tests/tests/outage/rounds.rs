@@ -230,7 +230,9 @@ impl Lane {
             let tally = report.tally(request.is_transaction());
             tally.keys += 1;
             tally.refused += refused.iter().filter(|told| matches!(told.answer, Ok(None))).count() as u64;
-            told.iter().for_each(|told| tally.add(told));
+            for told in &told {
+                tally.add(told);
+            }
             let put_off = told.iter().filter_map(|told| told.put_off?.checked_duration_since(back)).max();
             if let Some(after) = put_off {
                 report.is_put_off(after);
