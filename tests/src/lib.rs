@@ -1,15 +1,18 @@
-//! What the tests across the crates stand on: a real Postgres that they bring themselves, the example service as a real
-//! process, a client that can misbehave, and a real browser.
+//! What the tests across the crates stand on: a real Postgres that they bring themselves, a way to it that can be cut, real
+//! services as processes, a client that can misbehave, and a real browser.
 //!
 //! Nothing here skips. Where something is missing on the machine, the test fails and says what to run.
 
 pub mod browser;
 pub mod client;
+pub mod fleet;
 mod packages;
 pub mod postgres;
+mod proxy;
 pub mod service;
 
 pub use browser::{Browser, Page};
 pub use client::{Answer, Client};
 pub use postgres::{PostgresServer, TestDatabase};
+pub use proxy::{Proxy, Way};
 pub use service::{Service, Settings};

@@ -1,8 +1,16 @@
-//! The throw-away Postgres of the workspace's tests, built once more here because this is another workspace.
+//! What both ways and a rolling upgrade are tested with. The throw-away Postgres of the workspace's tests, their client and
+//! their bank are built once more here because this is another workspace.
 
+#[path = "../../src/fleet/bank.rs"]
+pub mod bank;
+#[path = "../../src/client.rs"]
+pub mod client;
 #[path = "../../src/packages.rs"]
 mod packages;
 #[path = "../../src/postgres/mod.rs"]
 pub mod postgres;
+pub mod versions;
 
+pub use bank::{Bank, Setup};
+pub use client::{Answer, Client};
 pub use postgres::TestDatabase;

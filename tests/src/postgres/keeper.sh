@@ -3,7 +3,8 @@
 #
 #   keeper.sh TEMPORARY BINARIES [postgres options]
 #
-# Commands, one a line: `start PORT` answers `ready` or `gone`; `stop` and `kill` answer `stopped`.
+# Commands, one a line: `start PORT` answers `ready` or `gone`; `stop`, `kill` and `crash` answer `stopped`, `freeze` answers
+# `frozen`, `thaw` answers `thawed`.
 
 # A signal to the whole group, Ctrl-C above all, must not end the keeper before its work.
 trap '' HUP INT TERM PIPE
@@ -18,8 +19,24 @@ done
 [ -n "$directory" ] && cd "$directory" || exit 1
 echo "$directory"
 
+# The server and its sessions.
+members() {
+    ps -A -o pid= -o ppid= | while read -r pid parent; do
+        [ "$parent" != "$server" ] || echo "$pid"
+    done
+    echo "$server"
+}
+
+# The first can start no more sessions once it is stopped, so after it none is missed.
+freeze() {
+    kill -STOP "$server"
+    kill -STOP $(members)
+}
+
 server=
 stop() {
+    # What is frozen does not end.
+    [ -z "$server" ] || kill -CONT $(members) 2>/dev/null
     [ -z "$server" ] || { kill -QUIT "$server"; wait "$server"; server=; } 2>/dev/null
 }
 
@@ -46,6 +63,19 @@ while read -r command port; do
         { kill -KILL "$server"; wait "$server"; } 2>/dev/null
         server=
         echo stopped
+        ;;
+    crash)
+        { freeze; kill -KILL $(members); wait "$server"; } 2>/dev/null
+        server=
+        echo stopped
+        ;;
+    freeze)
+        freeze 2>/dev/null
+        echo frozen
+        ;;
+    thaw)
+        kill -CONT $(members) 2>/dev/null
+        echo thawed
         ;;
     stop)
         stop

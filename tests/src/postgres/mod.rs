@@ -31,12 +31,15 @@ use std::{
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-pub(crate) use self::server::is_root;
 pub use self::{
     commits::{Commits, Fate},
     server::{PostgresOptions, PostgresServer, Statement},
     standby::Standby,
     wire::RoundTrips,
+};
+pub(crate) use self::{
+    server::is_root,
+    wire::{address, replace_address, with_port, without_encryption},
 };
 
 /// An empty database of its own, dropped with the value.

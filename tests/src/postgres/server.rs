@@ -141,6 +141,30 @@ impl PostgresServer {
         self.with_keeper(|keeper| assert_eq!(keeper.ask("kill"), "stopped")).await;
     }
 
+    /// Kills it and all its sessions with SIGKILL at once: what it had in memory only is lost.
+    ///
+    /// # Panics
+    /// When the server's keeper is gone.
+    pub async fn crash(&self) {
+        self.with_keeper(|keeper| assert_eq!(keeper.ask("crash"), "stopped")).await;
+    }
+
+    /// Stops it and all its sessions where they are, as a machine that stalls would.
+    ///
+    /// # Panics
+    /// When the server's keeper is gone.
+    pub async fn freeze(&self) {
+        self.with_keeper(|keeper| assert_eq!(keeper.ask("freeze"), "frozen")).await;
+    }
+
+    /// Lets it go on after [`freeze`](Self::freeze).
+    ///
+    /// # Panics
+    /// When the server's keeper is gone.
+    pub async fn thaw(&self) {
+        self.with_keeper(|keeper| assert_eq!(keeper.ask("thaw"), "thawed")).await;
+    }
+
     /// Starts it again, on the same port and data.
     ///
     /// # Panics
@@ -371,6 +395,34 @@ mod tests {
         let mut connection = PgConnection::connect(&server.url()).await.unwrap();
         let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM kept").fetch_one(&mut connection).await.unwrap();
         assert!(count == 1 || !answered, "{count}, {answered}");
+    }
+
+    #[tokio::test]
+    async fn a_frozen_server_answers_when_it_has_thawed_and_ends_also_when_frozen() {
+        let server = PostgresServer::launch().await;
+        let mut connection = PgConnection::connect(&server.url()).await.unwrap();
+        server.freeze().await;
+        let asking = tokio::spawn(async move { sqlx::raw_sql("SELECT 1").execute(&mut connection).await.is_ok() });
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(!asking.is_finished());
+        server.thaw().await;
+        assert!(asking.await.unwrap());
+        server.freeze().await;
+    }
+
+    #[tokio::test]
+    async fn a_crash_loses_what_was_not_written() {
+        let options = PostgresOptions::new().set("synchronous_commit", "off").set("wal_writer_delay", "10s");
+        let server = options.set("wal_writer_flush_after", "1GB").start().await;
+        let mut connection = PgConnection::connect(&server.url()).await.unwrap();
+        sqlx::raw_sql("CREATE TABLE kept (n INT)").execute(&mut connection).await.unwrap();
+        sqlx::raw_sql("CHECKPOINT").execute(&mut connection).await.unwrap();
+        sqlx::raw_sql("INSERT INTO kept VALUES (7)").execute(&mut connection).await.unwrap();
+        server.crash().await;
+        server.start().await;
+        let mut connection = PgConnection::connect(&server.url()).await.unwrap();
+        let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM kept").fetch_one(&mut connection).await.unwrap();
+        assert_eq!(count, 0);
     }
 
     #[tokio::test]

@@ -73,22 +73,22 @@ impl Drop for RoundTrips {
 }
 
 /// The part of a URL that names the server.
-pub(super) fn address(url: &str) -> &str {
+pub(crate) fn address(url: &str) -> &str {
     let authority = url.split("://").nth(1).and_then(|rest| rest.split(['/', '?']).next());
     authority.and_then(|authority| authority.rsplit('@').next()).expect("a URL names a server")
 }
 
 /// Encrypted, the messages could not be told apart.
-pub(super) fn without_encryption(url: &str) -> String {
+pub(crate) fn without_encryption(url: &str) -> String {
     let separator = if url.contains('?') { '&' } else { '?' };
     format!("{url}{separator}sslmode=disable")
 }
 
-pub(super) fn with_port(server: &str) -> String {
+pub(crate) fn with_port(server: &str) -> String {
     if server.contains(':') { server.to_owned() } else { format!("{server}:5432") }
 }
 
-pub(super) fn replace_address(url: &str, server: &str, address: SocketAddr) -> String {
+pub(crate) fn replace_address(url: &str, server: &str, address: SocketAddr) -> String {
     let authority = url.find("://").map_or(0, |scheme| scheme + 3);
     let end = url[authority..].find(['/', '?']).map_or(url.len(), |end| authority + end);
     format!("{}{address}{}", &url[..end - server.len()], &url[end..])

@@ -1,12 +1,12 @@
 //! The books against what clients were told.
 
-use cratestack_tests::Answer;
-use http::{HeaderMap, StatusCode, header};
-
-use crate::{
-    books::{BALANCE, Books, Recorded},
-    plan::{ACCOUNTS, Kind, Request},
+use cratestack_tests::{
+    Answer,
+    fleet::{ACCOUNTS, BALANCE, Books, Recorded},
 };
+use http::StatusCode;
+
+use crate::plan::{Kind, Request};
 
 /// A request, and everything that its clients heard.
 pub struct Case {
@@ -44,7 +44,7 @@ impl Case {
             _ => self.judge_transaction(&rows, &records).map(|()| Found::default()),
         };
         judged.map_err(|wrong| {
-            let told: Vec<_> = self.outcomes.iter().map(told).collect();
+            let told: Vec<_> = self.outcomes.iter().map(Recorded::told).collect();
             format!("{wrong}\n{:#?}\nrows: {rows:?}\nrecords: {records:#?}\ntold: {told:#?}", self.request)
         })
     }
@@ -85,7 +85,7 @@ impl Case {
     fn all_are(&self, records: &[Option<Recorded>]) -> Result<(), String> {
         let [Some(recorded)] = records else { return Err(format!("{} records", records.len())) };
         for outcome in &self.outcomes {
-            if told(outcome) != *recorded {
+            if Recorded::told(outcome) != *recorded {
                 return Err("told and recorded differ".into());
             }
         }
@@ -99,19 +99,6 @@ impl Case {
         }
         Err(format!("another row than was told: {row}, {amount}"))
     }
-}
-
-/// Without what the connection adds, and the sign of a replay.
-fn told(answer: &Answer) -> Recorded {
-    let added = [header::DATE, header::CONTENT_LENGTH, header::CONNECTION, header::TRANSFER_ENCODING];
-    let kept = |name: &str| name != "idempotency-replayed" && added.iter().all(|added| added != name);
-    let headers: HeaderMap = answer
-        .headers
-        .iter()
-        .filter(|(name, _)| kept(name.as_str()))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
-    Recorded { status: answer.status, headers, body: answer.body.clone() }
 }
 
 /// The accounts, between rounds.

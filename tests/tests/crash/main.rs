@@ -6,8 +6,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod bank;
-mod books;
 mod check;
 mod commit;
 mod plan;
@@ -15,3 +13,5 @@ mod report;
 mod rounds;
 mod standby;
 mod statement;
+
+const BANK: &str = env!("CARGO_BIN_EXE_bank");

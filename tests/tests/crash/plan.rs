@@ -2,46 +2,8 @@
 
 use std::time::Duration;
 
+use cratestack_tests::fleet::{ACCOUNTS, Rng, Setup};
 use serde_json::{Value, json};
-
-use crate::bank::Setup;
-
-pub const ACCOUNTS: i64 = 4;
-
-/// `SplitMix64`: small, and good from any seed, neighbouring ones included.
-pub struct Rng(u64);
-
-impl Rng {
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-
-    /// Mostly short, seldom long.
-    fn milliseconds(&mut self, most: u64) -> u64 {
-        let most = self.below(most + 1);
-        self.below(most + 1)
-    }
-
-    fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[usize::try_from(self.below(choices.len() as u64)).unwrap()]
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Database {
@@ -124,8 +86,7 @@ pub struct Try {
 
 impl Round {
     pub fn new(seed: u64, number: u64, database: Database, of_the_service: bool) -> Self {
-        // A round's plan depends on nothing but these.
-        let mut rng = Rng::new(seed ^ number.wrapping_mul(0x2545_f491_4f6c_dd1d));
+        let mut rng = Rng::of_round(seed, number);
         let services = if rng.chance(50) { 2 } else { 1 };
         let fault = if of_the_service {
             if services == 2 && rng.chance(20) { Fault::Services } else { Fault::Service }
@@ -146,8 +107,8 @@ impl Round {
             fault,
             at,
             services,
-            setup: Setup { pool: rng.pick(&[1, 2, 8]), tuned: rng.chance(50) },
-            chance: rng.next(),
+            setup: Setup::new(rng.pick(&[1, 2, 8]), rng.chance(50)),
+            chance: rng.any(),
         }
     }
 }

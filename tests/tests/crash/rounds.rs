@@ -1,12 +1,12 @@
 //! Rounds of requests, a kill, and retries.
 
-use std::{
-    env, io,
-    process::Command,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{io, process::Command, time::Duration};
 
-use cratestack_tests::{Answer, Client, PostgresServer, TestDatabase, postgres::PostgresOptions};
+use cratestack_tests::{
+    Answer, Client, PostgresServer, TestDatabase,
+    fleet::{Bank, Books, seed, setting},
+    postgres::PostgresOptions,
+};
 use serde_json::Value;
 use tokio::{
     task::JoinSet,
@@ -14,8 +14,7 @@ use tokio::{
 };
 
 use crate::{
-    bank::Bank,
-    books::Books,
+    BANK,
     check::{Case, judge_accounts},
     plan::{Database, Fault, Kind, Request, Round},
     report::Report,
@@ -114,7 +113,7 @@ impl World {
         self.settle_late(false).await?;
         self.banks.truncate(round.services);
         while self.banks.len() < round.services {
-            self.banks.push(Bank::start(&self.url, round.setup, self.banks.len()));
+            self.banks.push(Bank::start(BANK, &self.url, &round.setup, self.banks.len()));
         }
         let mut cases: Vec<_> = round.requests.iter().cloned().map(Case::new).collect();
         let start = Instant::now();
@@ -206,13 +205,13 @@ impl World {
                 self.banks[0].kill();
                 // Alone, it must be there again before there can be retries.
                 if self.banks.len() == 1 {
-                    self.banks[0] = Bank::start(&self.url, round.setup, 0);
+                    self.banks[0] = Bank::start(BANK, &self.url, &round.setup, 0);
                 }
             }
             Fault::Services => {
                 self.banks.iter_mut().for_each(Bank::kill);
                 for (nth, bank) in self.banks.iter_mut().enumerate() {
-                    *bank = Bank::start(&self.url, round.setup, nth);
+                    *bank = Bank::start(BANK, &self.url, &round.setup, nth);
                 }
             }
             Fault::Immediate => self.server().stop_immediate().await,
@@ -230,7 +229,7 @@ impl World {
                 self.server().stop_immediate().await;
                 self.banks.iter_mut().for_each(Bank::kill);
                 for (nth, bank) in self.banks.iter_mut().enumerate() {
-                    *bank = Bank::start(&self.url, round.setup, nth);
+                    *bank = Bank::start(BANK, &self.url, &round.setup, nth);
                 }
             }
         }
@@ -239,7 +238,7 @@ impl World {
     /// What was killed and is still away comes back, while clients are asking already.
     async fn come_back(&mut self, round: &Round) {
         match round.fault {
-            Fault::Service if self.banks.len() > 1 => self.banks[0] = Bank::start(&self.url, round.setup, 0),
+            Fault::Service if self.banks.len() > 1 => self.banks[0] = Bank::start(BANK, &self.url, &round.setup, 0),
             Fault::Service | Fault::Services | Fault::Session | Fault::Sessions => {}
             Fault::Immediate | Fault::Postmaster | Fault::Everything => self.server().start().await,
         }
@@ -311,17 +310,6 @@ impl World {
         }
         Err(format!("{doubled} keys are doubled; {} were seen to be", self.report.reserved_doubled))
     }
-}
-
-fn setting(name: &str) -> Option<u64> {
-    let value = env::var(name).ok()?;
-    Some(value.parse().unwrap_or_else(|_| panic!("{name} must be a number, and is {value:?}")))
-}
-
-fn seed() -> u64 {
-    // Short, so that it is easy to pass on.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-    setting("SEED").unwrap_or(u64::try_from(now % 1_000_000).unwrap())
 }
 
 const FEW: u64 = 44;

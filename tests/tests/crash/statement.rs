@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use cratestack_tests::{Client, TestDatabase, postgres::PostgresOptions};
+use cratestack_tests::{
+    Client, TestDatabase,
+    fleet::{Bank, Books, Setup},
+    postgres::PostgresOptions,
+};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use crate::{
-    bank::{Bank, Setup},
-    books::Books,
-};
+use crate::BANK;
 
 /// A payment that is in a statement for longer than anybody waits.
 fn pay(client: Client) -> JoinHandle<()> {
@@ -33,8 +34,9 @@ async fn frees_its_key_where_the_server_looks_for_its_client() {
     let server = PostgresOptions::new().set("client_connection_check_interval", "100ms").start().await;
     let database = TestDatabase::create_on(&server).await;
     let books = Books::on_postgres(database.url()).await;
-    let setup = Setup { pool: 1, tuned: false };
-    let (mut dying, other) = (Bank::start(database.url(), setup, 0), Bank::start(database.url(), setup, 0));
+    let setup = Setup::new(1, false);
+    let start = || Bank::start(BANK, database.url(), &setup, 0);
+    let (mut dying, other) = (start(), start());
     let first = pay(dying.client());
     let session = only_session_but(&books, None).await;
     dying.kill();

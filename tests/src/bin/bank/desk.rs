@@ -1,6 +1,7 @@
 //! The handlers, the same ones on either database.
 
-/// One desk for each database. `$open` makes its store. `$pause` is a statement that takes `$1` milliseconds, where there is one.
+/// One desk for each database. `$open` makes its store. `$pause` is a statement that takes `$1` milliseconds, or on
+/// SQLite as long as there is another writer.
 macro_rules! desk {
     ($name:ident, $db:ty, $store:ty, $open:expr, $pause:expr) => {
         pub(crate) mod $name {
@@ -13,8 +14,9 @@ macro_rules! desk {
             use sqlx::{Database, Pool};
 
             use crate::{
-                PATIENCE,
-                order::{Failed, Order, Receipt},
+                Settings,
+                ledger::Ledger,
+                order::{Charged, Failed, Order, Receipt},
             };
 
             #[derive(Clone, FromRef)]
@@ -22,13 +24,18 @@ macro_rules! desk {
                 transactions: Idempotency<$store>,
                 reservations: Idempotency,
                 pool: Pool<$db>,
+                ledger: Ledger,
             }
 
-            pub(crate) fn router(pool: Pool<$db>, tuned: bool, reserves: bool) -> Router {
+            pub(crate) fn router(pool: Pool<$db>, settings: &Settings, ledger: Ledger) -> Router {
+                let &Settings { tuned, reserves, lease, store_timeout } = settings;
                 let open: fn(Pool<$db>, bool) -> $store = $open;
-                let transactions = Idempotency::transactional(open(pool.clone(), tuned))
-                    .store_timeout(PATIENCE)
+                let mut transactions = Idempotency::transactional(open(pool.clone(), tuned))
+                    .store_timeout(store_timeout)
                     .replay_cache_bytes(if tuned { 1 << 20 } else { 0 });
+                if let Some(lease) = lease {
+                    transactions = transactions.lease(lease);
+                }
                 let reservations = transactions.clone().into();
                 Router::new()
                     .route("/transaction/payments", post(pay))
@@ -37,7 +44,9 @@ macro_rules! desk {
                     .route("/serializable/transfers", post(transfer_serially))
                     .route("/reservation/payments", post(pay_reserved))
                     .route("/beside/payments", if reserves { post(pay_beside) } else { post(pay) })
-                    .with_state(Bank { transactions, reservations, pool })
+                    .route("/leased/payments", post(pay_leased))
+                    .route("/leased/charges", post(charge_leased))
+                    .with_state(Bank { transactions, reservations, pool, ledger })
             }
 
             type Connection = <$db as Database>::Connection;
@@ -82,10 +91,9 @@ macro_rules! desk {
             }
 
             async fn take_time(books: &mut Connection, order: &Order) -> Result<(), Failed> {
-                let pause: Option<&'static str> = $pause;
-                if let Some(pause) = pause.filter(|_| order.within > 0) {
+                if order.within > 0 {
                     let milliseconds = i64::try_from(order.within).unwrap_or(i64::MAX);
-                    sqlx::query(pause).bind(milliseconds).execute(books).await?;
+                    sqlx::query($pause).bind(milliseconds).execute(books).await?;
                 }
                 Ok(())
             }
@@ -123,6 +131,32 @@ macro_rules! desk {
                 // Each statement is a commit of its own, so what follows the effect is time for a crash before the record.
                 write_payment(&mut *pool.acquire().await?, &order).await
             }
+
+            #[idempotent(transaction)]
+            async fn pay_leased(
+                mut tx: Tx<$db>,
+                State(ledger): State<Ledger>,
+                Json(order): Json<Order>,
+            ) -> Result<Receipt, Failed> {
+                let _running = ledger.begin(&order);
+                write_payment(&mut tx, &order).await
+            }
+
+            /// Its effect is elsewhere: the line in the ledger. With `within`, it holds a connection of the pool meanwhile.
+            #[idempotent]
+            async fn charge_leased(
+                State(ledger): State<Ledger>,
+                State(pool): State<Pool<$db>>,
+                Json(order): Json<Order>,
+            ) -> Result<Charged, Failed> {
+                let running = ledger.begin(&order);
+                order.hesitate().await;
+                if order.within > 0 {
+                    take_time(&mut *pool.acquire().await?, &order).await?;
+                }
+                order.linger().await;
+                Ok(Charged { run: running.name().to_owned(), amount: order.amount })
+            }
         }
     };
 }
@@ -132,12 +166,13 @@ desk!(
     sqlx::Postgres,
     cratestack_runtime::PostgresStore,
     |pool, tuned| cratestack_runtime::PostgresStore::new(pool).group_commit(tuned),
-    Some("SELECT pg_sleep($1::bigint / 1000.0::double precision)")
+    "SELECT pg_sleep($1::bigint / 1000.0::double precision)"
 );
 desk!(
     sqlite,
     sqlx::Sqlite,
     cratestack_runtime::SqliteStore,
     |pool, tuned| cratestack_runtime::SqliteStore::new(pool).group_commit(tuned),
-    None
+    // For as long as somebody else writes.
+    "UPDATE accounts SET balance = balance WHERE id = 0 AND $1 > 0"
 );

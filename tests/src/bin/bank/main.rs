@@ -1,34 +1,58 @@
-//! The service that the crash harness (`tests/crash`) kills: payments and transfers, on Postgres or SQLite.
+//! The service that the harnesses kill (`tests/crash`) or cut off from its database (`tests/outage`): payments, transfers and
+//! charges, on Postgres or SQLite.
 //!
 //! `DATABASE_URL` names the database, whose tables must be there, `POOL` how many connections it may have, `TUNED`
 //! whether it has group commit and a cache of outcomes, and `BESIDE` the mode of one route: `transaction`, or `reservation`,
-//! for a fleet that is between the two. It prints where it listens, and ends with its standard input, so that nothing is
+//! for a fleet that is between the two. `LEASE_MS` is the lease of the routes below `/leased`, `STORE_TIMEOUT_MS` how long the
+//! store is awaited, `ACQUIRE_MS` how long a connection is, and `LEDGER` a file where each of their runs is reported. It prints where it listens, and ends with its standard input, so that nothing is
 //! left of a harness that was killed itself.
 
 mod desk;
+mod ledger;
 mod order;
 
 use std::{env, error::Error, io, net::SocketAddr, thread, time::Duration};
 
 use axum::Router;
+use ledger::Ledger;
 use sqlx::{pool::PoolOptions, postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
 
 /// Longer than a statement takes, and short enough to see a server go and come back.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+#[derive(Debug, Clone)]
+struct Settings {
+    tuned: bool,
+    reserves: bool,
+    lease: Option<Duration>,
+    store_timeout: Duration,
+}
+
+fn milliseconds(name: &str) -> Result<Option<Duration>, Box<dyn Error>> {
+    let value = env::var(name).ok().map(|value| value.parse()).transpose()?;
+    Ok(value.map(Duration::from_millis))
+}
+
 fn router() -> Result<Router, Box<dyn Error>> {
     let url = env::var("DATABASE_URL")?;
     let connections = env::var("POOL")?.parse()?;
-    let (tuned, reserves) = (env::var("TUNED")? == "true", env::var("BESIDE")? == "reservation");
+    let settings = Settings {
+        tuned: env::var("TUNED")? == "true",
+        reserves: env::var("BESIDE")? == "reservation",
+        lease: milliseconds("LEASE_MS")?,
+        store_timeout: milliseconds("STORE_TIMEOUT_MS")?.unwrap_or(PATIENCE),
+    };
+    let ledger = Ledger::open()?;
+    let patience = milliseconds("ACQUIRE_MS")?.unwrap_or(PATIENCE);
     // Lazily, as the database may be away when the service starts.
     if url.starts_with("sqlite:") {
         let options = url.parse::<SqliteConnectOptions>()?.busy_timeout(Duration::from_secs(5));
-        let pool = PoolOptions::new().max_connections(connections).acquire_timeout(PATIENCE);
-        Ok(desk::sqlite::router(pool.connect_lazy_with(options), tuned, reserves))
+        let pool = PoolOptions::new().max_connections(connections).acquire_timeout(patience);
+        Ok(desk::sqlite::router(pool.connect_lazy_with(options), &settings, ledger))
     } else {
         let options = url.parse::<PgConnectOptions>()?.application_name("bank");
-        let pool = PoolOptions::new().max_connections(connections).acquire_timeout(PATIENCE);
-        Ok(desk::postgres::router(pool.connect_lazy_with(options), tuned, reserves))
+        let pool = PoolOptions::new().max_connections(connections).acquire_timeout(patience);
+        Ok(desk::postgres::router(pool.connect_lazy_with(options), &settings, ledger))
     }
 }
 

@@ -39,8 +39,12 @@ impl Order {
         pause(self.before).await;
     }
 
-    pub(crate) async fn conclude(&self, row: i64) -> Result<Receipt, Failed> {
+    pub(crate) async fn linger(&self) {
         pause(self.after).await;
+    }
+
+    pub(crate) async fn conclude(&self, row: i64) -> Result<Receipt, Failed> {
+        self.linger().await;
         if self.declined { Err(Failed::Declined) } else { Ok(Receipt { row, amount: self.amount }) }
     }
 }
@@ -62,6 +66,20 @@ impl IntoResponse for Receipt {
         let Self { row, amount } = self;
         let body = Json(json!({"row": row, "amount": amount}));
         (StatusCode::CREATED, [run(), (LOCATION, format!("/rows/{row}"))], body).into_response()
+    }
+}
+
+/// What was done elsewhere, by which run.
+pub(crate) struct Charged {
+    pub(crate) run: String,
+    pub(crate) amount: i64,
+}
+
+impl IntoResponse for Charged {
+    fn into_response(self) -> Response {
+        let Self { run, amount } = self;
+        let body = Json(json!({"run": run, "amount": amount}));
+        (StatusCode::CREATED, [(HeaderName::from_static("x-run"), run)], body).into_response()
     }
 }
 
@@ -107,7 +125,7 @@ impl IntoResponse for Failed {
 }
 
 /// What only a handler's own answer has.
-fn run() -> (HeaderName, String) {
+pub(crate) fn run() -> (HeaderName, String) {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
     let run = format!("{}-{nanos}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));

@@ -4,18 +4,25 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cratestack_runtime::{PostgresStore, SqliteStore, decode_headers};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header};
 use sqlx::{AssertSqlSafe, PgPool, SqlitePool, postgres::PgPoolOptions, sqlite::SqliteConnectOptions};
 
-use crate::plan::ACCOUNTS;
+use crate::Answer;
 
+/// How many accounts there are, from 0 on.
+pub const ACCOUNTS: i64 = 4;
 /// A pool asks a server that is away at longer and longer intervals.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// What each account begins with.
 pub const BALANCE: i64 = 1_000;
 
+/// A connection of its own to the bank's database.
+#[derive(Debug)]
 pub enum Books {
+    /// On Postgres.
     Postgres(PgPool),
+    /// On SQLite.
     Sqlite(SqlitePool),
 }
 
@@ -35,7 +42,7 @@ macro_rules! on_either {
                     tries += 1;
                 }
             }
-            Books::Sqlite($pool) => $statement.await.unwrap(),
+            Books::Sqlite($pool) => $statement.await.expect("the database answers"),
         }
     };
 }
@@ -45,21 +52,54 @@ type Row = (Option<i64>, Option<Vec<u8>>, Option<Vec<u8>>);
 /// What is recorded of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {
+    /// Its status.
     pub status: StatusCode,
+    /// Its headers.
     pub headers: HeaderMap,
+    /// Its body.
     pub body: Bytes,
 }
 
+impl Recorded {
+    /// What is to be recorded where a client was told this: all but what the connection adds, and the sign of a replay.
+    pub fn told(answer: &Answer) -> Self {
+        let added = [header::DATE, header::CONTENT_LENGTH, header::CONNECTION, header::TRANSFER_ENCODING];
+        let kept = |name: &str| name != "idempotency-replayed" && added.iter().all(|added| added != name);
+        let headers: HeaderMap = answer
+            .headers
+            .iter()
+            .filter(|(name, _)| kept(name.as_str()))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        Self { status: answer.status, headers, body: answer.body.clone() }
+    }
+}
+
 impl Books {
+    /// Makes the tables.
+    ///
+    /// # Panics
+    /// When the database does not answer.
     pub async fn on_postgres(url: &str) -> Self {
-        let pool = PgPoolOptions::new().max_connections(2).acquire_timeout(PATIENCE).connect(url).await.unwrap();
-        PostgresStore::new(pool.clone()).migrate().await.unwrap();
+        let pool = PgPoolOptions::new()
+            .max_connections(2)
+            .acquire_timeout(PATIENCE)
+            .connect(url)
+            .await
+            .expect("the database answers");
+        PostgresStore::new(pool.clone()).migrate().await.expect("the database answers");
         Self::Postgres(pool).set_up("BIGSERIAL PRIMARY KEY").await
     }
 
+    /// Makes the tables.
+    ///
+    /// # Panics
+    /// When the file cannot be opened.
     pub async fn on_sqlite(url: &str) -> Self {
-        let pool = SqlitePool::connect_with(url.parse::<SqliteConnectOptions>().unwrap()).await.unwrap();
-        SqliteStore::new(pool.clone()).migrate().await.unwrap();
+        let pool = SqlitePool::connect_with(url.parse::<SqliteConnectOptions>().expect("a URL of SQLite"))
+            .await
+            .expect("the database answers");
+        SqliteStore::new(pool.clone()).migrate().await.expect("the database answers");
         Self::Sqlite(pool).set_up("INTEGER PRIMARY KEY AUTOINCREMENT").await
     }
 
@@ -76,13 +116,20 @@ impl Books {
             accounts.join(", ")
         );
         match &self {
-            Self::Postgres(pool) => drop(sqlx::raw_sql(AssertSqlSafe(tables)).execute(pool).await.unwrap()),
-            Self::Sqlite(pool) => drop(sqlx::raw_sql(AssertSqlSafe(tables)).execute(pool).await.unwrap()),
+            Self::Postgres(pool) => {
+                sqlx::raw_sql(AssertSqlSafe(tables)).execute(pool).await.expect("the database answers");
+            }
+            Self::Sqlite(pool) => {
+                sqlx::raw_sql(AssertSqlSafe(tables)).execute(pool).await.expect("the database answers");
+            }
         }
         self
     }
 
     /// The rows of a key, each its number and its amount.
+    ///
+    /// # Panics
+    /// When the database does not answer.
     pub async fn rows(&self, key: &str, transfers: bool) -> Vec<(i64, i64)> {
         let rows = if transfers {
             "SELECT id, amount FROM transfers WHERE key = $1"
@@ -93,6 +140,9 @@ impl Books {
     }
 
     /// The keys that have a row in either table, and how many.
+    ///
+    /// # Panics
+    /// When the database does not answer.
     pub async fn all_rows(&self) -> Vec<(String, i64)> {
         let all = "SELECT key, COUNT(*) FROM (SELECT key FROM payments UNION ALL SELECT key FROM transfers) AS rows \
                    GROUP BY key";
@@ -100,6 +150,9 @@ impl Books {
     }
 
     /// The accounts whose balance is not what the transfers made of it, and the sum of all.
+    ///
+    /// # Panics
+    /// When the database does not answer.
     pub async fn balances(&self) -> (Vec<(i64, i64)>, i64) {
         let wrong = "SELECT id, balance FROM accounts WHERE balance < 0 OR balance <> $1
             + (SELECT COALESCE(CAST(SUM(amount) AS BIGINT), 0) FROM transfers WHERE target = accounts.id)
@@ -110,16 +163,28 @@ impl Books {
     }
 
     /// The records of a key; there is to be one.
+    ///
+    /// # Panics
+    /// When the database does not answer.
     pub async fn records(&self, key: &str) -> Vec<Option<Recorded>> {
         let records = "SELECT CAST(response_status AS BIGINT), response_headers, response_body
             FROM cratestack_idempotency WHERE key = $1";
         let rows: Vec<Row> = on_either!(self, pool => sqlx::query_as(records).bind(key).fetch_all(pool));
         let read = |(status, headers, body): Row| {
-            let status = StatusCode::from_u16(u16::try_from(status?).unwrap()).unwrap();
+            let status = StatusCode::from_u16(u16::try_from(status?).ok()?).ok()?;
             let headers = decode_headers(&headers.unwrap_or_default());
             Some(Recorded { status, headers, body: body.unwrap_or_default().into() })
         };
         rows.into_iter().map(read).collect()
+    }
+
+    /// The keys that have a reservation and no outcome, of those that begin like this.
+    ///
+    /// # Panics
+    /// When the database does not answer.
+    pub async fn unwritten(&self, prefix: &str) -> Vec<String> {
+        let unwritten = "SELECT key FROM cratestack_idempotency WHERE response_status IS NULL AND key LIKE $1 || '%'";
+        on_either!(self, pool => sqlx::query_scalar(unwritten).bind(prefix).fetch_all(pool))
     }
 
     /// Whether the server answers.
