@@ -160,6 +160,11 @@ use proc_macro::TokenStream;
 /// What a handler does elsewhere, in another database or at a payment provider, is not part of the transaction: it may
 /// happen and the transaction be undone.
 ///
+/// An error is recorded, and a retry gets it again, unless the next run may fare better: after a deadlock or a serialization
+/// failure the request gets 503 and the key is free. Where the handler's error hides its cause (see [`retry`](#retry)), that
+/// holds for every 5xx in a transaction that Postgres has given up, after a unique violation too: an error that has the
+/// `sqlx::Error` among its sources is recorded.
+///
 /// With `optional`, a request without the header still runs in a transaction, unguarded. Refused are a value; a handler
 /// without a `Tx`, or with two; a `Tx` without `transaction`; a state that has no such handle, where `state = …` names it;
 /// `on_store_error = run` beside it; and `tx.commit()`.
@@ -212,9 +217,10 @@ use proc_macro::TokenStream;
 /// How often the whole handler runs again, in a new transaction and with clones of its arguments, where another transaction
 /// was in its way: a serialization failure or a deadlock of one of its statements, or of the commit. Without it, and after
 /// the last time, the request gets 503 with `Retry-After`, nothing is changed, and the key is free. A statement's failure is
-/// known where the handler's error implements `std::error::Error` and has the `sqlx::Error` among its sources; of other
-/// errors, one with a status from 500 whose transaction the database has given up counts. Refused are zero, more than 100, a
-/// string, an argument that is not `Clone`, and a `retry` without `transaction`.
+/// known where the handler's error implements `std::error::Error` and has the `sqlx::Error` among its sources. Other errors,
+/// `(StatusCode, String)` among them, hide their cause: one with a status from 500 whose transaction the database has given up
+/// counts, whatever the statement failed of. Refused are zero, more than 100, a string, an argument that is not `Clone`, and a
+/// `retry` without `transaction`.
 ///
 /// ```
 /// # use cratestack_runtime::{Tx, idempotent};

@@ -4,5 +4,6 @@
 
 mod bank;
 mod both;
+mod hidden;
 mod meddling;
 mod postgres;

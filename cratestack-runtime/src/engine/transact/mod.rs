@@ -143,7 +143,7 @@ impl Engine {
                 if matches!(ended, Ended::Kept | Ended::Stuck) {
                     store.cut(leash).await;
                 }
-                let (end, committed) = question.settle(ended, &hold, retries > 0, &observe).await;
+                let (end, committed) = question.settle(ended, &hold, &observe).await;
                 if let Some(outcome) = committed {
                     seen.keep_recorded(&plain, &hold, &outcome, asked);
                 }
