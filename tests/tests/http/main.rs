@@ -6,6 +6,7 @@
 mod app;
 mod bodies;
 mod faults;
+mod identity;
 mod keys;
 mod life;
 mod logs;
