@@ -6,4 +6,5 @@ mod bank;
 mod both;
 mod hidden;
 mod meddling;
+mod names;
 mod postgres;
