@@ -101,6 +101,7 @@ fn guarded(private: &TokenStream, options: &Options, handler: Handler) -> TokenS
     let called = Called { signature: &signature, turbofish: &turbofish, types: &types, arguments: &arguments };
     let Evaluation { method, statements: evaluate } = parts::evaluate(private, options, &called, &call, &tuple);
     let mutable = (!evaluate.is_empty()).then(|| quote!(mut));
+    let stripped = options.may_lack_key().then(|| quote!(mut));
     let keyed_by_arguments = options.key.is_some();
     let parameters = match &options.body_limit {
         Some(limit) => quote!(, #keyed_by_arguments, #limit),
@@ -157,7 +158,7 @@ fn guarded(private: &TokenStream, options: &Options, handler: Handler) -> TokenS
             #inside
             #value
             #probes
-            let (#mutable #call, #tuple) = #guarded.into_parts();
+            let (#mutable #call, #stripped #tuple) = #guarded.into_parts();
             #evaluate
             #run
         }

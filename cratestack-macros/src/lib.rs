@@ -58,7 +58,7 @@ use proc_macro::TokenStream;
 /// | [`ttl`](#ttl) | duration | `Idempotency::ttl`, 24 hours | how long the outcome is kept |
 /// | [`lease`](#lease) | duration | `Idempotency::lease`, 30 seconds | how long the key stays reserved after its process died |
 /// | [`wait`](#wait) | duration | 409 at once | how long a duplicate of a running request waits for its outcome |
-/// | [`optional`](#optional) | none | the header is required | a request without the header runs unguarded |
+/// | [`optional`](#optional) | none | a key is required | a request without a key runs unguarded |
 /// | [`record`](#record) | `all`, `success` | `all` | which outcomes are kept |
 /// | [`on_store_error`](#on_store_error) | `refuse`, `run` | `Idempotency::on_store_error` | what happens where the store cannot reserve |
 /// | [`transaction`](#transaction) | none | reserve, run, record | the handler's writes and its outcome are one commit |
@@ -80,8 +80,8 @@ use proc_macro::TokenStream;
 /// An **expression** is ordinary Rust over the handler's own arguments, by the names that its patterns give them and by
 /// reference, so that a field need not be `Copy`. Its value is a `KeyPart`: strings, integers, `bool`, `char`, `Uuid`, and
 /// options, slices, tuples and references of them. It is evaluated after the extractors and before the handler. Refused are
-/// a type that is no `KeyPart` (a float, for one), a constant, a closure, an assignment to an argument, and what leaves the
-/// expression: `.await`, `?`, `return`, `break`.
+/// a type that is no `KeyPart` (a float, for one), a literal (but a string as [`principal`](#principal)), a closure, an
+/// assignment to an argument, and what leaves the expression: `.await`, `?`, `return`, `break`.
 ///
 /// ## `ttl`
 ///
@@ -117,8 +117,8 @@ use proc_macro::TokenStream;
 ///
 /// ## `optional`
 ///
-/// A request without the header runs unguarded, where it would get 400 otherwise. A malformed header is 400 all the same.
-/// Refused are a value (`optional = true`), and `key = …` beside it, because then there is no header to be optional.
+/// A request without a key runs unguarded, where it would get 400 otherwise: one without the header, or one whose
+/// [`key = …`](#key) comes to nothing. A malformed header is 400 all the same. Refused is a value (`optional = true`).
 ///
 /// ```
 /// # use cratestack_runtime::idempotent;
@@ -159,6 +159,11 @@ use proc_macro::TokenStream;
 ///
 /// What a handler does elsewhere, in another database or at a payment provider, is not part of the transaction: it may
 /// happen and the transaction be undone.
+///
+/// An error is recorded, and a retry gets it again, unless the next run may fare better: after a deadlock or a serialization
+/// failure the request gets 503 and the key is free. Where the handler's error hides its cause (see [`retry`](#retry)), that
+/// holds for every 5xx in a transaction that Postgres has given up, after a unique violation too: an error that has the
+/// `sqlx::Error` among its sources is recorded.
 ///
 /// With `optional`, a request without the header still runs in a transaction, unguarded. Refused are a value; a handler
 /// without a `Tx`, or with two; a `Tx` without `transaction`; a state that has no such handle, where `state = …` names it;
@@ -212,9 +217,10 @@ use proc_macro::TokenStream;
 /// How often the whole handler runs again, in a new transaction and with clones of its arguments, where another transaction
 /// was in its way: a serialization failure or a deadlock of one of its statements, or of the commit. Without it, and after
 /// the last time, the request gets 503 with `Retry-After`, nothing is changed, and the key is free. A statement's failure is
-/// known where the handler's error implements `std::error::Error` and has the `sqlx::Error` among its sources; of other
-/// errors, one with a status from 500 whose transaction the database has given up counts. Refused are zero, more than 100, a
-/// string, an argument that is not `Clone`, and a `retry` without `transaction`.
+/// known where the handler's error implements `std::error::Error` and has the `sqlx::Error` among its sources. Other errors,
+/// `(StatusCode, String)` among them, hide their cause: one with a status from 500 whose transaction the database has given up
+/// counts, whatever the statement failed of. Refused are zero, more than 100, a string, an argument that is not `Clone`, and a
+/// `retry` without `transaction`.
 ///
 /// ```
 /// # use cratestack_runtime::{Tx, idempotent};
@@ -239,14 +245,16 @@ use proc_macro::TokenStream;
 ///
 /// ## `key`
 ///
-/// The key comes from the arguments, and the header is not read.
+/// The key comes from the arguments, and the header is not read. What comes to nothing (`None`, an empty string or slice, or a
+/// tuple of nothing else) is no key: such a request gets 400, or runs unguarded with `optional`. A key that its caller does not
+/// choose, such as an event's number, belongs to whoever numbers the events: say so with [`principal`](#principal).
 ///
 /// ```
 /// # use axum::Json;
 /// # use cratestack_runtime::idempotent;
 /// # #[derive(serde::Deserialize)]
 /// # struct Event { id: String, attempt: u32 }
-/// #[idempotent(key = event.id)]
+/// #[idempotent(key = event.id, principal = "stripe")]
 /// async fn webhook(Json(event): Json<Event>) {
 ///     # let _ = event.attempt;
 /// }
@@ -255,7 +263,12 @@ use proc_macro::TokenStream;
 /// ## `principal`
 ///
 /// Who the key belongs to: two principals with one key never meet. It should be what authentication says, never what the
-/// caller says of himself.
+/// caller says of himself. Where all requests are one caller's, as those of a provider's webhook are, a string or a `const` names
+/// it: `principal = "stripe"`; the requests' signatures are then an extractor's to check.
+///
+/// What comes to nothing names nobody: a request whose principal is `None` or empty, or a tuple of which any part is, gets 500,
+/// with a line in the log. Reject it in an extractor before. Refused are an empty string, `()` and `None` where they stand, and
+/// any other literal.
 ///
 /// ```
 /// # use axum::extract::FromRequestParts;

@@ -140,7 +140,7 @@ impl Options {
             }
             "body_limit" => self.body_limit = Some(values::bytes(&name, value)?),
             "key" => self.key = Some(values::expression(&name, value)?),
-            "principal" => self.principal = Some(values::expression(&name, value)?),
+            "principal" => self.principal = Some(values::caller(&name, value)?),
             "fingerprint" => self.fingerprint = Some(values::expression(&name, value)?),
             "state" => self.state = Some(values::state(&name, value)?),
             unknown => {
@@ -166,10 +166,6 @@ impl Options {
             let help = "write a shorter `lease`, or keep the outcome longer with `ttl`";
             return Err(mistake_at(lease.span, "the lease is longer than the outcome is kept", help));
         }
-        if let (Some(_), Some(optional)) = (&self.key, &self.optional) {
-            let what = "`optional` is about the header, which `key = …` replaces";
-            return Err(mistake(optional, what, "remove `optional`, or the `key`"));
-        }
         if let (Some(option), None) = (&self.of_transaction, &self.transaction) {
             let what = format!("`{option}` is about a transaction, and this handler runs in none");
             return Err(mistake(option, what, format!("write `transaction, {option} = …`, or remove `{option}`")));
@@ -183,6 +179,11 @@ impl Options {
             return Err(mistake(commit, what, "remove `commit = all`, or `record = success`"));
         }
         Ok(())
+    }
+
+    /// Whether it is known only after the extractors that a request runs unguarded.
+    pub(crate) fn may_lack_key(&self) -> bool {
+        self.key.is_some() && self.optional.is_some()
     }
 
     /// The constant that the runtime is given.

@@ -5,7 +5,8 @@ use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::visit::{self, Visit};
 use syn::visit_mut::{self, VisitMut};
 use syn::{
-    BinOp, Expr, ExprField, ExprIndex, ExprParen, ExprUnary, FnArg, Ident, Pat, PatIdent, Signature, Type, UnOp,
+    BinOp, Expr, ExprField, ExprIndex, ExprLit, ExprParen, ExprPath, ExprUnary, FnArg, Ident, Lit, LitStr, Pat,
+    PatIdent, Signature, Type, UnOp,
 };
 
 use crate::mistake::{Mistakes, mistake};
@@ -68,12 +69,23 @@ pub(crate) fn evaluate(
         }
         _ => (TokenStream::new(), evaluate),
     };
+    // Whether there is a key is known after the arguments are had.
+    let strip = options.may_lack_key().then(|| {
+        quote! {
+            if #call.lacks_key() {
+                use #private::AnyKeyless as _;
+                let (#(#arguments,)*) = &mut #tuple;
+                #(#private::Keyless(#arguments).unreserved();)*
+            }
+        }
+    });
     let statements = quote! {
         if #call.is_guarded() {
             #[allow(unused_variables)]
             let (#(#arguments,)*) = &#tuple;
             #evaluate
         }
+        #strip
     };
     Evaluation { method, statements }
 }
@@ -167,12 +179,36 @@ pub(crate) fn check(options: &Options, signature: &Signature, mistakes: &mut Mis
             arguments.visit_pat(&argument.pat);
         }
     }
+    if let Some(Expr::Lit(ExprLit { lit: Lit::Str(literal), .. })) = &options.principal {
+        quoted(literal, &arguments, mistakes);
+    }
     for expression in [&options.key, &options.principal, &options.fingerprint].into_iter().flatten() {
         let mut own = Bindings::default();
         own.visit_expr(expression);
         // A name that the expression binds itself may be changed.
         let arguments: Vec<_> = arguments.0.iter().filter(|argument| !own.0.contains(argument)).collect();
         Looks { arguments, loops: 0, mistakes }.visit_expr(expression);
+    }
+}
+
+/// A caller may be a string, but hardly one that reads like an expression over the arguments.
+fn quoted(literal: &LitStr, arguments: &Bindings, mistakes: &mut Mistakes) {
+    let Ok(expression) = literal.parse::<Expr>() else { return };
+    let mut names = Names::default();
+    names.visit_expr(&expression);
+    if names.0.iter().any(|name| name == "self" || arguments.0.contains(name)) {
+        let what = "`principal` is an expression, and a string is the same for every request";
+        mistakes.add(mistake(literal, what, format!("write it without quotes: `principal = {}`", literal.value())));
+    }
+}
+
+/// Every name that could be an argument's.
+#[derive(Default)]
+struct Names(Vec<Ident>);
+
+impl<'ast> Visit<'ast> for Names {
+    fn visit_expr_path(&mut self, path: &'ast ExprPath) {
+        self.0.extend(path.path.get_ident().cloned());
     }
 }
 

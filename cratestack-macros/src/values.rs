@@ -132,6 +132,37 @@ pub(crate) fn expression(name: &Ident, value: Option<Value>) -> syn::Result<Expr
     }
 }
 
+/// An expression, or the name of the one caller that there is.
+pub(crate) fn caller(name: &Ident, value: Option<Value>) -> syn::Result<Expr> {
+    let help = "write an expression over the handler's arguments, such as `principal = user.id`; where all requests are one \
+                caller's, name it as a string, such as `principal = \"stripe\"`";
+    let expression = match value {
+        Some(Value::Expr(literal @ Expr::Lit(ExprLit { lit: Lit::Str(_), .. }))) => literal,
+        Some(Value::Expr(literal @ Expr::Lit(_))) => {
+            return Err(mistake(literal, "this `principal` is the same for every request", help));
+        }
+        other => expression(name, other)?,
+    };
+    match nobody(&expression) {
+        Some(nobody) => Err(mistake(nobody, "this names nobody, and so cannot say whose the key is", help)),
+        None => Ok(expression),
+    }
+}
+
+/// What can be seen to be nothing.
+fn nobody(expression: &Expr) -> Option<&Expr> {
+    match expression {
+        Expr::Lit(ExprLit { lit: Lit::Str(literal), .. }) if literal.value().trim().is_empty() => Some(expression),
+        Expr::Tuple(tuple) if tuple.elems.is_empty() => Some(expression),
+        Expr::Tuple(tuple) => tuple.elems.iter().find_map(nobody),
+        Expr::Path(path) if path.path.is_ident("None") => Some(expression),
+        Expr::Paren(inner) => nobody(&inner.expr),
+        Expr::Group(inner) => nobody(&inner.expr),
+        Expr::Reference(inner) => nobody(&inner.expr),
+        _ => None,
+    }
+}
+
 /// Whether the string holds what was meant as an expression, such as `"req.id"`.
 fn quoted(literal: &LitStr) -> bool {
     literal.parse::<Expr>().is_ok_and(|expression| !matches!(expression, Expr::Lit(_)))

@@ -72,8 +72,8 @@ pub use extract::Reservation;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use extract::{TransactionalDatabase, Tx};
 pub use http::{
-    Event, Idempotency, KeyPart, OnStoreError, Outcome, PartHasher, Unrecorded, decode_headers, encode_headers,
-    hash_request,
+    Event, Idempotency, KeyPart, NamespaceError, OnStoreError, Outcome, PartHasher, Presence, Unrecorded,
+    decode_headers, encode_headers, hash_request,
 };
 pub use store::{
     Claim, ClaimOutcome, ClockSample, Completion, CoolError, IdempotencyRecord, IdempotencyStore, MAX_BODY_BYTES,

@@ -6,8 +6,10 @@
 //!
 //! Its page at `/` is a shop where one can click twice, hang up and crash the service, and see what each costs under three
 //! handlers. It also prints a `curl` line to try: send it twice, then look at `GET /payments`. `settings.rs` has what the
-//! environment can set, `trouble.rs` what can be made to go wrong, `variations.rs` other ways to say `#[idempotent]`.
+//! environment can set, `caller.rs` who a request comes from, `trouble.rs` what can be made to go wrong, `variations.rs` other
+//! ways to say `#[idempotent]`.
 
+mod caller;
 mod error;
 mod ledger;
 mod page;
@@ -87,7 +89,7 @@ async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
             let pool = ledger::open_sqlite(options).await?;
             let store = SqliteStore::new(pool.clone());
             store.migrate().await?;
-            let handle = Idempotency::transactional(store).lease(settings.lease);
+            let handle = Idempotency::transactional(store).lease(settings.lease).identify(caller::of);
             let reader = Ledger::Sqlite(ledger::read_sqlite(options));
             (Ledger::Sqlite(pool), reader, Transactions::Sqlite(handle.clone()), Idempotency::from(handle))
         }
@@ -95,7 +97,7 @@ async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
             let pool = ledger::open_postgres(options).await?;
             let store = PostgresStore::new(pool.clone());
             store.migrate().await?;
-            let handle = Idempotency::transactional(store).lease(settings.lease);
+            let handle = Idempotency::transactional(store).lease(settings.lease).identify(caller::of);
             let ledger = Ledger::Postgres(pool);
             (ledger.clone(), ledger, Transactions::Postgres(handle.clone()), Idempotency::from(handle))
         }
@@ -112,7 +114,7 @@ async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
 
     let listener = settings.listen().await?;
     settings::announce(listener.local_addr()?);
-    // With the peer's address, the caller is known also where no `Authorization` says who it is.
+    // With the peer's address, which `caller.rs` looks at.
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let end = async move {
         settings::told_to_stop().await;

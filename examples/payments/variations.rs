@@ -38,9 +38,9 @@ struct Order {
     currency: String,
 }
 
-/// For clients that cannot set a header. Amount and currency must match on a retry; the rest of the body, the order of
-/// its members and the query may change.
-#[idempotent(key = order.request_id, fingerprint = (order.amount, order.currency))]
+/// Orders that a marketplace passes on, without a header of ours. Their ids are the marketplace's, from whichever address it
+/// calls. Amount and currency must match on a retry; the rest of the body, the order of its members and the query may change.
+#[idempotent(key = order.request_id, principal = "marketplace", fingerprint = (order.amount, order.currency))]
 async fn order(State(app): State<App>, Json(order): Json<Order>) -> Result<(StatusCode, Json<Payment>), ApiError> {
     let payment = app.ledger.insert(order.amount, &order.currency).await?;
     Ok((StatusCode::CREATED, Json(payment)))

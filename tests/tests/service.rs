@@ -55,6 +55,8 @@ on_both! {
     a_failure_that_the_handler_answers_is_kept,
     another_request_under_the_key_is_refused,
     callers_do_not_share_keys,
+    a_browsers_cookies_name_nobody,
+    an_order_is_the_marketplaces_whoever_passes_it_on,
     a_malformed_key_costs_nothing,
     a_broken_body_costs_no_key,
     bodies_too_large_are_refused_in_flat_memory,
@@ -264,6 +266,24 @@ async fn callers_do_not_share_keys(setup: Setup) {
         assert!(!answer.is_replay());
     }
     assert_eq!(ledger(service.client()).await.len(), 3);
+}
+
+async fn a_browsers_cookies_name_nobody(setup: Setup) {
+    let service = Service::start(setup.settings).await;
+    let with = |cookie| pay(service.client(), "", "k").header("cookie", cookie);
+    assert_eq!(send(&with("session=of-another-service")).await.status, 201);
+    assert!(send(&with("session=renewed")).await.is_replay());
+    assert!(send(&pay(service.client(), "", "k")).await.is_replay());
+    assert_eq!(ledger(service.client()).await.len(), 1);
+}
+
+async fn an_order_is_the_marketplaces_whoever_passes_it_on(setup: Setup) {
+    let service = Service::start(setup.settings).await;
+    let order = json!({"request_id": "67e55044-10b1-426f-9247-bb680e5fe0c8", "amount": 5, "currency": "EUR"});
+    let passed_on_by = |who| service.client().post("/orders").header("authorization", who).json(&order);
+    assert_eq!(send(&passed_on_by("a")).await.status, 201);
+    assert!(send(&passed_on_by("b")).await.is_replay());
+    assert_eq!(ledger(service.client()).await.len(), 1);
 }
 
 fn raw_payment(key_lines: &[u8], length: usize, body: &str) -> Vec<u8> {

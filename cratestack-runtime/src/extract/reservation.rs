@@ -30,16 +30,34 @@ use crate::http::{Granted, Problem, Slot, Vacancy};
 /// }
 /// ```
 ///
-/// A handler that also runs unguarded (with `optional`, or for a safe method) takes `Option<Reservation>`. It is the
-/// handler's to use, not another extractor's: until the key is reserved it has nothing to tell, and its methods panic.
-#[derive(Debug, Clone)]
+/// A handler that also runs unguarded (with `optional`, or for a safe method) takes `Option<Reservation>`, as an argument of its
+/// own where the attribute has `key = …`: whether there is a key is then known after all extractors have run, so a request without
+/// one is refused (400) where an extractor of yours holds the reservation. It is the handler's to use, not another extractor's: until the key is reserved it has nothing to tell, and its methods panic.
+#[derive(Debug)]
 pub struct Reservation {
     slot: Arc<Granted>,
+}
+
+impl Clone for Reservation {
+    fn clone(&self) -> Self {
+        Self::of(&self.slot)
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.slot.take_back();
+    }
 }
 
 const TOO_EARLY: &str = "a `Reservation` tells nothing before its handler runs: use it in the handler only";
 
 impl Reservation {
+    fn of(slot: &Arc<Granted>) -> Self {
+        slot.lend();
+        Self { slot: Arc::clone(slot) }
+    }
+
     fn claim(&self) -> &OwnedClaim {
         self.slot.claim().expect(TOO_EARLY)
     }
@@ -112,7 +130,7 @@ impl<S: Sync> FromRequestParts<S> for Reservation {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         match parts.extensions.get::<Slot>() {
-            Some(Slot::Guarded(slot)) => Ok(Self { slot: Arc::clone(slot) }),
+            Some(Slot::Guarded(slot)) => Ok(Self::of(slot)),
             Some(Slot::Vacant(Vacancy::NoKey(problem))) => Err(problem.into_response(None)),
             Some(Slot::Vacant(Vacancy::SafeMethod)) => {
                 tracing::error!(
@@ -133,7 +151,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for Reservation {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Self::Rejection> {
         Ok(match parts.extensions.get::<Slot>() {
-            Some(Slot::Guarded(slot)) => Some(Self { slot: Arc::clone(slot) }),
+            Some(Slot::Guarded(slot)) => Some(Self::of(slot)),
             _ => None,
         })
     }

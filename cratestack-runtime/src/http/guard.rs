@@ -7,6 +7,7 @@ use axum::response::Response;
 use http::{Method, Uri};
 use tracing::{Instrument, error, warn};
 
+use super::caller::{MARK, Unidentified, caller, within};
 use super::capture::{Captured, capture};
 use super::event::{Outcome, Subject};
 use super::handle::{Idempotency, OnStoreError, SHORTEST_LEASE};
@@ -14,6 +15,7 @@ use super::headers::encode_headers;
 use super::key::{self, KeyError};
 use super::options::Options;
 use super::part::{KeyPart, PartHasher, digest};
+use super::presence::Presence;
 use super::problem::Problem;
 use super::replay::{Damaged, replay, tombstone};
 use super::request::{buffer, is_safe, original_uri};
@@ -48,7 +50,7 @@ enum Standing {
 #[derive(Debug)]
 struct Subjects {
     key: Option<String>,
-    principal: Option<String>,
+    principal: Result<String, Unidentified>,
     request_hash: [u8; 32],
     method: Method,
     uri: Uri,
@@ -107,8 +109,7 @@ impl Call {
         parts.extensions.insert(slot.clone());
         let subjects = Subjects {
             key,
-            // An empty name is nobody's, and would be everybody's.
-            principal: (settings.identify)(&parts).filter(|principal| !principal.is_empty()),
+            principal: caller(settings.identify.as_deref(), &parts),
             request_hash,
             method: parts.method.clone(),
             uri: original_uri(&parts).clone(),
@@ -137,19 +138,26 @@ impl Call {
         }
     }
 
-    /// `key = EXPR`
+    /// `key = EXPR`. What comes to nothing is no key: it would be one for all requests that have none.
     pub fn key(&mut self, part: &(impl KeyPart + ?Sized)) {
         if let Some(subjects) = self.subjects() {
             // No header can spell this, so the two kinds of keys of one caller never meet.
-            subjects.key = Some(format!("\u{2192}{}", digest("key", part)));
+            let is_absent = part.presence() == Presence::Absent;
+            subjects.key = (!is_absent).then(|| format!("{MARK}{}", digest("key", part)));
         }
     }
 
-    /// `principal = EXPR`
+    /// `principal = EXPR`. One that is there in part would be everybody's who lacks that part.
     pub fn principal(&mut self, part: &(impl KeyPart + ?Sized)) {
         if let Some(subjects) = self.subjects() {
-            subjects.principal = Some(digest("principal", part));
+            let is_present = part.presence() == Presence::Present;
+            subjects.principal = if is_present { Ok(digest("principal", part)) } else { Err(Unidentified::Absent) };
         }
+    }
+
+    /// Whether a request that could be guarded has come without a key.
+    pub fn lacks_key(&self) -> bool {
+        matches!(&self.standing, Standing::Guarded(subjects) if subjects.key.is_none())
     }
 
     /// `fingerprint = EXPR`: what stands for the body and the query. Method and path are always compared, so that a key
@@ -227,19 +235,22 @@ impl Call {
             }
             Standing::Guarded(subjects) => subjects,
         };
-        let Subjects { key: Some(key), principal, request_hash, slot, .. } = *subjects else {
-            return Judged::Answered(answer(&idempotency, Problem::KeyMissing));
-        };
-        let Some(principal) = principal else {
-            error!(
-                "idempotency: a request has no verifiable caller and was refused. Serve the router with \
-                 `into_make_service_with_connect_info::<SocketAddr>()`, or tell the caller with `principal = …` or \
-                 `Idempotency::identify`"
-            );
-            return Judged::Answered(answer(&idempotency, Problem::CallerUnknown));
+        let Subjects { key, principal, request_hash, slot, .. } = *subjects;
+        let Some(key) = key else {
+            // An argument that still has the reservation would have nothing to tell.
+            if options.optional && !slot.is_lent() {
+                return Judged::Unguarded(idempotency);
+            }
+            return Judged::Answered(answer(&idempotency, Problem::KeyAbsent));
         };
         let settings = idempotency.settings();
-        let principal = storable(principal);
+        let principal = match principal {
+            Ok(principal) => within(settings.namespace.as_deref(), principal),
+            Err(why) => {
+                why.log();
+                return Judged::Answered(answer(&idempotency, Problem::CallerUnknown));
+            }
+        };
         let subject = Subject::of(&principal, &key);
         let retention = options.ttl.unwrap_or(settings.ttl);
         let lease = options.lease.unwrap_or(settings.lease).max(SHORTEST_LEASE).min(retention);
@@ -275,17 +286,6 @@ struct Guarded {
 fn observer(idempotency: &Idempotency, subject: Subject) -> impl Fn(Step, &Hold) + Send + Sync + 'static {
     let idempotency = idempotency.clone();
     move |step, hold| idempotency.tell(&subject.event(Outcome::from(step)).of_attempt(hold.attempt))
-}
-
-/// Longer ones would not fit an index of every database, and one has no place for NUL.
-const LONGEST_PRINCIPAL: usize = 255;
-
-fn storable(principal: String) -> String {
-    if principal.len() > LONGEST_PRINCIPAL || principal.contains('\0') {
-        digest("long principal", &principal)
-    } else {
-        principal
-    }
 }
 
 /// What is to be kept of a handler's response.

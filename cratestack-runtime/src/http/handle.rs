@@ -4,13 +4,11 @@ use std::time::Duration;
 
 use http::request::Parts;
 
+use super::caller::Identify;
 use super::event::Event;
 use super::problem::valid_documentation;
-use super::request::verified_caller;
 use crate::engine::{Engine, Sweeper, sweep};
 use crate::store::{IdempotencyStore, MAX_BODY_BYTES, StoreError, TransactionalStore};
-
-type Identify = dyn Fn(&Parts) -> Option<String> + Send + Sync;
 
 /// The handle on a store that `#[idempotent]` handlers find in the router's state, with the defaults that apply where
 /// the attribute says nothing.
@@ -71,7 +69,8 @@ pub(crate) struct Settings {
     pub(crate) store_timeout: Duration,
     pub(crate) max_request_bytes: Option<usize>,
     pub(crate) max_response_bytes: usize,
-    pub(crate) identify: Arc<Identify>,
+    pub(super) identify: Option<Arc<Identify>>,
+    pub(super) namespace: Option<Arc<str>>,
     pub(crate) documentation: Option<Arc<str>>,
     pub(crate) on_store_error: OnStoreError,
     on_event: Option<Arc<Hook>>,
@@ -174,7 +173,8 @@ impl Default for Settings {
             store_timeout: Duration::from_secs(10),
             max_request_bytes: None,
             max_response_bytes: MAX_BODY_BYTES,
-            identify: Arc::new(verified_caller),
+            identify: None,
+            namespace: None,
             documentation: None,
             on_store_error: OnStoreError::Refuse,
             on_event: None,
@@ -183,7 +183,7 @@ impl Default for Settings {
 }
 
 impl<S: ?Sized> Idempotency<S> {
-    fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+    pub(super) fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(Arc::make_mut(&mut self.settings));
         self
     }
@@ -267,9 +267,14 @@ impl<S: ?Sized> Idempotency<S> {
 
     /// Who the caller of a request is, instead of its `Authorization` header or IP address.
     ///
-    /// Keys of different callers never meet. The answer is stored as it is, so hash what must not be readable in the
-    /// table; `None`, or an empty name, refuses the request with a 500, because a caller that nobody knows must not share another's keys.
-    /// Use what was verified (a session, a client certificate), never a header that a client can choose freely.
+    /// Keys of different callers never meet. Use what was verified (a session, a client certificate), never a header that a
+    /// client can choose freely. `None`, or an empty name, refuses a request that has a key with a 500, because a caller that
+    /// nobody knows must not share another's keys. `principal = …` of a handler replaces the answer.
+    ///
+    /// The name is stored as it is, so hash what must not be readable in the table. Three kinds of names are stored as digests:
+    /// those of more than 255 bytes or with a NUL; those that could be taken for another caller's digest, which are exactly 64
+    /// lower-case hexadecimal digits; and those with a `→`. A hash that is to be found in the table again bears a
+    /// prefix, such as `user:`.
     ///
     /// ```
     /// # use cratestack_runtime::{Idempotency, MemoryStore};
@@ -282,7 +287,7 @@ impl<S: ?Sized> Idempotency<S> {
     /// ```
     #[must_use]
     pub fn identify(self, caller: impl Fn(&Parts) -> Option<String> + Send + Sync + 'static) -> Self {
-        self.set(|settings| settings.identify = Arc::new(caller))
+        self.set(|settings| settings.identify = Some(Arc::new(caller)))
     }
 
     /// Where this service documents its use of idempotency keys. Problem responses then link to it

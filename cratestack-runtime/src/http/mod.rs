@@ -1,11 +1,13 @@
 //! The HTTP side: from a request to a claim, and from what became of it to a response.
 //!
-//! `key` reads the header, `request` buffers and fingerprints, `part` is what the attribute's expressions may be made of;
+//! `key` reads the header, `caller` tells whose it is, `request` buffers and fingerprints, `part` is what the attribute's
+//! expressions may be made of;
 //! `guard` drives the engine and answers, under the `options` of the attribute; `capture` turns a response into a record
 //! and `replay` turns it back; `slot` hands the reservation to the handler's arguments, and `unrecorded` is a response's
 //! own word that there is nothing to keep; `problem` is every error that a client can see, `event` what the operator is
 //! told. `transaction` is what a handler that writes in the record's transaction needs besides. `handle` is [`Idempotency`](crate::Idempotency), where a service sets what applies to all its handlers.
 
+mod caller;
 mod capture;
 mod event;
 mod fingerprint;
@@ -13,8 +15,10 @@ mod guard;
 mod handle;
 mod headers;
 mod key;
+mod namespace;
 mod options;
 mod part;
+mod presence;
 mod problem;
 mod replay;
 mod request;
@@ -28,8 +32,10 @@ pub(crate) use guard::Intake;
 pub use guard::{Call, Work};
 pub use handle::{Idempotency, OnStoreError};
 pub use headers::{decode_headers, encode_headers};
+pub use namespace::NamespaceError;
 pub use options::Options;
 pub use part::{KeyPart, Part, PartHasher, part};
+pub use presence::Presence;
 pub(crate) use problem::Problem;
 pub(crate) use slot::{Granted, Slot, Vacancy};
 pub use transaction::Attempts;

@@ -16,6 +16,8 @@ use super::key::KeyError;
 pub(crate) enum Problem {
     /// The handler requires a key and the request has none.
     KeyMissing,
+    /// The attribute's `key = …` comes to nothing.
+    KeyAbsent,
     KeyInvalid(KeyError),
     /// The key belongs to another request.
     KeyConflict,
@@ -56,7 +58,7 @@ pub(crate) enum Problem {
 impl Problem {
     pub(crate) fn code(self) -> &'static str {
         match self {
-            Self::KeyMissing => "idempotency_key_missing",
+            Self::KeyMissing | Self::KeyAbsent => "idempotency_key_missing",
             Self::KeyInvalid(_) => "idempotency_key_invalid",
             Self::KeyConflict => "idempotency_key_conflict",
             Self::RequestInFlight => "idempotency_request_in_flight",
@@ -79,7 +81,9 @@ impl Problem {
 
     pub(crate) fn status(self) -> StatusCode {
         match self {
-            Self::KeyMissing | Self::KeyInvalid(_) | Self::RequestIncomplete => StatusCode::BAD_REQUEST,
+            Self::KeyMissing | Self::KeyAbsent | Self::KeyInvalid(_) | Self::RequestIncomplete => {
+                StatusCode::BAD_REQUEST
+            }
             Self::KeyConflict => StatusCode::UNPROCESSABLE_ENTITY,
             Self::RequestInFlight | Self::ResponseNotReplayable { .. } | Self::ReservationLost => StatusCode::CONFLICT,
             Self::RequestTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -99,6 +103,7 @@ impl Problem {
     fn title(self) -> &'static str {
         match self {
             Self::KeyMissing => "Idempotency-Key is missing",
+            Self::KeyAbsent => "Idempotency key is missing",
             Self::KeyInvalid(_) => "Idempotency-Key is invalid",
             Self::KeyConflict => "Idempotency-Key is already used",
             Self::RequestInFlight => "A request is outstanding for this Idempotency-Key",
@@ -124,6 +129,10 @@ impl Problem {
             Self::KeyMissing => {
                 "This operation requires an Idempotency-Key header. Send one with a key that is unique to this \
                  request, such as a random UUID, and send the same key again when you retry."
+            }
+            Self::KeyAbsent => {
+                "This operation makes its idempotency key of a value in the request itself, and this request does not \
+                 have that value. Send one that is unique to this request, and send the same one again when you retry."
             }
             Self::KeyInvalid(error) => return error.to_string(),
             Self::KeyConflict => {
@@ -315,8 +324,9 @@ mod tests {
     use super::*;
 
     /// Every problem with its code, status, recommended phrase and `Retry-After`, which clients rely on.
-    const PINNED: [(Problem, &str, u16, &str, Option<&str>); 18] = [
+    const PINNED: [(Problem, &str, u16, &str, Option<&str>); 19] = [
         (Problem::KeyMissing, "idempotency_key_missing", 400, "Bad Request", None),
+        (Problem::KeyAbsent, "idempotency_key_missing", 400, "Bad Request", None),
         (Problem::KeyInvalid(KeyError::Empty), "idempotency_key_invalid", 400, "Bad Request", None),
         (Problem::KeyConflict, "idempotency_key_conflict", 422, "Unprocessable Content", None),
         (Problem::RequestInFlight, "idempotency_request_in_flight", 409, "Conflict", Some("1")),

@@ -1,42 +1,23 @@
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use axum::RequestExt;
 use axum::body::Body;
-use axum::extract::connect_info::MockConnectInfo;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, OriginalUri, Request};
+use axum::extract::{DefaultBodyLimit, OriginalUri, Request};
 use bytes::{Bytes, BytesMut};
 use http::request::Parts;
 use http::{Method, Uri, header};
 use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use super::fingerprint::{RequestHasher, principal_from_authorization};
+use super::fingerprint::RequestHasher;
 use super::problem::Problem;
 use crate::store::MAX_BODY_BYTES;
 
 /// RFC 9110, 9.2.1: what changes nothing needs no guard.
 pub(crate) fn is_safe(method: &Method) -> bool {
     method.is_safe()
-}
-
-/// The default caller: whoever holds the `Authorization` value, else the peer's address.
-///
-/// Forwarded-for headers are not looked at, because a client writes them as it likes.
-pub(crate) fn verified_caller(parts: &Parts) -> Option<String> {
-    // An empty value is nobody's: to hash it would put all who send one under one name.
-    let authorization = parts.headers.get(header::AUTHORIZATION).map(|value| value.as_bytes().trim_ascii());
-    if let Some(value) = authorization.filter(|value| !value.is_empty()) {
-        return Some(principal_from_authorization(value));
-    }
-    let peer = match parts.extensions.get::<ConnectInfo<SocketAddr>>() {
-        Some(ConnectInfo(peer)) => Some(peer),
-        // Where there are no sockets, as in tests, axum lets the peer be set.
-        None => parts.extensions.get::<MockConnectInfo<SocketAddr>>().map(|MockConnectInfo(peer)| peer),
-    };
-    peer.map(|peer| peer.ip().to_string())
 }
 
 /// The request with its body read whole, and what it looks like.

@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use uuid::Uuid;
@@ -32,6 +33,11 @@ impl Slot {
             granted.add(hold);
         }
     }
+
+    /// Whether an argument of the handler's, or something in it, has the reservation.
+    pub(crate) fn is_lent(&self) -> bool {
+        matches!(self, Self::Guarded(granted) if granted.lent.load(Ordering::Relaxed) > 0)
+    }
 }
 
 /// The reservations of a request: one, unless its transaction is run again.
@@ -39,9 +45,19 @@ impl Slot {
 pub(crate) struct Granted {
     first: OnceLock<Hold>,
     again: Mutex<Option<(Uuid, u32)>>,
+    /// How many [`Reservation`](crate::Reservation)s there are of it.
+    lent: AtomicUsize,
 }
 
 impl Granted {
+    pub(crate) fn lend(&self) {
+        self.lent.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn take_back(&self) {
+        self.lent.fetch_sub(1, Ordering::Relaxed);
+    }
+
     fn add(&self, hold: Hold) {
         if let Err(Hold { token, attempt, .. }) = self.first.set(hold) {
             *self.again.lock().unwrap_or_else(PoisonError::into_inner) = Some((token, attempt));

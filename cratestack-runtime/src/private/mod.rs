@@ -10,6 +10,7 @@
 
 mod argument;
 mod handling;
+mod keyless;
 mod returned;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod transaction;
@@ -25,6 +26,7 @@ pub use handling::{
     AnyHandling, AnyOutcome, HandlerFuture, Handling, Outcome, SendArgument, SendFuture, argument_is_send,
     handler_is_future, handler_is_send, handler_type_is_send, handling, outcome, refused, run,
 };
+pub use keyless::{AnyKeyless, Keyless};
 pub use returned::{AnyReturned, Returned};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use transaction::{

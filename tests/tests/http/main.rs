@@ -7,6 +7,7 @@ mod app;
 mod bodies;
 mod faults;
 mod faulty;
+mod identity;
 mod keys;
 mod life;
 mod limits;

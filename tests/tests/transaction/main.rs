@@ -4,5 +4,7 @@
 
 mod bank;
 mod both;
+mod hidden;
 mod meddling;
+mod names;
 mod postgres;

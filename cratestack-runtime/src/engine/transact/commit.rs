@@ -23,7 +23,6 @@ impl<S: Transact> Claiming<'_, S> {
         &self,
         ended: Ended<S::Transaction, R>,
         hold: &Hold,
-        can_retry: bool,
         observe: &impl Fn(Step, &Hold),
     ) -> (End<R>, Option<Verdict>) {
         let undone = |step, answer| {
@@ -44,7 +43,7 @@ impl<S: Transact> Claiming<'_, S> {
             Ended::Kept => return undone(Step::RolledBack, Answer::Refused(kept())),
         };
         let Settled { verdict, reply, failure } = settled;
-        if is_transient(&**self.store, &mut transaction, failure, can_retry).await {
+        if is_transient(&**self.store, &mut transaction, failure).await {
             self.store.rollback(transaction).await;
             observe(Step::RolledBack, hold);
             return (End::Again(in_the_way()), None);
@@ -191,26 +190,44 @@ impl<'a> Outcome<'a> {
     }
 }
 
+/// Whether the run is to be undone and its key freed, whatever its reply says.
+///
+/// A transaction that the database has given up may have been a deadlock's victim, and a reply that hides its cause cannot
+/// tell that it was not. Nothing of it can be committed either way, so to free the key loses nothing, while a record would
+/// answer every retry with a failure that the next run may not meet.
 async fn is_transient<S: Transact + ?Sized>(
     store: &S,
     transaction: &mut S::Transaction,
     failure: Option<Failure>,
-    can_retry: bool,
 ) -> bool {
     match failure {
         Some(Failure::Transient) => true,
-        // Worth another run, since one was asked for; not worth to withhold the handler's own words.
-        Some(Failure::Unknown) => can_retry && store.has_failed(transaction).await,
+        Some(Failure::Unknown) => {
+            // A connection that does not answer is of no use to the record either.
+            let has_failed = tokio::time::timeout(ANSWER, store.has_failed(transaction)).await.unwrap_or(true);
+            if has_failed {
+                warn!(
+                    "an idempotent handler answered a 5xx that hides its cause, in a transaction that the database has given \
+                     up: it is rolled back and not recorded. Return an error that implements `std::error::Error` and has \
+                     the `sqlx::Error` among its sources: then only deadlocks and serialization failures are, and any other \
+                     failure is recorded as the handler answered it"
+                );
+            }
+            has_failed
+        }
         Some(Failure::Deliberate) | None => false,
     }
 }
+
+/// How long a transaction may take to say whether it has been given up.
+const ANSWER: Duration = Duration::from_secs(10);
 
 fn kept() -> StoreError {
     StoreError::Internal("the `Tx` outlived its handler".to_owned())
 }
 
 fn in_the_way() -> StoreError {
-    StoreError::Unavailable("the handler's statements were in another transaction's way".to_owned())
+    StoreError::Unavailable("the database gave the handler's transaction up".to_owned())
 }
 
 pub(super) async fn settle_unclaimed<S: Transact, R>(
@@ -234,7 +251,7 @@ pub(super) async fn settle_unclaimed<S: Transact, R>(
         }
     };
     let Settled { verdict, reply, failure } = settled;
-    if is_transient(store, &mut transaction, failure, true).await {
+    if is_transient(store, &mut transaction, failure).await {
         store.rollback(transaction).await;
         return End::Again(in_the_way());
     }

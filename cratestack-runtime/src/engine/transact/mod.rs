@@ -99,7 +99,7 @@ impl Engine {
                 if matches!(ended, Ended::Kept | Ended::Stuck) {
                     store.cut(leash).await;
                 }
-                let (end, committed) = question.settle(ended, &hold, retries > 0, &observe).await;
+                let (end, committed) = question.settle(ended, &hold, &observe).await;
                 if let Some(outcome) = committed {
                     replay_cache.insert_recorded(witness, &hold, &outcome, asked);
                 }

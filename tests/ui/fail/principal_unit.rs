@@ -1,9 +1,9 @@
 use axum::{Router, routing::post};
 use cratestack_runtime::{Idempotency, idempotent};
 
-#[idempotent(optional, key = body)]
-async fn pay(body: String) {
-    let _ = body;
+#[idempotent(principal = ())]
+async fn pay(user: String) {
+    let _ = user;
 }
 
 fn main() {
