@@ -281,7 +281,9 @@ impl Kept {
 
     fn pop(&mut self) -> Option<Frame<Bytes>> {
         let small = || (!self.small.is_empty()).then(|| self.small.split().freeze());
-        let Some(data) = self.whole.pop_front().or_else(small) else { return self.trailers.take().map(Frame::trailers) };
+        let Some(data) = self.whole.pop_front().or_else(small) else {
+            return self.trailers.take().map(Frame::trailers);
+        };
         self.bytes = self.bytes.saturating_sub(data.len() as u64);
         Some(Frame::data(data))
     }

@@ -120,12 +120,7 @@ impl Call {
         (Arriving { call: Self { idempotency, standing, participant: None }, body: None }, request)
     }
 
-    fn guarded(
-        idempotency: Idempotency,
-        request: Request,
-        key: Option<String>,
-        intake: Intake,
-    ) -> (Arriving, Request) {
+    fn guarded(idempotency: Idempotency, request: Request, key: Option<String>, intake: Intake) -> (Arriving, Request) {
         let settings = idempotency.settings();
         let (request, tap) = tapped(request, intake.body_limit.or(settings.max_request_bytes));
         let (mut parts, body) = request.into_parts();

@@ -6,6 +6,7 @@
 mod app;
 mod bodies;
 mod faults;
+mod intake;
 mod keys;
 mod life;
 mod logs;
