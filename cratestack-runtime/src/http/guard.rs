@@ -8,7 +8,7 @@ use http::{Method, Uri};
 use tracing::{Instrument, error, warn};
 
 use super::body::BodyTap;
-use super::capture::{Captured, capture};
+use super::capture::{Captured, capture, harmless};
 use super::event::{Outcome, Subject};
 use super::handle::{Idempotency, OnStoreError, SHORTEST_LEASE};
 use super::headers::encode_headers;
@@ -16,7 +16,7 @@ use super::key::{self, KeyError};
 use super::options::Options;
 use super::part::{KeyPart, PartHasher, digest};
 use super::problem::Problem;
-use super::replay::{Damaged, replay, tombstone};
+use super::replay::{Damaged, replay, tombstone, unmark};
 use super::request::{is_safe, original_uri, tapped};
 use super::slot::{Slot, Vacancy};
 use super::transaction::{Attempts, Cause, Participant, Settling};
@@ -324,16 +324,17 @@ impl Keep {
     }
 
     async fn settle(self, mut response: Response) -> Settled<Response> {
+        unmark(response.headers_mut());
         let unrecorded = response.extensions_mut().remove::<Unrecorded>().is_some();
         let failure = failure(&mut response);
         let status = response.status();
         if unrecorded || (self.success_only && !(status.is_success() || status.is_redirection())) {
-            return Settled { verdict: Verdict::Release, reply: response, failure };
+            return Settled { verdict: Verdict::Release, reply: response.map(harmless), failure };
         }
         let settings = self.idempotency.settings();
         match capture(response, settings.max_response_bytes).await {
             Captured::Whole(head, body) => {
-                let headers = encode_headers(head.headers());
+                let headers = settings.omitted_headers.encode(head.headers());
                 let verdict = Verdict::Record { status: status.as_u16(), headers, body: body.clone() };
                 Settled { verdict, reply: head.map(|()| body.into()), failure }
             }

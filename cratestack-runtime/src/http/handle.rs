@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::request::Parts;
 
 use super::event::Event;
+use super::omitted::OmittedHeaders;
 use super::problem::valid_documentation;
 use super::request::verified_caller;
 use crate::engine::{Engine, Sweeper, sweep};
@@ -74,6 +75,7 @@ pub(crate) struct Settings {
     pub(crate) identify: Arc<Identify>,
     pub(crate) documentation: Option<Arc<str>>,
     pub(crate) on_store_error: OnStoreError,
+    pub(crate) omitted_headers: OmittedHeaders,
     on_event: Option<Arc<Hook>>,
 }
 
@@ -177,13 +179,14 @@ impl Default for Settings {
             identify: Arc::new(verified_caller),
             documentation: None,
             on_store_error: OnStoreError::Refuse,
+            omitted_headers: OmittedHeaders::default(),
             on_event: None,
         }
     }
 }
 
 impl<S: ?Sized> Idempotency<S> {
-    fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+    pub(super) fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(Arc::make_mut(&mut self.settings));
         self
     }

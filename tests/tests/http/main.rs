@@ -6,6 +6,7 @@
 mod app;
 mod bodies;
 mod faults;
+mod headers;
 mod intake;
 mod keys;
 mod life;
