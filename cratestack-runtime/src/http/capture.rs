@@ -47,8 +47,9 @@ pub(crate) async fn capture(response: Response, bound: usize) -> Captured {
     } else if is_event_stream(&parts.headers) {
         Some(Unkept::Unending)
     } else {
-        let least = http_body::Body::size_hint(&body).lower();
-        (least > bound as u64).then_some(Unkept::TooLarge)
+        // A hint that panics announces nothing.
+        let hint = catch_unwind(AssertUnwindSafe(|| http_body::Body::size_hint(&body).lower()));
+        (hint.unwrap_or(0) > bound as u64).then_some(Unkept::TooLarge)
     };
     if let Some(why) = early {
         return Captured::Unkept(Response::from_parts(parts, harmless(body)), why);
