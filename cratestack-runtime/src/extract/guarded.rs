@@ -30,7 +30,7 @@ impl<A, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> Guarded<A, KEYE
 impl<S, A, M, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> FromRequest<S, Via<M>>
     for Guarded<A, KEYED_BY_ARGUMENTS, BODY_LIMIT>
 where
-    A: FromRequest<S, M>,
+    A: FromRequest<S, M> + Send,
     Idempotency: FromRef<S>,
     S: Send + Sync,
 {
@@ -38,8 +38,10 @@ where
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
         let intake = Intake::new(KEYED_BY_ARGUMENTS, BODY_LIMIT);
-        let (call, request) = Call::prepare(Idempotency::from_ref(state), request, intake).await?;
-        let arguments = A::from_request(request, state).await.map_err(IntoResponse::into_response)?;
-        Ok(Self { call, arguments })
+        let (arriving, request) = Call::prepare(Idempotency::from_ref(state), request, intake);
+        match A::from_request(request, state).await.map_err(IntoResponse::into_response) {
+            Ok(arguments) => Ok(Self { call: arriving.admit().await?, arguments }),
+            Err(rejection) => Err(arriving.reject(rejection)),
+        }
     }
 }

@@ -68,7 +68,7 @@ impl<A, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> Transacted<A, K
 impl<S, A, M, I, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> FromRequest<S, ViaTx<M, I>>
     for Transacted<A, KEYED_BY_ARGUMENTS, BODY_LIMIT>
 where
-    A: FromRequest<S, M> + TakesTx<I>,
+    A: FromRequest<S, M> + TakesTx<I> + Send,
     Idempotency<<A::Database as TransactionalDatabase>::Store>: FromRef<S>,
     S: Send + Sync,
 {
@@ -79,9 +79,13 @@ where
         let (store, handover) = (Arc::clone(handle.store()), Arc::default());
         request.extensions_mut().insert(Meeting::<A::Database>(Arc::clone(&handover)));
         let intake = Intake::new(KEYED_BY_ARGUMENTS, BODY_LIMIT);
-        let (call, request) = Call::prepare(handle.into(), request, intake).await?;
-        let call = <A::Database as TransactionalDatabase>::join(call, store, handover);
-        let arguments = A::from_request(request, state).await.map_err(IntoResponse::into_response)?;
-        Ok(Self { call, arguments })
+        let (arriving, request) = Call::prepare(handle.into(), request, intake);
+        match A::from_request(request, state).await.map_err(IntoResponse::into_response) {
+            Ok(arguments) => {
+                let call = <A::Database as TransactionalDatabase>::join(arriving.admit().await?, store, handover);
+                Ok(Self { call, arguments })
+            }
+            Err(rejection) => Err(arriving.reject(rejection)),
+        }
     }
 }

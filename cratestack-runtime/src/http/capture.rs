@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -46,11 +47,12 @@ pub(crate) async fn capture(response: Response, bound: usize) -> Captured {
     } else if is_event_stream(&parts.headers) {
         Some(Unkept::Unending)
     } else {
-        let least = http_body::Body::size_hint(&body).lower();
-        (least > bound as u64).then_some(Unkept::TooLarge)
+        // A hint that panics announces nothing.
+        let hint = catch_unwind(AssertUnwindSafe(|| http_body::Body::size_hint(&body).lower()));
+        (hint.unwrap_or(0) > bound as u64).then_some(Unkept::TooLarge)
     };
     if let Some(why) = early {
-        return Captured::Unkept(Response::from_parts(parts, body), why);
+        return Captured::Unkept(Response::from_parts(parts, harmless(body)), why);
     }
     let mut taken = Taken { first: None, frames: VecDeque::new(), bytes: 0, rest: body };
     let read = within(UNHURRIED, taken.fill(bound)).await.unwrap_or(Err(Unkept::Unending));
@@ -60,13 +62,20 @@ pub(crate) async fn capture(response: Response, bound: usize) -> Captured {
     }
 }
 
+/// A body that the handler is done with, and that is not read here. It may be dropped where the outcome is dealt with, and a
+/// panic there must not take that along.
+pub(crate) fn harmless(body: Body) -> Body {
+    Body::new(Taken { first: None, frames: VecDeque::new(), bytes: 0, rest: body })
+}
+
 fn is_event_stream(headers: &http::HeaderMap) -> bool {
     let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
     let essence = value.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case("text/event-stream")
 }
 
-/// A body of which the first frames have been read; as a body it gives them back before the rest.
+/// A body of which the first frames have been read; as a body it gives them back before the rest. Its drop does not panic,
+/// whatever that of the rest does.
 struct Taken {
     /// Most bodies have one frame, which then needs no queue.
     first: Option<Result<Frame<Bytes>, axum::Error>>,
@@ -102,15 +111,16 @@ impl Taken {
     /// broke off.
     async fn next(&mut self) -> Option<Result<Frame<Bytes>, axum::Error>> {
         let Some(frame) = caught(self.rest.frame()).await else {
-            self.rest = Body::empty();
+            self.drop_rest();
             return Some(Err(axum::Error::new("the response body panicked")));
         };
         frame
     }
 
     /// All the data; a single frame is not copied.
-    fn concat(self) -> Bytes {
-        let mut pieces = self.first.into_iter().chain(self.frames).filter_map(|frame| frame.ok()?.into_data().ok());
+    fn concat(mut self) -> Bytes {
+        let frames = std::mem::take(&mut self.frames);
+        let mut pieces = self.first.take().into_iter().chain(frames).filter_map(|frame| frame.ok()?.into_data().ok());
         let Some(first) = pieces.next() else { return Bytes::new() };
         let Some(second) = pieces.next() else { return first };
         let mut whole = BytesMut::with_capacity(self.bytes);
@@ -118,6 +128,19 @@ impl Taken {
         whole.extend_from_slice(&second);
         pieces.for_each(|piece| whole.extend_from_slice(&piece));
         whole.freeze()
+    }
+
+    /// A body is the handler's own code, and so is its drop. The effect has happened, so a panic in it is worth a line in
+    /// the log, which the panic hook writes, and nothing else.
+    fn drop_rest(&mut self) {
+        let rest = std::mem::take(&mut self.rest);
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(rest)));
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.drop_rest();
     }
 }
 

@@ -26,6 +26,7 @@ pub fn hash_request(method: &Method, path_and_query: &str, content_type: Option<
 }
 
 /// [`hash_request`] for a body that arrives in pieces.
+#[derive(Clone)]
 pub(crate) struct RequestHasher(Sha256);
 
 impl RequestHasher {

@@ -7,8 +7,9 @@ use axum::response::Response;
 use http::{Method, Uri};
 use tracing::{Instrument, error, warn};
 
+use super::body::BodyTap;
 use super::caller::{MARK, Unidentified, caller, within};
-use super::capture::{Captured, capture};
+use super::capture::{Captured, capture, harmless};
 use super::event::{Outcome, Subject};
 use super::handle::{Idempotency, OnStoreError, SHORTEST_LEASE};
 use super::headers::encode_headers;
@@ -17,8 +18,8 @@ use super::options::Options;
 use super::part::{KeyPart, PartHasher, digest};
 use super::presence::Presence;
 use super::problem::Problem;
-use super::replay::{Damaged, replay, tombstone};
-use super::request::{buffer, is_safe, original_uri};
+use super::replay::{Damaged, replay, tombstone, unmark};
+use super::request::{is_safe, original_uri, tapped};
 use super::slot::{Slot, Vacancy};
 use super::transaction::{Attempts, Cause, Participant, Settling};
 use super::unrecorded::Unrecorded;
@@ -28,7 +29,37 @@ use crate::store::StoreError;
 /// The handler, boxed once: everything behind it is compiled once, in this crate, and not once per handler.
 pub type Work = Pin<Box<dyn Future<Output = Response> + Send>>;
 
-/// One request on its way through the guard, between its buffering and its handler.
+/// A request that its extractors have yet to look at. Nothing of its body has been read.
+#[derive(Debug)]
+pub(crate) struct Arriving {
+    call: Call,
+    /// Where there is something to guard.
+    body: Option<BodyTap>,
+}
+
+impl Arriving {
+    /// The extractors have let the request pass: the rest of its body is read.
+    pub(crate) async fn admit(self) -> Result<Call, Response> {
+        let Self { mut call, body } = self;
+        if let Some(body) = body {
+            let request_hash = body.read_on().await.map_err(|problem| answer(&call.idempotency, problem))?;
+            if let Some(subjects) = call.subjects() {
+                subjects.request_hash = request_hash;
+            }
+        }
+        Ok(call)
+    }
+
+    /// An extractor has rejected the request; where that is because its body is not what it should be, ours is the answer.
+    pub(crate) fn reject(self, rejection: Response) -> Response {
+        match self.body.and_then(|body| body.problem()) {
+            Some(problem) => answer(&self.call.idempotency, problem),
+            None => rejection,
+        }
+    }
+}
+
+/// One request on its way through the guard, between its extractors and its handler.
 #[derive(Debug)]
 pub struct Call {
     idempotency: Idempotency,
@@ -72,12 +103,8 @@ impl Intake {
 }
 
 impl Call {
-    /// Reads the key and, where there is one, the body; gives the request back whole, for the extractors.
-    pub(crate) async fn prepare(
-        idempotency: Idempotency,
-        mut request: Request,
-        intake: Intake,
-    ) -> Result<(Self, Request), Response> {
+    /// Reads the key; gives the request back for the extractors, its body still unread.
+    pub(crate) fn prepare(idempotency: Idempotency, mut request: Request, intake: Intake) -> (Arriving, Request) {
         // A key that is missing or malformed is judged after the extractors: who may not call at all learns that first.
         let vacant = if is_safe(request.method()) {
             Some((Standing::NotNeeded, Vacancy::SafeMethod))
@@ -85,38 +112,34 @@ impl Call {
             None
         } else {
             match key::parse(request.headers()) {
-                Ok(Some(key)) => return Self::guarded(idempotency, request, Some(key), intake).await,
+                Ok(Some(key)) => return Self::guarded(idempotency, request, Some(key), intake),
                 Ok(None) => Some((Standing::KeyMissing, Vacancy::NoKey(Problem::KeyMissing))),
                 Err(mistake) => Some((Standing::KeyMalformed(mistake), Vacancy::NoKey(Problem::KeyInvalid(mistake)))),
             }
         };
-        let Some((standing, vacancy)) = vacant else { return Self::guarded(idempotency, request, None, intake).await };
+        let Some((standing, vacancy)) = vacant else { return Self::guarded(idempotency, request, None, intake) };
         request.extensions_mut().insert(Slot::Vacant(vacancy));
-        Ok((Self { idempotency, standing, participant: None }, request))
+        (Arriving { call: Self { idempotency, standing, participant: None }, body: None }, request)
     }
 
-    async fn guarded(
-        idempotency: Idempotency,
-        request: Request,
-        key: Option<String>,
-        intake: Intake,
-    ) -> Result<(Self, Request), Response> {
+    fn guarded(idempotency: Idempotency, request: Request, key: Option<String>, intake: Intake) -> (Arriving, Request) {
         let settings = idempotency.settings();
-        let bound = intake.body_limit.or(settings.max_request_bytes);
-        let (request, request_hash) = buffer(request, bound).await.map_err(|problem| answer(&idempotency, problem))?;
+        let (request, tap) = tapped(request, intake.body_limit.or(settings.max_request_bytes));
         let (mut parts, body) = request.into_parts();
         let slot = Slot::default();
         parts.extensions.insert(slot.clone());
         let subjects = Subjects {
             key,
             principal: caller(settings.identify.as_deref(), &parts),
-            request_hash,
+            // Known when the body is: nothing but `admit` lets go of the call.
+            request_hash: [0; 32],
             method: parts.method.clone(),
             uri: original_uri(&parts).clone(),
             slot,
         };
         let standing = Standing::Guarded(Box::new(subjects));
-        Ok((Self { idempotency, standing, participant: None }, Request::from_parts(parts, body)))
+        let call = Self { idempotency, standing, participant: None };
+        (Arriving { call, body: Some(tap) }, Request::from_parts(parts, body))
     }
 
     /// The handler writes in a transaction of this one's.
@@ -301,16 +324,17 @@ impl Keep {
     }
 
     async fn settle(self, mut response: Response) -> Settled<Response> {
+        unmark(response.headers_mut());
         let unrecorded = response.extensions_mut().remove::<Unrecorded>().is_some();
         let failure = failure(&mut response);
         let status = response.status();
         if unrecorded || (self.success_only && !(status.is_success() || status.is_redirection())) {
-            return Settled { verdict: Verdict::Release, reply: response, failure };
+            return Settled { verdict: Verdict::Release, reply: response.map(harmless), failure };
         }
         let settings = self.idempotency.settings();
         match capture(response, settings.max_response_bytes).await {
             Captured::Whole(head, body) => {
-                let headers = encode_headers(head.headers());
+                let headers = settings.omitted_headers.encode(head.headers());
                 let verdict = Verdict::Record { status: status.as_u16(), headers, body: body.clone() };
                 Settled { verdict, reply: head.map(|()| body.into()), failure }
             }

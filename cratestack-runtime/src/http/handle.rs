@@ -6,6 +6,7 @@ use http::request::Parts;
 
 use super::caller::Identify;
 use super::event::Event;
+use super::omitted::OmittedHeaders;
 use super::problem::valid_documentation;
 use crate::engine::{Engine, Sweeper, sweep};
 use crate::store::{IdempotencyStore, MAX_BODY_BYTES, StoreError, TransactionalStore};
@@ -73,6 +74,7 @@ pub(crate) struct Settings {
     pub(super) namespace: Option<Arc<str>>,
     pub(crate) documentation: Option<Arc<str>>,
     pub(crate) on_store_error: OnStoreError,
+    pub(crate) omitted_headers: OmittedHeaders,
     on_event: Option<Arc<Hook>>,
 }
 
@@ -177,6 +179,7 @@ impl Default for Settings {
             namespace: None,
             documentation: None,
             on_store_error: OnStoreError::Refuse,
+            omitted_headers: OmittedHeaders::default(),
             on_event: None,
         }
     }
@@ -238,7 +241,8 @@ impl<S: ?Sized> Idempotency<S> {
     ///
     /// Default: what axum's [`DefaultBodyLimit`](axum::extract::DefaultBodyLimit) says for the route, which is 2 MiB
     /// unless it was set; where it was disabled, [`MAX_BODY_BYTES`], because a body must be read whole to be compared.
-    /// A bound set here replaces axum's for guarded handlers, so that the two always agree.
+    /// A bound set here replaces axum's for guarded handlers, so that the two always agree. Who may not call is told that
+    /// first: nothing of a body is read before the extractors that need none of it have run.
     ///
     /// ```
     /// # use cratestack_runtime::{Idempotency, MemoryStore};

@@ -70,12 +70,17 @@ pub(crate) enum DamagedHeaders {
 /// assert_eq!(decode_headers(&encode_headers(&headers)), stored);
 /// ```
 pub fn encode_headers(headers: &HeaderMap) -> Vec<u8> {
+    encode_headers_where(headers, |_| true)
+}
+
+/// [`encode_headers`] of those whose name `is_wanted`.
+pub(crate) fn encode_headers_where(headers: &HeaderMap, is_wanted: impl Fn(&HeaderName) -> bool) -> Vec<u8> {
     let named = connection_options(headers.iter());
     let bytes = headers.iter().map(|(name, value)| 8 + name.as_str().len() + value.len()).sum::<usize>();
     let mut blob = Vec::with_capacity(4 + bytes);
     blob.extend_from_slice(&[0; 4]);
     let mut count: u32 = 0;
-    for (name, value) in headers.iter().filter(|(name, _)| is_stored(name, &named)) {
+    for (name, value) in headers.iter().filter(|(name, _)| is_stored(name, &named) && is_wanted(name)) {
         let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
         // A value of 4 GiB has no spelling in this format; no server would send it either.
         let (Ok(name_len), Ok(value_len)) = (u32::try_from(name.len()), u32::try_from(value.len())) else { continue };

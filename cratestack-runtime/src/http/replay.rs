@@ -3,7 +3,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::headers::try_decode;
 use super::problem::Problem;
@@ -23,22 +23,43 @@ pub(crate) fn tombstone(original_status: u16, documentation: Option<&str>) -> ht
     problem
 }
 
+/// Both marks are ours. A handler's response that bears one, as that of a gateway to another service like this may, goes
+/// out and is recorded without it: it would pose as a replay, or its replay as a first answer.
+pub(crate) fn unmark(headers: &mut HeaderMap) {
+    headers.remove(REPLAYED);
+    headers.remove(TOMBSTONE);
+}
+
 /// A record that does not hold a response.
 #[derive(Debug)]
 pub(crate) struct Damaged(pub(crate) &'static str);
 
-/// The response that a record holds, marked as a replay unless a tombstone stands in for it. A record that is not whole is not answered in part.
+/// The response that a record holds, marked as a replay unless a tombstone stands in for it. A record that is not whole is
+/// not answered in part.
 pub(crate) fn replay(record: Arc<IdempotencyRecord>) -> Result<Response, Damaged> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() =
         StatusCode::from_u16(record.response_status).map_err(|_| Damaged("its status is not an HTTP status"))?;
     *response.headers_mut() =
         try_decode(&record.response_headers).map_err(|_| Damaged("its header blob cannot be read"))?;
-    *response.body_mut() = Body::from(Bytes::from_owner(SharedBody(record)));
-    if response.headers_mut().remove(TOMBSTONE).is_none() {
+    if is_tombstone(response.status(), response.headers(), &record.response_body) {
+        response.headers_mut().remove(TOMBSTONE);
+    } else {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
+    *response.body_mut() = Body::from(Bytes::from_owner(SharedBody(record)));
     Ok(response)
+}
+
+/// The mark alone says little: services that share the table record whatever header their handlers set.
+fn is_tombstone(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> bool {
+    let problem = Problem::ResponseNotReplayable { original_status: 0 };
+    let is_marked = headers.get(TOMBSTONE).is_some_and(|mark| mark == "true");
+    is_marked && status == problem.status() && contains(body, problem.code().as_bytes())
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
 }
 
 /// A record's body, without a copy of it: many waiters may be answered from one record.

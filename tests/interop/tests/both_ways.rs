@@ -50,14 +50,20 @@ async fn handle(app: &App, path: &str, body: Bytes) -> Response {
         }
         "/empty" => StatusCode::NO_CONTENT.into_response(),
         "/events" => ([("content-type", "text/event-stream")], "data: x\n\n").into_response(),
+        "/login" => {
+            let mut response = format!("effect {effect}").into_response();
+            response.headers_mut().append("set-cookie", HeaderValue::from_static("a=1"));
+            response.headers_mut().append("set-cookie", HeaderValue::from_static("b=2"));
+            response
+        }
         _ => {
             let mut response = (StatusCode::CREATED, body).into_response();
             let headers = response.headers_mut();
             headers.insert("location", HeaderValue::from_static("/payments/1"));
             headers.insert("etag", HeaderValue::from_bytes(b"\"\xf0\xff opaque\"").unwrap());
             headers.insert("cache-control", HeaderValue::from_static("no-store"));
-            headers.append("set-cookie", HeaderValue::from_static("a=1"));
-            headers.append("set-cookie", HeaderValue::from_static("b=2"));
+            headers.append("vary", HeaderValue::from_static("accept"));
+            headers.append("vary", HeaderValue::from_static("accept-language"));
             headers.insert("content-type", HeaderValue::from_static("application/octet-stream"));
             headers.insert(HeaderName::from_static("x-effect"), HeaderValue::from(effect));
             response
@@ -128,6 +134,7 @@ macro_rules! on_both_tables {
 
 on_both_tables! {
     outcomes_replay_both_ways,
+    their_cookies_replay_and_ours_are_not_recorded,
     many_at_once_run_once,
     callers_are_the_same_ones,
     a_key_in_flight_is_409_both_ways,
@@ -190,6 +197,25 @@ async fn outcomes_replay_both_ways(fleet: Fleet) {
             assert_eq!(fleet.app.effects.load(Ordering::SeqCst), effects + 1, "{path}");
         }
     }
+}
+
+/// They record whatever a handler sets.
+async fn their_cookies_replay_and_ours_are_not_recorded(fleet: Fleet) {
+    let recorded = send(&fleet.theirs, request("/login", "theirs", b"")).await;
+    assert_eq!(recorded.headers.get_all("set-cookie").iter().collect::<Vec<_>>(), ["a=1", "b=2"]);
+    let replayed = send(&fleet.ours, request("/login", "theirs", b"")).await;
+    assert!(replayed.is_replay());
+    assert_eq!(replayed.unmarked(), recorded, "both are in the row");
+
+    let mut first = send(&fleet.ours, request("/login", "ours", b"")).await;
+    assert_eq!(first.headers.get_all("set-cookie").iter().collect::<Vec<_>>(), ["a=1", "b=2"]);
+    first.headers.remove("set-cookie");
+    for service in [&fleet.ours, &fleet.theirs] {
+        let replayed = send(service, request("/login", "ours", b"")).await;
+        assert!(replayed.is_replay());
+        assert_eq!(replayed.unmarked(), first, "neither is in the row");
+    }
+    assert_eq!(fleet.app.effects.load(Ordering::SeqCst), 2);
 }
 
 async fn callers_are_the_same_ones(fleet: Fleet) {

@@ -1,6 +1,8 @@
 //! What is buffered, what is kept, and what is passed on.
 
 use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
@@ -12,7 +14,7 @@ use bytes::Bytes;
 use cratestack_runtime::{Idempotency, MAX_BODY_BYTES, MemoryStore, idempotent};
 use futures_util::stream::{self, StreamExt};
 use http_body_util::{BodyExt, StreamBody};
-use hyper::body::Frame;
+use hyper::body::{Frame, SizeHint};
 use tower::ServiceExt;
 
 use crate::app::{Answer, App, keyless, request, send};
@@ -114,6 +116,16 @@ async fn respond(State(app): State<App>, headers: HeaderMap) -> Response<Body> {
             tokio::time::sleep(Duration::from_secs(1)).await;
             Some((Ok::<_, Infallible>("tick"), ()))
         })),
+        "empty" => PanicsWhenDropped::over(Body::empty()),
+        "finished" => PanicsWhenDropped::over(Body::from("abc")),
+        "in-pieces" => PanicsWhenDropped::over(pieces(["abc"; 3].map(data))),
+        "over" => PanicsWhenDropped::over(pieces(["abc"; 500].map(data))),
+        "announced-over" => PanicsWhenDropped::over(Body::from(vec![b'x'; 1001])),
+        "with-trailers" => PanicsWhenDropped::over(pieces([data("abc"), Frame::trailers(checksum())])),
+        "and-before" => PanicsWhenDropped::over(Body::from_stream(stream::iter(["abc"]).map(|piece| {
+            assert_ne!(piece, "abc", "on purpose");
+            Ok::<_, Infallible>(piece)
+        }))),
         other => panic!("no kind {other}"),
     };
     let mut response = Response::new(body);
@@ -123,6 +135,35 @@ async fn respond(State(app): State<App>, headers: HeaderMap) -> Response<Body> {
         response.headers_mut().insert("content-type", HeaderValue::from_static("text/event-stream; charset=utf-8"));
     }
     response
+}
+
+struct PanicsWhenDropped(Body);
+
+impl PanicsWhenDropped {
+    fn over(body: Body) -> Body {
+        Body::new(Self(body))
+    }
+}
+
+impl Drop for PanicsWhenDropped {
+    fn drop(&mut self) {
+        panic!("on purpose");
+    }
+}
+
+impl hyper::body::Body for PanicsWhenDropped {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.0).poll_frame(cx)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let hint = self.0.size_hint();
+        assert_ne!(hint.exact(), Some(0), "on purpose");
+        hint
+    }
 }
 
 fn data(piece: &'static str) -> Frame<Bytes> {
@@ -197,6 +238,32 @@ async fn a_body_that_breaks_off_breaks_off_at_the_client_and_is_not_run_again() 
         assert!(body.frame().await.unwrap().is_err(), "{kind}");
         let again = send(responses(&app), ask(kind)).await;
         assert_eq!(again.code(), "idempotency_response_not_replayable", "{kind}");
+        assert_eq!(app.effects(), 1, "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_panics_when_it_is_dropped_takes_nothing_along() {
+    // The hint of the empty one panics too.
+    for (kind, body) in [("empty", ""), ("finished", "abc"), ("in-pieces", "abcabcabc")] {
+        let app = bounded();
+        let first = send(responses(&app), ask(kind)).await;
+        assert_eq!((first.status, &first.body[..]), (StatusCode::ACCEPTED, body.as_bytes()), "{kind}");
+        for _ in 0..2 {
+            let again = send(responses(&app), ask(kind)).await;
+            assert_eq!((again.is_replay(), &again.body[..]), (true, body.as_bytes()), "{kind}");
+        }
+        assert_eq!(app.effects(), 1, "{kind}");
+    }
+    for kind in ["over", "announced-over", "with-trailers", "and-before"] {
+        let app = bounded();
+        let first = responses(&app).oneshot(ask(kind)).await.unwrap();
+        assert_eq!(first.status(), StatusCode::ACCEPTED, "{kind}");
+        assert_eq!(first.into_body().collect().await.is_err(), kind == "and-before", "{kind}");
+        for _ in 0..2 {
+            let again = send(responses(&app), ask(kind)).await;
+            assert_eq!(again.code(), "idempotency_response_not_replayable", "{kind}");
+        }
         assert_eq!(app.effects(), 1, "{kind}");
     }
 }

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cratestack_runtime::{Idempotency, MemoryStore};
+use tracing::Subscriber;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
@@ -32,6 +33,15 @@ impl<'a> MakeWriter<'a> for Log {
 }
 
 impl Log {
+    pub fn subscriber(&self, filter: &str) -> impl Subscriber + Send + Sync + use<> {
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_ansi(false)
+            .with_span_events(FmtSpan::NEW)
+            .with_writer(self.clone())
+            .finish()
+    }
+
     pub fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
@@ -40,13 +50,7 @@ impl Log {
 #[tokio::test]
 async fn names_and_fields_are_stable_and_no_secret_is_in_clear() {
     let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter("cratestack_runtime=trace")
-        .with_ansi(false)
-        .with_span_events(FmtSpan::NEW)
-        .with_writer(log.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let _guard = tracing::subscriber::set_default(log.subscriber("cratestack_runtime=trace"));
     let app = App::over(Idempotency::new(MemoryStore::new()));
     let body = r#"{"amount":4711, "note":"body-secret"}"#;
     app.send(request("key-secret", "/payments", body)).await;
