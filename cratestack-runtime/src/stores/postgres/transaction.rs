@@ -29,6 +29,8 @@ use crate::{Claim, ClaimOutcome, StoreError};
 /// A transaction that is idle rolls back within a round trip. One that is in a statement of the handler's would do so
 /// only after it.
 const PROMPT: Duration = Duration::from_millis(500);
+/// How often it is looked whether a session that is to end has ended.
+const TERMINATION_POLL: Duration = Duration::from_millis(5);
 /// How long the record, and then the commit, may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -398,23 +400,30 @@ fn late(what: &str) -> StoreError {
     StoreError::Unavailable(format!("no answer to {what} within {PATIENCE:?}"))
 }
 
-/// Ends a session from outside. Its pool may have no connection to spare, so it takes one of its own. After a failover
-/// another session may have got its number: one that claimed a key is known by its lock too.
+/// Ends a session from outside, and waits until it has let go of its key: the server is only told to end it. Its pool may have
+/// no connection to spare, so this takes one of its own. After a failover another session may have got its number: one that
+/// claimed a key is known by its lock too.
 async fn terminate(pool: &PgPool, Session { pid, lock }: Session) -> Result<(), sqlx::Error> {
     let ending = async {
         let mut aside = PgConnection::connect_with(&pool.connect_options()).await?;
-        sqlx::query(
-            "SELECT pg_terminate_backend($1) WHERE $2::bigint IS NULL OR EXISTS (
-                SELECT FROM pg_locks
-                WHERE pid = $1 AND locktype = 'advisory' AND objsubid = 1
-                AND ((classid::bigint << 32) | objid::bigint) = $2
-            )",
-        )
-        .bind(pid)
-        .bind(lock)
-        .execute(&mut aside)
-        .await?;
-        aside.close().await
+        loop {
+            let told: Option<bool> = sqlx::query_scalar(
+                "SELECT pg_terminate_backend($1) FROM pg_stat_get_activity($1) AS session
+                WHERE $2::bigint IS NULL OR EXISTS (
+                    SELECT FROM pg_locks
+                    WHERE pid = $1 AND locktype = 'advisory' AND objsubid = 1
+                    AND ((classid::bigint << 32) | objid::bigint) = $2
+                )",
+            )
+            .bind(pid)
+            .bind(lock)
+            .fetch_optional(&mut aside)
+            .await?;
+            if told.is_none() {
+                return aside.close().await;
+            }
+            tokio::time::sleep(TERMINATION_POLL).await;
+        }
     };
     tokio::time::timeout(PATIENCE, ending).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
