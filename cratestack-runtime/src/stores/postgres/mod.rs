@@ -3,6 +3,7 @@ mod batch;
 mod check;
 mod migrate;
 mod moment;
+mod prepared;
 mod sql;
 mod transaction;
 mod watch;

@@ -47,7 +47,7 @@ pub(super) async fn dead_reservation_belongs_to_its_request(bench: Bench) -> Che
     }
 
     let race = |bench: Bench, n: usize| async move {
-        let hash = if n % 2 == 0 { A } else { B };
+        let hash = if n.is_multiple_of(2) { A } else { B };
         bench.claim(&format!("raced {}", n / EACH), hash, LONG).await
     };
     let seen = bench.rush(RACED * EACH, race).await?;
