@@ -58,7 +58,8 @@ struct CreatePayment {
     currency: String,
 }
 
-#[idempotent]
+/// The query makes trouble on purpose and is no part of the payment, so it need not be the same on a retry.
+#[idempotent(fingerprint = (request.amount, request.currency))]
 async fn create_payment(
     State(app): State<App>,
     Query(trouble): Query<Trouble>,

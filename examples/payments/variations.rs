@@ -20,7 +20,7 @@ pub(crate) fn routes() -> Router<App> {
 }
 
 /// A second click while the first runs waits for its outcome instead of being told 409.
-#[idempotent(wait = "10s")]
+#[idempotent(wait = "10s", fingerprint = (request.amount, request.currency))]
 async fn pay_and_let_wait(
     State(app): State<App>,
     Query(trouble): Query<Trouble>,

@@ -19,6 +19,7 @@ use super::lease::Lease;
 use super::limits::Admission;
 use super::local::Turn;
 use super::replay_cache::{ReplayCache, Witness};
+use super::reserve::remaining;
 use super::retry::{Call, Recovery, until_answered};
 use super::tasks::Running;
 use super::{caught_of_store, within};
@@ -138,12 +139,15 @@ impl<O: Fn(Step, &Hold) + Send + Sync + 'static> Run<O> {
             None => self.turn = None,
         }
         let since = Instant::now();
-        let claim = &self.hold.claim;
-        let is_kept_for = claim.retention.saturating_sub(self.asked.elapsed()).max(claim.lease);
+        // The end of the lease gives a key back as well.
+        let is_of_use_for = match *verdict {
+            Verdict::Record { .. } => remaining(&self.hold.claim, self.asked),
+            Verdict::Release => self.hold.claim.lease,
+        };
         let call = || write(&self.store, &self.hold, &verdict);
         let refused = |failure: &StoreError| debug!(error = %failure, "idempotency outcome still not written");
         let written = self.lease.during(until_answered(&self.recovery, first, call, refused));
-        match tokio::time::timeout(is_kept_for, written).await {
+        match tokio::time::timeout(is_of_use_for, written).await {
             Ok(Tenure::Lost) => {
                 error!(
                     "idempotency outcome lost: the lease ended before it could be written, and the request ran again"
@@ -154,7 +158,7 @@ impl<O: Fn(Step, &Hold) + Send + Sync + 'static> Run<O> {
                 info!(after = ?since.elapsed(), "idempotency outcome written late");
                 self.end(&verdict, tenure);
             }
-            Err(_) => error!(stake = verdict.stake(), "idempotency outcome given up: its retention has passed"),
+            Err(_) => error!(stake = verdict.stake(), "idempotency outcome given up: it is of no more use"),
         }
     }
 
@@ -195,18 +199,19 @@ fn write(store: &Arc<dyn IdempotencyStore>, hold: &Hold, verdict: &Arc<Verdict>)
     })
 }
 
-/// The least that a lease can last.
-const SHORTEST: Duration = Duration::from_millis(1);
+/// How soon the same request may have a key that was given back and stays its own. The store has to answer within it.
+const HANDED_BACK_AFTER: Duration = Duration::from_secs(1);
 
 /// Gives a key back under which nothing has happened, as far as this attempt goes.
 ///
 /// Where an earlier attempt went silent, its effect may have happened: the row then stays, for the same request alone, with a
-/// lease that ends at once.
+/// lease that ends soon.
 pub(super) async fn give_back(store: &dyn IdempotencyStore, hold: &Hold) -> Result<(), StoreError> {
     let Hold { claim, token, attempt } = hold;
     if *attempt > 1 {
-        // The row's retention is long since what it is: a renewal never shortens it.
-        return store.renew(&claim.principal, &claim.key, *token, SHORTEST, SHORTEST).await.map(drop);
+        let lease = HANDED_BACK_AFTER.min(claim.lease);
+        // A renewal never shortens the retention, which is long since what it is.
+        return store.renew(&claim.principal, &claim.key, *token, lease, lease).await.map(drop);
     }
     store.release(&claim.principal, &claim.key, *token).await
 }

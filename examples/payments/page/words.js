@@ -18,7 +18,7 @@ export const notes = {
     hangup: 'The run goes on without its client. A retry gets its answer.',
     crash: 'The process dies after the charge and before the record: the window.',
     retry: 'Recorded: the same answer. Running: 409. After a crash: 409, then a second charge.',
-    change: 'The same key, 15.00 EUR: refused with 422.',
+    change: 'The same key, 15.00 EUR: refused with 422, after a crash too.',
   },
   transaction: {
     pay: 'One request, one charge; charge and record are one commit.',
@@ -27,7 +27,7 @@ export const notes = {
     hangup: 'The run goes on without its client. A retry gets its answer.',
     crash: 'The process dies before the commit. Nothing is charged, and a retry runs.',
     retry: 'Recorded: the same answer. After a crash: it runs, and is the only charge.',
-    change: 'The same key, 15.00 EUR: refused with 422.',
+    change: 'The same key, 15.00 EUR: 422. After a crash the key is free, and it runs.',
   },
 };
 

@@ -3,6 +3,7 @@ mod batch;
 mod check;
 mod migrate;
 mod moment;
+mod prepared;
 mod session;
 mod sql;
 mod transaction;

@@ -32,7 +32,7 @@ const PROMPT: Duration = Duration::from_millis(500);
 /// How often it is looked whether a session that is to end has ended.
 const TERMINATION_POLL: Duration = Duration::from_millis(5);
 /// How long the record, and then the commit, may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 impl TransactionalStore for PostgresStore {}
 
@@ -133,16 +133,6 @@ impl Transact for PostgresStore {
 
 /// The setting that holds the token; of the transaction alone, so that it ends with it.
 pub(super) const CLAIM: &str = "cratestack.claim";
-
-/// The name, as a literal, of the prepared transaction that has an advisory lock. It is found by what else it has locked, its
-/// own number.
-const PREPARED: &str = "SELECT quote_literal(prepared.gid)
-    FROM pg_prepared_xacts AS prepared
-    JOIN pg_locks AS own ON own.locktype = 'transactionid' AND own.transactionid = prepared.transaction
-    JOIN pg_locks AS held ON held.virtualtransaction = own.virtualtransaction
-    WHERE own.pid IS NULL AND held.pid IS NULL AND prepared.database = current_database()
-      AND held.locktype = 'advisory' AND held.objsubid = 1
-      AND ((held.classid::bigint << 32) | held.objid::bigint) = $1";
 
 fn held<T>(outcome: ClaimOutcome) -> Begun<T> {
     match outcome {
@@ -319,32 +309,6 @@ impl PostgresStore {
         })))
     }
 
-    /// What became of a transaction that the session is not in any more. One that was prepared for a commit in two phases
-    /// holds its key and all its locks until somebody ends it, and nobody can record its outcome in that commit.
-    async fn ended(&self, open: &mut Open<Postgres>) -> CommitError {
-        let lock = open.session.lock;
-        let undo = async {
-            let prepared: Option<String> =
-                sqlx::query_scalar(PREPARED).bind(lock).fetch_optional(open.connection_mut()).await?;
-            let Some(prepared) = prepared else { return Ok(CommitError::Ended) };
-            let undo = AssertSqlSafe(format!("ROLLBACK PREPARED {prepared}"));
-            sqlx::raw_sql(undo).execute(open.connection_mut()).await?;
-            Ok(CommitError::Refused(StoreError::Internal(
-                "the handler prepared its transaction (`PREPARE TRANSACTION`), which is rolled back: its outcome could not be \
-                 committed with it. Let the handler return without ending its transaction, or use no `transaction` for work \
-                 in two phases"
-                    .to_owned(),
-            )))
-        };
-        match tokio::time::timeout(PATIENCE, undo).await {
-            Ok(Ok(ended)) => ended,
-            // Somebody else has ended it in between.
-            Ok(Err(sqlx::Error::Database(_))) => CommitError::Ended,
-            Ok(Err(error)) => CommitError::Unknown(refused(&self.sql.name)(error)),
-            Err(_) => CommitError::Unknown(late("what became of the handler's transaction")),
-        }
-    }
-
     /// The commit itself.
     async fn end(&self, open: Open<Postgres>) -> Result<(), CommitError> {
         let committed = tokio::time::timeout(PATIENCE, open.commit()).await;
@@ -396,7 +360,7 @@ fn failed_in_silence() -> StoreError {
     )
 }
 
-fn late(what: &str) -> StoreError {
+pub(super) fn late(what: &str) -> StoreError {
     StoreError::Unavailable(format!("no answer to {what} within {PATIENCE:?}"))
 }
 
