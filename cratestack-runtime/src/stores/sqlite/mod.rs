@@ -6,6 +6,7 @@ mod sql;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod turn;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -16,11 +17,11 @@ use cratestack_schema::{Dialect, Report, TableName};
 use sqlx::error::DatabaseError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{ConnectOptions as _, Row as _, SqlitePool};
-use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use self::batch::Batches;
 use self::sql::{Statement, Statements};
+use self::turn::Turn;
 use super::refusal::{Refusal, store_error};
 use super::row::{Row, Tick, attempt, recordable, remaining, within};
 use crate::{Claim, ClaimOutcome, Completion, IdempotencyStore, ReservationOutcome, StoreError, Tenure};
@@ -28,8 +29,8 @@ use crate::{Claim, ClaimOutcome, Completion, IdempotencyStore, ReservationOutcom
 /// Keeps reservations and outcomes in a table of an SQLite database: the store for one machine, a file and no server.
 ///
 /// Several processes may share the file, in any journal mode; how long one waits for another's write is the
-/// connection's `busy_timeout` (five seconds unless set otherwise). The writes of one store and its clones queue in
-/// order among themselves. Every method's write is one statement (`migrate` is one transaction), so dropping a future
+/// connection's `busy_timeout` (five seconds unless set otherwise). The writes of one store and its clones queue
+/// among themselves: renewals, outcomes and releases before new reservations and transactions, in order otherwise. Every method's write is one statement (`migrate` is one transaction), so dropping a future
 /// leaves nothing half-done.
 ///
 /// Where many requests come at once, their calls share commits; see [`group_commit`](Self::group_commit).
@@ -57,7 +58,7 @@ use crate::{Claim, ClaimOutcome, Completion, IdempotencyStore, ReservationOutcom
 pub struct SqliteStore {
     pool: SqlitePool,
     sql: Arc<Statements>,
-    turn: Arc<Mutex<()>>,
+    turn: Turn,
     /// `None` where group commit is off.
     batches: Option<Arc<Batches>>,
 }
@@ -95,7 +96,7 @@ impl SqliteStore {
     pub fn with_table(pool: SqlitePool, table: TableName) -> Self {
         let sql = Arc::new(Statements::new(table));
         let has_file = !ends_with_its_connections(&pool.connect_options());
-        Self { pool, sql, turn: Arc::default(), batches: None }.group_commit(has_file)
+        Self { pool, sql, turn: Turn::default(), batches: None }.group_commit(has_file)
     }
 
     /// Whether calls that arrive while a write is on its way share the next commit. Default: they do, unless the database
@@ -142,7 +143,7 @@ impl SqliteStore {
     /// # }
     /// ```
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        let _turn = self.turn().await;
+        let _turn = self.turn.take().await;
         migrate::migrate(&self.pool, &self.sql.name).await
     }
 
@@ -167,13 +168,6 @@ impl SqliteStore {
         check::check(&self.pool, &self.sql.name).await
     }
 
-    /// SQLite lets one write in at a time, and those that wait for it sleep and poll: the unlucky ones starve into
-    /// `SQLITE_BUSY`. In a queue of our own everybody has a turn. It is entered before a connection is taken, never
-    /// after, as whoever has the turn may need the pool's last one.
-    async fn turn(&self) -> MutexGuard<'_, ()> {
-        self.turn.lock().await
-    }
-
     /// Somebody's outcome or reservation that is live.
     async fn look(&self, claim: &Claim<'_>) -> Result<Option<ClaimOutcome>, StoreError> {
         let Claim { principal, key, request_hash, .. } = *claim;
@@ -187,14 +181,14 @@ impl SqliteStore {
         let Claim { principal, key, request_hash, lease, retention } = claim;
         let token = Uuid::new_v4();
         let times = TICK.claim(*lease, *retention);
-        let _turn = self.turn().await;
+        let _turn = self.turn.take().await;
         let claimed = self.sql.claim((principal, key), request_hash, token, times).fetch_all(&self.pool).await;
         reserved(&claimed.map_err(refused(&self.sql.name))?, token).map_err(refused(&self.sql.name))
     }
 
     /// Whether the statement, which waits for its turn, has found its row.
     async fn write_alone(&self, statement: Statement) -> Result<bool, StoreError> {
-        let _turn = self.turn().await;
+        let _turn = self.turn.take_first().await;
         let written = statement.execute(&self.pool).await.map_err(refused(&self.sql.name))?;
         Ok(written.rows_affected() > 0)
     }
@@ -304,7 +298,7 @@ impl IdempotencyStore for SqliteStore {
     }
 
     async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {
-        let _turn = self.turn().await;
+        let _turn = self.turn.take().await;
         let swept = sqlx::query(self.sql.sweep.clone())
             .bind(i64::from(limit))
             .execute(&self.pool)
