@@ -5,10 +5,12 @@
 
 mod batches;
 mod conformance;
+mod connections;
 mod damage;
 mod databases;
 mod hangups;
 mod load;
 mod seen;
+mod strangers;
 mod sweep;
 mod waiting;

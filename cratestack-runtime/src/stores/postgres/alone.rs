@@ -36,6 +36,7 @@ impl PostgresStore {
 
     pub(super) async fn record_alone(&self, completion: Completion<'_>) -> Result<bool, StoreError> {
         let Completion { principal, key, token, status, headers, body } = completion;
+        let mut connection = self.priority.acquire().await.map_err(refused(&self.sql.name))?;
         let recorded = sqlx::query(self.sql.finish.clone())
             .bind(principal)
             .bind(key)
@@ -44,7 +45,7 @@ impl PostgresStore {
             .bind(headers)
             .bind(&**body)
             .bind(lock_of(self.sql.name.table(), principal, key))
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *connection)
             .await
             .map_err(refused(&self.sql.name))?;
         Ok(recorded.is_some())
@@ -57,25 +58,27 @@ impl PostgresStore {
         token: Uuid,
         (lease, retention): (i64, i64),
     ) -> Result<bool, StoreError> {
+        let mut connection = self.priority.acquire().await.map_err(refused(&self.sql.name))?;
         let renewed = sqlx::query(self.sql.renew.clone())
             .bind(principal)
             .bind(key)
             .bind(token)
             .bind(lease)
             .bind(retention)
-            .execute(&self.pool)
+            .execute(&mut *connection)
             .await
             .map_err(refused(&self.sql.name))?;
         Ok(renewed.rows_affected() > 0)
     }
 
     pub(super) async fn release_alone(&self, principal: &str, key: &str, token: Uuid) -> Result<(), StoreError> {
+        let mut connection = self.priority.acquire().await.map_err(refused(&self.sql.name))?;
         sqlx::query(self.sql.release.clone())
             .bind(principal)
             .bind(key)
             .bind(token)
             .bind(lock_of(self.sql.name.table(), principal, key))
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *connection)
             .await
             .map(drop)
             .map_err(refused(&self.sql.name))

@@ -37,9 +37,8 @@ impl Kind for Renewing {
             .bind(batch.iter().map(|entry| entry.call.token).collect::<Vec<_>>())
             .bind(batch.iter().map(|entry| entry.call.lease).collect::<Vec<_>>())
             .bind(batch.iter().map(|entry| entry.call.retention).collect::<Vec<_>>())
-            .bind(i64::try_from(batch.len()).unwrap_or(i64::MAX))
-            .fetch_all(&database.pool);
-        let rows = database.run(statement).await;
+            .bind(i64::try_from(batch.len()).unwrap_or(i64::MAX));
+        let rows = database.run_first(statement).await;
         match rows.and_then(|rows| answered(&rows, batch.len(), &database.table)) {
             Ok(renewed) => {
                 for (entry, renewed) in batch.into_iter().zip(renewed) {
