@@ -17,8 +17,8 @@ pub(crate) const SQLITE_NOW: &str = "CAST(ROUND(unixepoch('subsec') * 1000) AS I
 impl TableName {
     /// The statement that deletes expired rows, the oldest first, at most as many as its one parameter says.
     ///
-    /// On Postgres one sweeper works on a table at a time, the others find nothing; the lock goes with the statement's
-    /// transaction. A row that somebody holds is left for later.
+    /// On Postgres a row that somebody holds is left for later, so several sweepers at once share the work: none waits for
+    /// another, and each row is deleted by one of them.
     ///
     /// ```
     /// use cratestack_schema::{Dialect, TableName};
@@ -40,13 +40,11 @@ impl TableName {
                 "WITH picked AS MATERIALIZED (
                     SELECT tableoid::text || ctid::text AS id, ctid AS place FROM {table}
                     WHERE {EXPIRES_AT} <= NOW()
-                      AND (SELECT pg_try_advisory_xact_lock({LOCK_CLASS}, {regclass}::regclass::oid::int))
                     ORDER BY {EXPIRES_AT} LIMIT $1 FOR UPDATE SKIP LOCKED
                 )
                 DELETE FROM {table}
                 WHERE {EXPIRES_AT} + INTERVAL '0' <= NOW() AND ctid = ANY (ARRAY(SELECT place FROM picked))
-                  AND tableoid::text || ctid::text IN (SELECT id FROM picked)",
-                regclass = self.regclass(),
+                  AND tableoid::text || ctid::text IN (SELECT id FROM picked)"
             ),
             Dialect::Sqlite => format!(
                 "DELETE FROM {table} WHERE rowid IN (

@@ -447,8 +447,8 @@ impl<S: ?Sized> Idempotency<S> {
     /// Deletes the records that have expired, in batches, and says how many.
     ///
     /// An expired record is never replayed, swept or not: this only frees its space. It rests after each batch of 250,
-    /// seven times as long as that took, so that others find the database free. Of a fleet on Postgres one process deletes at a
-    /// time; one that finds another at it leaves the rest to that.
+    /// seven times as long as that took, so that others find the database free. Processes of a fleet that sweep a
+    /// Postgres table at the same time share the rows: none waits for another.
     ///
     /// ```
     /// # use cratestack_runtime::{Idempotency, MemoryStore};

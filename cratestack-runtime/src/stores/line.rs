@@ -41,6 +41,9 @@ const STALLED: Duration = Duration::from_millis(250);
 /// Statements of one kind on their way at once, stalled ones included.
 const MOST_LANES: usize = 16;
 
+/// The same where a call waits that goes first: it does not stand behind the others' stalled statements.
+const MOST_LANES_FIRST: usize = 2 * MOST_LANES;
+
 /// The room for calls that wait, in bytes; whoever finds none waits for some before its call is copied.
 const ROOM: usize = 4 * 1024 * 1024;
 
@@ -63,12 +66,14 @@ struct Shared<K: Kind> {
     kind: K,
     state: Mutex<State<K>>,
     room: Arc<Semaphore>,
+    room_first: Arc<Semaphore>,
 }
 
 struct State<K: Kind> {
     /// The statements that are on their way.
     lanes: Vec<Running>,
     named: u64,
+    waiting_first: VecDeque<Entry<K>>,
     waiting: VecDeque<Entry<K>>,
 }
 
@@ -81,6 +86,7 @@ struct Running {
 pub(super) struct Entry<K: Kind> {
     pub(super) call: K::Call,
     bytes: usize,
+    goes_first: bool,
     /// `None` where nobody waits for an answer.
     reply: Option<oneshot::Sender<Reply<K::Answer>>>,
     _room: Option<OwnedSemaphorePermit>,
@@ -94,8 +100,10 @@ enum Reply<A> {
 
 impl<K: Kind> Line<K> {
     pub(super) fn new(kind: K) -> Self {
-        let state = Mutex::new(State { lanes: Vec::new(), named: 0, waiting: VecDeque::new() });
-        Self { shared: Arc::new(Shared { kind, state, room: Arc::new(Semaphore::new(ROOM)) }) }
+        let (waiting_first, waiting) = (VecDeque::new(), VecDeque::new());
+        let state = Mutex::new(State { lanes: Vec::new(), named: 0, waiting_first, waiting });
+        let room = || Arc::new(Semaphore::new(ROOM));
+        Self { shared: Arc::new(Shared { kind, state, room: room(), room_first: room() }) }
     }
 
     /// Makes a call of `bytes` bytes: `alone` where a lane is free, else with all the others that wait.
@@ -105,8 +113,29 @@ impl<K: Kind> Line<K> {
         own: impl FnOnce() -> K::Call,
         alone: impl Future<Output = Result<K::Answer, StoreError>>,
     ) -> Result<K::Answer, StoreError> {
+        self.make(false, bytes, own, alone).await
+    }
+
+    /// The same, before all that wait in [`call`](Self::call): in the next batch, and with room of its own.
+    #[cfg(feature = "sqlite")]
+    pub(super) async fn call_first(
+        &self,
+        bytes: usize,
+        own: impl FnOnce() -> K::Call,
+        alone: impl Future<Output = Result<K::Answer, StoreError>>,
+    ) -> Result<K::Answer, StoreError> {
+        self.make(true, bytes, own, alone).await
+    }
+
+    async fn make(
+        &self,
+        goes_first: bool,
+        bytes: usize,
+        own: impl FnOnce() -> K::Call,
+        alone: impl Future<Output = Result<K::Answer, StoreError>>,
+    ) -> Result<K::Answer, StoreError> {
         let alone = pin!(alone);
-        if let Some(_lane) = self.free_lane() {
+        if let Some(_lane) = self.free_lane(goes_first) {
             return alone.await;
         }
         if bytes > LARGE {
@@ -114,9 +143,10 @@ impl<K: Kind> Line<K> {
         }
         let weight = u32::try_from(bytes + OVERHEAD).unwrap_or(u32::MAX);
         // Nobody closes it.
-        let room = Arc::clone(&self.shared.room).acquire_many_owned(weight).await.ok();
+        let room = if goes_first { &self.shared.room_first } else { &self.shared.room };
+        let room = Arc::clone(room).acquire_many_owned(weight).await.ok();
         let (reply, answer) = oneshot::channel();
-        self.shared.enter(Entry { call: own(), bytes, reply: Some(reply), _room: room });
+        self.shared.enter(Entry { call: own(), bytes, goes_first, reply: Some(reply), _room: room });
         let mut answer = pin!(answer);
         let answer = loop {
             match tokio::time::timeout(STALLED, &mut answer).await {
@@ -133,15 +163,15 @@ impl<K: Kind> Line<K> {
 
     /// Makes a call for which nobody waits. Where it cannot be made, it is not.
     pub(super) fn post(&self, call: K::Call) {
-        self.shared.enter(Entry { call, bytes: 0, reply: None, _room: None });
+        self.shared.enter(Entry { call, bytes: 0, goes_first: true, reply: None, _room: None });
     }
 
-    fn free_lane(&self) -> Option<Lane<K>> {
+    fn free_lane(&self, goes_first: bool) -> Option<Lane<K>> {
         let mut state = self.shared.lock();
-        if !state.waiting.is_empty() {
+        if !state.waiting_first.is_empty() || !(goes_first || state.waiting.is_empty()) {
             return None;
         }
-        let name = state.open()?;
+        let name = state.open(goes_first)?;
         Some(Lane { shared: Arc::clone(&self.shared), name })
     }
 }
@@ -166,7 +196,8 @@ impl<K: Kind> Shared<K> {
 
     fn enter(self: &Arc<Self>, entry: Entry<K>) {
         let mut state = self.lock();
-        state.waiting.push_back(entry);
+        let waiting = if entry.goes_first { &mut state.waiting_first } else { &mut state.waiting };
+        waiting.push_back(entry);
         self.serve(state);
     }
 
@@ -177,10 +208,11 @@ impl<K: Kind> Shared<K> {
 
     /// Starts a lane for those who wait, where one is free.
     fn serve(self: &Arc<Self>, mut state: MutexGuard<'_, State<K>>) {
-        if state.waiting.is_empty() {
+        if state.waiting() == 0 {
             return;
         }
-        if let Some(name) = state.open() {
+        let goes_first = !state.waiting_first.is_empty();
+        if let Some(name) = state.open(goes_first) {
             drop(state);
             Driver::start(self, name);
         }
@@ -189,8 +221,9 @@ impl<K: Kind> Shared<K> {
 
 impl<K: Kind> State<K> {
     /// Opens a lane, where one is free.
-    fn open(&mut self) -> Option<u64> {
-        if self.lanes.len() >= MOST_LANES || !self.has_free_lane() {
+    fn open(&mut self, goes_first: bool) -> Option<u64> {
+        let most = if goes_first { MOST_LANES_FIRST } else { MOST_LANES };
+        if self.lanes.len() >= most || !self.has_free_lane() {
             return None;
         }
         self.named += 1;
@@ -198,17 +231,22 @@ impl<K: Kind> State<K> {
         Some(self.named)
     }
 
+    fn waiting(&self) -> usize {
+        self.waiting_first.len() + self.waiting.len()
+    }
+
     fn has_free_lane(&self) -> bool {
-        let lanes = if self.waiting.len() < CROWD { LANES } else { K::CROWDED_LANES };
+        let lanes = if self.waiting() < CROWD { LANES } else { K::CROWDED_LANES };
         self.lanes.iter().filter(|lane| lane.since.elapsed() < STALLED).count() < lanes
     }
 
     /// Whoever waits, as far as they fit, sorted.
     fn take_batch(&mut self) -> Vec<Entry<K>> {
-        let mut batch = Vec::with_capacity(self.waiting.len().min(K::MOST));
+        let mut batch = Vec::with_capacity(self.waiting().min(K::MOST));
         let mut bytes = 0;
         while batch.len() < K::MOST && bytes < MOST_BYTES {
-            let Some(entry) = self.waiting.pop_front() else { break };
+            let next = self.waiting_first.pop_front().or_else(|| self.waiting.pop_front());
+            let Some(entry) = next else { break };
             if !entry.is_forsaken() {
                 bytes += entry.bytes;
                 batch.push(entry);
@@ -286,13 +324,18 @@ impl<K: Kind> Drop for Driver<K> {
         let waiting = {
             let mut state = self.shared.lock();
             state.close(self.name);
-            std::mem::take(&mut state.waiting)
+            (std::mem::take(&mut state.waiting_first), std::mem::take(&mut state.waiting))
         };
-        waiting.into_iter().for_each(Entry::send_alone);
+        waiting.0.into_iter().chain(waiting.1).for_each(Entry::send_alone);
     }
 }
 
 impl<K: Kind> Entry<K> {
+    #[cfg(feature = "sqlite")]
+    pub(super) fn goes_first(&self) -> bool {
+        self.goes_first
+    }
+
     /// Whether its caller has gone.
     pub(super) fn is_forsaken(&self) -> bool {
         self.reply.as_ref().is_some_and(oneshot::Sender::is_closed)

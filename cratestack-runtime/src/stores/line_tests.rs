@@ -202,6 +202,56 @@ async fn a_crowd_opens_a_second_lane_and_no_third() {
     assert!(line.shared.lock().lanes.is_empty());
 }
 
+#[cfg(feature = "sqlite")]
+async fn call_first(line: &Line<Held>, key: &str) -> Result<usize, StoreError> {
+    line.call_first(key.len(), || key.to_owned(), async { Ok(ALONE) }).await
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn what_goes_first_is_in_the_next_statement_whoever_waits() {
+    let (line, gate, begun, batches) = line();
+    let (_first, done) = occupy(&line);
+    tokio::task::yield_now().await;
+    // More than there is room for, and a second lane is on its way with the first of them.
+    let others: Vec<_> = (0..2 * ROOM / LARGE)
+        .map(|n| {
+            let line = line.clone();
+            tokio::spawn(async move { line.call(LARGE, || format!("other {n}"), async { Ok(ALONE) }).await })
+        })
+        .collect();
+    begun.notified().await;
+    while line.shared.room.available_permits() > LARGE {
+        tokio::task::yield_now().await;
+    }
+    let renewal = tokio::spawn({
+        let line = line.clone();
+        async move { call_first(&line, "a renewal").await }
+    });
+    while line.shared.lock().waiting_first.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let begun = batches.lock().unwrap().len();
+    done.notify_one();
+    gate.add_permits(others.len());
+    assert_eq!(renewal.await.unwrap(), Ok(Held::MOST));
+    assert_eq!(batches.lock().unwrap()[begun][0], "a renewal", "before all who wait already");
+    for other in others {
+        assert!(other.await.unwrap().is_ok());
+    }
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn what_goes_first_does_not_stand_behind_stalled_statements() {
+    let (line, _gate, _, _) = line();
+    let now = Instant::now();
+    line.shared.lock().lanes.extend((0..MOST_LANES as u64).map(|name| Running { name: 100 + name, since: now }));
+    tokio::time::sleep(STALLED).await;
+    assert_eq!(poll_immediate(call(&line, "another")).await, None, "there are enough statements on their way");
+    assert_eq!(poll_immediate(call_first(&line, "a renewal")).await, Some(Ok(ALONE)));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_finds_no_room_waits_and_is_not_copied() {
     const CALLERS: usize = 3 * ROOM / OVERHEAD;

@@ -75,7 +75,7 @@ enum Command {
     Stats(live::Stats),
     /// Delete what has expired, in batches
     ///
-    /// Services sweep by themselves; this is for a table that was left unswept. Safe beside them: one sweeps at a time.
+    /// Services sweep by themselves; this is for a table that was left unswept. Safe beside them: they share the work.
     #[cfg(feature = "live")]
     Sweep(live::Sweep),
 }

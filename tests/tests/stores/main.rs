@@ -5,11 +5,13 @@
 
 mod batches;
 mod conformance;
+mod connections;
 mod damage;
 mod databases;
 mod hangups;
 mod load;
 mod replay_cache;
+mod strangers;
 mod sweep;
 mod times;
 mod waiting;

@@ -1,4 +1,4 @@
-//! Retention: what has expired goes, what has not stays, and one process does the work.
+//! Retention: what has expired goes, what has not stays, and a fleet shares the work.
 
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ async fn sqlite_is_swept_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_fleet_one_sweeps_and_no_row_is_counted_twice() {
+async fn a_fleet_sweeps_together_and_no_row_is_counted_twice() {
     let (_database, pool, store) = postgres(10).await;
     expired_on_postgres(&pool, &store, 20_000).await;
     let fleet = (0..5).map(|_| {
@@ -75,19 +75,9 @@ async fn of_a_fleet_one_sweeps_and_no_row_is_counted_twice() {
 }
 
 #[tokio::test]
-async fn a_sweep_steps_aside_for_another_and_locks_nobody_out() {
+async fn a_sweep_waits_for_nobody() {
     let (_database, pool, store) = postgres(4).await;
     expired_on_postgres(&pool, &store, 100).await;
-    let mut other = pool.begin().await.unwrap();
-    let sweeping: bool = sqlx::query_scalar(
-        "SELECT pg_try_advisory_xact_lock(1668445044, 'cratestack_idempotency'::regclass::oid::int)",
-    )
-    .fetch_one(&mut *other)
-    .await
-    .unwrap();
-    assert!(sweeping);
-    assert_eq!(Idempotency::new(store.clone()).sweep().await.unwrap(), 0, "another process sweeps");
-    other.rollback().await.unwrap();
     let mut user = pool.begin().await.unwrap();
     sqlx::query("SELECT 1 FROM cratestack_idempotency WHERE key = 'old1' FOR UPDATE")
         .execute(&mut *user)
@@ -100,6 +90,52 @@ async fn a_sweep_steps_aside_for_another_and_locks_nobody_out() {
     );
     user.rollback().await.unwrap();
     assert_eq!(Idempotency::new(store).sweep().await.unwrap(), 1);
+}
+
+/// In the middle of one sweep another finds the rest, and neither waits.
+#[tokio::test]
+async fn two_sweeps_at_once_share_the_rows() {
+    let (_database, pool, store) = postgres(4).await;
+    expired_on_postgres(&pool, &store, 100).await;
+    let sweep = cratestack_schema::TableName::default().sweep(cratestack_schema::Dialect::Postgres);
+    let mut other = pool.begin().await.unwrap();
+    let theirs =
+        sqlx::query(sqlx::AssertSqlSafe(sweep)).bind(60_i64).execute(&mut *other).await.unwrap().rows_affected();
+    assert_eq!(theirs, 60);
+    assert_eq!(store.sweep(60).await.unwrap(), 40, "what the other has not taken");
+    other.commit().await.unwrap();
+    assert_eq!(store.sweep(60).await.unwrap(), 0);
+    assert_eq!(rows(&pool).await, 1);
+}
+
+/// There a row that another sweeper deletes meanwhile is an error.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fleet_sweeps_where_transactions_are_serializable_by_default() {
+    let (database, pool, store) = postgres(4).await;
+    expired_on_postgres(&pool, &store, 5_000).await;
+    let fleet = (0..4).map(|_| {
+        let url = format!("{}?options[default_transaction_isolation]=serializable", database.url());
+        tokio::spawn(async move {
+            let store = PostgresStore::new(crate::databases::postgres_pool(&url, 1).await);
+            let (mut swept, mut refused) = (0, 0);
+            for _ in 0..100 {
+                match store.sweep(50).await {
+                    Ok(rows) => swept += rows,
+                    Err(_) => refused += 1,
+                }
+            }
+            (swept, refused)
+        })
+    });
+    let (mut swept, mut refused) = (0, 0);
+    for process in futures_util::future::join_all(fleet).await {
+        let (rows, times) = process.unwrap();
+        swept += rows;
+        refused += times;
+    }
+    println!("of 400 sweeps {refused} were refused");
+    assert_eq!((swept, rows(&pool).await), (5_000, 1));
+    assert!(refused <= 4, "a store tries again");
 }
 
 #[tokio::test]

@@ -3,9 +3,11 @@
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
-use cratestack_runtime::{Idempotency, PostgresStore};
+use cratestack_runtime::{Claim, ClaimOutcome, Completion, Idempotency, IdempotencyStore, PostgresStore, Watch};
 use cratestack_tests::postgres::{PostgresOptions, PostgresServer};
-use futures_util::future::join_all;
+use futures_util::future::{join_all, poll_immediate};
+use sqlx::PgPool;
+use uuid::Uuid;
 
 use crate::databases::{Service, postgres, postgres_on, postgres_pool, sqlite};
 
@@ -90,11 +92,11 @@ async fn a_completion_elsewhere_wakes_who_waits_here() {
 }
 
 /// Waits until a session holds the lock of one who waits.
-async fn watched(pool: &sqlx::PgPool) {
+async fn watched(pool: &PgPool) {
     for _ in 0..1_000 {
         let held: bool = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock' AND granted
-             AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))",
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND mode = 'ExclusiveLock'
+             AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))",
         )
         .fetch_one(pool)
         .await
@@ -208,14 +210,154 @@ async fn a_lost_listener_loses_no_waiter() {
         async move { here.post("/patient", "k1").await }
     });
     watched(&pool).await;
-    sqlx::query("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock'")
-        .execute(&pool)
-        .await
-        .unwrap();
+    sqlx::query(
+        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2
+         AND mode = 'ExclusiveLock' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
     there.gate.notify_one();
     first.await.unwrap();
     let (status, headers, _) = second.await.unwrap();
     assert_eq!((status, headers.contains_key("idempotency-replayed")), (StatusCode::CREATED, true));
     assert_eq!(here.effects(), 0);
+}
+
+async fn reserve(store: &PostgresStore, key: &str) -> Uuid {
+    let lease = Duration::from_secs(600);
+    let claim = Claim { principal: "p", key, request_hash: [0; 32], lease, retention: lease };
+    match store.reserve(claim).await.unwrap() {
+        ClaimOutcome::Reserved { token, .. } => token,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn finish(store: &PostgresStore, key: &str, token: Uuid) {
+    let completion =
+        Completion { principal: "p", key, token, status: 201, headers: &[], body: &bytes::Bytes::from_static(b"done") };
+    store.finish(completion).await.unwrap();
+}
+
+async fn watch(store: &PostgresStore, key: &str) -> Watch {
+    store.watch("p", key).await.unwrap().expect("this server notifies")
+}
+
+/// The sessions that hold locks of those who wait, each as often as it holds one, in order.
+async fn holders(pool: &PgPool) -> Vec<i32> {
+    sqlx::query_scalar(
+        "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND granted
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY pid",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap()
+}
+
+async fn told(watch: &mut Watch) {
+    tokio::time::timeout(Duration::from_secs(20), watch.changed()).await.expect("is told");
+}
+
+async fn is_told(watch: &mut Watch) -> bool {
+    poll_immediate(watch.changed()).await.is_some()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_thousand_awaited_keys_hold_256_locks_and_each_is_told() {
+    const KEYS: usize = 4_000;
+    let (database, pool, there) = postgres(4).await;
+    let here = PostgresStore::new(postgres_pool(database.url(), 4).await);
+    let keys: Vec<_> = (0..KEYS).map(|n| format!("k{n}")).collect();
+    let tokens = join_all(keys.iter().map(|key| reserve(&there, key))).await;
+    let mut watches = join_all(keys.iter().map(|key| watch(&here, key))).await;
+    let held = holders(&pool).await.len();
+    println!("{KEYS} awaited keys: {held} locks");
+    assert!(held <= 256, "{held} locks for {KEYS} keys");
+    let (now, later) = (0..KEYS / 2, KEYS / 2..KEYS);
+    join_all(now.clone().map(|n| finish(&there, &keys[n], tokens[n]))).await;
+    for n in now {
+        told(&mut watches[n]).await;
+    }
+    for n in later.clone() {
+        assert!(!is_told(&mut watches[n]).await, "{n} is woken for another key");
+    }
+    join_all(later.clone().map(|n| there.release("p", &keys[n], tokens[n]))).await;
+    for n in later {
+        told(&mut watches[n]).await;
+    }
+    for _ in 0..1_000 {
+        if holders(&pool).await.is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("locks are left though nobody waits");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_without_the_lock_is_told_too_and_takes_it_over() {
+    let (database, pool, there) = postgres(4).await;
+    let first = PostgresStore::new(postgres_pool(database.url(), 2).await);
+    let second = PostgresStore::new(postgres_pool(database.url(), 2).await);
+    // So many that the first process has every lock.
+    let many: Vec<_> = (0..4_000).map(|n| format!("k{n}")).collect();
+    let theirs = join_all(many.iter().map(|key| watch(&first, key))).await;
+    let before = holders(&pool).await;
+    assert_eq!(before.len(), 256);
+    let (one, other) = (reserve(&there, "one").await, reserve(&there, "other").await);
+    let mut watch_one = watch(&second, "one").await;
+    let mut watch_other = watch(&second, "other").await;
+    finish(&there, "one", one).await;
+    told(&mut watch_one).await;
+    // Tries again meanwhile, and has nothing to tell.
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    assert!(!is_told(&mut watch_other).await);
+    assert_eq!(holders(&pool).await, before);
+
+    drop(theirs);
+    // What was completed since the first has left was notified to nobody, so the second is to look.
+    told(&mut watch_other).await;
+    let mut watch_other = watch(&second, "other").await;
+    for _ in 0..1_000 {
+        match holders(&pool).await.as_slice() {
+            [holder] if !before.contains(holder) => break,
+            _ => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    }
+    assert_eq!(holders(&pool).await.len(), 1);
+    assert!(!is_told(&mut watch_other).await);
+    there.release("p", "other", other).await.unwrap();
+    told(&mut watch_other).await;
+}
+
+/// A completion that is under way has the lock when the waiter tries.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_during_a_commit_is_told_after_it() {
+    let (database, pool, there) = postgres(4).await;
+    let here = PostgresStore::new(postgres_pool(database.url(), 2).await);
+    sqlx::raw_sql(
+        "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN PERFORM pg_advisory_xact_lock_shared(7); RETURN NULL; END $$;
+        CREATE CONSTRAINT TRIGGER dawdling AFTER UPDATE ON cratestack_idempotency DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW EXECUTE FUNCTION dawdle()",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    let token = reserve(&there, "k").await;
+    let mut held_up = pool.begin().await.unwrap();
+    sqlx::query("SELECT pg_advisory_xact_lock(7)").execute(&mut *held_up).await.unwrap();
+    let finishing = tokio::spawn(async move { finish(&there, "k", token).await });
+    let committing = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))";
+    while !sqlx::query_scalar::<_, bool>(committing).fetch_one(&pool).await.unwrap() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // It does not wait for the commit.
+    let mut watch = watch(&here, "k").await;
+    assert!(!finishing.is_finished());
+    held_up.commit().await.unwrap();
+    told(&mut watch).await;
+    finishing.await.unwrap();
 }

@@ -562,7 +562,7 @@ async fn where_notifications_do_not_arrive_waiters_poll_and_lock_nothing() {
         let waiter = tokio::spawn(async move { post(&router, "/patient?hold=true", Some(key), "100").await });
         // Long enough to have asked whether notifications arrive, and to poll since.
         tokio::time::sleep(Duration::from_millis(1_500)).await;
-        let locks = "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock' \
+        let locks = "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 \
                      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
         assert_eq!(sqlx::query_scalar::<_, i64>(locks).fetch_one(&one.pool).await.unwrap(), 0);
         one.signs.gate.notify_one();

@@ -39,6 +39,7 @@ impl PostgresStore {
 
     pub(super) async fn record_alone(&self, completion: Completion<'_>) -> Result<bool, StoreError> {
         let Completion { principal, key, token, status, headers, body } = completion;
+        let mut connection = self.priority.acquire().await.map_err(refused(&self.sql.name))?;
         let recorded = sqlx::query(self.sql.finish.clone())
             .bind(principal)
             .bind(key)
@@ -47,7 +48,7 @@ impl PostgresStore {
             .bind(headers)
             .bind(&**body)
             .bind(lock_of(self.sql.name.table(), principal, key))
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *connection)
             .await
             .map_err(refused(&self.sql.name))?;
         Ok(recorded.is_some())
@@ -62,7 +63,7 @@ impl PostgresStore {
     ) -> Result<Renewal, StoreError> {
         let table = &self.sql.name;
         // What it waits for a connection is no part of the answer's way.
-        let mut connection = self.pool.acquire().await.map_err(refused(table))?;
+        let mut connection = self.priority.acquire().await.map_err(refused(table))?;
         let sent = Instant::now();
         let renewed = sqlx::query(self.sql.renew.clone())
             .bind(principal)
@@ -77,12 +78,13 @@ impl PostgresStore {
     }
 
     pub(super) async fn release_alone(&self, principal: &str, key: &str, token: Uuid) -> Result<(), StoreError> {
+        let mut connection = self.priority.acquire().await.map_err(refused(&self.sql.name))?;
         sqlx::query(self.sql.release.clone())
             .bind(principal)
             .bind(key)
             .bind(token)
             .bind(lock_of(self.sql.name.table(), principal, key))
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *connection)
             .await
             .map(drop)
             .map_err(refused(&self.sql.name))

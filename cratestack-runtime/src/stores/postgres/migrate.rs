@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How often a process looks whether another has done its work.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// Second half of the advisory locks' keys: who upgrades, and who builds an index.
+/// Second half of the advisory locks' keys: who upgrades, and who builds an index. See [`is_peers`] for what they count.
 const UPGRADING: i32 = 1;
 const INDEXING: i32 = 2;
 
@@ -88,7 +88,7 @@ async fn upgrade_patiently(pool: &PgPool, table: &TableName) -> Result<(), Store
 async fn upgrade(pool: &PgPool, table: &TableName, deadline: Instant) -> Result<bool, StoreError> {
     let mut transaction = pool.begin().await.map_err(refused(table))?;
     let lock = format!("pg_try_advisory_xact_lock({LOCK_CLASS}, {UPGRADING})");
-    if !locked(&mut transaction, table, &lock).await? {
+    if !locked(&mut transaction, table, &lock).await? && is_peers(&mut transaction, table, UPGRADING).await? {
         return Ok(false);
     }
     run(
@@ -144,7 +144,8 @@ async fn build_index(pool: &PgPool, table: &TableName) -> Result<(), StoreError>
     // The session holds a lock and settings of its own, and must not go back to the pool with them.
     connection.close_on_drop();
     // Where another process builds it, this one need not wait to start.
-    if !locked(&mut connection, table, &format!("pg_try_advisory_lock({LOCK_CLASS}, {INDEXING})")).await? {
+    let lock = format!("pg_try_advisory_lock({LOCK_CLASS}, {INDEXING})");
+    if !locked(&mut connection, table, &lock).await? && is_peers(&mut connection, table, INDEXING).await? {
         return Ok(());
     }
     // It waits for every transaction that began before it, and some never end.
@@ -206,6 +207,33 @@ async fn locked(connection: &mut PgConnection, table: &TableName, lock: &str) ->
         .fetch_one(connection)
         .await
         .map_err(refused(table))?;
+    row.try_get(0).map_err(refused(table))
+}
+
+/// Whether a lock is held by a session that may do to the table what it stands for.
+///
+/// Any role can take an advisory lock; from one without that right it must keep nobody. Where it is ignored, two
+/// processes may be at it at once, which is safe: one of them is refused, and looks at what the other has done.
+async fn is_peers(connection: &mut PgConnection, table: &TableName, lock: i32) -> Result<bool, StoreError> {
+    let row = sqlx::query(
+        "SELECT EXISTS (
+            SELECT FROM pg_catalog.pg_locks AS l JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
+            WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.classid = $1::oid AND l.objid = $2::oid
+              AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+              AND l.granted AND l.pid <> pg_backend_pid()
+              AND pg_has_role(a.usesysid, COALESCE(
+                  (SELECT relowner FROM pg_catalog.pg_class WHERE oid = to_regclass($3)),
+                  (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user)
+              ), 'MEMBER')
+        )",
+    )
+    .bind(LOCK_CLASS)
+    .bind(lock)
+    .bind(table.sql())
+    .persistent(false)
+    .fetch_one(connection)
+    .await
+    .map_err(refused(table))?;
     row.try_get(0).map_err(refused(table))
 }
 

@@ -1,6 +1,7 @@
 mod alone;
 mod batch;
 mod check;
+mod connection;
 mod migrate;
 mod moment;
 mod prepared;
@@ -21,10 +22,11 @@ use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
 
 use self::batch::Batches;
+use self::connection::PriorityPool;
 use self::moment::Moment;
 use self::session::ServerSession;
 use self::sql::Statements;
-use self::watch::{Watcher, lock_of};
+use self::watch::{Watcher, class_of, lock_of};
 use super::refusal::{Refusal, store_error};
 use super::renewal::{MAX_RENEW_ATTEMPTS, Renewal, always_late};
 use super::row::{Row, Tick, attempt, recordable, remaining, within};
@@ -38,6 +40,12 @@ use crate::{
 /// nothing half-done. All times are the database's.
 ///
 /// Where many requests come at once, their calls share statements and commits; see [`group_commit`](Self::group_commit).
+///
+/// Renewals, outcomes and releases do not wait for handlers that hold all connections of the pool: after fifty
+/// milliseconds they go over one connection beside it, with the pool's own options and hooks. It is opened where it is
+/// needed, and closed with the pool or after a minute without use. A second connection of this sort listens while
+/// duplicates wait for a key. So a process may have up to two more than the pool's `max_connections`, for each store that it
+/// makes; clones share theirs.
 ///
 /// The table must be there first: call [`migrate`](Self::migrate) when the program starts, or apply what
 /// `cratestack-schema ddl` prints.
@@ -66,6 +74,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct PostgresStore {
     pool: PgPool,
+    /// For what ends or renews a reservation.
+    priority: PriorityPool,
     sql: Arc<Statements>,
     watcher: Arc<Watcher>,
     /// `None` where group commit is off.
@@ -102,8 +112,10 @@ impl PostgresStore {
     /// # }
     /// ```
     pub fn with_table(pool: PgPool, table: TableName) -> Self {
-        let batches = Some(Arc::new(Batches::new(&pool, &table)));
-        Self { pool, sql: Arc::new(Statements::new(table)), watcher: Arc::default(), batches, session: Arc::default() }
+        let priority = PriorityPool::new(pool.clone());
+        let batches = Some(Arc::new(Batches::new(&pool, &priority, &table)));
+        let (sql, watcher, session) = (Arc::new(Statements::new(table)), Arc::default(), Arc::default());
+        Self { pool, priority, sql, watcher, batches, session }
     }
 
     /// Whether calls that arrive while a statement is on its way share the next one, and its commit. Default: they do.
@@ -122,7 +134,7 @@ impl PostgresStore {
     /// ```
     #[must_use]
     pub fn group_commit(mut self, on: bool) -> Self {
-        self.batches = on.then(|| Arc::new(Batches::new(&self.pool, &self.sql.name)));
+        self.batches = on.then(|| Arc::new(Batches::new(&self.pool, &self.priority, &self.sql.name)));
         self
     }
 
@@ -253,18 +265,20 @@ impl IdempotencyStore for PostgresStore {
         }
         // The row is not in flight under this token. If it bears the token all the same, an earlier call recorded it
         // whose answer was lost.
+        let mut connection = self.priority.acquire().await.map_err(refused(&self.sql.name))?;
         let finished = sqlx::query(self.sql.finished.clone())
             .bind(principal)
             .bind(key)
             .bind(token)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *connection)
             .await
             .map_err(refused(&self.sql.name))?;
         Ok(if finished.is_some() { Tenure::Held } else { Tenure::Lost })
     }
 
     async fn watch(&self, principal: &str, key: &str) -> Result<Option<Watch>, StoreError> {
-        Ok(self.watcher.watch(&self.pool, lock_of(self.sql.name.table(), principal, key)).await)
+        let table = self.sql.name.table();
+        Ok(self.watcher.watch(&self.pool, class_of(table), lock_of(table, principal, key)).await)
     }
 
     async fn now(&self) -> Result<Option<ClockSample>, StoreError> {
@@ -272,11 +286,16 @@ impl IdempotencyStore for PostgresStore {
     }
 
     async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {
-        let swept = sqlx::query(self.sql.sweep.clone())
-            .bind(i64::from(limit))
-            .execute(&self.pool)
-            .await
-            .map_err(refused(&self.sql.name))?;
+        let mut looks = 1;
+        let swept = loop {
+            let swept = sqlx::query(self.sql.sweep.clone()).bind(i64::from(limit)).execute(&self.pool).await;
+            match swept {
+                // Where the default isolation is stricter than READ COMMITTED, a row that another sweeper has deleted
+                // meanwhile is an error instead of no row.
+                Err(error) if looks < LOOKS && is_serialization_failure(&error) => looks += 1,
+                swept => break swept.map_err(refused(&self.sql.name))?,
+            }
+        };
         Ok(swept.rows_affected())
     }
 }

@@ -6,7 +6,7 @@ use cratestack_schema::{Dialect, TableName};
 use sqlx::SqlStr;
 
 use super::transaction::CLAIM;
-use super::watch::CHANNEL;
+use super::watch::{class_of, notification};
 use crate::stores::row::{dead, shared};
 
 /// The statements, built once per store. Nothing but names goes into their text: the schema's columns,
@@ -30,15 +30,16 @@ impl Statements {
     pub(super) fn new(name: TableName) -> Self {
         let table = &name.sql();
         let oid = &oid(&name);
+        let class = class_of(name.table());
         Self {
             reserve: shared(reserve(table)),
             renew: shared(renew(table)),
-            finish: shared(finish(table)),
+            finish: shared(finish(table, class)),
             finished: shared(finished(table)),
-            release: shared(release(table)),
+            release: shared(release(table, class)),
             sweep: shared(name.sweep(Dialect::Postgres)),
             look: shared(look(table, oid)),
-            record: shared(record(table, oid)),
+            record: shared(record(table, oid, class)),
             is_ours: shared(is_ours(oid)),
             is_claimed: shared(is_claimed(oid)),
             name,
@@ -173,33 +174,29 @@ fn renew(table: &str) -> String {
 
 /// One row where `ended`, a statement that ends a reservation, did so; whoever waits for it is notified in the same
 /// statement. See `watch` for the lock.
-fn notifying(ended: &str, lock: &str) -> String {
-    format!(
-        "{ended}
-        RETURNING CASE WHEN pg_try_advisory_xact_lock({lock}) THEN ''
-            ELSE pg_notify('{CHANNEL}', ({lock})::text)::text END"
-    )
+fn notifying(ended: &str, class: i32, lock: &str) -> String {
+    format!("{ended}\n        RETURNING {}", notification(class, lock))
 }
 
 /// Touches no indexed column, so that the update stays within its page (HOT).
-fn finish(table: &str) -> String {
+fn finish(table: &str, class: i32) -> String {
     let finish = format!(
         "UPDATE {table} SET {RESPONSE_STATUS} = $4, {RESPONSE_HEADERS} = $5, {RESPONSE_BODY} = $6
         WHERE {PRINCIPAL_FINGERPRINT} = $1 AND {KEY} = $2 AND {RESERVATION_ID} = $3 AND {RESPONSE_STATUS} IS NULL"
     );
-    notifying(&finish, "$7::bigint")
+    notifying(&finish, class, "$7::bigint")
 }
 
 fn finished(table: &str) -> String {
     format!("SELECT 1 FROM {table} WHERE {PRINCIPAL_FINGERPRINT} = $1 AND {KEY} = $2 AND {RESERVATION_ID} = $3")
 }
 
-fn release(table: &str) -> String {
+fn release(table: &str, class: i32) -> String {
     let release = format!(
         "DELETE FROM {table}
         WHERE {PRINCIPAL_FINGERPRINT} = $1 AND {KEY} = $2 AND {RESERVATION_ID} = $3 AND {RESPONSE_STATUS} IS NULL"
     );
-    notifying(&release, "$4::bigint")
+    notifying(&release, class, "$4::bigint")
 }
 
 /// Always one row: the key's where there is one, whether this transaction has got the key's lock, its session, the table
@@ -244,7 +241,7 @@ fn is_claimed(oid: &str) -> String {
 
 /// The finished row at once, kept from the transaction's beginning on. A dead one is replaced; a live one that came in the meantime is left alone, and so is
 /// everything where the transaction has ended or the name means another table.
-fn record(table: &str, oid: &str) -> String {
+fn record(table: &str, oid: &str, class: i32) -> String {
     let record = format!(
         "INSERT INTO {table} AS held ({PRINCIPAL_FINGERPRINT}, {KEY}, {REQUEST_HASH}, {RESERVATION_ID},
             {RESPONSE_STATUS}, {RESPONSE_HEADERS}, {RESPONSE_BODY}, {CREATED_AT}, {EXPIRES_AT}, {ATTEMPT})
@@ -265,5 +262,5 @@ fn record(table: &str, oid: &str) -> String {
         ours = ours("$4"),
         dead = dead("held", "NOW()", &format!("EXCLUDED.{REQUEST_HASH}")),
     );
-    notifying(&record, "$10::bigint")
+    notifying(&record, class, "$10::bigint")
 }

@@ -4,7 +4,10 @@
 //! store's turn, which a batch waits for like everybody else, so transactions of handlers and batches come one after the
 //! other.
 //!
-//! Within a batch each call is the statement that it is alone, in the order in which calls for one key came. Nobody is
+//! Renewals, outcomes and releases go before claims: into the next batch, which then goes before handlers' transactions
+//! and other claims. The next batch may be a quarter of a second away, while one of claims alone waits for its turn.
+//!
+//! Within a batch each call is the statement that it is alone, in the order in which calls of one rank for one key came. Nobody is
 //! answered before all of it is committed:
 //!
 //! - Where a statement is refused, or the commit is, everything is undone and every caller goes alone. (To undo that
@@ -20,11 +23,11 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use sqlx::{SqlStr, Sqlite, SqliteConnection, SqlitePool};
-use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::pace::Pace;
 use super::sql::{Names, Statements};
+use super::turn::Turn;
 use super::{TICK, lasting, refused, renewal, reserved};
 use crate::stores::line::{Entry, Kind, Line};
 use crate::stores::open::{Open, is_transient};
@@ -38,9 +41,9 @@ pub(super) struct Batches {
 }
 
 impl Batches {
-    pub(super) fn new(pool: &SqlitePool, sql: &Arc<Statements>, turn: &Arc<Mutex<()>>) -> Self {
+    pub(super) fn new(pool: &SqlitePool, sql: &Arc<Statements>, turn: &Turn) -> Self {
         let database =
-            Database { pool: pool.clone(), sql: Arc::clone(sql), turn: Arc::clone(turn), pace: Arc::new(Pace::new()) };
+            Database { pool: pool.clone(), sql: Arc::clone(sql), turn: turn.clone(), pace: Arc::new(Pace::new()) };
         let returns = Line::new(Writing { database: database.clone(), returns: None });
         Self { line: Line::new(Writing { database, returns: Some(returns) }) }
     }
@@ -109,7 +112,7 @@ impl Batches {
         alone: impl Future<Output = Result<bool, StoreError>>,
     ) -> Result<bool, StoreError> {
         let alone = async { alone.await.map(Answer::Written) };
-        Ok(matches!(self.line.call(bytes, own, alone).await?, Answer::Written(true)))
+        Ok(matches!(self.line.call_first(bytes, own, alone).await?, Answer::Written(true)))
     }
 }
 
@@ -267,7 +270,7 @@ impl Writing {
 struct Database {
     pool: SqlitePool,
     sql: Arc<Statements>,
-    turn: Arc<Mutex<()>>,
+    turn: Turn,
     pace: Arc<Pace>,
 }
 
@@ -287,7 +290,8 @@ impl Database {
         if let Some(pause) = self.pace.pause(Instant::now()) {
             tokio::time::sleep(pause).await;
         }
-        let turn = Arc::clone(&self.turn).lock_owned().await;
+        let goes_first = batch.iter().any(Entry::goes_first);
+        let turn = if goes_first { self.turn.take_first().await } else { self.turn.take().await };
         let connection = self.pool.acquire().await.map_err(|error| Failure::Whole(refused(&self.sql.name)(error)))?;
         // Not IMMEDIATE, which is a right to write to every attached database, whoever else writes there. The first
         // statement writes and nothing has been read before it, so it waits for its own database as it does alone.

@@ -153,7 +153,7 @@ async fn only_who_writes_to_the_database_of_the_table_keeps_a_batch_waiting() {
 async fn what_somebody_else_commits_while_a_batch_waits_to_write_is_no_obstacle() {
     let bench = Bench::new(1).await;
     let elsewhere = bench.elsewhere().await;
-    let turn = bench.store.turn.clone().lock_owned().await;
+    let turn = bench.store.turn.take().await;
     let first = bench.release("nobody's", Uuid::nil());
     let calls: Vec<_> = (0..20).map(|n| bench.reserve(&format!("k{n}"), 1)).collect();
     polled().await;

@@ -91,7 +91,7 @@ impl Bench {
 
     /// Occupies the lane until what is returned is dropped.
     async fn occupied(&self) -> impl Sized + use<> {
-        let turn = self.store.turn.clone().lock_owned().await;
+        let turn = self.store.turn.take().await;
         drop(self.release("nobody's", Uuid::nil()));
         polled().await;
         turn
@@ -224,7 +224,7 @@ async fn a_crowd_shares_one_commit_and_not_two() {
     let bench = Bench::new(1).await;
     let token = bench.reserved("k").await;
     loop {
-        let (turn, since) = (bench.store.turn.clone().lock_owned().await, Instant::now());
+        let (turn, since) = (bench.store.turn.take().await, Instant::now());
         let mut calls = Vec::new();
         for _ in 0..2 {
             // These do not look first, so they come at once.
@@ -240,6 +240,49 @@ async fn a_crowd_shares_one_commit_and_not_two() {
         assert!(join_all(calls).await.into_iter().all(|renewed| renewed.unwrap() == Ok(Tenure::Held)));
         if quick {
             return assert_eq!(bench.commits(), 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_renewal_is_in_the_first_batch_whoever_waits() {
+    let bench = Bench::new(2).await;
+    let held = bench.reserved("held").await;
+    for round in 0.. {
+        let since = Instant::now();
+        let turn = bench.occupied().await;
+        // These do not look first, so they come at once.
+        let claims: Vec<_> = (0..3 * Writing::MOST)
+            .map(|n| {
+                let (batches, key) = (bench.store.batches.clone().unwrap(), format!("a {round} {n}"));
+                tokio::spawn(async move {
+                    let claim =
+                        Claim { principal: "p", key: &key, request_hash: [1; 32], lease: MINUTE, retention: DAY };
+                    batches.claim(&claim, async { Ok(None) }).await
+                })
+            })
+            .collect();
+        let transaction = tokio::spawn({
+            let store = bench.store.clone();
+            async move { store.begin_unclaimed(Isolation::Default).await.map(drop) }
+        });
+        tokio::task::yield_now().await;
+        let (renewal, commits) = (bench.renew("held", held), bench.commits.clone());
+        let renewal = tokio::spawn(async move { (renewal.await.unwrap(), commits.load(Ordering::SeqCst)) });
+        tokio::task::yield_now().await;
+        // A lane that has stalled would not count.
+        let quick = since.elapsed() < Duration::from_millis(200);
+        bench.commits.store(0, Ordering::SeqCst);
+        drop(turn);
+        let (renewed, commits) = renewal.await.unwrap();
+        assert_eq!(renewed, Ok(Tenure::Held));
+        for claim in claims {
+            assert!(matches!(claim.await.unwrap(), Ok(Some(ClaimOutcome::Reserved { .. }))));
+        }
+        assert_eq!(transaction.await.unwrap(), Ok(()));
+        if quick {
+            // That of whoever had the lane finds nothing, and is none.
+            return assert!(commits <= 2, "{commits}");
         }
     }
 }

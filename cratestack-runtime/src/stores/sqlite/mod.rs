@@ -6,6 +6,7 @@ mod sql;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod turn;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -16,11 +17,11 @@ use cratestack_schema::{Dialect, Report, TableName};
 use sqlx::error::DatabaseError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{ConnectOptions as _, Row as _, SqlitePool};
-use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use self::batch::Batches;
 use self::sql::{Names, Statement, Statements};
+use self::turn::Turn;
 use super::refusal::{Refusal, store_error};
 use super::renewal::{MAX_RENEW_ATTEMPTS, Renewal, always_late};
 use super::row::{Row, Tick, attempt, recordable, remaining, within};
@@ -29,8 +30,8 @@ use crate::{Claim, ClaimOutcome, ClockSample, Completion, IdempotencyStore, Rese
 /// Keeps reservations and outcomes in a table of an SQLite database: the store for one machine, a file and no server.
 ///
 /// Several processes may share the file, in any journal mode; how long one waits for another's write is the
-/// connection's `busy_timeout` (five seconds unless set otherwise). The writes of one store and its clones queue in
-/// order among themselves. Every method's write is one statement (`migrate` is one transaction), so dropping a future
+/// connection's `busy_timeout` (five seconds unless set otherwise). The writes of one store and its clones queue
+/// among themselves: renewals, outcomes and releases before new reservations and transactions, in order otherwise. Every method's write is one statement (`migrate` is one transaction), so dropping a future
 /// leaves nothing half-done.
 ///
 /// Where many requests come at once, their calls share commits; see [`group_commit`](Self::group_commit).
@@ -58,7 +59,7 @@ use crate::{Claim, ClaimOutcome, ClockSample, Completion, IdempotencyStore, Rese
 pub struct SqliteStore {
     pool: SqlitePool,
     sql: Arc<Statements>,
-    turn: Arc<Mutex<()>>,
+    turn: Turn,
     /// `None` where group commit is off.
     batches: Option<Arc<Batches>>,
     /// One for the store's whole life: a file loses what was committed with the power or the operating system, and takes
@@ -100,7 +101,7 @@ impl SqliteStore {
         let sql = Arc::new(Statements::new(table));
         let has_file = !ends_with_its_connections(&pool.connect_options());
         let session = has_file.then(|| Uuid::new_v4().as_u128());
-        Self { pool, sql, turn: Arc::default(), batches: None, session }.group_commit(has_file)
+        Self { pool, sql, turn: Turn::default(), batches: None, session }.group_commit(has_file)
     }
 
     /// Whether calls that arrive while a write is on its way share the next commit. Default: they do, unless the database
@@ -147,7 +148,7 @@ impl SqliteStore {
     /// # }
     /// ```
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        let _turn = self.turn().await;
+        let _turn = self.turn.take().await;
         migrate::migrate(&self.pool, &self.sql.name).await
     }
 
@@ -172,13 +173,6 @@ impl SqliteStore {
         check::check(&self.pool, &self.sql.name).await
     }
 
-    /// SQLite lets one write in at a time, and those that wait for it sleep and poll: the unlucky ones starve into
-    /// `SQLITE_BUSY`. In a queue of our own everybody has a turn. It is entered before a connection is taken, never
-    /// after, as whoever has the turn may need the pool's last one.
-    async fn turn(&self) -> MutexGuard<'_, ()> {
-        self.turn.lock().await
-    }
-
     /// Somebody's outcome or reservation that is live.
     async fn look(&self, claim: &Claim<'_>) -> Result<Option<ClaimOutcome>, StoreError> {
         let Claim { principal, key, request_hash, .. } = *claim;
@@ -193,21 +187,21 @@ impl SqliteStore {
         let Claim { principal, key, request_hash, lease, retention } = claim;
         let token = Uuid::new_v4();
         let times = TICK.claim(*lease, *retention);
-        let _turn = self.turn().await;
+        let _turn = self.turn.take().await;
         let claimed = self.sql.claim((principal, key), request_hash, token, times).fetch_all(&self.pool).await;
         reserved(&claimed.map_err(refused(&self.sql.name))?, token).map_err(refused(&self.sql.name))
     }
 
     /// Whether the statement, which waits for its turn, has found its row.
     async fn write_alone(&self, statement: Statement) -> Result<bool, StoreError> {
-        let _turn = self.turn().await;
+        let _turn = self.turn.take_first().await;
         let written = statement.execute(&self.pool).await.map_err(refused(&self.sql.name))?;
         Ok(written.rows_affected() > 0)
     }
 
     async fn renew_alone(&self, names: Names<'_>, token: Uuid, times: (i64, i64)) -> Result<Renewal, StoreError> {
         let table = &self.sql.name;
-        let _turn = self.turn().await;
+        let _turn = self.turn.take_first().await;
         let mut connection = self.pool.acquire().await.map_err(refused(table))?;
         let sent = Instant::now();
         let renewed = self.sql.renew(names, token, times).fetch_all(&mut *connection).await.map_err(refused(table))?;
@@ -326,7 +320,7 @@ impl IdempotencyStore for SqliteStore {
     }
 
     async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {
-        let _turn = self.turn().await;
+        let _turn = self.turn.take().await;
         let swept = sqlx::query(self.sql.sweep.clone())
             .bind(i64::from(limit))
             .execute(&self.pool)

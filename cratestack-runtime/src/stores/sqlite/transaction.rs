@@ -2,8 +2,6 @@
 //!
 //! SQLite has one writer at a time, so a transaction that has begun to write has every key.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use sqlx::{AssertSqlSafe, Row as _, SqlSafeStr as _, SqlStr, Sqlite};
 use uuid::Uuid;
@@ -101,7 +99,7 @@ fn held<T>(outcome: ClaimOutcome) -> Begun<T> {
 
 impl SqliteStore {
     async fn open(&self) -> Result<Open<Sqlite>, StoreError> {
-        let turn = Arc::clone(&self.turn).lock_owned().await;
+        let turn = self.turn.take().await;
         let connection = self.pool.acquire().await.map_err(refused(&self.sql.name))?;
         let begin = SqlStr::from_static("BEGIN IMMEDIATE");
         let mut open = Open::begin(connection, begin, Some(turn)).await.map_err(refused(&self.sql.name))?;

@@ -37,7 +37,7 @@ impl Kind for Finishing {
     /// Whether the outcome was recorded.
     type Answer = bool;
 
-    /// Each row takes an advisory lock, of which a server has 64 for each connection (`max_locks_per_transaction`).
+    /// Each row may take an advisory lock, of which a server has 64 for each connection (`max_locks_per_transaction`).
     const MOST: usize = 64;
 
     const CROWDED_LANES: usize = 2;
@@ -59,9 +59,8 @@ impl Kind for Finishing {
             .bind(batch.iter().map(|entry| &*entry.call.headers).collect::<Vec<_>>())
             .bind(batch.iter().map(|entry| &*entry.call.body).collect::<Vec<_>>())
             .bind(&locks)
-            .bind(i64::try_from(batch.len()).unwrap_or(i64::MAX))
-            .fetch_all(&database.pool);
-        let rows = database.run(statement).await;
+            .bind(i64::try_from(batch.len()).unwrap_or(i64::MAX));
+        let rows = database.run_first(statement).await;
         match rows.and_then(|rows| answered(&rows, batch.len(), &database.table)) {
             Ok(recorded) => {
                 for (entry, recorded) in batch.into_iter().zip(recorded) {

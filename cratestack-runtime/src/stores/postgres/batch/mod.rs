@@ -27,8 +27,9 @@ use std::future::Future;
 use std::sync::Arc;
 
 use cratestack_schema::TableName;
-use sqlx::PgPool;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::{PgPool, Postgres};
 use uuid::Uuid;
 
 use self::finish::{Finish, Finishing};
@@ -36,6 +37,7 @@ use self::release::{Release, Releasing};
 use self::renew::{Renew, Renewing};
 use self::reserve::{Grant, Reserve, Reserving};
 use self::sql::Statements;
+use super::connection::PriorityPool;
 use super::{Refusal, judge, refused};
 use crate::stores::line::{self, Entry, Kind, Line};
 use crate::stores::renewal::Renewal;
@@ -51,8 +53,9 @@ pub(super) struct Batches {
 }
 
 impl Batches {
-    pub(super) fn new(pool: &PgPool, table: &TableName) -> Self {
-        let database = Database { pool: pool.clone(), sql: Arc::new(Statements::new(table)), table: table.clone() };
+    pub(super) fn new(pool: &PgPool, priority: &PriorityPool, table: &TableName) -> Self {
+        let (pool, priority) = (pool.clone(), priority.clone());
+        let database = Database { pool, priority, sql: Arc::new(Statements::new(table)), table: table.clone() };
         let releases = Line::new(Releasing(database.clone()));
         Self {
             reservations: Line::new(Reserving { database: database.clone(), releases: releases.clone() }),
@@ -110,6 +113,7 @@ impl Batches {
 #[derive(Debug, Clone)]
 struct Database {
     pool: PgPool,
+    priority: PriorityPool,
     sql: Arc<Statements>,
     table: TableName,
 }
@@ -144,6 +148,11 @@ impl Database {
         statement.await.map_err(|error| {
             if is_divisible(&error) { Failure::Divisible } else { Failure::Whole(refused(&self.table)(error)) }
         })
+    }
+
+    /// The same, for a statement that ends or renews reservations.
+    async fn run_first(&self, statement: Query<'_, Postgres, PgArguments>) -> Result<Vec<PgRow>, Failure> {
+        self.run(async { statement.fetch_all(&mut *self.priority.acquire().await?).await }).await
     }
 }
 

@@ -37,9 +37,8 @@ impl Kind for Releasing {
             .bind(batch.iter().map(|entry| &*entry.call.key).collect::<Vec<_>>())
             .bind(batch.iter().map(|entry| entry.call.token).collect::<Vec<_>>())
             .bind(&locks)
-            .bind(i64::try_from(batch.len()).unwrap_or(i64::MAX))
-            .fetch_all(&database.pool);
-        match database.run(statement).await {
+            .bind(i64::try_from(batch.len()).unwrap_or(i64::MAX));
+        match database.run_first(statement).await {
             Ok(_) => {
                 for entry in batch {
                     entry.answer(Ok(()));

@@ -49,7 +49,7 @@ impl Renewing {
     async fn renew(&self, batch: &[Entry<Self>]) -> Result<Vec<Renewal>, Failure> {
         let Self(database) = self;
         let unreadable = |error| Failure::Whole(refused(&database.table)(error));
-        let mut connection = database.pool.acquire().await.map_err(unreadable)?;
+        let mut connection = database.priority.acquire().await.map_err(unreadable)?;
         let sent = Instant::now();
         let statement = sqlx::query(database.sql.renew.clone())
             .bind(batch.iter().map(|entry| &*entry.call.principal).collect::<Vec<_>>())

@@ -6,7 +6,7 @@ use cratestack_schema::columns::{
 use sqlx::SqlStr;
 
 use crate::stores::postgres::sql::{CLOCK, after, live, renewed, takeover};
-use crate::stores::postgres::watch::CHANNEL;
+use crate::stores::postgres::watch::{class_of, notification};
 use crate::stores::row::shared;
 
 /// The statements of a store for many keys at once: each parameter is an array with an element per key, so that the
@@ -22,11 +22,12 @@ pub(super) struct Statements {
 impl Statements {
     pub(super) fn new(name: &TableName) -> Self {
         let table = &name.sql();
+        let class = class_of(name.table());
         Self {
             reserve: shared(reserve(table)),
             renew: shared(renew(table)),
-            finish: shared(finish(table)),
-            release: shared(release(table)),
+            finish: shared(finish(table, class)),
+            release: shared(release(table, class)),
         }
     }
 }
@@ -140,37 +141,39 @@ fn renew(table: &str) -> String {
 }
 
 /// A row for each reservation that `ended` has ended; who waits for one is notified.
-fn notifying(ended: &str) -> String {
-    format!(
-        "{ended}
-        RETURNING asked.n, CASE WHEN pg_try_advisory_xact_lock(asked.lock) THEN ''
-            ELSE pg_notify('{CHANNEL}', asked.lock::text)::text END"
-    )
+fn notifying(class: i32, ended: &str) -> String {
+    format!("{ended}\n        RETURNING asked.n, {}", notification(class, "asked.lock"))
 }
 
-fn finish(table: &str) -> String {
-    notifying(&format!(
-        "UPDATE {table} AS held SET
+fn finish(table: &str, class: i32) -> String {
+    notifying(
+        class,
+        &format!(
+            "UPDATE {table} AS held SET
             {RESPONSE_STATUS} = asked.status, {RESPONSE_HEADERS} = asked.headers, {RESPONSE_BODY} = asked.body
         FROM ({asked}) AS asked
         WHERE {held}",
-        asked = asked(&[
-            ("principal", "text"),
-            ("name", "text"),
-            ("token", "uuid"),
-            ("status", "int"),
-            ("headers", "bytea"),
-            ("body", "bytea"),
-            ("lock", "bigint"),
-        ]),
-        held = running("held"),
-    ))
+            asked = asked(&[
+                ("principal", "text"),
+                ("name", "text"),
+                ("token", "uuid"),
+                ("status", "int"),
+                ("headers", "bytea"),
+                ("body", "bytea"),
+                ("lock", "bigint"),
+            ]),
+            held = running("held"),
+        ),
+    )
 }
 
-fn release(table: &str) -> String {
-    notifying(&format!(
-        "DELETE FROM {table} AS held USING ({asked}) AS asked WHERE {held}",
-        asked = asked(&[("principal", "text"), ("name", "text"), ("token", "uuid"), ("lock", "bigint")]),
-        held = running("held"),
-    ))
+fn release(table: &str, class: i32) -> String {
+    notifying(
+        class,
+        &format!(
+            "DELETE FROM {table} AS held USING ({asked}) AS asked WHERE {held}",
+            asked = asked(&[("principal", "text"), ("name", "text"), ("token", "uuid"), ("lock", "bigint")]),
+            held = running("held"),
+        ),
+    )
 }
