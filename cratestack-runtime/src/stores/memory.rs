@@ -70,7 +70,7 @@ impl MemoryStore {
             let mut rows = self.shared.rows_of(names);
             let now = Instant::now();
             match rows.get_mut(names) {
-                Some(row) if row.is_live(now) => {
+                Some(row) if row.is_live(now) || row.is_anothers(claim, now) => {
                     if row.request_hash != claim.request_hash {
                         return ClaimOutcome::Conflict;
                     }
@@ -322,6 +322,11 @@ impl Row {
     fn is_live(&self, now: Instant) -> bool {
         let deadline = if self.outcome.is_some() { self.expires } else { self.lease };
         !deadline.passed(now)
+    }
+
+    /// Dead, but its effect may have happened: until it expires, the row belongs to its request.
+    fn is_anothers(&self, claim: &Claim<'_>, now: Instant) -> bool {
+        self.request_hash != claim.request_hash && !self.expires.passed(now)
     }
 
     fn next_attempt(&self, now: Instant) -> u32 {

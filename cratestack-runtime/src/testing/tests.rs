@@ -281,7 +281,10 @@ impl Naive {
 
     /// What a live row answers.
     fn look(&self, rows: &Rows, claim: &Claim<'_>) -> Option<ClaimOutcome> {
-        let row = rows.get(&self.slot(claim.principal, claim.key)).filter(|row| row.is_live(Instant::now()))?;
+        let now = Instant::now();
+        let is_anothers = |row: &&Row| row.hash != claim.request_hash && now < row.kept_until;
+        let row = rows.get(&self.slot(claim.principal, claim.key));
+        let row = row.filter(|row| row.is_live(now) || is_anothers(row))?;
         let conflicts = row.hash != claim.request_hash && (!row.done || self.fault != Fault::ConflictsInFlightOnly);
         Some(match row.done {
             _ if conflicts => ClaimOutcome::Conflict,
