@@ -131,7 +131,7 @@ pub enum Answer<O> {
     Done,
 }
 
-impl<T: Ord, H: PartialEq, K, O> Row<T, H, K, O> {
+impl<T: Ord + Copy, H: PartialEq, K, O> Row<T, H, K, O> {
     /// Whether its reservation is alive.
     ///
     /// ```
@@ -158,7 +158,7 @@ impl<T: Ord, H: PartialEq, K, O> Row<T, H, K, O> {
     }
 }
 
-impl<T: Ord + Copy, H: PartialEq, K: PartialEq, O: Clone> Row<T, H, K, O> {
+impl<T: Ord + Copy, H: PartialEq, K, O: Clone> Row<T, H, K, O> {
     /// What it means to a request for its key: an attempt that it may make, or what it is told instead.
     ///
     /// Until it expires the row belongs to its request, alive, dead or finished: the effect of a dead reservation may have
@@ -203,6 +203,7 @@ impl<T: Ord + Copy, H: PartialEq, K: PartialEq, O: Clone> Row<T, H, K, O> {
 /// // Past its retention it is anybody's.
 /// assert_eq!(step(row, reserve('B', 3, 120), 120).1, Answer::Reserved { attempt: 1 });
 /// ```
+#[allow(clippy::type_complexity)]
 pub fn step<T, H, K, O>(
     row: Option<Row<T, H, K, O>>,
     call: Call<T, H, K, O>,
@@ -237,9 +238,7 @@ where
             }
             row => (row, Answer::Lost),
         },
-        Call::Release { token } => {
-            (row.filter(|row| row.token != token || row.outcome.is_some()), Answer::Done)
-        }
+        Call::Release { token } => (row.filter(|row| row.token != token || row.outcome.is_some()), Answer::Done),
         Call::Sweep => (row.filter(|row| !row.has_expired(now)), Answer::Done),
         Call::Look { hash } => {
             let told = meets(&hash).map_or_else(|told| told, |attempt| Answer::Free { attempt });
