@@ -25,6 +25,7 @@
 mod bench;
 mod checks;
 mod model;
+pub mod reference;
 mod report;
 mod rng;
 #[cfg(test)]

@@ -1,10 +1,13 @@
-//! A reference model: what a store has to answer, said as plainly as possible, and random histories to compare.
+//! Random histories, each held against what [`reference`](super::reference) says of it.
 //!
 //! A history is one sequence of calls by several holders on a few keys, so that every answer is known. A row's deadlines
 //! are either so far off that no run outlives them, or so near that they have surely passed after the wait that follows
 //! each call that sets one; in between is nothing that could depend on how fast the machine is.
+//!
+//! Whether a row that has expired is still there nobody can know, since anyone may have swept. So a history keeps every row
+//! that may be there, and a call drops those that its answer contradicts; when none is left, the store was wrong.
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
@@ -13,8 +16,13 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::bench::{A, Answer, B, Bench, Checked, LONG, Stop, describe_answer, ensure};
+use super::reference::{self, step};
 use super::rng::Rng;
 use crate::{ClaimOutcome, Tenure};
+
+type Row = reference::Row<Span, [u8; 32], Uuid, Answer>;
+type Call = reference::Call<Span, [u8; 32], Uuid, Answer>;
+type Told = reference::Answer<Answer>;
 
 const WORKERS: usize = 64;
 
@@ -48,14 +56,16 @@ fn explain(stop: Stop, run: u32, seed: u64) -> Stop {
     }
 }
 
-/// How far off a deadline is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How far off a deadline is. The order is the order in time, and "now" is past all that is to pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Span {
-    /// Not within this run.
-    Far,
     /// Passed by the next call.
     Past,
+    /// Not within this run.
+    Far,
 }
+
+const NOW: Span = Span::Past;
 
 impl Span {
     fn random(rng: &mut Rng) -> Self {
@@ -70,45 +80,21 @@ impl Span {
     }
 }
 
-/// What the model knows of a key that is not free.
-#[derive(Clone)]
-struct Row {
-    token: Uuid,
-    hash: [u8; 32],
-    attempt: u32,
-    /// The lease has not ended.
-    leased: bool,
-    /// The retention has not ended. Once it has, the row may be there or not: anyone may have swept.
-    kept: bool,
-    outcome: Option<Answer>,
-}
-
-impl fmt::Debug for Row {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ends = |far| if far { "runs" } else { "ended" };
-        match &self.outcome {
-            Some(answer) => write!(f, "the outcome {}", describe_answer(answer))?,
-            None => write!(f, "attempt {}, its lease {}", self.attempt, ends(self.leased))?,
-        }
-        write!(f, ", its retention {}, for request {}", ends(self.kept), request(self.hash))
-    }
-}
-
-impl Row {
-    /// Whether this request may not take the row over. While it is kept, a reservation is its own request's.
-    fn is_live_to(&self, hash: [u8; 32]) -> bool {
-        self.kept && (self.leased || self.outcome.is_some() || self.hash != hash)
-    }
-
-    fn is_running_under(&self, token: Uuid) -> bool {
-        self.token == token && self.outcome.is_none()
-    }
+fn describe(row: Option<&Row>) -> String {
+    let Some(row) = row else { return "no row".to_owned() };
+    let ends = |end| if end > NOW { "runs" } else { "ended" };
+    let state = match &row.outcome {
+        Some(answer) => format!("the outcome {}", describe_answer(answer)),
+        None => format!("attempt {}, its lease {}", row.attempt, ends(row.lease_ends)),
+    };
+    format!("{state}, its retention {}, for request {}", ends(row.expires), request(row.hash))
 }
 
 struct History {
     benches: [Bench; SLOTS.len()],
     rng: Rng,
-    rows: [Option<Row>; SLOTS.len()],
+    /// Of each key every row that may be there.
+    rows: [Vec<Option<Row>>; SLOTS.len()],
     /// Every token ever handed out, and for which slot.
     tokens: Vec<(usize, Uuid)>,
     answers: u32,
@@ -121,7 +107,7 @@ impl History {
         Self {
             benches: SLOTS.map(of_slot),
             rng: Rng::new(seed),
-            rows: SLOTS.map(|_| None),
+            rows: SLOTS.map(|_| vec![None]),
             tokens: Vec::new(),
             answers: 0,
             log: String::new(),
@@ -167,32 +153,32 @@ impl History {
         };
         let _ = write!(self.log, "{}", brief(&seen));
 
-        if let Some(row) = self.rows[slot].as_ref().filter(|row| row.is_live_to(hash)) {
-            let agrees = match (&row.outcome, &seen) {
-                _ if row.hash != hash => seen == ClaimOutcome::Conflict,
-                (None, seen) => *seen == ClaimOutcome::InFlight,
-                (Some(answer), ClaimOutcome::Replay(record)) => answer.is_in(record) && record.request_hash == hash,
-                (Some(_), _) => false,
-            };
-            ensure!(agrees, "the last call disagrees with the model, which has {row:?}");
-            return Ok(());
-        }
-        let ClaimOutcome::Reserved { token, attempt } = seen else {
-            let row = &self.rows[slot];
-            return Err(Stop::Broken(format!("the last call has to see Reserved; the model has {row:?}")));
+        let mut token = Uuid::nil();
+        let told = match seen {
+            ClaimOutcome::Reserved { token: new, attempt } => {
+                let is_new = self.tokens.iter().all(|(_, old)| *old != new);
+                ensure!(is_new, "the last call got a token that was in use before");
+                token = new;
+                Told::Reserved { attempt }
+            }
+            ClaimOutcome::Replay(record) => {
+                ensure!(record.request_hash == hash, "the last call got the record of another request");
+                let (status, headers) = (record.response_status, record.response_headers);
+                Told::Replay(Answer { status, headers, body: record.response_body.into() })
+            }
+            ClaimOutcome::InFlight => Told::InFlight,
+            ClaimOutcome::Conflict => Told::Conflict,
         };
-        ensure!(self.tokens.iter().all(|(_, old)| *old != token), "the last call got a token that was in use before");
-        let takes_over = |row: &&Row| row.kept && row.outcome.is_none();
-        let expected = self.rows[slot].as_ref().filter(takes_over).map_or(1, |row| row.attempt + 1);
-        ensure!(
-            required || !bench.leases || attempt == expected,
-            "the last call says that it is attempt {attempt}; it is {expected}"
-        );
-        self.tokens.push((slot, token));
-        let kept = retention == Span::Far;
-        let leased = kept && lease == Span::Far;
-        self.rows[slot] = Some(Row { token, hash, attempt: expected, leased, kept, outcome: None });
-        self.settle(leased).await;
+        let counts = !required && bench.leases;
+        let call = Call::Reserve { hash, token, lease_ends: lease, expires: retention };
+        self.agree(slot, &call, |expected| match (expected, &told) {
+            (Told::Reserved { .. }, Told::Reserved { .. }) if !counts => true,
+            (expected, told) => expected == told,
+        })?;
+        if matches!(told, Told::Reserved { .. }) {
+            self.tokens.push((slot, token));
+            self.settle(lease.min(retention)).await;
+        }
         Ok(())
     }
 
@@ -209,21 +195,11 @@ impl History {
         if !bench.leases {
             return Ok(());
         }
-
-        let Some(row) = self.rows[slot].as_mut().filter(|row| row.is_running_under(token)) else {
-            ensure!(seen == Tenure::Lost, "the last call renewed nothing and has to say Lost");
-            return Ok(());
-        };
-        ensure!(
-            seen == Tenure::Held || (seen == Tenure::Lost && !row.kept),
-            "the last call is the holder's and has to say Held"
-        );
+        let call = Call::Renew { token, lease_ends: lease, expires: retention };
+        self.agree(slot, &call, |expected| is(seen, expected))?;
         if seen == Tenure::Held {
-            row.kept |= retention == Span::Far;
-            row.leased = row.kept && lease == Span::Far;
+            self.settle(lease.min(retention)).await;
         }
-        let leased = row.leased;
-        self.settle(leased).await;
         Ok(())
     }
 
@@ -246,21 +222,9 @@ impl History {
         if let Some(seen) = seen {
             let _ = write!(self.log, ": {seen:?}");
         }
-
-        let row = self.rows[slot].as_mut().filter(|row| row.token == token);
-        if let Some(seen) = seen.filter(|_| bench.leases) {
-            let agrees = match &row {
-                Some(row) if row.kept => seen == Tenure::Held,
-                Some(_) => seen != Tenure::Unknown,
-                None => seen == Tenure::Lost,
-            };
-            ensure!(agrees, "the last call was told the wrong tenure; the model has {row:?}");
-        }
-        // Whether a row that may have been swept takes the outcome is not to be told, and does not matter.
-        if let Some(row) = row.filter(|row| row.kept) {
-            row.outcome.get_or_insert(answer);
-        }
-        Ok(())
+        let seen = seen.filter(|_| bench.leases);
+        let call = Call::Finish { token, outcome: answer };
+        self.agree(slot, &call, |expected| seen.is_none_or(|seen| is(seen, expected)))
     }
 
     async fn release(&mut self, slot: usize) -> Checked {
@@ -268,9 +232,7 @@ impl History {
         let (name, which) = (SLOTS[slot], self.number(token));
         let _ = write!(self.log, "release {name:?} with token {which}");
         self.benches[slot].release(name.1, token).await?;
-        // A row that may have been swept may also hold an outcome that the model left out: see `record`.
-        self.rows[slot].take_if(|row| row.kept && row.is_running_under(token));
-        Ok(())
+        self.agree(slot, &Call::Release { token }, |_| true)
     }
 
     async fn sweep(&mut self, slot: usize) -> Checked {
@@ -279,6 +241,29 @@ impl History {
         let seen = self.benches[slot].sweep(limit).await?;
         // The count stays out of the log: it depends on the other runs.
         ensure!(seen <= u64::from(limit), "the last call deleted more than its limit");
+        Ok(())
+    }
+
+    /// Takes the last call into account; `told` says whether an answer is the one that was got.
+    fn agree(&mut self, slot: usize, call: &Call, told: impl Fn(&Told) -> bool) -> Checked {
+        let before = std::mem::take(&mut self.rows[slot]);
+        let swept = before.iter().map(|row| step(row.clone(), Call::Sweep, NOW).0);
+        let (mut rows, mut expected) = (Vec::new(), Vec::new());
+        for row in swept.chain(before.iter().cloned()) {
+            let (row, answer) = step(row, call.clone(), NOW);
+            if told(&answer) && !rows.contains(&row) {
+                rows.push(row);
+            } else if !expected.contains(&answer) {
+                expected.push(answer);
+            }
+        }
+        ensure!(
+            !rows.is_empty(),
+            "the last call was to be told {}; the model has {}",
+            expected.iter().map(name_of).collect::<Vec<_>>().join(" or "),
+            before.iter().map(|row| describe(row.as_ref())).collect::<Vec<_>>().join(", or ")
+        );
+        self.rows[slot] = rows;
         Ok(())
     }
 
@@ -302,11 +287,28 @@ impl History {
         }
     }
 
-    /// Lets every deadline pass that is not far off.
-    async fn settle(&self, far: bool) {
-        if !far {
+    /// Lets a deadline pass that is not far off.
+    async fn settle(&self, deadline: Span) {
+        if deadline == Span::Past {
             sleep(Duration::from_millis(1) + self.benches[0].unit / 4).await;
         }
+    }
+}
+
+/// Whether a tenure is the one that was to be told.
+fn is(seen: Tenure, expected: &Told) -> bool {
+    match seen {
+        Tenure::Held => *expected == Told::Held,
+        Tenure::Lost => *expected == Told::Lost,
+        Tenure::Unknown => false,
+    }
+}
+
+fn name_of(told: &Told) -> String {
+    match told {
+        Told::Reserved { attempt } => format!("Reserved, attempt {attempt}"),
+        Told::Replay(answer) => format!("Replay of {}", describe_answer(answer)),
+        other => format!("{other:?}"),
     }
 }
 
