@@ -286,17 +286,16 @@ impl IdempotencyStore for PostgresStore {
     }
 
     async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {
-        let mut looks = 1;
-        let swept = loop {
-            let swept = sqlx::query(self.sql.sweep.clone()).bind(i64::from(limit)).execute(&self.pool).await;
-            match swept {
+        for _ in 0..LOOKS {
+            match sqlx::query(self.sql.sweep.clone()).bind(i64::from(limit)).execute(&self.pool).await {
                 // Where the default isolation is stricter than READ COMMITTED, a row that another sweeper has deleted
                 // meanwhile is an error instead of no row.
-                Err(error) if looks < LOOKS && is_serialization_failure(&error) => looks += 1,
-                swept => break swept.map_err(refused(&self.sql.name))?,
+                Err(error) if is_serialization_failure(&error) => {}
+                swept => return swept.map(|swept| swept.rows_affected()).map_err(refused(&self.sql.name)),
             }
-        };
-        Ok(swept.rows_affected())
+        }
+        // Others are at it.
+        Ok(0)
     }
 }
 
