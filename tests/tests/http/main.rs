@@ -18,3 +18,4 @@ mod outages;
 mod semantics;
 mod shapes;
 mod table;
+mod takeover;
