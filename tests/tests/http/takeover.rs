@@ -52,6 +52,8 @@ async fn a_takeover_that_panics_leaves_the_key_to_its_request() {
     let panicked = send(routes(&other), request("k1", "/pay", "100")).await;
     assert_eq!(panicked.status, StatusCode::INTERNAL_SERVER_ERROR, "{:?}", panicked.body);
     sleep(Duration::from_secs(2)).await;
+    // A first attempt would not wait here.
+    other.gate.notify_one();
     let corrected = send(routes(&other), request("k1", "/pay", "90")).await;
     assert_eq!(corrected.code(), "idempotency_key_conflict");
     let again = send(routes(&other), request("k1", "/pay", "100")).await;
