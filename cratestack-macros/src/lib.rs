@@ -168,7 +168,7 @@ use proc_macro::TokenStream;
 /// holds for every 5xx in a transaction that Postgres has given up, after a unique violation too: an error that has the
 /// `sqlx::Error` among its sources is recorded.
 ///
-/// With `optional`, a request without the header still runs in a transaction, unguarded. Refused are a value; a handler
+/// With `optional`, a request without a key still runs in a transaction, unguarded. Refused are a value; a handler
 /// without a `Tx`, or with two; a `Tx` without `transaction`; a state that has no such handle, where `state = …` names it;
 /// `on_store_error = run` beside it; and `tx.commit()`.
 ///

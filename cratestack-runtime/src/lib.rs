@@ -45,8 +45,8 @@
 //!
 //! For one principal and key, a handler runs at most once per reservation, a recorded outcome is never lost or altered,
 //! and no caller sees another's. Where a process dies between the effect and its record, a retry runs the handler again once
-//! the lease has ended; so it is where a process stalls, or an outcome or a renewal waits for the store, for longer than the
-//! lease. In a transaction there is nothing between the two.
+//! the lease has ended. The same happens where a process stalls, or an outcome or a renewal waits for the store, for longer
+//! than the lease. In a transaction there is nothing between the two.
 
 // Without a store that has transactions, the engine's and the guard's part in them rests.
 #![cfg_attr(not(any(feature = "postgres", feature = "sqlite")), allow(dead_code, unused_imports))]

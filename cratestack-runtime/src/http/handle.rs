@@ -211,9 +211,9 @@ impl<S: ?Sized> Idempotency<S> {
     ///
     /// While the handler runs its lease is renewed, three times per lease, so a handler may take any time. When the
     /// process dies, the same request may run again once the lease has ended; another one under the key is refused until the
-    /// [`ttl`](Self::ttl) ends. A process that stalls for longer than the lease loses it, and a retry then runs beside it; so it
-    /// is where an outcome or a renewal waits for the store for longer than the lease. Make the lease longer than any stall or
-    /// outage that you are ready to believe in.
+    /// [`ttl`](Self::ttl) ends. A process that stalls for longer than the lease loses it, and a retry then runs beside it. The
+    /// same happens where an outcome or a renewal waits for the store for longer than the lease. Make the lease longer than any
+    /// stall or outage that you are ready to believe in.
     /// A lease is at least 30 ms and at most the `ttl`.
     ///
     /// ```
