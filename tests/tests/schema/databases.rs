@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use cratestack_runtime::SqliteStore;
-use cratestack_runtime::TableName;
+use cratestack_runtime::testing::{Conformance, Verdict};
+use cratestack_runtime::{PostgresStore, SqliteStore, TableName};
 use cratestack_tests::postgres::TestDatabase;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
@@ -22,6 +22,24 @@ pub async fn pool(url: &str, connections: u32) -> PgPool {
         .connect(url)
         .await
         .unwrap()
+}
+
+/// The whole conformance suite, which stalls the store's writes as `CREATE INDEX` does.
+pub async fn keeps_every_promise(url: &str, table: TableName) {
+    let (store, aside) = (PostgresStore::with_table(pool(url, 20).await, table.clone()), pool(url, 1).await);
+    store.migrate().await.unwrap();
+    let lock = format!("LOCK TABLE {} IN SHARE MODE", table.sql());
+    let suite = Conformance::new().require_every_method().stall_writes(move || {
+        let (aside, lock) = (aside.clone(), lock.clone());
+        async move {
+            let mut stalling = aside.begin().await.unwrap();
+            sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut *stalling).await.unwrap();
+            stalling
+        }
+    });
+    let report = suite.run(|| async { store.clone() }).await;
+    report.assert();
+    assert!(report.checks().iter().all(|check| check.verdict == Verdict::Passed), "{report}");
 }
 
 pub async fn run(pool: &PgPool, text: &str) {

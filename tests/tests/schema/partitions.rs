@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use cratestack_runtime::testing::{Conformance, Verdict};
 use cratestack_runtime::{Claim, IdempotencyStore, PostgresStore, TableName};
 use cratestack_schema::{Dialect, IDEMPOTENCY, Layout};
 
-use crate::databases::{postgres, run};
+use crate::databases::{keeps_every_promise, postgres, run};
 
 fn partitioned(name: &TableName) -> String {
     Layout::new(name.clone()).partitions(8).ddl(Dialect::Postgres, IDEMPOTENCY.latest()).unwrap()
@@ -14,15 +13,11 @@ fn partitioned(name: &TableName) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partitioned_table_keeps_every_promise() {
-    let (_database, pool) = postgres(20).await;
+    let (database, pool) = postgres(1).await;
     for _ in 0..2 {
         run(&pool, &partitioned(&TableName::default())).await;
     }
-    let store = PostgresStore::new(pool);
-    store.migrate().await.unwrap();
-    let report = Conformance::new().require_every_method().run(|| async { store.clone() }).await;
-    report.assert();
-    assert!(report.checks().iter().all(|check| check.verdict == Verdict::Passed), "{report}");
+    keeps_every_promise(database.url(), TableName::default()).await;
 }
 
 #[tokio::test]
