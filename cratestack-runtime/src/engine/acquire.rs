@@ -88,8 +88,12 @@ impl Acquire<'_> {
                         Ok(admission) => admission,
                         Err(limit) => return Ok(Acquired::Overloaded(limit)),
                     };
-                    self.recovery.let_overdue_go_first().await;
-                    match question.ask().await {
+                    let waited_for = self.recovery.let_overdue_go_first().await;
+                    let answer = question.ask().await;
+                    if let Some(waited_for) = waited_for.filter(|_| answer.is_ok()) {
+                        self.recovery.pass_over(waited_for);
+                    }
+                    match answer {
                         Ok(Found::Ours(grant)) => return Ok(Acquired::Ours(grant, turn, admission)),
                         Ok(Found::Replay(record)) => {
                             turn.tell(Known::Replay(Arc::clone(&record)));
