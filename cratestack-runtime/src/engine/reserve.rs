@@ -21,7 +21,6 @@ use tracing::warn;
 use super::acquire::{Ask, Found};
 use super::guard::{Hold, OwnedClaim};
 use super::lease::renew_interval;
-use super::settle::give_back;
 use super::{caught_of_store, within};
 use crate::store::{ClaimOutcome, IdempotencyStore, StoreError, Tenure};
 
@@ -63,8 +62,8 @@ impl Ask for Reserve<'_> {
             // The store may still reserve. To drop the question now would pin the key until the lease ends.
             let (store, claim) = (Arc::clone(self.store), Arc::clone(self.claim));
             tokio::spawn(async move {
-                if let Ok(ClaimOutcome::Reserved { token, attempt }) = asking.await {
-                    drop(give_back(&*store, &Hold { claim, token, attempt }).await);
+                if let Ok(ClaimOutcome::Reserved { token, .. }) = asking.await {
+                    drop(store.release(&claim.principal, &claim.key, token).await);
                 }
             });
             return Err(too_late(self.patience));
@@ -121,7 +120,7 @@ impl Reserve<'_> {
 
     fn give_back(&self, hold: Hold) {
         let store = Arc::clone(self.store);
-        tokio::spawn(async move { drop(give_back(&*store, &hold).await) });
+        tokio::spawn(async move { drop(store.release(&hold.claim.principal, &hold.claim.key, hold.token).await) });
     }
 }
 

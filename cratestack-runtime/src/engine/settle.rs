@@ -209,28 +209,14 @@ fn write(store: &Arc<dyn IdempotencyStore>, hold: &Hold, verdict: &Arc<Verdict>)
                     let (principal, key, token) = (hold.claim.principal.as_str(), hold.claim.key.as_str(), hold.token);
                     store.finish(Completion { principal, key, token, status: *status, headers, body }).await
                 }
-                Verdict::Release => give_back(&*store, &hold).await.map(|()| Tenure::Unknown),
+                Verdict::Release => {
+                    let Hold { claim, token, .. } = &hold;
+                    store.release(&claim.principal, &claim.key, *token).await.map(|()| Tenure::Unknown)
+                }
             }
         };
         caught_of_store(written).await
     })
-}
-
-/// How soon the same request may have a key that was given back and stays its own. The store has to answer within it.
-const HANDED_BACK_AFTER: Duration = Duration::from_secs(1);
-
-/// Gives a key back under which nothing has happened, as far as this attempt goes.
-///
-/// Where an earlier attempt went silent, its effect may have happened: the row then stays, for the same request alone, with a
-/// lease that ends soon.
-pub(super) async fn give_back(store: &dyn IdempotencyStore, hold: &Hold) -> Result<(), StoreError> {
-    let Hold { claim, token, attempt } = hold;
-    if *attempt > 1 {
-        let lease = HANDED_BACK_AFTER.min(claim.lease);
-        // A renewal never shortens the retention, which is long since what it is.
-        return store.renew(&claim.principal, &claim.key, *token, lease, lease).await.map(drop);
-    }
-    store.release(&claim.principal, &claim.key, *token).await
 }
 
 impl Hold {

@@ -162,6 +162,10 @@ pub trait IdempotencyStore: Send + Sync + 'static {
     /// Gives the key back, as if it had never been reserved. With a token that is not current, or once the outcome is
     /// recorded: does nothing.
     ///
+    /// A reservation that took over from one that went silent (its attempt is 2 or more) does not speak for that one, whose
+    /// effect may have happened. Its row stays until it expires, with a lease that has ended: the same request may have the
+    /// key at once, and another one is a conflict.
+    ///
     /// # Errors
     ///
     /// When the key may still be reserved. Calling again is safe.

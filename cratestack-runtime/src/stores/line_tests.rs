@@ -278,8 +278,9 @@ async fn who_finds_no_room_waits_and_is_not_copied() {
     assert_eq!(copied.load(Ordering::SeqCst), ROOM / (OVERHEAD + 4));
     done.notify_one();
     gate.add_permits(CALLERS);
+    let mut alone = 0;
     for call in calls {
-        assert!(call.await.unwrap().is_ok());
+        alone += usize::from(call.await.unwrap() == Ok(ALONE));
     }
-    assert_eq!(copied.load(Ordering::SeqCst), CALLERS);
+    assert_eq!(copied.load(Ordering::SeqCst) + alone, CALLERS, "whoever comes late may find the lane free");
 }

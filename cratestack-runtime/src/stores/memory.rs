@@ -148,9 +148,11 @@ impl IdempotencyStore for MemoryStore {
     async fn release(&self, principal: &str, key: &str, token: Uuid) -> Result<(), StoreError> {
         let names = (principal, key);
         let mut rows = self.shared.rows_of(names);
-        let running = |row: &Row| row.token == token && row.outcome.is_none();
-        if rows.by_name.get(&names as &dyn Names).is_some_and(running) {
-            rows.remove(names);
+        let running = |row: &&mut Row| row.token == token && row.outcome.is_none();
+        match rows.get_mut(names).filter(running) {
+            Some(row) if row.attempt > 1 => row.lease = Deadline::At(Instant::now()),
+            Some(_) => rows.remove(names),
+            None => {}
         }
         Ok(())
     }

@@ -69,7 +69,8 @@ pub enum Call<T, H, K, O> {
         /// What it came to.
         outcome: O,
     },
-    /// The key is given back: nothing happened.
+    /// The key is given back: nothing happened. Where an earlier attempt went silent, its effect may have: the row then
+    /// stays, dead, for the same request.
     Release {
         /// By which reservation.
         token: K,
@@ -238,7 +239,14 @@ where
             }
             row => (row, Answer::Lost),
         },
-        Call::Release { token } => (row.filter(|row| row.token != token || row.outcome.is_some()), Answer::Done),
+        Call::Release { token } => match row {
+            Some(row) if row.token == token && row.outcome.is_none() => {
+                // What an attempt before this one did is not undone by this one's word.
+                let stays = (row.attempt > 1).then_some(Row { lease_ends: now, ..row });
+                (stays, Answer::Done)
+            }
+            row => (row, Answer::Done),
+        },
         Call::Sweep => (row.filter(|row| !row.has_expired(now)), Answer::Done),
         Call::Look { hash } => {
             let told = meets(&hash).map_or_else(|told| told, |attempt| Answer::Free { attempt });

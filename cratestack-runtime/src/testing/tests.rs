@@ -53,7 +53,7 @@ async fn a_store_with_the_required_methods_passes_what_applies() {
     let report = conformance(|| async { RequiredOnly(MemoryStore::new()) }).await;
     report.assert();
     let skipped: Vec<_> = report.checks().iter().filter(|check| matches!(check.verdict, Verdict::Skipped(_))).collect();
-    assert_eq!(skipped.len(), 19, "{report}");
+    assert_eq!(skipped.len(), 20, "{report}");
 
     let report = Conformance::new().require_every_method().run(|| async { RequiredOnly(MemoryStore::new()) }).await;
     for name in ["finish_tells_held_from_lost", "sweep_deletes_expired_rows_only"] {
@@ -133,6 +133,14 @@ async fn every_other_fault_is_found_by_its_check() {
         (Fault::SaysHeld, &["stale_holder_is_told_lost", "finish_tells_held_from_lost"]),
         (Fault::CountsNothing, &["attempts_count_takeovers"]),
         (Fault::LendsTheDead, &["dead_reservation_belongs_to_its_request", "agrees_with_the_reference_model"]),
+        (
+            Fault::FreesTakeovers,
+            &[
+                "attempts_count_takeovers",
+                "released_takeover_belongs_to_its_request",
+                "agrees_with_the_reference_model",
+            ],
+        ),
         (Fault::SweepsTheLiving, &["sweep_deletes_expired_rows_only"]),
         (Fault::SweepsWithoutLimit, &["sweep_respects_its_limit"]),
         (Fault::StaysBusyWhenDropped, &["dropped_reservation_leaves_the_key_usable"]),
@@ -251,6 +259,7 @@ enum Fault {
     SaysHeld,
     CountsNothing,
     LendsTheDead,
+    FreesTakeovers,
     LeasesFromTheAsking,
     SweepsTheLiving,
     SweepsWithoutLimit,
@@ -406,8 +415,10 @@ impl IdempotencyStore for Naive {
         let finished_too = self.fault == Fault::ReleasesFinished;
         let mut rows = self.rows();
         let slot = self.slot(principal, key);
-        if rows.get(&slot).is_some_and(|row| row.token == token && (!row.done || finished_too)) {
-            rows.remove(&slot);
+        match rows.get_mut(&slot).filter(|row| row.token == token && (!row.done || finished_too)) {
+            Some(row) if row.attempt > 1 && self.fault != Fault::FreesTakeovers => row.leased_until = Instant::now(),
+            Some(_) => drop(rows.remove(&slot)),
+            None => {}
         }
         Ok(())
     }

@@ -178,3 +178,34 @@ async fn a_release_that_cannot_be_written_keeps_no_duplicate_from_asking() {
     })
     .await;
 }
+
+/// Its first run goes silent, its second one panics, and its third one ends.
+#[idempotent]
+async fn unlucky(State(app): State<App>, body: String) -> String {
+    match app.effects.fetch_add(1, Ordering::SeqCst) {
+        0 => {
+            app.waiting.notify_one();
+            app.gate.notified().await;
+        }
+        1 => panic!("on purpose"),
+        _ => {}
+    }
+    body
+}
+
+/// What the run before it did may have happened, whatever this one says.
+#[tokio::test(start_paused = true)]
+async fn a_takeover_that_panics_leaves_the_key_to_its_request() {
+    let (app, store) = faulty();
+    store.no_heartbeat.store(true, Ordering::SeqCst);
+    let elsewhere = App { idempotency: Idempotency::new(Arc::clone(&store)).lease(SECOND * 30), ..app.clone() };
+    let [silent, other] = [app.clone(), elsewhere].map(|app| Router::new().route("/", post(unlucky)).with_state(app));
+    let _silent = tokio::spawn(send(silent, request("k1", "/", "50")));
+    app.waiting.notified().await;
+    sleep(SECOND * 31).await;
+    assert_eq!(send(other.clone(), request("k1", "/", "50")).await.code(), "idempotency_handler_panicked");
+    assert_eq!(send(other.clone(), request("k1", "/", "60")).await.code(), "idempotency_key_conflict");
+    sleep(SECOND).await;
+    let third = send(other, request("k1", "/", "50")).await;
+    assert_eq!((third.status, &third.body[..], app.effects()), (StatusCode::OK, &b"50"[..], 3));
+}

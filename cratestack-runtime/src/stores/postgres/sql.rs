@@ -192,11 +192,32 @@ fn finished(table: &str) -> String {
 }
 
 fn release(table: &str, class: i32) -> String {
-    let release = format!(
-        "DELETE FROM {table}
-        WHERE {PRINCIPAL_FINGERPRINT} = $1 AND {KEY} = $2 AND {RESERVATION_ID} = $3 AND {RESPONSE_STATUS} IS NULL"
+    let held = format!(
+        "held.{PRINCIPAL_FINGERPRINT} = $1 AND held.{KEY} = $2 AND held.{RESERVATION_ID} = $3
+        AND held.{RESPONSE_STATUS} IS NULL"
     );
-    notifying(&release, class, "$4::bigint")
+    let (lapse, took_over) = (lapse(), took_over());
+    let lapse = format!("UPDATE {table} AS held SET {lapse} WHERE {held} AND {took_over}");
+    let delete = format!("DELETE FROM {table} AS held WHERE {held} AND NOT {took_over}");
+    released(&notifying(&lapse, class, "$4::bigint"), &notifying(&delete, class, "$4::bigint"))
+}
+
+/// Of the row `held`: whether it was taken over from a reservation that went silent.
+pub(super) fn took_over() -> String {
+    format!("(COALESCE(held.{ATTEMPT}, 1) > 1)")
+}
+
+/// Ends the lease of the row `held`, so that it counts as one that has ended.
+pub(super) fn lapse() -> String {
+    format!(
+        "{LEASE_EXPIRES_AT} =
+            LEAST(GREATEST({CLOCK}, held.{CREATED_AT} + INTERVAL '1 microsecond'), held.{EXPIRES_AT})"
+    )
+}
+
+/// One statement that lets the leases of reservations lapse that took over, and deletes the others.
+pub(super) fn released(lapse: &str, delete: &str) -> String {
+    format!("WITH lapsed AS ({lapse}), deleted AS ({delete}) SELECT * FROM lapsed UNION ALL SELECT * FROM deleted")
 }
 
 /// Always one row: the key's where there is one, whether this transaction has got the key's lock, its session, the table

@@ -89,7 +89,7 @@ impl Batches {
     ) -> Result<Renewal, StoreError> {
         let alone = async { alone.await.map(Answer::Renewed) };
         let own = || Call::new(names, token, What::Renew { times });
-        match self.line.call(names.0.len() + names.1.len(), own, alone).await? {
+        match self.line.call_first(names.0.len() + names.1.len(), own, alone).await? {
             Answer::Renewed(renewal) => Ok(renewal),
             Answer::Claimed(_) | Answer::Written(_) | Answer::Renewing(..) => Ok(Renewal::Lost),
         }
@@ -357,7 +357,13 @@ impl Database {
                 let renewed = self.sql.renew(call.names(), call.token, *times).fetch_all(connection).await?;
                 return Ok(Answer::Renewing(lasting(&renewed)?, sent));
             }
-            What::Release => self.sql.release(call.names(), call.token),
+            What::Release => {
+                let released = self.sql.release(call.names(), call.token).execute(&mut *connection).await?;
+                if released.rows_affected() > 0 {
+                    return Ok(Answer::Written(true));
+                }
+                self.sql.lapse(call.names(), call.token)
+            }
         };
         Ok(Answer::Written(statement.execute(connection).await?.rows_affected() > 0))
     }

@@ -199,6 +199,21 @@ impl SqliteStore {
         Ok(written.rows_affected() > 0)
     }
 
+    async fn release_alone(&self, names: Names<'_>, token: Uuid) -> Result<bool, StoreError> {
+        let refused = || refused(&self.sql.name);
+        let _turn = self.turn.take_first().await;
+        let released = self.sql.release(names, token).execute(&self.pool).await.map_err(refused())?;
+        if released.rows_affected() > 0 {
+            return Ok(true);
+        }
+        // Mostly it is gone, and to look costs no commit.
+        if self.sql.of_token(names, token).fetch_optional(&self.pool).await.map_err(refused())?.is_none() {
+            return Ok(false);
+        }
+        let lapsed = self.sql.lapse(names, token).execute(&self.pool).await.map_err(refused())?;
+        Ok(lapsed.rows_affected() > 0)
+    }
+
     async fn renew_alone(&self, names: Names<'_>, token: Uuid, times: (i64, i64)) -> Result<Renewal, StoreError> {
         let table = &self.sql.name;
         let _turn = self.turn.take_first().await;
@@ -248,7 +263,8 @@ impl IdempotencyStore for SqliteStore {
     }
 
     async fn release(&self, principal: &str, key: &str, token: Uuid) -> Result<(), StoreError> {
-        let alone = self.write_alone(self.sql.release((principal, key), token));
+        let names = (principal, key);
+        let alone = self.release_alone(names, token);
         match &self.batches {
             Some(batches) => batches.release((principal, key), token, alone).await.map(drop),
             None => alone.await.map(drop),
@@ -304,13 +320,8 @@ impl IdempotencyStore for SqliteStore {
         }
         // The row is not in flight under this token. If it bears the token all the same, an earlier call recorded it
         // whose answer was lost.
-        let finished = sqlx::query(self.sql.finished.clone())
-            .bind(principal)
-            .bind(key)
-            .bind(token)
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(refused(&self.sql.name))?;
+        let finished = self.sql.of_token((principal, key), token).fetch_optional(&self.pool).await;
+        let finished = finished.map_err(refused(&self.sql.name))?;
         Ok(if finished.is_some() { Tenure::Held } else { Tenure::Lost })
     }
 

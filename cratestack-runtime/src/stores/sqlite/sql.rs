@@ -23,8 +23,9 @@ pub(super) struct Statements {
     claim: SqlStr,
     renew: SqlStr,
     finish: SqlStr,
-    pub(super) finished: SqlStr,
+    of_token: SqlStr,
     release: SqlStr,
+    lapse: SqlStr,
     pub(super) sweep: SqlStr,
     pub(super) attempted: SqlStr,
     pub(super) record: SqlStr,
@@ -38,8 +39,9 @@ impl Statements {
             claim: shared(claim(table)),
             renew: shared(renew(table)),
             finish: shared(finish(table)),
-            finished: shared(finished(table)),
+            of_token: shared(of_token(table)),
             release: shared(release(table)),
+            lapse: shared(lapse(table)),
             sweep: shared(name.sweep(Dialect::Sqlite)),
             attempted: shared(attempted(table)),
             record: shared(record(table)),
@@ -91,8 +93,17 @@ impl Statements {
             .bind(body)
     }
 
+    /// To be followed by [`lapse`](Self::lapse) where it finds nothing.
     pub(super) fn release(&self, (principal, key): Names<'_>, token: Uuid) -> Statement {
         sqlx::query(self.release.clone()).bind(principal).bind(key).bind(token)
+    }
+
+    pub(super) fn of_token(&self, (principal, key): Names<'_>, token: Uuid) -> Statement {
+        sqlx::query(self.of_token.clone()).bind(principal).bind(key).bind(token)
+    }
+
+    pub(super) fn lapse(&self, (principal, key): Names<'_>, token: Uuid) -> Statement {
+        sqlx::query(self.lapse.clone()).bind(principal).bind(key).bind(token)
     }
 }
 
@@ -152,14 +163,25 @@ fn finish(table: &str) -> String {
     )
 }
 
-fn finished(table: &str) -> String {
+/// Whether the row is one of this token's, in flight or finished.
+fn of_token(table: &str) -> String {
     format!("SELECT 1 FROM {table} WHERE {PRINCIPAL_FINGERPRINT} = ?1 AND {KEY} = ?2 AND {RESERVATION_ID} = ?3")
 }
 
 fn release(table: &str) -> String {
     format!(
         "DELETE FROM {table}
-        WHERE {PRINCIPAL_FINGERPRINT} = ?1 AND {KEY} = ?2 AND {RESERVATION_ID} = ?3 AND {RESPONSE_STATUS} IS NULL"
+        WHERE {PRINCIPAL_FINGERPRINT} = ?1 AND {KEY} = ?2 AND {RESERVATION_ID} = ?3 AND {RESPONSE_STATUS} IS NULL
+            AND COALESCE({ATTEMPT}, 1) <= 1"
+    )
+}
+
+/// What becomes of a row that `release` leaves, as it was taken over from a reservation that went silent: its lease ends.
+fn lapse(table: &str) -> String {
+    format!(
+        "UPDATE {table} SET {LEASE_EXPIRES_AT} = MIN(MAX({NOW}, {CREATED_AT} + 1), {EXPIRES_AT})
+        WHERE {PRINCIPAL_FINGERPRINT} = ?1 AND {KEY} = ?2 AND {RESERVATION_ID} = ?3 AND {RESPONSE_STATUS} IS NULL
+            AND {ATTEMPT} > 1"
     )
 }
 

@@ -92,7 +92,10 @@ impl Scenario {
                 if told == Answer::Held { Told::Held } else { Told::Lost }
             }
             Phase::Releasing => {
-                let (row, _) = step(s.table.row, Call::Release { token }, NOW);
+                let (mut row, _) = step(s.table.row, Call::Release { token }, NOW);
+                if !self.rules.released_takeovers_stay {
+                    row = row.filter(|row| row.token != token || row.outcome.is_some());
+                }
                 self.write(s, id, row);
                 Told::Lost
             }
@@ -154,7 +157,9 @@ impl Scenario {
             // How many takeovers there were matters no more than that there were some.
             row: row.map(|row| Row { attempt: row.attempt.min(2), ..row }),
             holder: if is_new { Some(id) } else { old.holder.filter(|_| row.is_some()) },
-            effect_of: old.effect_of.filter(|_| (kept.is_some() && row.is_some()) || self.remembers_released),
+            effect_of: old
+                .effect_of
+                .filter(|_| (kept.is_some() && row.is_some()) || !self.rules.released_takeovers_stay),
         };
     }
 

@@ -16,6 +16,8 @@ pub struct Rules {
     pub pending_outcomes_answer: bool,
     /// A dead row is taken over by its own request only.
     pub dead_rows_belong: bool,
+    /// A takeover that is released leaves its row to its request.
+    pub released_takeovers_stay: bool,
     /// What is cached ends with the session of the server that it came from.
     pub cache_is_tied: bool,
     /// What a hot standby does not have is not said to have never happened.
@@ -39,6 +41,7 @@ impl Rules {
         runs_are_registered: true,
         pending_outcomes_answer: true,
         dead_rows_belong: true,
+        released_takeovers_stay: true,
         cache_is_tied: true,
         standbys_know_nothing: true,
         given_up_is_undone: true,
@@ -93,8 +96,6 @@ pub struct Scenario {
     pub wait: bool,
     /// Processes keep the outcomes that they have seen.
     pub cache: bool,
-    /// What ran before a release counts against the request that comes after it.
-    pub remembers_released: bool,
     /// States that differ in names alone are one. A path through such states is hard to read.
     pub merges_alike: bool,
 }
@@ -130,15 +131,6 @@ impl Faults {
 
 impl Scenario {
     pub const fn of(callers: [Asker; 3], faults: Faults, budget: u8) -> Self {
-        Self {
-            rules: Rules::ALL,
-            callers,
-            faults,
-            budget,
-            wait: false,
-            cache: false,
-            remembers_released: false,
-            merges_alike: true,
-        }
+        Self { rules: Rules::ALL, callers, faults, budget, wait: false, cache: false, merges_alike: true }
     }
 }

@@ -5,7 +5,7 @@ use cratestack_schema::columns::{
 };
 use sqlx::SqlStr;
 
-use crate::stores::postgres::sql::{CLOCK, after, live, renewed, takeover};
+use crate::stores::postgres::sql::{CLOCK, after, lapse, live, released, renewed, takeover, took_over};
 use crate::stores::postgres::watch::{class_of, notification};
 use crate::stores::row::shared;
 
@@ -168,12 +168,10 @@ fn finish(table: &str, class: i32) -> String {
 }
 
 fn release(table: &str, class: i32) -> String {
-    notifying(
-        class,
-        &format!(
-            "DELETE FROM {table} AS held USING ({asked}) AS asked WHERE {held}",
-            asked = asked(&[("principal", "text"), ("name", "text"), ("token", "uuid"), ("lock", "bigint")]),
-            held = running("held"),
-        ),
-    )
+    let asked = asked(&[("principal", "text"), ("name", "text"), ("token", "uuid"), ("lock", "bigint")]);
+    let held = running("held");
+    let (lapse, took_over) = (lapse(), took_over());
+    let lapse = format!("UPDATE {table} AS held SET {lapse} FROM ({asked}) AS asked WHERE {held} AND {took_over}");
+    let delete = format!("DELETE FROM {table} AS held USING ({asked}) AS asked WHERE {held} AND NOT {took_over}");
+    released(&notifying(class, &lapse), &notifying(class, &delete))
 }
