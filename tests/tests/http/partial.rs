@@ -1,8 +1,8 @@
 //! A store that answers some calls and refuses others, or never answers them: a full disk takes renewals and no outcomes, a
 //! row is locked, another process has a key in a transaction.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use cratestack_runtime::{
     Claim, ClaimOutcome, Completion, Idempotency, IdempotencyStore, MemoryStore, OnStoreError, ReservationOutcome,
-    StoreError, Tenure, async_trait, idempotent,
+    StoreError, Tenure, Watch, async_trait, idempotent,
 };
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -32,8 +32,17 @@ struct Partial {
     loses_leases: AtomicBool,
     /// Outcomes of the key `locked` get no answer.
     locks: AtomicBool,
+    watches: Mutex<Option<Watches>>,
     reservations: AtomicUsize,
     outcomes: AtomicUsize,
+}
+
+/// How a store takes it that its keys are to be watched.
+#[derive(Clone, Copy)]
+enum Watches {
+    WithoutAnAnswer,
+    Panicking,
+    PanickingLater,
 }
 
 fn is(fault: &AtomicBool) -> bool {
@@ -94,6 +103,16 @@ impl IdempotencyStore for Partial {
             return Ok(Tenure::Lost);
         }
         self.inner.renew(principal, key, token, lease, retention).await
+    }
+
+    async fn watch(&self, _: &str, _: &str) -> Result<Option<Watch>, StoreError> {
+        let how = *self.watches.lock().unwrap();
+        match how {
+            None => Ok(None),
+            Some(Watches::WithoutAnAnswer) => std::future::pending().await,
+            Some(Watches::Panicking) => panic!("told to panic"),
+            Some(Watches::PanickingLater) => Ok(Some(Watch::new(async { panic!("told to panic") }))),
+        }
     }
 
     async fn finish(&self, completion: Completion<'_>) -> Result<Tenure, StoreError> {
@@ -212,4 +231,24 @@ async fn no_more_handlers_run_without_a_reservation_than_may_run_with_one() {
     sleep(SECOND).await;
     assert_eq!(app.send(request("k3", "/payments", BODY)).await.status, StatusCode::CREATED);
     assert_eq!(app.effects(), 3);
+}
+
+/// A connection may be silent over which a store would listen: who waits finds the outcome all the same.
+#[tokio::test(start_paused = true)]
+async fn who_waits_gets_the_outcome_though_the_store_cannot_watch() {
+    for how in [Watches::WithoutAnAnswer, Watches::Panicking, Watches::PanickingLater] {
+        let (app, store) = partial();
+        *store.watches.lock().unwrap() = Some(how);
+        let router = |app: &App| Router::new().route("/wait", post(wait)).with_state(app.clone());
+        store.in_transaction.store(true, Ordering::SeqCst);
+        let waiting = tokio::spawn(send(router(&app), request("k1", "/wait", "one")));
+        sleep(SECOND * 3).await;
+        let elsewhere = App::over(Idempotency::new(store.inner.clone()));
+        let first = send(router(&elsewhere), request("k1", "/wait", "one")).await;
+        store.in_transaction.store(false, Ordering::SeqCst);
+        let answer = waiting.await.unwrap();
+        assert_eq!((answer.is_replay(), answer.body), (true, first.body));
+        let asked = store.reservations.load(Ordering::SeqCst);
+        assert!(asked < 100, "{asked} questions within three seconds");
+    }
 }
