@@ -95,8 +95,8 @@ impl Acquire<'_> {
                     };
                     let waited_for = self.recovery.let_overdue_go_first().await;
                     let answer = question.ask().await;
-                    if let Some(waited_for) = waited_for.filter(|_| answer.is_ok()) {
-                        self.recovery.pass_over(waited_for);
+                    if answer.is_ok() {
+                        self.recovery.answered(waited_for);
                     }
                     match answer {
                         Ok(Found::Ours(grant)) => return Ok(Acquired::Ours(grant, turn, admission)),

@@ -4,7 +4,7 @@
 //! ```text
 //! the store goes away    a call that was refused waits for news; one that has no answer keeps waiting for it
 //! every 100 ms           one of all that were refused is sent again
-//! it is back             that one is answered: all others are sent at once, and new reservations after them
+//! it is back             that one is answered, or a reservation: all others are sent at once, and new reservations after them
 //! ```
 //!
 //! A store may be back for all but some of them: a full disk takes renewals and no outcomes, a row is locked. A call that was
@@ -100,8 +100,15 @@ impl Recovery {
         Overdue { recovery: self, number }
     }
 
-    fn answered(&self) {
-        if self.is_away.swap(false, Ordering::Relaxed) {
+    /// The store has answered, also whoever has waited in vain for what is overdue: no other reservation waits for that.
+    pub(super) fn answered(&self, in_vain: Option<WaitedFor>) {
+        if let Some(WaitedFor(newest)) = in_vain {
+            let mut due = self.due();
+            due.passed_over = due.passed_over.max(newest);
+            drop(due);
+            self.fewer.notify_waiters();
+        }
+        if self.is_away.load(Ordering::Relaxed) && self.is_away.swap(false, Ordering::Relaxed) {
             self.back.send_replace(());
         }
     }
@@ -125,14 +132,6 @@ impl Recovery {
         // An error is the end of the courtesy.
         let _ = tokio::time::timeout(COURTESY, clearing).await;
         self.due().newest().map(WaitedFor)
-    }
-
-    /// The store answers others: no reservation waits for these any more.
-    pub(super) fn pass_over(&self, WaitedFor(newest): WaitedFor) {
-        let mut due = self.due();
-        due.passed_over = due.passed_over.max(newest);
-        drop(due);
-        self.fewer.notify_waiters();
     }
 
     /// Returns when it is worth another try: the store has answered somebody else, or it is this call's turn to find out.
@@ -200,7 +199,7 @@ pub(super) async fn until_answered<T: Send + 'static>(
             biased;
             Some(answer) = calls.join_next() => match answer {
                 Ok(Ok(answer)) => {
-                    recovery.answered();
+                    recovery.answered(None);
                     return answer;
                 }
                 Ok(Err(failure)) => Some(failure),

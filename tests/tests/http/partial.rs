@@ -29,12 +29,14 @@ struct Partial {
     in_transaction: AtomicBool,
     refuses_reservations: AtomicBool,
     refuses_outcomes: AtomicBool,
+    refuses_renewals: AtomicBool,
     loses_leases: AtomicBool,
     /// Outcomes of the key `locked` get no answer.
     locks: AtomicBool,
     watches: Mutex<Option<Watches>>,
     reservations: AtomicUsize,
     outcomes: AtomicUsize,
+    renewals: AtomicUsize,
 }
 
 /// How a store takes it that its keys are to be watched.
@@ -102,6 +104,10 @@ impl IdempotencyStore for Partial {
         if is(&self.loses_leases) {
             return Ok(Tenure::Lost);
         }
+        if is(&self.refuses_renewals) {
+            return refused();
+        }
+        self.renewals.fetch_add(1, Ordering::SeqCst);
         self.inner.renew(principal, key, token, lease, retention).await
     }
 
@@ -251,4 +257,26 @@ async fn who_waits_gets_the_outcome_though_the_store_cannot_watch() {
         let asked = store.reservations.load(Ordering::SeqCst);
         assert!(asked < 100, "{asked} questions within three seconds");
     }
+}
+
+/// A hundred outcomes are refused for ever and try by turns. That the store is back, a new reservation shows first.
+#[tokio::test(start_paused = true)]
+async fn renewals_are_sent_as_soon_as_a_reservation_shows_that_the_store_is_back() {
+    let (app, store) = partial();
+    store.refuses_outcomes.store(true, Ordering::SeqCst);
+    for key in 0..100 {
+        assert_eq!(app.send(request(&format!("k{key}"), "/payments", BODY)).await.status, StatusCode::CREATED);
+    }
+    sleep(SECOND * 2).await;
+    store.refuses_renewals.store(true, Ordering::SeqCst);
+    store.refuses_reservations.store(true, Ordering::SeqCst);
+    sleep(SECOND * 20).await;
+    store.refuses_renewals.store(false, Ordering::SeqCst);
+    store.refuses_reservations.store(false, Ordering::SeqCst);
+    let before = store.renewals.load(Ordering::SeqCst);
+    let new = app.send(request("new", "/payments", BODY)).await;
+    assert_eq!(new.status, StatusCode::CREATED);
+    sleep(SECOND / 10).await;
+    let renewed = store.renewals.load(Ordering::SeqCst) - before;
+    assert!(renewed >= 100, "{renewed} renewals");
 }
