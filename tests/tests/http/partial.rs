@@ -30,6 +30,7 @@ struct Partial {
     refuses_reservations: AtomicBool,
     refuses_outcomes: AtomicBool,
     refuses_renewals: AtomicBool,
+    refuses_releases: AtomicBool,
     loses_leases: AtomicBool,
     /// Outcomes of the key `locked` get no answer.
     locks: AtomicBool,
@@ -80,7 +81,7 @@ impl IdempotencyStore for Partial {
     }
 
     async fn release(&self, principal: &str, key: &str, token: Uuid) -> Result<(), StoreError> {
-        self.inner.release(principal, key, token).await
+        if is(&self.refuses_releases) { refused() } else { self.inner.release(principal, key, token).await }
     }
 
     async fn reserve(&self, claim: Claim<'_>) -> Result<ClaimOutcome, StoreError> {
@@ -279,4 +280,20 @@ async fn renewals_are_sent_as_soon_as_a_reservation_shows_that_the_store_is_back
     sleep(SECOND / 10).await;
     let renewed = store.renewals.load(Ordering::SeqCst) - before;
     assert!(renewed >= 100, "{renewed} renewals");
+}
+
+/// The end of the lease gives the key back as well, and nobody here waits for longer.
+#[tokio::test(start_paused = true)]
+async fn a_release_that_cannot_be_written_keeps_no_duplicate_from_asking() {
+    let (app, store) = partial();
+    store.refuses_releases.store(true, Ordering::SeqCst);
+    let panicked = app.send(request("k1", "/payments?panic=true", BODY)).await;
+    assert_eq!(panicked.status, StatusCode::INTERNAL_SERVER_ERROR);
+    let asked = store.reservations.load(Ordering::SeqCst);
+    let again = || request("k1", "/payments?panic=true", BODY);
+    assert_eq!(app.send(again()).await.code(), "idempotency_request_in_flight");
+    assert_eq!(store.reservations.load(Ordering::SeqCst), asked + 1, "the store was asked");
+    sleep(SECOND * 3).await;
+    store.refuses_releases.store(false, Ordering::SeqCst);
+    assert_eq!(app.send(again()).await.code(), "idempotency_handler_panicked", "it has run once more");
 }
