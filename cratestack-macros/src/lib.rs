@@ -21,8 +21,9 @@ use proc_macro::TokenStream;
 /// Makes an axum handler run at most once per `Idempotency-Key`.
 ///
 /// The first request with a key runs the handler and records its response. A later one with the same key and the same
-/// content gets that response back, byte for byte, with `Idempotency-Replayed: true`; while the first still runs it gets
-/// 409; with other content it gets 422. Requests with a safe method (GET, HEAD, OPTIONS, TRACE) pass unguarded.
+/// content gets that response back, byte for byte but for headers that carry a session's secret
+/// (`Idempotency::omit_header`), with `Idempotency-Replayed: true`; while the first still runs it gets 409; with other content it
+/// gets 422. Requests with a safe method (GET, HEAD, OPTIONS, TRACE) pass unguarded.
 ///
 /// The router's state provides a `cratestack_runtime::Idempotency` through axum's `FromRef`. All extractors run before
 /// the key is looked at, so a request that fails authentication or validation costs no key and sees no replay.
@@ -56,7 +57,7 @@ use proc_macro::TokenStream;
 /// | option | value | default | effect |
 /// |---|---|---|---|
 /// | [`ttl`](#ttl) | duration | `Idempotency::ttl`, 24 hours | how long the outcome is kept |
-/// | [`lease`](#lease) | duration | `Idempotency::lease`, 30 seconds | how long the key stays reserved after its process died |
+/// | [`lease`](#lease) | duration | `Idempotency::lease`, 30 seconds | how soon after its process died the same request may run |
 /// | [`wait`](#wait) | duration | 409 at once | how long a duplicate of a running request waits for its outcome |
 /// | [`optional`](#optional) | none | a key is required | a request without a key runs unguarded |
 /// | [`record`](#record) | `all`, `success` | `all` | which outcomes are kept |
@@ -85,7 +86,8 @@ use proc_macro::TokenStream;
 ///
 /// ## `ttl`
 ///
-/// How long the outcome is kept, from the moment that its key is reserved; a retry after that runs the handler again.
+/// How long the outcome is kept, from the moment that its key is reserved, or its transaction begins; a retry after that runs
+/// the handler again.
 ///
 /// ```
 /// # use cratestack_runtime::idempotent;
@@ -95,8 +97,9 @@ use proc_macro::TokenStream;
 ///
 /// ## `lease`
 ///
-/// How long the key stays reserved when its process died; a retry after that takes over. A handler that runs longer renews
-/// its lease, so this is not a bound on its time. Refused where it is longer than the `ttl` beside it.
+/// How long the key stays reserved when its process died; a retry of the same request then takes over, and another request
+/// under the key gets 422 until the `ttl` ends. A handler that runs longer renews its lease, so this is not a bound on its
+/// time. Refused where it is longer than the `ttl` beside it.
 ///
 /// ```
 /// # use cratestack_runtime::idempotent;
@@ -165,7 +168,7 @@ use proc_macro::TokenStream;
 /// holds for every 5xx in a transaction that Postgres has given up, after a unique violation too: an error that has the
 /// `sqlx::Error` among its sources is recorded.
 ///
-/// With `optional`, a request without the header still runs in a transaction, unguarded. Refused are a value; a handler
+/// With `optional`, a request without a key still runs in a transaction, unguarded. Refused are a value; a handler
 /// without a `Tx`, or with two; a `Tx` without `transaction`; a state that has no such handle, where `state = …` names it;
 /// `on_store_error = run` beside it; and `tx.commit()`.
 ///

@@ -1,8 +1,9 @@
 //! Idempotency for axum: `#[idempotent]` on a handler makes a retried request safe.
 //!
 //! A client that did not hear an answer sends its request again. With `#[idempotent]` the first request that carries an
-//! `Idempotency-Key` runs the handler and its outcome is kept; every later one gets that outcome back, byte for byte;
-//! two at the same time never both run; the same key with another request is refused.
+//! `Idempotency-Key` runs the handler and its outcome is kept; every later one gets that outcome back, byte for byte but for
+//! headers that carry a session's secret ([`Idempotency::omit_header`]); two at the same time never both run; the same key
+//! with another request is refused.
 //!
 //! ```
 //! use axum::extract::{FromRef, Json, State};
@@ -43,8 +44,9 @@
 //! # What is promised
 //!
 //! For one principal and key, a handler runs at most once per reservation, a recorded outcome is never lost or altered,
-//! and no caller sees another's. A process that dies between the effect and its record leaves the key reserved until the
-//! lease ends; a retry then runs the handler again. In a transaction there is nothing between the two.
+//! and no caller sees another's. Where a process dies between the effect and its record, a retry runs the handler again once
+//! the lease has ended. The same happens where a process stalls, or an outcome or a renewal waits for the store, for longer
+//! than the lease. In a transaction there is nothing between the two.
 
 // Without a store that has transactions, the engine's and the guard's part in them rests.
 #![cfg_attr(not(any(feature = "postgres", feature = "sqlite")), allow(dead_code, unused_imports))]

@@ -191,8 +191,8 @@ impl<S: ?Sized> Idempotency<S> {
         self
     }
 
-    /// How long an outcome is kept, from the moment that its key is reserved. Default: 24 hours. The attribute's
-    /// `ttl = "…"` overrides it.
+    /// How long an outcome is kept, from the moment that its key is reserved, or its transaction begins. Default: 24 hours.
+    /// The attribute's `ttl = "…"` overrides it.
     ///
     /// A retry that comes later is a new request and runs again.
     ///
@@ -210,8 +210,10 @@ impl<S: ?Sized> Idempotency<S> {
     /// How long a reservation outlives its process. Default: 30 seconds. The attribute's `lease = "…"` overrides it.
     ///
     /// While the handler runs its lease is renewed, three times per lease, so a handler may take any time. When the
-    /// process dies, the key is free again once the lease has ended. A process that stalls for longer than the lease
-    /// loses it, and a retry then runs beside it: make the lease longer than any stall you are ready to believe in.
+    /// process dies, the same request may run again once the lease has ended; another one under the key is refused until the
+    /// [`ttl`](Self::ttl) ends. A process that stalls for longer than the lease loses it, and a retry then runs beside it. The
+    /// same happens where an outcome or a renewal waits for the store for longer than the lease. Make the lease longer than any
+    /// stall or outage that you are ready to believe in.
     /// A lease is at least 30 ms and at most the `ttl`.
     ///
     /// ```

@@ -41,21 +41,20 @@ use crate::{
 ///
 /// Where many requests come at once, their calls share statements and commits; see [`group_commit`](Self::group_commit).
 ///
-/// Renewals, outcomes and releases do not wait for handlers that hold all connections of the pool: after fifty
-/// milliseconds they go over one connection beside it, with the pool's own options and hooks. It is opened where it is
-/// needed, and closed with the pool or after a minute without use. A second connection of this sort listens while
-/// duplicates wait for a key. So a process may have up to two more than the pool's `max_connections`, for each store that it
-/// makes; clones share theirs.
+/// A store and its clones may have these connections beside the pool's `max_connections`:
+///
+/// - One by which renewals, outcomes and releases go where the pool has none for fifty milliseconds, because handlers may hold
+///   all of it. It has the pool's own options and hooks, and is closed with the pool or after a minute without use.
+/// - One that listens while duplicates wait for a run of another process, closed after a minute without use.
+/// - One that shows whether the server is still the one that it was, for
+///   [`Idempotency::replay_cache_bytes`](crate::Idempotency::replay_cache_bytes).
+/// - One for each transaction that is ended from outside, while that lasts.
 ///
 /// The table must be there first: call [`migrate`](Self::migrate) when the program starts, or apply what
 /// `cratestack-schema ddl` prints.
 ///
 /// Principals and keys are stored whole; Postgres bounds what its primary key holds, to about 2,700 bytes for the two
 /// together. A longer one is refused with an error, as is one that contains a NUL character.
-///
-/// Beside the pool, a process has a connection of its own while it waits for a key that another one holds, and one that
-/// shows whether the server is still the one that it was, for
-/// [`Idempotency::replay_cache_bytes`](crate::Idempotency::replay_cache_bytes).
 ///
 /// By default sqlx pings a connection each time it is taken from the pool, a round trip as long as a reservation's own;
 /// `PgPoolOptions::test_before_acquire(false)` saves it.
@@ -286,17 +285,16 @@ impl IdempotencyStore for PostgresStore {
     }
 
     async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {
-        let mut looks = 1;
-        let swept = loop {
-            let swept = sqlx::query(self.sql.sweep.clone()).bind(i64::from(limit)).execute(&self.pool).await;
-            match swept {
+        for _ in 0..LOOKS {
+            match sqlx::query(self.sql.sweep.clone()).bind(i64::from(limit)).execute(&self.pool).await {
                 // Where the default isolation is stricter than READ COMMITTED, a row that another sweeper has deleted
                 // meanwhile is an error instead of no row.
-                Err(error) if looks < LOOKS && is_serialization_failure(&error) => looks += 1,
-                swept => break swept.map_err(refused(&self.sql.name))?,
+                Err(error) if is_serialization_failure(&error) => {}
+                swept => return swept.map(|swept| swept.rows_affected()).map_err(refused(&self.sql.name)),
             }
-        };
-        Ok(swept.rows_affected())
+        }
+        // Others are at it.
+        Ok(0)
     }
 }
 

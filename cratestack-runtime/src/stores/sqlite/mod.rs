@@ -31,8 +31,8 @@ use crate::{Claim, ClaimOutcome, ClockSample, Completion, IdempotencyStore, Rese
 ///
 /// Several processes may share the file, in any journal mode; how long one waits for another's write is the
 /// connection's `busy_timeout` (five seconds unless set otherwise). The writes of one store and its clones queue
-/// among themselves: renewals, outcomes and releases before new reservations and transactions, in order otherwise. Every method's write is one statement (`migrate` is one transaction), so dropping a future
-/// leaves nothing half-done.
+/// among themselves: renewals, outcomes and releases before new reservations and transactions, in order otherwise. Every
+/// method's write is one statement (`migrate` is one transaction), so dropping a future leaves nothing half-done.
 ///
 /// Where many requests come at once, their calls share commits; see [`group_commit`](Self::group_commit).
 ///
