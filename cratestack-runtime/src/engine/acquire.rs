@@ -113,6 +113,8 @@ impl Acquire<'_> {
                 }
                 Look::Known(Known::Replay(record)) => return Ok(Acquired::Replay { record, fetched: false }),
                 Look::Known(Known::Conflict) => return Ok(Acquired::Conflict),
+                // Whoever waits already has no news by that of the run that it waits for.
+                Look::Known(Known::Failed(StoreError::Unavailable(_))) if is_in_flight => true,
                 Look::Known(Known::Failed(failure)) => return Err(failure),
                 Look::Known(Known::InFlight { .. }) if wait.is_zero() => return Ok(Acquired::InFlight),
                 Look::Known(Known::InFlight { here }) => {

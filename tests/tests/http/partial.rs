@@ -297,3 +297,25 @@ async fn a_release_that_cannot_be_written_keeps_no_duplicate_from_asking() {
     store.refuses_releases.store(false, Ordering::SeqCst);
     assert_eq!(app.send(again()).await.code(), "idempotency_handler_panicked", "it has run once more");
 }
+
+/// One question that fails is no news of the run that they wait for.
+#[tokio::test(start_paused = true)]
+async fn who_waits_sits_out_a_moment_without_the_store() {
+    let (app, store) = partial();
+    store.in_transaction.store(true, Ordering::SeqCst);
+    let router = |app: &App| Router::new().route("/wait", post(wait)).with_state(app.clone());
+    let waiting: Vec<_> = (0..3).map(|_| tokio::spawn(send(router(&app), request("k1", "/wait", "one")))).collect();
+    sleep(SECOND).await;
+    store.in_transaction.store(false, Ordering::SeqCst);
+    store.refuses_reservations.store(true, Ordering::SeqCst);
+    let elsewhere = App::over(Idempotency::new(store.inner.clone()));
+    let first = send(router(&elsewhere), request("k1", "/wait", "one")).await;
+    sleep(SECOND * 3).await;
+    let asked = store.reservations.load(Ordering::SeqCst);
+    assert!(asked < 20, "{asked} questions within four seconds");
+    store.refuses_reservations.store(false, Ordering::SeqCst);
+    for waiter in waiting {
+        let answer = waiter.await.unwrap();
+        assert_eq!((answer.is_replay(), &answer.body), (true, &first.body));
+    }
+}
