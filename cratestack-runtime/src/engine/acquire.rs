@@ -174,10 +174,10 @@ impl Watching {
     /// Returns when the store is to be asked again.
     async fn news(&mut self, store: &dyn IdempotencyStore, claim: &OwnedClaim) {
         if self.watch.is_none() {
-            let begin = async { store.watch(&claim.principal, &claim.key).await };
+            let watching = async { store.watch(&claim.principal, &claim.key).await };
             let late = |_| Err(StoreError::Unavailable(format!("no answer within {WATCH_TIMEOUT:?}")));
-            let begun = within(WATCH_TIMEOUT, caught_of_store(begin)).await.unwrap_or_else(late);
-            self.watch = begun.unwrap_or_else(|error| {
+            let answer = within(WATCH_TIMEOUT, caught_of_store(watching)).await.unwrap_or_else(late);
+            self.watch = answer.unwrap_or_else(|error| {
                 debug!(%error, "idempotency waiters poll: the store cannot watch");
                 None
             });

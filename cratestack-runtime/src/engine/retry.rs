@@ -84,7 +84,7 @@ impl Drop for Overdue<'_> {
 }
 
 /// Calls for whom a reservation has waited in vain.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct WaitedFor(u64);
 
 impl Recovery {
