@@ -16,6 +16,7 @@ use super::limits::{Admission, Limit, Limits};
 use super::local::{Known, Lead, Look, Presence, Turn};
 use super::reserve::too_late;
 use super::retry::Recovery;
+use super::{caught, caught_of_store, within};
 use crate::store::{IdempotencyRecord, IdempotencyStore, StoreError, Watch};
 
 /// What the store says of a key; a [`ClaimOutcome`](crate::ClaimOutcome) whose record can be shared, and whose reservation can
@@ -55,6 +56,10 @@ const FIRST_POLL: Duration = Duration::from_millis(100);
 const SLOWEST_POLL: Duration = Duration::from_secs(1);
 /// With a watch the poll is only the safety net.
 const WATCHED_POLL: Duration = Duration::from_secs(2);
+/// How long a store may take to begin a watch before it is polled instead, for this once.
+const WATCH_TIMEOUT: Duration = Duration::from_secs(1);
+/// So many watches of one key may tell of nothing before each has to pause for [`FIRST_POLL`].
+const FALSE_ALARMS: u32 = 8;
 
 /// What asking for a key needs besides the question.
 pub(super) struct Acquire<'a> {
@@ -88,8 +93,12 @@ impl Acquire<'_> {
                         Ok(admission) => admission,
                         Err(limit) => return Ok(Acquired::Overloaded(limit)),
                     };
-                    self.recovery.let_overdue_go_first().await;
-                    match question.ask().await {
+                    let waited_for = self.recovery.let_overdue_go_first().await;
+                    let answer = question.ask().await;
+                    if answer.is_ok() {
+                        self.recovery.answered(waited_for);
+                    }
+                    match answer {
                         Ok(Found::Ours(grant)) => return Ok(Acquired::Ours(grant, turn, admission)),
                         Ok(Found::Replay(record)) => {
                             turn.tell(Known::Replay(Arc::clone(&record)));
@@ -104,6 +113,8 @@ impl Acquire<'_> {
                 }
                 Look::Known(Known::Replay(record)) => return Ok(Acquired::Replay { record, fetched: false }),
                 Look::Known(Known::Conflict) => return Ok(Acquired::Conflict),
+                // Whoever waits already has no news by that of the run that it waits for.
+                Look::Known(Known::Failed(StoreError::Unavailable(_))) if is_in_flight => true,
                 Look::Known(Known::Failed(failure)) => return Err(failure),
                 Look::Known(Known::InFlight { .. }) if wait.is_zero() => return Ok(Acquired::InFlight),
                 Look::Known(Known::InFlight { here }) => {
@@ -152,17 +163,21 @@ struct Watching {
     _lead: Lead,
     watch: Option<Watch>,
     poll: Duration,
+    alarms: u32,
 }
 
 impl Watching {
     fn new(lead: Lead) -> Self {
-        Self { _lead: lead, watch: None, poll: FIRST_POLL }
+        Self { _lead: lead, watch: None, poll: FIRST_POLL, alarms: 0 }
     }
 
     /// Returns when the store is to be asked again.
     async fn news(&mut self, store: &dyn IdempotencyStore, claim: &OwnedClaim) {
         if self.watch.is_none() {
-            self.watch = store.watch(&claim.principal, &claim.key).await.unwrap_or_else(|error| {
+            let watching = async { store.watch(&claim.principal, &claim.key).await };
+            let late = |_| Err(StoreError::Unavailable(format!("no answer within {WATCH_TIMEOUT:?}")));
+            let answer = within(WATCH_TIMEOUT, caught_of_store(watching)).await.unwrap_or_else(late);
+            self.watch = answer.unwrap_or_else(|error| {
                 debug!(%error, "idempotency waiters poll: the store cannot watch");
                 None
             });
@@ -174,14 +189,21 @@ impl Watching {
         }
         let changed = async {
             match &mut self.watch {
-                Some(watch) => watch.changed().await,
+                // A panic ends it as well.
+                Some(watch) => drop(caught(watch.changed()).await),
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
             biased;
-            // Told once: whatever happens next needs a watch of its own.
-            () = changed => self.watch = None,
+            () = changed => {
+                // Told once: whatever happens next needs a watch of its own.
+                self.watch = None;
+                self.alarms += 1;
+                if self.alarms > FALSE_ALARMS {
+                    tokio::time::sleep(FIRST_POLL).await;
+                }
+            }
             () = tokio::time::sleep(self.poll) => self.poll = (self.poll * 2).min(SLOWEST_POLL.max(self.poll)),
         }
     }

@@ -219,6 +219,10 @@ impl Engine {
                 // There is a record, so the effect may have happened.
                 Err(StoreError::Codec(what)) => Answer::Unavailable(StoreError::Codec(what)),
                 Err(failure) if policy.run_unreserved => {
+                    let _admission = match limits.admit() {
+                        Ok(admission) => admission,
+                        Err(limit) => return Answer::Overloaded(limit),
+                    };
                     warn!(error = %failure, "idempotency key not reserved; the handler runs without protection");
                     let hold = Hold { claim, token: Uuid::nil(), attempt: 0 };
                     let ran = caught(work(&hold)).await;

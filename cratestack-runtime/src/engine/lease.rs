@@ -132,6 +132,13 @@ impl Lease {
         self.leases.lock().held.get(&self.id).is_some_and(|held| held.is_lost)
     }
 
+    /// Returns once it is.
+    pub(super) async fn lost(&self) {
+        while !self.is_lost() {
+            tokio::time::sleep(self.interval / PAUSES_PER_INTERVAL).await;
+        }
+    }
+
     /// The reservation is about to be ended: a renewal that is on its way might find it so, and must not tell of it.
     pub(super) fn settles(&self) {
         let mut state = self.leases.lock();

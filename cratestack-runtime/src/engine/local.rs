@@ -105,7 +105,7 @@ impl LocalKeys {
         entry.present += 1;
         let heard = entry.version;
         drop(shard);
-        Presence { place: Place { keys: Arc::clone(self), name }, heard }
+        Presence { place: Place { keys: Arc::clone(self), name }, heard, is_in_flight: false }
     }
 
     fn shard_of(&self, name: &Name) -> MutexGuard<'_, HashMap<Name, Entry>> {
@@ -161,12 +161,14 @@ pub(super) struct Presence {
     place: Place,
     /// Answers up to this version were given before the request came, or are known to it.
     heard: u64,
+    /// It has been told so, as far as the store goes.
+    is_in_flight: bool,
 }
 
 impl Presence {
     /// What is known of the key; else, and where nobody asks the store, the turn to do so. The version is that of the look.
     pub(super) fn look(&mut self) -> (u64, Look) {
-        let Self { place, heard } = self;
+        let Self { place, heard, is_in_flight } = self;
         let request = place.name.0.request_hash;
         place.with(|entry| {
             let look = match &entry.phase {
@@ -176,8 +178,9 @@ impl Presence {
                 }
                 Phase::Running(_) | Phase::Pending(_) => Look::Known(Known::Conflict),
                 phase @ (Phase::Idle | Phase::Asking) => match entry.answer.as_ref().filter(|(at, ..)| *at > *heard) {
-                    Some((at, of, known)) if let Some(known) = known.told_to(*of, request) => {
+                    Some((at, of, known)) if let Some(known) = known.told_to(*of, request, *is_in_flight) => {
                         *heard = *at;
+                        *is_in_flight |= matches!(known, Known::InFlight { .. });
                         Look::Known(known)
                     }
                     _ if matches!(phase, Phase::Asking) => Look::Asking,
@@ -225,12 +228,16 @@ impl Drop for Presence {
 
 impl Known {
     /// What the store's answer to the request `of` says to a request that may be another one.
-    fn told_to(&self, of: [u8; 32], request: [u8; 32]) -> Option<Self> {
+    ///
+    /// Of two that wait for a run elsewhere, one that is in flight as well would otherwise ask at once what the other has just
+    /// asked, which would then do the same, without a pause.
+    fn told_to(&self, of: [u8; 32], request: [u8; 32], is_in_flight: bool) -> Option<Self> {
         match self {
             Self::Replay(record) if record.request_hash != request => Some(Self::Conflict),
             Self::Replay(_) | Self::Failed(_) => Some(self.clone()),
             // Whose the key is where it is not this request's, the store has not said.
-            Self::InFlight { .. } | Self::Conflict => (of == request).then(|| self.clone()),
+            Self::InFlight { .. } => (of == request || is_in_flight).then(|| self.clone()),
+            Self::Conflict => (of == request).then(|| self.clone()),
         }
     }
 }

@@ -86,10 +86,12 @@ fn another_request_is_told_what_the_answer_says_of_it() {
     let answers =
         [Known::InFlight { here: false }, Known::Conflict, Known::Failed(StoreError::Unavailable(String::new()))];
     let [in_flight, conflict, failed] = answers;
-    assert!(matches!(Known::Replay(record(1)).told_to([1; 32], [2; 32]), Some(Known::Conflict)));
-    assert!(in_flight.told_to([1; 32], [2; 32]).is_none(), "it may run in a transaction, of which nothing is known");
-    assert!(conflict.told_to([1; 32], [2; 32]).is_none(), "the key may be this one's");
-    assert!(matches!(failed.told_to([1; 32], [2; 32]), Some(Known::Failed(_))));
+    assert!(matches!(Known::Replay(record(1)).told_to([1; 32], [2; 32], false), Some(Known::Conflict)));
+    let of_another = |known: &Known, is_in_flight| known.told_to([1; 32], [2; 32], is_in_flight);
+    assert!(of_another(&in_flight, false).is_none(), "it may run in a transaction, of which nothing is known");
+    assert!(of_another(&in_flight, true).is_some(), "which it is told already");
+    assert!(of_another(&conflict, true).is_none(), "the key may be this one's");
+    assert!(matches!(of_another(&failed, false), Some(Known::Failed(_))));
 }
 
 #[tokio::test]

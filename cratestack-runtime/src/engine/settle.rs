@@ -7,6 +7,7 @@
 //! taken over meanwhile   what the other run has recorded counts
 //! ```
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -111,12 +112,18 @@ impl<O: Fn(Step, &Hold) + Send + Sync + 'static> Run<O> {
             // The end of the lease gives the key back as well.
             Verdict::Release => self.lease.abandon(),
         }
+        // Once the outcome is under way, a renewal may find the key taken by that.
+        let was_lost = self.lease.is_lost();
         let verdict = Arc::new(verdict);
         let mut first = write(&self.store, &self.hold, &verdict);
         let written = self.lease.during(within(FIRST_WRITE_TIMEOUT, &mut first)).await;
         let first = match written {
             Ok(Ok(tenure)) => {
                 return if self.end(&verdict, tenure) { answer } else { Answer::Lost };
+            }
+            _ if was_lost => {
+                self.end(&verdict, Tenure::Lost);
+                return Answer::Lost;
             }
             Ok(Err(failure)) => {
                 not_written(&verdict, &failure);
@@ -147,7 +154,17 @@ impl<O: Fn(Step, &Hold) + Send + Sync + 'static> Run<O> {
         let call = || write(&self.store, &self.hold, &verdict);
         let refused = |failure: &StoreError| debug!(error = %failure, "idempotency outcome still not written");
         let written = self.lease.during(until_answered(&self.recovery, first, call, refused));
-        match tokio::time::timeout(is_of_use_for, written).await {
+        let mut written = pin!(tokio::time::timeout(is_of_use_for, written));
+        let written = tokio::select! {
+            biased;
+            written = &mut written => written,
+            () = self.lease.lost() => {
+                // Whether by another run or by this very outcome, the store knows.
+                self.turn = None;
+                written.await
+            }
+        };
+        match written {
             Ok(Tenure::Lost) => {
                 error!(
                     "idempotency outcome lost: the lease ended before it could be written, and the request ran again"

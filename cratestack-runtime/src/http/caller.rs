@@ -39,6 +39,8 @@ pub(super) enum Unidentified {
     NoAddress,
     /// A session's cookie, say, which only the application can read.
     Cookie,
+    /// More than one `Authorization`: the application may go by another of them than we would.
+    Ambiguous,
     /// `identify` names nobody.
     Unnamed,
     /// `principal = EXPR` comes to nothing.
@@ -57,6 +59,9 @@ pub(super) fn caller(identify: Option<&Identify>, parts: &Parts) -> Result<Strin
 /// Forwarded-for headers are not looked at, because a client writes them as it likes. Where there are cookies, the address may
 /// be that of a proxy which many sessions share.
 fn verified_caller(parts: &Parts) -> Result<String, Unidentified> {
+    if parts.headers.get_all(header::AUTHORIZATION).iter().nth(1).is_some() {
+        return Err(Unidentified::Ambiguous);
+    }
     // An empty value is nobody's: to hash it would put all who send one under one name.
     let authorization = parts.headers.get(header::AUTHORIZATION).map(|value| value.as_bytes().trim_ascii());
     if let Some(value) = authorization.filter(|value| !value.is_empty()) {
@@ -117,6 +122,16 @@ impl Unidentified {
                         "idempotency: requests with a `Cookie` and no `Authorization` have no verifiable caller and are \
                          refused: only the application knows whose session it is. Tell the caller with `principal = …` \
                          (such as `principal = session.user_id`) or `Idempotency::identify`. This is told once a minute"
+                    );
+                }
+            }
+            Self::Ambiguous => {
+                static LAST: OncePer = OncePer::new(Duration::from_secs(60));
+                if LAST.is_due(Instant::now()) {
+                    error!(
+                        "idempotency: requests with more than one `Authorization` have no verifiable caller and are \
+                         refused. Where a gateway adds one, have it replace the client's, or tell the caller with \
+                         `principal = …` or `Idempotency::identify`. This is told once a minute"
                     );
                 }
             }

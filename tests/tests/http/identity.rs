@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRef, FromRequestParts, Json, OptionalFromRequestParts, State};
+use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use axum::routing::post;
@@ -269,6 +270,27 @@ async fn a_cookie_without_authorization_is_nobody_to_the_default() {
     }
     let identified = App::over(Idempotency::new(MemoryStore::new()).identify(|_| Some("ann".to_owned())));
     assert_eq!(identified.send(cookied(request("k1", "/payments", ""), None)).await.status, StatusCode::CREATED);
+}
+
+/// A gateway may add one of its own before the client's: the first is then everybody's.
+#[tokio::test]
+async fn two_authorizations_are_nobody_to_the_default() {
+    let app = App::new();
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    for first in ["Bearer gateway", ""] {
+        for client in ["Bearer ann", "Bearer bob"] {
+            let mut request = request("k1", "/payments", r#"{"amount":100}"#);
+            request.headers_mut().insert(AUTHORIZATION, first.parse().unwrap());
+            request.headers_mut().append(AUTHORIZATION, client.parse().unwrap());
+            assert_eq!(app.send(request).await.code(), "idempotency_caller_unknown");
+        }
+    }
+    assert_eq!(app.effects(), 0);
+    let text = log.text();
+    assert_eq!(text.lines().filter(|line| line.contains("more than one `Authorization`")).count(), 1, "{text}");
+    assert!(!text.contains("Bearer"), "{text}");
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ mod life;
 mod limits;
 mod logs;
 mod outages;
+mod partial;
 mod semantics;
 mod shapes;
 mod table;

@@ -14,7 +14,7 @@ use cratestack_runtime::{Idempotency, MemoryStore, idempotent};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::app::{App, eventually, held, request, send};
+use crate::app::{App, held, request, send};
 use crate::faulty::{Faulty, faulty};
 
 const BODY: &str = r#"{"amount":100}"#;
@@ -161,22 +161,6 @@ async fn an_outcome_is_not_replayed_past_its_end_however_many_wait() {
     }
     callers.join_all().await;
     assert!(app.effects() >= 2, "the first outcome was replayed for all of 2.5 s, its `ttl` is 1 s");
-}
-
-/// One that is refused for a reason of its own keeps nobody else waiting.
-#[tokio::test(start_paused = true)]
-async fn a_release_that_cannot_be_written_keeps_no_duplicate_from_asking() {
-    let (app, store) = faulty();
-    let running = {
-        let app = app.clone();
-        tokio::spawn(async move { app.send(request("k1", "/payments?panic=true", BODY)).await })
-    };
-    store.down.store(false, Ordering::SeqCst);
-    assert_eq!(running.await.unwrap().status, StatusCode::INTERNAL_SERVER_ERROR);
-    eventually("the key is free", async || {
-        app.send(request("k1", "/payments", BODY)).await.status == StatusCode::CREATED
-    })
-    .await;
 }
 
 /// Its first run goes silent, its second one panics, and its third one ends.
