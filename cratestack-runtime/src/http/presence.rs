@@ -1,4 +1,4 @@
-/// How much of a [`KeyPart`] is there.
+/// How much of a [`KeyPart`](crate::KeyPart) is there.
 ///
 /// ```
 /// use cratestack_runtime::{KeyPart, Presence};
