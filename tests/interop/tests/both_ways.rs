@@ -308,8 +308,9 @@ async fn their_reservation_lasts_until_it_expires(fleet: Fleet) {
 async fn our_stale_lease_does_not_count_against_them(fleet: Fleet) {
     token(fleet.store.reserve(claim(Duration::from_millis(100), HOUR)).await.unwrap());
     tokio::time::sleep(Duration::from_millis(150)).await;
-    // Our second attempt counts two, and leaves a lease that ends with the row.
-    assert_eq!(token(fleet.store.reserve(claim(HOUR, Duration::from_millis(300))).await.unwrap()).1, 2);
+    // Our second attempt counts two, and leaves a lease that ends before the row does.
+    let (lease, retention) = (Duration::from_millis(200), Duration::from_millis(300));
+    assert_eq!(token(fleet.store.reserve(claim(lease, retention)).await.unwrap()).1, 2);
     tokio::time::sleep(Duration::from_millis(350)).await;
     let theirs = their_token(&their_claim(&fleet, HOUR).await);
     let lease: bool = sqlx::query_scalar("SELECT lease_expires_at < NOW() FROM cratestack_idempotency")
