@@ -24,10 +24,14 @@ pub enum Way {
     Paused,
     /// All connections are closed, and new ones refused.
     Cut,
-    /// It vanishes. A connection that is there, or is opened meanwhile, never hears anything again; to the server it is
-    /// closed once the way is open again, as keepalives would have it.
+    /// It vanishes. A connection that is there, or is opened meanwhile, never hears anything again. Once the way is open, it is
+    /// closed: to the server at once, as keepalives would have it, and to the client by the reset that meets what it sends
+    /// again, [`RESET_AFTER`] later.
     BlackHole,
 }
+
+/// What was not acknowledged is sent again at growing intervals, so some time passes before it meets a reset.
+pub const RESET_AFTER: Duration = Duration::from_secs(2);
 
 /// A proxy before a Postgres server. Each process of a fleet has one of its own.
 #[derive(Debug)]
@@ -141,7 +145,7 @@ async fn relay(client: TcpStream, server: &str, mut state: watch::Receiver<State
     vanish((from_client, to_client), lost, &mut state).await
 }
 
-/// A connection that was cut is closed, and one that nobody hears stays until its client gives it up.
+/// A connection that was cut is closed, and one that nobody hears stays until its client gives it up, or a reset comes.
 async fn vanish(
     client: (OwnedReadHalf, OwnedWriteHalf),
     way: Way,
@@ -150,10 +154,15 @@ async fn vanish(
     let (mut from, _to) = client;
     if way == Way::BlackHole {
         let mut nothing = io::sink();
+        let reset = async {
+            // An error is the end of the proxy.
+            if state.wait_for(|now| now.way != Way::BlackHole).await.is_ok() {
+                sleep(RESET_AFTER).await;
+            }
+        };
         tokio::select! {
             _ = io::copy(&mut from, &mut nothing) => {}
-            // Never true: this waits for the end of the proxy.
-            _ = state.wait_for(|_| false) => {}
+            () = reset => {}
         }
     }
     Ok(())
@@ -242,6 +251,7 @@ mod tests {
         sleep(MOMENT).await;
         proxy.set(Way::Open);
         assert!(timeout(MOMENT, &mut other).await.is_err(), "what was sent is gone");
+        assert!(timeout(RESET_AFTER * 2, ask(&mut connection)).await.unwrap().is_err(), "and is answered by a reset");
         assert_eq!(ask(&mut PgConnection::connect(proxy.url()).await.unwrap()).await.unwrap(), 7);
     }
 }
