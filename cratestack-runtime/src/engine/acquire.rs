@@ -1,6 +1,6 @@
 //! How a request comes by its key: it has it, or learns who has.
 //!
-//! Whoever has the [`Turn`] asks the store. Of those who wait for a run elsewhere, one watches the store for all, and asks
+//! Whoever has the [`KeyTurn`] asks the store. Of those who wait for a run elsewhere, one watches the store for all, and asks
 //! again when the watch tells or the poll is due; whoever waits for a run in this process needs no store for that.
 
 use std::future::Future;
@@ -13,7 +13,7 @@ use tracing::debug;
 
 use super::guard::{OwnedClaim, Policy};
 use super::limits::{Admission, Limit, Limits};
-use super::local::{Known, Lead, Look, Presence, Turn};
+use super::local::{EntryGuard, KeyTurn, Known, Lead, Look};
 use super::reserve::too_late;
 use super::retry::Recovery;
 use super::{caught, caught_of_store, within};
@@ -40,7 +40,7 @@ pub(super) trait Ask: Sync {
 /// What became of a request's wish for its key.
 #[derive(Debug)]
 pub(super) enum Acquired<G> {
-    Ours(G, Turn, Admission),
+    Ours(G, KeyTurn, Admission),
     Replay {
         record: Arc<IdempotencyRecord>,
         /// This request asked the store for it. Else another one did, perhaps before this one came; or it is yet to be written.
@@ -74,7 +74,7 @@ impl Acquire<'_> {
     /// or once its caller is `gone`, the request is in flight still.
     pub(super) async fn acquire<A: Ask>(
         &self,
-        presence: &mut Presence,
+        presence: &mut EntryGuard,
         question: &A,
         gone: impl Future<Output = ()>,
     ) -> Result<Acquired<A::Grant>, StoreError> {

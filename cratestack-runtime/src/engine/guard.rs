@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::acquire::{Acquire, Acquired};
 use super::caught;
-use super::lease::{Lease, Reserved};
+use super::lease::{Lease, RenewalTarget};
 use super::limits::{Limit, Limits};
 use super::local::LocalKeys;
 use super::replay_cache::{Hit, Lookup, ReplayCache, Witness};
@@ -182,13 +182,13 @@ impl Engine {
             match acquired {
                 Ok(Acquired::Ours(Reservation { hold, asked, leased }, turn, admission)) => {
                     turn.run();
-                    let reserved = Reserved {
+                    let target = RenewalTarget {
                         store: Arc::clone(&store),
                         recovery: Arc::clone(&recovery),
                         hold: hold.clone(),
                         asked,
                     };
-                    let lease = Lease::new(reserved, leased);
+                    let lease = Lease::new(target, leased);
                     observe(Step::Reserved, &hold);
                     let settled = lease.during(caught(work(&hold))).await;
                     let turn = Some(turn);

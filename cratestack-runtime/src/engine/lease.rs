@@ -1,7 +1,7 @@
 //! The leases of this process' runs, renewed until their runs end.
 //!
 //! ```text
-//! reserved      asked                                            the lease counts from the write, so from here at the earliest
+//! reserved      asked: the lease counts from the write, so from here at the earliest
 //! + 1/3 lease   the first renewal is sent
 //!               … it has no answer: another starts beside it …   see `retry`
 //!               held: the next is due a third after it was sent
@@ -70,7 +70,7 @@ struct Held {
 
 /// What a renewal needs.
 #[derive(Debug, Clone)]
-pub(super) struct Reserved {
+pub(super) struct RenewalTarget {
     pub(super) store: Arc<dyn IdempotencyStore>,
     pub(super) recovery: Arc<Recovery>,
     pub(super) hold: Hold,
@@ -80,7 +80,7 @@ pub(super) struct Reserved {
 
 #[derive(Debug, Clone)]
 struct Renewable {
-    reserved: Reserved,
+    target: RenewalTarget,
     /// Where the request lives, and whom its log lines belong to.
     runtime: Handle,
     span: Span,
@@ -99,11 +99,11 @@ static LEASES: LazyLock<Leases> = LazyLock::new(|| Leases { state: Mutex::defaul
 
 impl Lease {
     /// Keeps a reservation alive whose lease began at `leased` or later.
-    pub(super) fn new(reserved: Reserved, leased: Instant) -> Self {
+    pub(super) fn new(target: RenewalTarget, leased: Instant) -> Self {
         let all: &'static Leases = &LEASES;
-        let interval = renew_interval(reserved.hold.claim.lease);
+        let interval = renew_interval(target.hold.claim.lease);
         let (runtime, span) = (Handle::current(), Span::current());
-        Self { leases: all, id: all.add(Renewable { reserved, runtime, span }, leased + interval), interval }
+        Self { leases: all, id: all.add(Renewable { target, runtime, span }, leased + interval), interval }
     }
 
     /// Renews the lease until the future is ready.
@@ -261,17 +261,17 @@ impl Leases {
     }
 
     fn renew(&'static self, id: u64, generation: u64, reservation: Renewable) {
-        let Renewable { reserved, runtime, span } = reservation;
+        let Renewable { target, runtime, span } = reservation;
         // A runtime that is shut down drops the task here, and with it what it holds.
-        let renewing = runtime.spawn(self.renewed(id, generation, reserved).instrument(span)).abort_handle();
+        let renewing = runtime.spawn(self.renewed(id, generation, target).instrument(span)).abort_handle();
         match self.lock().held.get_mut(&id) {
             Some(held) if held.generation == generation => held.renewing = Some(renewing),
             _ => renewing.abort(),
         }
     }
 
-    async fn renewed(&'static self, id: u64, generation: u64, reserved: Reserved) {
-        let Reserved { store, recovery, hold, asked } = reserved;
+    async fn renewed(&'static self, id: u64, generation: u64, target: RenewalTarget) {
+        let RenewalTarget { store, recovery, hold, asked } = target;
         let interval = renew_interval(hold.claim.lease);
         let call = || {
             let (store, hold) = (Arc::clone(&store), hold.clone());

@@ -90,7 +90,7 @@ pub(super) enum Known {
 #[derive(Debug)]
 pub(super) enum Look {
     /// Nobody here has the key: the store is to be asked, by whoever gets this.
-    Turn(Turn),
+    Turn(KeyTurn),
     /// Somebody else asks.
     Asking,
     Known(Known),
@@ -98,14 +98,14 @@ pub(super) enum Look {
 
 impl LocalKeys {
     /// Concerns a request with its key, until what is returned is dropped.
-    pub(super) fn enter(self: &Arc<Self>, claim: &Arc<OwnedClaim>) -> Presence {
+    pub(super) fn enter(self: &Arc<Self>, claim: &Arc<OwnedClaim>) -> EntryGuard {
         let name = Name(Arc::clone(claim));
         let mut shard = self.shard_of(&name);
         let entry = shard.entry(name.clone()).or_default();
         entry.present += 1;
         let heard = entry.version;
         drop(shard);
-        Presence { place: Place { keys: Arc::clone(self), name }, heard, is_in_flight: false }
+        EntryGuard { place: Place { keys: Arc::clone(self), name }, heard, is_in_flight: false }
     }
 
     fn shard_of(&self, name: &Name) -> MutexGuard<'_, HashMap<Name, Entry>> {
@@ -157,7 +157,7 @@ impl Place {
 
 /// A request that is concerned with its key.
 #[derive(Debug)]
-pub(super) struct Presence {
+pub(super) struct EntryGuard {
     place: Place,
     /// Answers up to this version were given before the request came, or are known to it.
     heard: u64,
@@ -165,7 +165,7 @@ pub(super) struct Presence {
     is_in_flight: bool,
 }
 
-impl Presence {
+impl EntryGuard {
     /// What is known of the key; else, and where nobody asks the store, the turn to do so. The version is that of the look.
     pub(super) fn look(&mut self) -> (u64, Look) {
         let Self { place, heard, is_in_flight } = self;
@@ -188,7 +188,7 @@ impl Presence {
                         entry.phase = Phase::Asking;
                         // A turn may outlive its request: an outcome that waits to be written has one.
                         entry.present += 1;
-                        Look::Turn(Turn { place: place.clone(), is_over: false })
+                        Look::Turn(KeyTurn { place: place.clone(), is_over: false })
                     }
                 },
             };
@@ -220,7 +220,7 @@ impl Presence {
     }
 }
 
-impl Drop for Presence {
+impl Drop for EntryGuard {
     fn drop(&mut self) {
         self.place.leave();
     }
@@ -244,12 +244,12 @@ impl Known {
 
 /// The right to ask the store for a key, and to run under it; the key is idle again when this is dropped.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct KeyTurn {
     place: Place,
     is_over: bool,
 }
 
-impl Turn {
+impl KeyTurn {
     /// Ends the turn with the store's answer, for all who are present.
     pub(super) fn tell(mut self, known: Known) {
         self.is_over = true;
@@ -272,7 +272,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for KeyTurn {
     fn drop(&mut self) {
         if !self.is_over {
             self.place.change(|entry| entry.phase = Phase::Idle);

@@ -13,14 +13,14 @@ fn claim(request: u8) -> Arc<OwnedClaim> {
     })
 }
 
-fn turn(presence: &mut Presence) -> Turn {
+fn turn(presence: &mut EntryGuard) -> KeyTurn {
     match presence.look() {
         (_, Look::Turn(turn)) => turn,
         (_, other) => panic!("{other:?}"),
     }
 }
 
-fn known(presence: &mut Presence) -> Known {
+fn known(presence: &mut EntryGuard) -> Known {
     match presence.look() {
         (_, Look::Known(known)) => known,
         (_, other) => panic!("{other:?}"),

@@ -18,7 +18,7 @@ use tracing::{Instrument, debug, error, info};
 use super::guard::{Answer, Hold, Step};
 use super::lease::Lease;
 use super::limits::Admission;
-use super::local::Turn;
+use super::local::KeyTurn;
 use super::replay_cache::{ReplayCache, Witness};
 use super::reserve::remaining;
 use super::retry::{Call, Recovery, until_answered};
@@ -88,7 +88,7 @@ pub(super) struct Run<O> {
     pub(super) witness: Witness,
     pub(super) recovery: Arc<Recovery>,
     /// `None` once the key is free in this process.
-    pub(super) turn: Option<Turn>,
+    pub(super) turn: Option<KeyTurn>,
     pub(super) admission: Admission,
     /// When its reservation was asked for.
     pub(super) asked: Instant,

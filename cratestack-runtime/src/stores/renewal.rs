@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use super::row::Tick;
-use crate::StoreError;
+use crate::{StoreError, Tenure};
 
 /// What a statement that renews a lease has come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,14 +30,24 @@ impl Renewal {
     }
 }
 
-/// How often a renewal that is late is made again.
-pub(super) const MAX_RENEW_ATTEMPTS: u32 = 3;
+/// How often a renewal is made that is late each time.
+const MAX_RENEW_ATTEMPTS: u32 = 3;
 
-/// All of them were late.
-pub(super) fn always_late(lease: Duration) -> StoreError {
-    StoreError::Unavailable(format!(
+/// Renews until the answer is there while the lease still lies ahead.
+pub(super) async fn until_in_time<F>(lease: Duration, renew: impl Fn() -> F) -> Result<Tenure, StoreError>
+where
+    F: Future<Output = Result<Renewal, StoreError>>,
+{
+    for _ in 0..MAX_RENEW_ATTEMPTS {
+        match renew().await? {
+            Renewal::Held => return Ok(Tenure::Held),
+            Renewal::Lost => return Ok(Tenure::Lost),
+            Renewal::Late => {}
+        }
+    }
+    Err(StoreError::Unavailable(format!(
         "each of {MAX_RENEW_ATTEMPTS} renewals took longer than the lease that it was for ({lease:?}, or until the row expires, \
          where that is earlier): give a longer `lease`, or see what the database waits for (a lock on the table, a \
          synchronous standby)"
-    ))
+    )))
 }

@@ -28,7 +28,7 @@ use self::session::ServerSession;
 use self::sql::Statements;
 use self::watch::{Watcher, class_of, lock_of};
 use super::refusal::{Refusal, store_error};
-use super::renewal::{MAX_RENEW_ATTEMPTS, Renewal, always_late};
+use super::renewal::{Renewal, until_in_time};
 use super::row::{Row, Tick, attempt, recordable, remaining, within};
 use crate::{
     Claim, ClaimOutcome, ClockSample, Completion, IdempotencyStore, ReservationOutcome, StoreError, Tenure, Watch,
@@ -242,19 +242,14 @@ impl IdempotencyStore for PostgresStore {
     ) -> Result<Tenure, StoreError> {
         refuse_nul(principal, key)?;
         let ticks = (TICK.count(lease), TICK.count(retention));
-        for _ in 0..MAX_RENEW_ATTEMPTS {
+        until_in_time(lease, || async {
             let alone = self.renew_alone(principal, key, token, ticks);
-            let renewal = match &self.batches {
-                Some(batches) => batches.renew((principal, key), token, ticks, alone).await?,
-                None => alone.await?,
-            };
-            match renewal {
-                Renewal::Held => return Ok(Tenure::Held),
-                Renewal::Lost => return Ok(Tenure::Lost),
-                Renewal::Late => {}
+            match &self.batches {
+                Some(batches) => batches.renew((principal, key), token, ticks, alone).await,
+                None => alone.await,
             }
-        }
-        Err(always_late(lease))
+        })
+        .await
     }
 
     async fn finish(&self, completion: Completion<'_>) -> Result<Tenure, StoreError> {

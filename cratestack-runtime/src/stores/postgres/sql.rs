@@ -260,8 +260,8 @@ fn is_claimed(oid: &str) -> String {
     format!("SELECT {}, pg_backend_pid(), {oid}, pg_is_in_recovery()", ours("$1"))
 }
 
-/// The finished row at once, kept from the transaction's beginning on. A dead one is replaced; a live one that came in the meantime is left alone, and so is
-/// everything where the transaction has ended or the name means another table.
+/// The finished row at once, kept from the transaction's beginning on. A dead one is replaced; a live one that came in the
+/// meantime is left alone, and so is everything where the transaction has ended or the name means another table.
 fn record(table: &str, oid: &str, class: i32) -> String {
     let record = format!(
         "INSERT INTO {table} AS held ({PRINCIPAL_FINGERPRINT}, {KEY}, {REQUEST_HASH}, {RESERVATION_ID},
