@@ -74,7 +74,7 @@ impl Acquire<'_> {
     /// or once its caller is `gone`, the request is in flight still.
     pub(super) async fn acquire<A: Ask>(
         &self,
-        presence: &mut EntryGuard,
+        entry: &mut EntryGuard,
         question: &A,
         gone: impl Future<Output = ()>,
     ) -> Result<Acquired<A::Grant>, StoreError> {
@@ -86,7 +86,7 @@ impl Acquire<'_> {
         let mut gone = pin!(gone);
         let (mut place, mut watching) = (None, None);
         loop {
-            let (version, look) = presence.look();
+            let (version, look) = entry.look();
             let is_elsewhere = match look {
                 Look::Turn(turn) => {
                     let admission = match self.limits.admit() {
@@ -130,18 +130,18 @@ impl Acquire<'_> {
                 }
             }
             if is_elsewhere && watching.is_none() {
-                watching = presence.lead().map(Watching::new);
+                watching = entry.lead().map(Watching::new);
             }
             let news = async {
                 match watching.as_mut().filter(|_| is_elsewhere) {
-                    Some(watching) => watching.news(self.store, presence.claim()).await,
+                    Some(watching) => watching.news(self.store, entry.claim()).await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
                 biased;
                 () = &mut gone => return Ok(Acquired::InFlight),
-                () = presence.changed_since(version) => {}
+                () = entry.changed_since(version) => {}
                 () = tokio::time::sleep_until(deadline) => {
                     return if is_in_flight { Ok(Acquired::InFlight) } else { Err(too_late(patience)) };
                 }

@@ -173,12 +173,12 @@ impl Engine {
         let (attended, _attending) = attendance(policy);
         let (store, replay_cache) = (Arc::clone(&self.store), Arc::clone(&self.replay_cache));
         let (limits, recovery) = (Arc::clone(&self.limits), Arc::clone(&self.recovery));
-        let mut presence = self.keys.enter(&claim);
+        let mut entry = self.keys.enter(&claim);
         let running = self.tasks.enter();
         let life = async move {
             let question = Reserve { store: &store, claim: &claim, patience: policy.patience };
             let acquire = Acquire { store: &*store, limits: &limits, recovery: &recovery, policy };
-            let acquired = acquire.acquire(&mut presence, &question, gone(attended)).await;
+            let acquired = acquire.acquire(&mut entry, &question, gone(attended)).await;
             match acquired {
                 Ok(Acquired::Ours(Reservation { hold, asked, leased }, turn, admission)) => {
                     turn.run();

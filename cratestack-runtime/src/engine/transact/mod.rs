@@ -66,13 +66,13 @@ impl Engine {
         let (attended, _attending) = attendance(policy);
         let (limits, recovery) = (Arc::clone(&self.limits), Arc::clone(&self.recovery));
         let replay_cache = Arc::clone(&self.replay_cache);
-        let mut presence = self.keys.enter(&claim);
+        let mut entry = self.keys.enter(&claim);
         let counted = self.tasks.enter();
         let life = async move {
             let question = Claiming { store: &store, claim: &claim, patience: policy.patience, terms };
             let acquire = Acquire { store: &*store, limits: &limits, recovery: &recovery, policy };
             let mut asked = Instant::now();
-            let acquired = acquire.acquire(&mut presence, &question, gone(attended)).await;
+            let acquired = acquire.acquire(&mut entry, &question, gone(attended)).await;
             // Both are kept until the last run has ended: duplicates here see one run, however often it is begun anew.
             let (mut claimed, turn, _admission) = match acquired {
                 Ok(Acquired::Ours(claimed, turn, admission)) => (claimed, turn, admission),
