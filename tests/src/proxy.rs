@@ -26,12 +26,12 @@ pub enum Way {
     Cut,
     /// It vanishes. A connection that is there, or is opened meanwhile, never hears anything again. Once the way is open, it is
     /// closed: to the server at once, as keepalives would have it, and to the client by the reset that meets what it sends
-    /// again, [`RESET_AFTER`] later.
+    /// again, two seconds later.
     BlackHole,
 }
 
 /// What was not acknowledged is sent again at growing intervals, so some time passes before it meets a reset.
-pub const RESET_AFTER: Duration = Duration::from_secs(2);
+const RESET_AFTER: Duration = Duration::from_secs(2);
 
 /// A proxy before a Postgres server. Each process of a fleet has one of its own.
 #[derive(Debug)]
