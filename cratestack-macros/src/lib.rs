@@ -68,7 +68,7 @@ use proc_macro::TokenStream;
 /// | [`retry`](#retry) | number | 0 | in a transaction: how often the handler runs again where others were in its way |
 /// | [`body_limit`](#body_limit) | number | `Idempotency::max_request_bytes` | the bound on the request's body, in bytes |
 /// | [`key`](#key) | expression | the header | the key is made of the handler's arguments |
-/// | [`principal`](#principal) | expression | `Idempotency::identify` | who the key belongs to |
+/// | [`principal`](#principal) | expression | `Idempotency::principal` | who the key belongs to |
 /// | [`fingerprint`](#fingerprint) | expression | the whole request | what must match on a retry, beside method and path |
 /// | [`state`](#state) | type | | checks arguments and state at compile time |
 ///

@@ -61,6 +61,7 @@ pub mod store;
 mod stores;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod util;
 
 pub use async_trait::async_trait;
 #[cfg(feature = "macros")]
@@ -74,12 +75,12 @@ pub use extract::Reservation;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use extract::{TransactionalDatabase, Tx};
 pub use http::{
-    Event, Idempotency, KeyPart, NamespaceError, OnStoreError, Outcome, PartHasher, Presence, Unrecorded,
+    Event, EventKind, Idempotency, KeyPart, NamespaceError, OnStoreError, PartHasher, Presence, Unrecorded,
     decode_headers, encode_headers, hash_request,
 };
 pub use store::{
-    Claim, ClaimOutcome, ClockSample, Completion, CoolError, IdempotencyRecord, IdempotencyStore, MAX_BODY_BYTES,
-    ReservationOutcome, StoreError, Tenure, TransactionalStore, Watch,
+    Claim, ClaimOutcome, ClockSample, Completion, CoolError, IdempotencyRecord, IdempotencyStore, LeaseState,
+    MAX_BODY_BYTES, ReservationOutcome, StoreError, TransactionalStore, Watch,
 };
 pub use stores::MemoryStore;
 #[cfg(feature = "postgres")]

@@ -90,7 +90,7 @@ async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
             let pool = ledger::open_sqlite(options).await?;
             let store = SqliteStore::new(pool.clone());
             store.migrate().await?;
-            let handle = Idempotency::transactional(store).lease(settings.lease).identify(caller::of);
+            let handle = Idempotency::transactional(store).lease(settings.lease).principal(caller::of);
             let reader = Ledger::Sqlite(ledger::read_sqlite(options));
             (Ledger::Sqlite(pool), reader, Transactions::Sqlite(handle.clone()), Idempotency::from(handle))
         }
@@ -98,7 +98,7 @@ async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
             let pool = ledger::open_postgres(options).await?;
             let store = PostgresStore::new(pool.clone());
             store.migrate().await?;
-            let handle = Idempotency::transactional(store).lease(settings.lease).identify(caller::of);
+            let handle = Idempotency::transactional(store).lease(settings.lease).principal(caller::of);
             let ledger = Ledger::Postgres(pool);
             (ledger.clone(), ledger, Transactions::Postgres(handle.clone()), Idempotency::from(handle))
         }

@@ -11,13 +11,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::guard::{OwnedClaim, Policy};
-use super::limits::{Admission, Limit, Limits};
+use super::limits::{Admission, Limits};
 use super::local::{EntryGuard, KeyTurn, Known, Lead, Look};
+use super::model::{Limit, OwnedClaim, Policy};
 use super::reserve::too_late;
 use super::retry::Recovery;
-use super::{caught, caught_of_store, within};
+use super::store_call::store_call;
 use crate::store::{IdempotencyRecord, IdempotencyStore, StoreError, Watch};
+use crate::util::{catch_panic, timeout};
 
 /// What the store says of a key; a [`ClaimOutcome`](crate::ClaimOutcome) whose record can be shared, and whose reservation can
 /// be of any kind.
@@ -174,9 +175,9 @@ impl Watching {
     /// Returns when the store is to be asked again.
     async fn news(&mut self, store: &dyn IdempotencyStore, claim: &OwnedClaim) {
         if self.watch.is_none() {
-            let watching = async { store.watch(&claim.principal, &claim.key).await };
+            let watching = async { store.watch(claim.id.principal(), claim.id.key()).await };
             let late = |_| Err(StoreError::Unavailable(format!("no answer within {WATCH_TIMEOUT:?}")));
-            let answer = within(WATCH_TIMEOUT, caught_of_store(watching)).await.unwrap_or_else(late);
+            let answer = timeout(WATCH_TIMEOUT, store_call(watching)).await.unwrap_or_else(late);
             self.watch = answer.unwrap_or_else(|error| {
                 debug!(%error, "idempotency waiters poll: the store cannot watch");
                 None
@@ -190,7 +191,7 @@ impl Watching {
         let changed = async {
             match &mut self.watch {
                 // A panic ends it as well.
-                Some(watch) => drop(caught(watch.changed()).await),
+                Some(watch) => drop(catch_panic(watch.changed()).await),
                 None => std::future::pending().await,
             }
         };

@@ -10,100 +10,17 @@ use tracing::{Instrument, error, warn};
 use uuid::Uuid;
 
 use super::acquire::{Acquire, Acquired};
-use super::caught;
 use super::lease::{Lease, RenewalTarget};
-use super::limits::{Limit, Limits};
+use super::limits::Limits;
 use super::local::LocalKeys;
+use super::model::{Answer, Hold, OwnedClaim, Policy, Settled, Step};
 use super::replay_cache::{Hit, Lookup, ReplayCache, Witness};
 use super::reserve::{Reservation, Reserve};
 use super::retry::Recovery;
-use super::settle::{Run, Settled};
+use super::settle::Run;
 use super::tasks::Tasks;
-use crate::store::{Claim, IdempotencyRecord, IdempotencyStore, StoreError};
-
-/// What a guarded request claims; the owned form of [`Claim`].
-#[derive(Debug)]
-pub(crate) struct OwnedClaim {
-    pub(crate) principal: String,
-    pub(crate) key: String,
-    pub(crate) request_hash: [u8; 32],
-    pub(crate) lease: Duration,
-    pub(crate) retention: Duration,
-}
-
-impl OwnedClaim {
-    pub(crate) fn as_claim(&self) -> Claim<'_> {
-        Claim {
-            principal: &self.principal,
-            key: &self.key,
-            request_hash: self.request_hash,
-            lease: self.lease,
-            retention: self.retention,
-        }
-    }
-}
-
-/// A reservation that is ours.
-#[derive(Debug, Clone)]
-pub(crate) struct Hold {
-    pub(crate) claim: Arc<OwnedClaim>,
-    pub(crate) token: Uuid,
-    pub(crate) attempt: u32,
-}
-
-/// How patient a request is, and with whom.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Policy {
-    /// How long the store may take to answer a reservation.
-    pub(crate) patience: Duration,
-    /// How long a duplicate of a running request waits for its outcome.
-    pub(crate) wait: Duration,
-    /// Whether the work runs, unguarded, where the store cannot reserve.
-    pub(crate) run_unreserved: bool,
-}
-
-/// What became of a guarded request.
-#[derive(Debug)]
-pub(crate) enum Answer<R> {
-    /// The work ran; this is its reply.
-    Ran(R),
-    /// The same request had finished before.
-    Replay(Arc<IdempotencyRecord>),
-    /// The same request is running.
-    InFlight,
-    /// The key belongs to another request.
-    Conflict,
-    /// So much is under way that nothing more may begin.
-    Overloaded(Limit),
-    /// The work ran, but past its lease, and another run took the key over: its outcome is the one that counts.
-    Lost,
-    /// The work panicked; the key is free again.
-    Panicked,
-    /// The store could not say whether the key is free, and nothing ran.
-    Unavailable(StoreError),
-    /// The work's transaction did not end in time and was rolled back; the key is free again.
-    TimedOut,
-    /// The work's transaction was rolled back, for a reason that a retry may not meet; the key is free again.
-    RolledBack(StoreError),
-    /// The answer to the commit of the work's transaction was lost, and the store cannot say whether it happened.
-    Unknown(StoreError),
-    /// The work's transaction cannot be committed and was rolled back; the key is free again.
-    Refused(StoreError),
-}
-
-/// A step in the life of a reservation, told to whoever watches as it is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
-    Reserved,
-    Recorded {
-        status: u16,
-    },
-    Released,
-    Lost,
-    Panicked,
-    /// The transaction that it was the reservation of is undone.
-    RolledBack,
-}
+use crate::store::{IdempotencyStore, StoreError};
+use crate::util::catch_panic;
 
 /// Runs guarded work over one store.
 #[derive(Debug)]
@@ -190,7 +107,7 @@ impl Engine {
                     };
                     let lease = Lease::new(target, leased);
                     observe(Step::Reserved, &hold);
-                    let settled = lease.during(caught(work(&hold))).await;
+                    let settled = lease.during(catch_panic(work(&hold))).await;
                     let turn = Some(turn);
                     let run = Run {
                         store,
@@ -225,7 +142,7 @@ impl Engine {
                     };
                     warn!(error = %failure, "idempotency key not reserved; the handler runs without protection");
                     let hold = Hold { claim, token: Uuid::nil(), attempt: 0 };
-                    let ran = caught(work(&hold)).await;
+                    let ran = catch_panic(work(&hold)).await;
                     ran.map_or(Answer::Panicked, |settled| Answer::Ran(settled.reply))
                 }
                 Err(failure) => Answer::Unavailable(failure),

@@ -24,11 +24,11 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tracing::{Instrument, Span, debug, error};
 
-use super::guard::Hold;
+use super::model::Hold;
 use super::reserve::remaining;
 use super::retry::{Call, Recovery, until_answered};
-use super::within::at_once;
-use crate::store::{IdempotencyStore, StoreError, Tenure};
+use crate::store::{IdempotencyStore, LeaseState, StoreError};
+use crate::util::poll_once;
 
 /// A reservation that is kept alive until this is dropped.
 #[derive(Debug)]
@@ -109,7 +109,7 @@ impl Lease {
     /// Renews the lease until the future is ready.
     pub(super) async fn during<T>(&self, future: impl Future<Output = T>) -> T {
         let mut future = pin!(future);
-        if let Some(output) = at_once(future.as_mut()).await {
+        if let Some(output) = poll_once(future.as_mut()).await {
             return output;
         }
         let mut look = self.interval;
@@ -275,26 +275,27 @@ impl Leases {
         let interval = renew_interval(hold.claim.lease);
         let call = || {
             let (store, hold) = (Arc::clone(&store), hold.clone());
-            let renewal: Call<(Instant, Tenure)> = Box::pin(async move {
+            let renewal: Call<(Instant, LeaseState)> = Box::pin(async move {
                 let (claim, sent) = (&hold.claim, Instant::now());
                 let retention = remaining(claim, asked);
-                let renewed = store.renew(&claim.principal, &claim.key, hold.token, claim.lease, retention).await?;
+                let renewed =
+                    store.renew(claim.id.principal(), claim.id.key(), hold.token, claim.lease, retention).await?;
                 Ok((sent, renewed))
             });
             renewal
         };
         let refused = |error: &StoreError| debug!(%error, "idempotency lease not renewed; trying again");
-        let (sent, tenure) = until_answered(&recovery, None, call, refused).await;
+        let (sent, renewed) = until_answered(&recovery, None, call, refused).await;
         let mut state = self.lock();
         let Some(held) = state.held.get_mut(&id).filter(|held| held.generation == generation) else { return };
         held.renewing = None;
-        if tenure == Tenure::Held {
+        if renewed == LeaseState::Held {
             let next = sent + interval;
             state.schedule(id, next);
             self.expect(state, next);
         } else {
             held.is_over = true;
-            held.is_lost = tenure == Tenure::Lost;
+            held.is_lost = renewed == LeaseState::Lost;
         }
     }
 }

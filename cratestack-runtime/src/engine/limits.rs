@@ -1,6 +1,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use super::model::Limit;
+
 /// What one handle may have under way, so that no number of clients costs it more memory than it was given.
 ///
 /// A place and some room are taken before a key is reserved: what is refused has not begun. A run whose outcome turns out to
@@ -20,13 +22,6 @@ const MAX_RUNNING: usize = 10_000;
 const MAX_PENDING_BYTES: u64 = 256 * 1024 * 1024;
 /// What is taken for an outcome whose size is not known yet.
 const ROOM_FOR_AN_OUTCOME: u64 = 16 * 1024;
-
-/// Which bound was met.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Limit {
-    MaxRunning,
-    MaxPendingBytes,
-}
 
 impl Default for Limits {
     fn default() -> Self {

@@ -16,14 +16,14 @@
 //! renewals are. A turn that is dropped, in order or by a panic, leaves the key idle.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::guard::OwnedClaim;
-use crate::store::{IdempotencyRecord, StoreError};
+use super::model::OwnedClaim;
+use crate::store::{IdempotencyRecord, RecordId, StoreError};
 
 /// Keys that share a shard wait for each other, for as long as an entry is looked at.
 const SHARDS: usize = 16;
@@ -32,26 +32,8 @@ const SHARDS: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct LocalKeys {
     hasher: RandomState,
-    shards: [Mutex<HashMap<Name, Entry>>; SHARDS],
+    shards: [Mutex<HashMap<RecordId, Entry>>; SHARDS],
 }
-
-/// Hashed and compared by principal and key alone.
-#[derive(Debug, Clone)]
-struct Name(Arc<OwnedClaim>);
-
-impl Hash for Name {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        (&self.0.principal, &self.0.key).hash(state);
-    }
-}
-
-impl PartialEq for Name {
-    fn eq(&self, other: &Self) -> bool {
-        (&self.0.principal, &self.0.key) == (&other.0.principal, &other.0.key)
-    }
-}
-
-impl Eq for Name {}
 
 /// There while a request is concerned with the key.
 #[derive(Debug, Default)]
@@ -99,17 +81,16 @@ pub(super) enum Look {
 impl LocalKeys {
     /// Concerns a request with its key, until what is returned is dropped.
     pub(super) fn enter(self: &Arc<Self>, claim: &Arc<OwnedClaim>) -> EntryGuard {
-        let name = Name(Arc::clone(claim));
-        let mut shard = self.shard_of(&name);
-        let entry = shard.entry(name.clone()).or_default();
+        let mut shard = self.shard_of(&claim.id);
+        let entry = shard.entry(claim.id.clone()).or_default();
         entry.present += 1;
         let heard = entry.version;
         drop(shard);
-        EntryGuard { place: Place { keys: Arc::clone(self), name }, heard, is_in_flight: false }
+        EntryGuard { place: Place { keys: Arc::clone(self), claim: Arc::clone(claim) }, heard, is_in_flight: false }
     }
 
-    fn shard_of(&self, name: &Name) -> MutexGuard<'_, HashMap<Name, Entry>> {
-        let shard = usize::try_from(self.hasher.hash_one(name) % SHARDS as u64).unwrap_or_default();
+    fn shard_of(&self, id: &RecordId) -> MutexGuard<'_, HashMap<RecordId, Entry>> {
+        let shard = usize::try_from(self.hasher.hash_one(id) % SHARDS as u64).unwrap_or_default();
         // Every change is whole before anything in it can panic, so a poisoned shard is as good as any.
         self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -119,13 +100,13 @@ impl LocalKeys {
 #[derive(Debug, Clone)]
 struct Place {
     keys: Arc<LocalKeys>,
-    name: Name,
+    claim: Arc<OwnedClaim>,
 }
 
 impl Place {
     fn with<T>(&self, look: impl FnOnce(&mut Entry) -> T) -> T {
-        let mut shard = self.keys.shard_of(&self.name);
-        match shard.get_mut(&self.name) {
+        let mut shard = self.keys.shard_of(&self.claim.id);
+        match shard.get_mut(&self.claim.id) {
             Some(entry) => look(entry),
             // Only after the last presence has gone, when nobody is left to see it.
             None => look(&mut Entry::default()),
@@ -134,11 +115,11 @@ impl Place {
 
     /// One fewer is concerned with the key; the last one takes the entry down.
     fn leave(&self) {
-        let mut shard = self.keys.shard_of(&self.name);
-        let Some(entry) = shard.get_mut(&self.name) else { return };
+        let mut shard = self.keys.shard_of(&self.claim.id);
+        let Some(entry) = shard.get_mut(&self.claim.id) else { return };
         entry.present -= 1;
         if entry.present == 0 {
-            shard.remove(&self.name);
+            shard.remove(&self.claim.id);
         }
     }
 
@@ -169,7 +150,7 @@ impl EntryGuard {
     /// What is known of the key; else, and where nobody asks the store, the turn to do so. The version is that of the look.
     pub(super) fn look(&mut self) -> (u64, Look) {
         let Self { place, heard, is_in_flight } = self;
-        let request = place.name.0.request_hash;
+        let request = place.claim.request_hash;
         place.with(|entry| {
             let look = match &entry.phase {
                 Phase::Running(of) if *of == request => Look::Known(Known::InFlight { here: true }),
@@ -197,7 +178,7 @@ impl EntryGuard {
     }
 
     pub(super) fn claim(&self) -> &Arc<OwnedClaim> {
-        &self.place.name.0
+        &self.place.claim
     }
 
     /// Waits until something has changed since a look.
@@ -253,7 +234,7 @@ impl KeyTurn {
     /// Ends the turn with the store's answer, for all who are present.
     pub(super) fn tell(mut self, known: Known) {
         self.is_over = true;
-        let request = self.place.name.0.request_hash;
+        let request = self.place.claim.request_hash;
         self.place.change(|entry| {
             entry.phase = Phase::Idle;
             entry.answer = Some((entry.version + 1, request, known));
@@ -262,7 +243,7 @@ impl KeyTurn {
 
     /// The key is reserved, and its work runs.
     pub(super) fn run(&self) {
-        let request = self.place.name.0.request_hash;
+        let request = self.place.claim.request_hash;
         self.place.change(|entry| entry.phase = Phase::Running(request));
     }
 

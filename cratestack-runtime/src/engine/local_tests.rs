@@ -4,13 +4,7 @@ use super::*;
 
 fn claim(request: u8) -> Arc<OwnedClaim> {
     let minute = Duration::from_mins(1);
-    Arc::new(OwnedClaim {
-        principal: "p".to_owned(),
-        key: "k".to_owned(),
-        request_hash: [request; 32],
-        lease: minute,
-        retention: minute,
-    })
+    Arc::new(OwnedClaim { id: RecordId::new("p", "k"), request_hash: [request; 32], lease: minute, retention: minute })
 }
 
 fn turn(presence: &mut EntryGuard) -> KeyTurn {

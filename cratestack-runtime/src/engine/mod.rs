@@ -7,31 +7,27 @@
 //! Who does what: `guard` is the life of one request, `acquire` how it comes by its key and `reserve` what it asks the store
 //! for it, `local` is what the requests of one process know of each other's keys, `lease` keeps a reservation alive, `settle`
 //! writes its outcome down, and `retry` does not give up on either; `replay_cache` answers from memory what this process has seen
-//! the outcome of; `limits` bounds what is under way, `caught` turns a panic into
-//! a value, `sweep` deletes what expired, `tasks` counts what is running so that a shutdown can wait for it, `within` is a time
-//! limit. `transact` is the life of a request whose handler writes in the transaction that records its outcome.
+//! the outcome of; `limits` bounds what is under way, `sweep` deletes what
+//! expired, `tasks` counts what is running so that a shutdown can wait for it. `model` has the words that all of these share.
+//! `transact` is the life of a request whose handler writes in the transaction that records its outcome.
 
 mod acquire;
-mod caught;
 mod guard;
 mod lease;
 mod limits;
 mod local;
+mod model;
 mod replay_cache;
 mod reserve;
 mod retry;
 mod settle;
+mod store_call;
 mod sweep;
 mod tasks;
 mod transact;
-mod within;
 
-pub(crate) use caught::caught;
-use caught::caught_of_store;
-pub(crate) use guard::{Answer, Engine, Hold, OwnedClaim, Policy, Step};
-pub(crate) use limits::Limit;
-pub(crate) use settle::{Failure, Settled, Verdict};
+pub(crate) use guard::Engine;
+pub(crate) use model::{Answer, Disposition, Failure, Hold, Limit, Outcome, OwnedClaim, Policy, Settled, Step};
 pub use sweep::Sweeper;
 pub(crate) use sweep::sweep;
-pub(crate) use transact::{Handover, Terms};
-pub(crate) use within::within;
+pub(crate) use transact::{TransactionOptions, TransactionSlot};

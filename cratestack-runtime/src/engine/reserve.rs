@@ -19,10 +19,11 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::acquire::{Ask, Found};
-use super::guard::{Hold, OwnedClaim};
 use super::lease::renew_interval;
-use super::{caught_of_store, within};
-use crate::store::{ClaimOutcome, IdempotencyStore, StoreError, Tenure};
+use super::model::{Hold, OwnedClaim};
+use super::store_call::store_call;
+use crate::store::{ClaimOutcome, IdempotencyStore, LeaseState, StoreError};
+use crate::util::timeout;
 
 /// Asks for a reservation of the store's, for as long as `patience` lasts.
 pub(super) struct Reserve<'a> {
@@ -56,14 +57,14 @@ impl Ask for Reserve<'_> {
         let mut asking = {
             let (store, claim) = (Arc::clone(self.store), Arc::clone(self.claim));
             // The store itself, not the implementation for an `Arc` of it, which would box the future once more.
-            Box::pin(async move { caught_of_store(async { (*store).reserve(claim.as_claim()).await }).await })
+            Box::pin(async move { store_call(async { (*store).reserve(claim.as_claim()).await }).await })
         };
-        let Ok(outcome) = within(self.patience, &mut asking).await else {
+        let Ok(outcome) = timeout(self.patience, &mut asking).await else {
             // The store may still reserve. To drop the question now would pin the key until the lease ends.
             let (store, claim) = (Arc::clone(self.store), Arc::clone(self.claim));
             tokio::spawn(async move {
                 if let Ok(ClaimOutcome::Reserved { token, .. }) = asking.await {
-                    drop(store.release(&claim.principal, &claim.key, token).await);
+                    drop(store.release(claim.id.principal(), claim.id.key(), token).await);
                 }
             });
             return Err(too_late(self.patience));
@@ -97,17 +98,17 @@ impl Reserve<'_> {
             reservation.leased = Instant::now();
             let Hold { claim, token, .. } = &reservation.hold;
             let retention = remaining(claim, reservation.asked);
-            let renewal = self.store.renew(&claim.principal, &claim.key, *token, claim.lease, retention);
-            let Ok(renewed) = within(left, caught_of_store(renewal)).await else { break };
+            let renewal = self.store.renew(claim.id.principal(), claim.id.key(), *token, claim.lease, retention);
+            let Ok(renewed) = timeout(left, store_call(renewal)).await else { break };
             match renewed {
-                Ok(Tenure::Held) if reservation.is_in_time() => return Ok(Found::Ours(reservation)),
-                Ok(Tenure::Held) => {}
+                Ok(LeaseState::Held) if reservation.is_in_time() => return Ok(Found::Ours(reservation)),
+                Ok(LeaseState::Held) => {}
                 // It knows no lease: the reservation holds for its retention.
-                Ok(Tenure::Unknown) if reservation.asked.elapsed() < claim.retention => {
+                Ok(LeaseState::Unknown) if reservation.asked.elapsed() < claim.retention => {
                     return Ok(Found::Ours(reservation));
                 }
-                Ok(Tenure::Unknown) => break,
-                Ok(Tenure::Lost) => return Ok(Found::InFlight),
+                Ok(LeaseState::Unknown) => break,
+                Ok(LeaseState::Lost) => return Ok(Found::InFlight),
                 Err(failure) => {
                     self.give_back(reservation.hold);
                     return Err(failure);
@@ -120,7 +121,9 @@ impl Reserve<'_> {
 
     fn give_back(&self, hold: Hold) {
         let store = Arc::clone(self.store);
-        tokio::spawn(async move { drop(store.release(&hold.claim.principal, &hold.claim.key, hold.token).await) });
+        tokio::spawn(
+            async move { drop(store.release(hold.claim.id.principal(), hold.claim.id.key(), hold.token).await) },
+        );
     }
 }
 

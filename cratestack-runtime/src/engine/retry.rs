@@ -25,7 +25,7 @@ use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::caught_of_store;
+use super::store_call::store_call;
 use crate::store::StoreError;
 
 /// How often one of those that were refused is sent again.
@@ -190,7 +190,7 @@ pub(super) async fn until_answered<T: Send + 'static>(
     refused: impl Fn(&StoreError),
 ) -> T {
     let mut calls = JoinSet::new();
-    calls.spawn(caught_of_store(first.unwrap_or_else(&call)));
+    calls.spawn(store_call(first.unwrap_or_else(&call)));
     let mut news = News::of(recovery);
     let (mut overdue, mut silence, mut pause) = (None, SILENCE, PROBE_INTERVAL);
     loop {
@@ -237,6 +237,6 @@ pub(super) async fn until_answered<T: Send + 'static>(
                 }
             }
         }
-        calls.spawn(caught_of_store(call()));
+        calls.spawn(store_call(call()));
     }
 }

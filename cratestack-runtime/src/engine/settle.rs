@@ -11,69 +11,20 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use tokio::time::Instant;
 use tracing::{Instrument, debug, error, info};
 
-use super::guard::{Answer, Hold, Step};
 use super::lease::Lease;
 use super::limits::Admission;
 use super::local::KeyTurn;
+use super::model::{Answer, Disposition, Hold, Outcome, Settled, Step};
 use super::replay_cache::{ReplayCache, Witness};
 use super::reserve::remaining;
 use super::retry::{Call, Recovery, until_answered};
+use super::store_call::store_call;
 use super::tasks::Running;
-use super::{caught_of_store, within};
-use crate::store::{Completion, IdempotencyRecord, IdempotencyStore, StoreError, Tenure};
-
-/// What a finished run leaves: what becomes of its key, and the reply to whoever asked.
-#[derive(Debug)]
-pub(crate) struct Settled<R> {
-    pub(crate) verdict: Verdict,
-    pub(crate) reply: R,
-    /// Where the reply tells of one.
-    pub(crate) failure: Option<Failure>,
-}
-
-/// Why the work failed, as far as its reply says; a transaction depends on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Failure {
-    /// Transactions were in each other's way.
-    Transient,
-    /// As the work has it.
-    Deliberate,
-    /// Something broke, and the reply does not tell what.
-    Unknown,
-}
-
-/// What becomes of the key.
-#[derive(Debug, Clone)]
-pub(crate) enum Verdict {
-    /// The outcome is frozen.
-    Record { status: u16, headers: Vec<u8>, body: Bytes },
-    /// The key is given back: nothing happened.
-    Release,
-}
-
-impl Verdict {
-    /// How many bytes it takes while it waits to be written, besides what every run takes.
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Record { headers, body, .. } => headers.len() + body.len(),
-            Self::Release => 0,
-        }
-    }
-
-    /// What is lost while it is not written.
-    fn stake(&self) -> &'static str {
-        match self {
-            Self::Record { .. } => {
-                "the client has its answer, but a retry at another process after the lease would run the handler again"
-            }
-            Self::Release => "a retry is answered 409 until the lease ends",
-        }
-    }
-}
+use crate::store::{Completion, IdempotencyRecord, IdempotencyStore, LeaseState, StoreError};
+use crate::util::timeout;
 
 /// A caller waits this long for its outcome to be written.
 const FIRST_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -100,58 +51,58 @@ impl<O: Fn(Step, &Hold) + Send + Sync + 'static> Run<O> {
     /// Writes the outcome down. The answer waits for that for a while only; then it goes on behind the answer, under the lease,
     /// until the store has answered or the outcome is no longer worth keeping.
     pub(super) async fn settle<R>(mut self, settled: Option<Settled<R>>) -> Answer<R> {
-        let (verdict, answer) = if let Some(Settled { verdict, reply, .. }) = settled {
-            (verdict, Answer::Ran(reply))
+        let (disposition, answer) = if let Some(Settled { disposition, reply, .. }) = settled {
+            (disposition, Answer::Ran(reply))
         } else {
             (self.observe)(Step::Panicked, &self.hold);
-            (Verdict::Release, Answer::Panicked)
+            (Disposition::Release, Answer::Panicked)
         };
-        self.admission.keep(verdict.bytes());
-        match verdict {
-            Verdict::Record { .. } => self.lease.settles(),
+        self.admission.keep(disposition.bytes());
+        match disposition {
+            Disposition::Record(_) => self.lease.settles(),
             // The end of the lease gives the key back as well.
-            Verdict::Release => self.lease.abandon(),
+            Disposition::Release => self.lease.abandon(),
         }
         // Once the outcome is under way, a renewal may find the key taken by that.
         let was_lost = self.lease.is_lost();
-        let verdict = Arc::new(verdict);
-        let mut first = write(&self.store, &self.hold, &verdict);
-        let written = self.lease.during(within(FIRST_WRITE_TIMEOUT, &mut first)).await;
+        let disposition = Arc::new(disposition);
+        let mut first = write(&self.store, &self.hold, &disposition);
+        let written = self.lease.during(timeout(FIRST_WRITE_TIMEOUT, &mut first)).await;
         let first = match written {
-            Ok(Ok(tenure)) => {
-                return if self.end(&verdict, tenure) { answer } else { Answer::Lost };
+            Ok(Ok(state)) => {
+                return if self.end(&disposition, state) { answer } else { Answer::Lost };
             }
             _ if was_lost => {
-                self.end(&verdict, Tenure::Lost);
+                self.end(&disposition, LeaseState::Lost);
                 return Answer::Lost;
             }
             Ok(Err(failure)) => {
-                not_written(&verdict, &failure);
+                not_written(&disposition, &failure);
                 None
             }
             Err(_) => {
                 let late = format!("no answer within {FIRST_WRITE_TIMEOUT:?}");
-                not_written(&verdict, &StoreError::Unavailable(late));
+                not_written(&disposition, &StoreError::Unavailable(late));
                 Some(first)
             }
         };
-        tokio::spawn(self.write_late(verdict, first).in_current_span());
+        tokio::spawn(self.write_late(disposition, first).in_current_span());
         answer
     }
 
-    async fn write_late(mut self, verdict: Arc<Verdict>, first: Option<Call<Tenure>>) {
-        match self.hold.record(&verdict, self.asked).zip(self.turn.as_ref()) {
+    async fn write_late(mut self, disposition: Arc<Disposition>, first: Option<Call<LeaseState>>) {
+        match self.hold.record(&disposition, self.asked).zip(self.turn.as_ref()) {
             Some((record, turn)) => turn.hold(Arc::new(record)),
             // A key that is given back is no longer this run's concern: duplicates ask the store.
             None => self.turn = None,
         }
         let since = Instant::now();
         // The end of the lease gives a key back as well.
-        let is_of_use_for = match *verdict {
-            Verdict::Record { .. } => remaining(&self.hold.claim, self.asked),
-            Verdict::Release => self.hold.claim.lease,
+        let is_of_use_for = match *disposition {
+            Disposition::Record(_) => remaining(&self.hold.claim, self.asked),
+            Disposition::Release => self.hold.claim.lease,
         };
-        let call = || write(&self.store, &self.hold, &verdict);
+        let call = || write(&self.store, &self.hold, &disposition);
         let refused = |failure: &StoreError| debug!(error = %failure, "idempotency outcome still not written");
         let written = self.lease.during(until_answered(&self.recovery, first, call, refused));
         let mut written = pin!(tokio::time::timeout(is_of_use_for, written));
@@ -165,72 +116,72 @@ impl<O: Fn(Step, &Hold) + Send + Sync + 'static> Run<O> {
             }
         };
         match written {
-            Ok(Tenure::Lost) => {
+            Ok(LeaseState::Lost) => {
                 error!(
                     "idempotency outcome lost: the lease ended before it could be written, and the request ran again"
                 );
-                self.end(&verdict, Tenure::Lost);
+                self.end(&disposition, LeaseState::Lost);
             }
-            Ok(tenure) => {
+            Ok(state) => {
                 info!(after = ?since.elapsed(), "idempotency outcome written late");
-                self.end(&verdict, tenure);
+                self.end(&disposition, state);
             }
-            Err(_) => error!(stake = verdict.stake(), "idempotency outcome given up: it is of no more use"),
+            Err(_) => error!(stake = disposition.stake(), "idempotency outcome given up: it is of no more use"),
         }
     }
 
     /// The store has answered; says whether the outcome is the one that counts.
-    fn end(&self, verdict: &Verdict, tenure: Tenure) -> bool {
-        let is_written = tenure == Tenure::Held || (tenure == Tenure::Unknown && !self.lease.is_lost());
-        let step = match verdict {
+    fn end(&self, disposition: &Disposition, state: LeaseState) -> bool {
+        let is_written = state == LeaseState::Held || (state == LeaseState::Unknown && !self.lease.is_lost());
+        let step = match disposition {
             _ if !is_written => Step::Lost,
-            Verdict::Record { status, .. } => Step::Recorded { status: *status },
-            Verdict::Release => Step::Released,
+            Disposition::Record(outcome) => Step::Recorded { code: outcome.code },
+            Disposition::Release => Step::Released,
         };
         (self.observe)(step, &self.hold);
-        if tenure == Tenure::Held {
-            self.replay_cache.insert_recorded(self.witness, &self.hold, verdict, self.asked);
+        if state == LeaseState::Held {
+            self.replay_cache.insert_recorded(self.witness, &self.hold, disposition, self.asked);
         }
         is_written
     }
 }
 
-fn not_written(verdict: &Verdict, failure: &StoreError) {
-    let stake = verdict.stake();
+fn not_written(disposition: &Disposition, failure: &StoreError) {
+    let stake = disposition.stake();
     error!(error = %failure, stake, "idempotency outcome not written; trying again in the background");
 }
 
-fn write(store: &Arc<dyn IdempotencyStore>, hold: &Hold, verdict: &Arc<Verdict>) -> Call<Tenure> {
-    let (store, hold, verdict) = (Arc::clone(store), hold.clone(), Arc::clone(verdict));
+fn write(store: &Arc<dyn IdempotencyStore>, hold: &Hold, disposition: &Arc<Disposition>) -> Call<LeaseState> {
+    let (store, hold, disposition) = (Arc::clone(store), hold.clone(), Arc::clone(disposition));
     Box::pin(async move {
         let written = async {
-            match &*verdict {
-                Verdict::Record { status, headers, body } => {
-                    let (principal, key, token) = (hold.claim.principal.as_str(), hold.claim.key.as_str(), hold.token);
+            match &*disposition {
+                Disposition::Record(Outcome { code: status, metadata: headers, body }) => {
+                    let (principal, key, token) = (hold.claim.id.principal(), hold.claim.id.key(), hold.token);
                     store.finish(Completion { principal, key, token, status: *status, headers, body }).await
                 }
-                Verdict::Release => {
+                Disposition::Release => {
                     let Hold { claim, token, .. } = &hold;
-                    store.release(&claim.principal, &claim.key, *token).await.map(|()| Tenure::Unknown)
+                    store.release(claim.id.principal(), claim.id.key(), *token).await.map(|()| LeaseState::Unknown)
                 }
             }
         };
-        caught_of_store(written).await
+        store_call(written).await
     })
 }
 
 impl Hold {
     /// The outcome as the store would tell it; `None` of one that gives the key back.
-    pub(super) fn record(&self, verdict: &Verdict, asked: Instant) -> Option<IdempotencyRecord> {
-        let Verdict::Record { status, headers, body } = verdict else { return None };
+    pub(super) fn record(&self, disposition: &Disposition, asked: Instant) -> Option<IdempotencyRecord> {
+        let Disposition::Record(outcome) = disposition else { return None };
         let created_at = SystemTime::now().checked_sub(asked.elapsed()).unwrap_or(SystemTime::UNIX_EPOCH);
         Some(IdempotencyRecord {
-            key: self.claim.key.clone(),
-            principal_fingerprint: self.claim.principal.clone(),
+            key: self.claim.id.key().to_owned(),
+            principal_fingerprint: self.claim.id.principal().to_owned(),
             request_hash: self.claim.request_hash,
-            response_status: *status,
-            response_headers: headers.clone(),
-            response_body: body.to_vec(),
+            response_status: outcome.code,
+            response_headers: outcome.metadata.clone(),
+            response_body: outcome.body.to_vec(),
             created_at,
             expires_at: created_at.checked_add(self.claim.retention).unwrap_or(created_at),
         })

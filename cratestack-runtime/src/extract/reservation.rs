@@ -72,7 +72,7 @@ impl Reservation {
     ///
     /// Before the handler runs.
     pub fn key(&self) -> &str {
-        &self.claim().key
+        self.claim().id.key()
     }
 
     /// The caller that the key belongs to, as the store knows it.
@@ -81,7 +81,7 @@ impl Reservation {
     ///
     /// Before the handler runs.
     pub fn principal(&self) -> &str {
-        &self.claim().principal
+        self.claim().id.principal()
     }
 
     /// The token of this reservation. Another attempt at the same request has another one, so a system that remembers
@@ -114,7 +114,9 @@ impl Reservation {
     pub fn derive(&self, purpose: &str) -> Uuid {
         let claim = self.claim();
         let mut hasher = Sha256::new_with_prefix(b"cratestack derive\0");
-        for part in [claim.principal.as_bytes(), claim.key.as_bytes(), &claim.request_hash, purpose.as_bytes()] {
+        for part in
+            [claim.id.principal().as_bytes(), claim.id.key().as_bytes(), &claim.request_hash, purpose.as_bytes()]
+        {
             hasher.update((part.len() as u64).to_le_bytes());
             hasher.update(part);
         }

@@ -76,13 +76,13 @@ where
 
     async fn from_request(mut request: Request, state: &S) -> Result<Self, Self::Rejection> {
         let handle = Idempotency::<<A::Database as TransactionalDatabase>::Store>::from_ref(state);
-        let (store, handover) = (Arc::clone(handle.store()), Arc::default());
-        request.extensions_mut().insert(Meeting::<A::Database>(Arc::clone(&handover)));
+        let (store, slot) = (Arc::clone(handle.store()), Arc::default());
+        request.extensions_mut().insert(Meeting::<A::Database>(Arc::clone(&slot)));
         let intake = Intake::new(KEYED_BY_ARGUMENTS, BODY_LIMIT);
         let (arriving, request) = Call::prepare(handle.into(), request, intake);
         match A::from_request(request, state).await.map_err(IntoResponse::into_response) {
             Ok(arguments) => {
-                let call = <A::Database as TransactionalDatabase>::join(arriving.admit().await?, store, handover);
+                let call = <A::Database as TransactionalDatabase>::join(arriving.admit().await?, store, slot);
                 Ok(Self { call, arguments })
             }
             Err(rejection) => Err(arriving.reject(rejection)),

@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use sqlx::Database;
 
-use crate::engine::Handover;
+use crate::engine::TransactionSlot;
 use crate::http::{Call, InStore, Problem};
 use crate::store::{Transact, TransactionalStore};
 use crate::stores::Open;
@@ -62,18 +62,18 @@ use crate::stores::Open;
 ///
 /// It is the handler's to use: an extractor that derefs it, before the handler runs, panics.
 pub struct Tx<DB: Database> {
-    handover: Arc<Handover<Open<DB>>>,
+    slot: Arc<TransactionSlot<Open<DB>>>,
     open: OnceLock<Open<DB>>,
 }
 
 impl<DB: Database> Tx<DB> {
-    fn new(handover: Arc<Handover<Open<DB>>>) -> Self {
-        Self { handover, open: OnceLock::new() }
+    fn new(slot: Arc<TransactionSlot<Open<DB>>>) -> Self {
+        Self { slot, open: OnceLock::new() }
     }
 
     fn open(&self) -> &Open<DB> {
         self.open.get_or_init(|| {
-            let open = self.handover.take();
+            let open = self.slot.take();
             open.expect("a `Tx` has no transaction before its handler runs: use it in the handler only")
         })
     }
@@ -98,7 +98,7 @@ impl<DB: Database> Tx<DB> {
 
     /// The `Tx` of the next attempt.
     pub(crate) fn again(&self) -> Self {
-        Self::new(Arc::clone(&self.handover))
+        Self::new(Arc::clone(&self.slot))
     }
 }
 
@@ -128,7 +128,7 @@ impl<DB: Database> DerefMut for Tx<DB> {
 impl<DB: Database> Drop for Tx<DB> {
     fn drop(&mut self) {
         if let Some(open) = self.open.take() {
-            self.handover.put(open);
+            self.slot.put(open);
         }
     }
 }
@@ -140,7 +140,7 @@ impl<DB: Database> fmt::Debug for Tx<DB> {
 }
 
 /// Where a request's `Tx` finds its transaction; among the request's extensions.
-pub(crate) struct Meeting<DB: Database>(pub(crate) Arc<Handover<Open<DB>>>);
+pub(crate) struct Meeting<DB: Database>(pub(crate) Arc<TransactionSlot<Open<DB>>>);
 
 impl<DB: Database> Clone for Meeting<DB> {
     fn clone(&self) -> Self {
@@ -152,8 +152,8 @@ impl<S: Sync, DB: TransactionalDatabase> FromRequestParts<S> for Tx<DB> {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        if let Some(Meeting(handover)) = parts.extensions.get::<Meeting<DB>>() {
-            return Ok(Self::new(Arc::clone(handover)));
+        if let Some(Meeting(slot)) = parts.extensions.get::<Meeting<DB>>() {
+            return Ok(Self::new(Arc::clone(slot)));
         }
         tracing::error!("a `Tx` was asked for by a handler without `#[idempotent(transaction)]`");
         Err(Problem::NoReservation.into_response(None))
@@ -179,15 +179,15 @@ pub trait TransactionalDatabase: Database {
     /// Lets a call's handler run in a transaction of the store's, handed over there. Written out for each database, so that
     /// the engine behind it is compiled in this crate.
     #[doc(hidden)]
-    fn join(call: Call, store: Arc<Self::Store>, handover: Arc<Handover<Open<Self>>>) -> Call;
+    fn join(call: Call, store: Arc<Self::Store>, slot: Arc<TransactionSlot<Open<Self>>>) -> Call;
 }
 
 #[cfg(feature = "postgres")]
 impl TransactionalDatabase for sqlx::Postgres {
     type Store = crate::PostgresStore;
 
-    fn join(call: Call, store: Arc<Self::Store>, handover: Arc<Handover<Open<Self>>>) -> Call {
-        call.in_transaction_of(Arc::new(InStore { store, handover }))
+    fn join(call: Call, store: Arc<Self::Store>, slot: Arc<TransactionSlot<Open<Self>>>) -> Call {
+        call.in_transaction_of(Arc::new(InStore { store, slot }))
     }
 }
 
@@ -195,7 +195,7 @@ impl TransactionalDatabase for sqlx::Postgres {
 impl TransactionalDatabase for sqlx::Sqlite {
     type Store = crate::SqliteStore;
 
-    fn join(call: Call, store: Arc<Self::Store>, handover: Arc<Handover<Open<Self>>>) -> Call {
-        call.in_transaction_of(Arc::new(InStore { store, handover }))
+    fn join(call: Call, store: Arc<Self::Store>, slot: Arc<TransactionSlot<Open<Self>>>) -> Call {
+        call.in_transaction_of(Arc::new(InStore { store, slot }))
     }
 }

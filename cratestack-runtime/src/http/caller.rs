@@ -4,9 +4,9 @@
 //! |---|---|
 //! | nobody: the default | SHA-256 of the `Authorization` value as 64 hexadecimal digits, else the peer's IP address |
 //! | `principal = EXPR` | a digest under a context of its own, as 64 hexadecimal digits |
-//! | [`Idempotency::identify`](crate::Idempotency::identify) | what it returns |
+//! | [`Idempotency::principal`](crate::Idempotency::principal) | what it returns |
 //!
-//! The digests' spelling lies in tables and does not change. So what `identify` returns gives way to it: a name that looks like a
+//! The digests' spelling lies in tables and does not change. So what that function returns gives way to it: a name that looks like a
 //! digest, or bears the [`MARK`], is stored as a marked digest of itself. A handle's namespace stands before any of them,
 //! `orders→…`, and so does not read like a name without one.
 
@@ -41,7 +41,7 @@ pub(super) enum Unidentified {
     Cookie,
     /// More than one `Authorization`: the application may go by another of them than we would.
     Ambiguous,
-    /// `identify` names nobody.
+    /// The function of `Idempotency::principal` names nobody.
     Unnamed,
     /// `principal = EXPR` comes to nothing.
     Absent,
@@ -112,7 +112,7 @@ impl Unidentified {
             Self::NoAddress => error!(
                 "idempotency: a request has no verifiable caller and was refused. Serve the router with \
                  `into_make_service_with_connect_info::<SocketAddr>()`, or tell the caller with `principal = …` or \
-                 `Idempotency::identify`"
+                 `Idempotency::principal`"
             ),
             // Any client can send these.
             Self::Cookie => {
@@ -121,7 +121,7 @@ impl Unidentified {
                     error!(
                         "idempotency: requests with a `Cookie` and no `Authorization` have no verifiable caller and are \
                          refused: only the application knows whose session it is. Tell the caller with `principal = …` \
-                         (such as `principal = session.user_id`) or `Idempotency::identify`. This is told once a minute"
+                         (such as `principal = session.user_id`) or `Idempotency::principal`. This is told once a minute"
                     );
                 }
             }
@@ -131,12 +131,12 @@ impl Unidentified {
                     error!(
                         "idempotency: requests with more than one `Authorization` have no verifiable caller and are \
                          refused. Where a gateway adds one, have it replace the client's, or tell the caller with \
-                         `principal = …` or `Idempotency::identify`. This is told once a minute"
+                         `principal = …` or `Idempotency::principal`. This is told once a minute"
                     );
                 }
             }
             Self::Unnamed => error!(
-                "idempotency: `Idempotency::identify` named no caller for a request, which was refused. Return a name that \
+                "idempotency: `Idempotency::principal` named no caller for a request, which was refused. Return a name that \
                  is not empty for every request with a key, or reject those of unknown callers in a layer or an extractor"
             ),
             Self::Absent => error!(

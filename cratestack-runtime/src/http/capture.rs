@@ -11,7 +11,7 @@ use http::{StatusCode, header};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 
-use crate::engine::{caught, within};
+use crate::util::{catch_panic, timeout};
 
 /// A response, held against the bound on what can be kept.
 pub(crate) enum Captured {
@@ -55,7 +55,7 @@ pub(crate) async fn capture(response: Response, bound: usize) -> Captured {
         return Captured::Unkept(Response::from_parts(parts, harmless(body)), why);
     }
     let mut taken = Taken { first: None, frames: VecDeque::new(), bytes: 0, rest: body };
-    let read = within(UNHURRIED, taken.fill(bound)).await.unwrap_or(Err(Unkept::Unending));
+    let read = timeout(UNHURRIED, taken.fill(bound)).await.unwrap_or(Err(Unkept::Unending));
     match read {
         Ok(()) => Captured::Whole(Response::from_parts(parts, ()), taken.concat()),
         Err(why) => Captured::Unkept(Response::from_parts(parts, Body::new(taken)), why),
@@ -87,7 +87,7 @@ struct Taken {
 impl Taken {
     async fn fill(&mut self, bound: usize) -> Result<(), Unkept> {
         while let Some(frame) = self.next().await {
-            let verdict = match &frame {
+            let disposition = match &frame {
                 Err(_) => Err(Unkept::Failed),
                 Ok(frame) => match frame.data_ref() {
                     None => Err(Unkept::Trailers),
@@ -102,7 +102,7 @@ impl Taken {
             } else {
                 self.frames.push_back(frame);
             }
-            verdict?;
+            disposition?;
         }
         Ok(())
     }
@@ -110,7 +110,7 @@ impl Taken {
     /// The next frame. The effect has happened, so a body that panics must not give the key back: it is a response that
     /// broke off.
     async fn next(&mut self) -> Option<Result<Frame<Bytes>, axum::Error>> {
-        let Some(frame) = caught(self.rest.frame()).await else {
+        let Some(frame) = catch_panic(self.rest.frame()).await else {
             self.drop_rest();
             return Some(Err(axum::Error::new("the response body panicked")));
         };

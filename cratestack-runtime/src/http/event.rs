@@ -11,11 +11,11 @@ use crate::engine::{Hold, Step};
 /// their SHA-256, enough to find the same one again.
 ///
 /// ```
-/// use cratestack_runtime::{Idempotency, MemoryStore, Outcome};
+/// use cratestack_runtime::{Idempotency, MemoryStore, EventKind};
 ///
 /// let idempotency = Idempotency::new(MemoryStore::new()).on_event(|event| {
-///     // For example a counter with `event.outcome.name()` as its label.
-///     if let Outcome::Replayed { .. } = event.outcome {
+///     // For example a counter with `event.kind.as_str()` as its label.
+///     if let EventKind::Replayed { .. } = event.kind {
 ///         println!("replayed {} after {:?}", event.key, event.age);
 ///     }
 /// });
@@ -25,7 +25,7 @@ use crate::engine::{Hold, Step};
 #[non_exhaustive]
 pub struct Event<'a> {
     /// What happened.
-    pub outcome: Outcome,
+    pub kind: EventKind,
     /// The key, hashed.
     pub key: &'a str,
     /// The caller, hashed.
@@ -39,13 +39,13 @@ pub struct Event<'a> {
 /// What happened to a guarded request.
 ///
 /// ```
-/// use cratestack_runtime::Outcome;
+/// use cratestack_runtime::EventKind;
 ///
-/// assert_eq!(Outcome::InFlight.name(), "in_flight");
+/// assert_eq!(EventKind::InFlight.as_str(), "in_flight");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Outcome {
+pub enum EventKind {
     /// The key was free and is reserved; the handler runs.
     Reserved,
     /// The outcome is recorded.
@@ -81,9 +81,9 @@ pub enum Outcome {
     Damaged,
 }
 
-impl Outcome {
+impl EventKind {
     /// A stable name in `snake_case`, for metrics and logs.
-    pub fn name(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Reserved => "reserved",
             Self::Recorded { .. } => "recorded",
@@ -131,17 +131,17 @@ impl Subject {
         )
     }
 
-    pub(crate) fn event(&self, outcome: Outcome) -> Event<'_> {
-        Event { outcome, key: self.key.as_str(), principal: self.principal.as_str(), attempt: 0, age: None }
+    pub(crate) fn event(&self, kind: EventKind) -> Event<'_> {
+        Event { kind, key: self.key.as_str(), principal: self.principal.as_str(), attempt: 0, age: None }
     }
 }
 
-impl From<Step> for Outcome {
+impl From<Step> for EventKind {
     fn from(step: Step) -> Self {
         match step {
             Step::Reserved => Self::Reserved,
             // Recorded statuses are those of responses, so each is one.
-            Step::Recorded { status } => Self::Recorded { status: StatusCode::from_u16(status).unwrap_or_default() },
+            Step::Recorded { code } => Self::Recorded { status: StatusCode::from_u16(code).unwrap_or_default() },
             Step::Released => Self::Released,
             Step::Lost => Self::Lost,
             Step::Panicked => Self::Panicked,
@@ -163,27 +163,27 @@ impl Event<'_> {
 
     /// Writes the event to the log. The names of its fields are stable.
     pub(crate) fn log(&self) {
-        let (outcome, status) = (self.outcome.name(), self.outcome.status());
+        let (outcome, status) = (self.kind.as_str(), self.kind.status());
         let age_ms = self.age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
         let Self { key, principal, attempt, .. } = self;
-        match self.outcome {
-            Outcome::Lost => tracing::error!(
+        match self.kind {
+            EventKind::Lost => tracing::error!(
                 outcome,
                 key,
                 principal,
                 attempt,
                 "idempotent handler ran past its lease and its key was taken over: the request has run twice"
             ),
-            Outcome::Panicked => {
+            EventKind::Panicked => {
                 tracing::error!(outcome, key, principal, attempt, "idempotent handler panicked; its key is free again");
             }
-            Outcome::Damaged => tracing::error!(
+            EventKind::Damaged => tracing::error!(
                 outcome,
                 key,
                 principal,
                 "damaged idempotency record: it is neither replayed nor run again until it expires or is deleted by hand"
             ),
-            Outcome::Reserved if *attempt > 1 => tracing::warn!(
+            EventKind::Reserved if *attempt > 1 => tracing::warn!(
                 outcome,
                 key,
                 principal,

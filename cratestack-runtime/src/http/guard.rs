@@ -10,7 +10,7 @@ use tracing::{Instrument, error, warn};
 use super::body::BodyTap;
 use super::caller::{MARK, Unidentified, caller, within};
 use super::capture::{Captured, capture, harmless};
-use super::event::{Outcome, Subject};
+use super::event::{EventKind, Subject};
 use super::handle::{Idempotency, OnStoreError, SHORTEST_LEASE};
 use super::headers::encode_headers;
 use super::key::{self, KeyError};
@@ -23,8 +23,10 @@ use super::request::{is_safe, original_uri, tapped};
 use super::slot::{Slot, Vacancy};
 use super::transaction::{Attempts, Cause, Participant, Settling};
 use super::unrecorded::Unrecorded;
-use crate::engine::{Answer, Failure, Hold, Limit, OwnedClaim, Policy, Settled, Step, Terms, Verdict};
-use crate::store::StoreError;
+use crate::engine::{
+    Answer, Disposition, Failure, Hold, Limit, Outcome, OwnedClaim, Policy, Settled, Step, TransactionOptions,
+};
+use crate::store::{RecordId, StoreError};
 
 /// The handler, boxed once: everything behind it is compiled once, in this crate, and not once per handler.
 pub type Work = Pin<Box<dyn Future<Output = Response> + Send>>;
@@ -130,7 +132,7 @@ impl Call {
         parts.extensions.insert(slot.clone());
         let subjects = Subjects {
             key,
-            principal: caller(settings.identify.as_deref(), &parts),
+            principal: caller(settings.principal.as_deref(), &parts),
             // Known when the body is: nothing but `admit` lets go of the call.
             request_hash: [0; 32],
             method: parts.method.clone(),
@@ -218,7 +220,7 @@ impl Call {
             error!("a handler with `transaction` has no transaction to run in");
             return answer(&self.idempotency, Problem::NoReservation);
         };
-        let terms = |lease| Terms {
+        let terms = |lease| TransactionOptions {
             isolation: options.isolation,
             retries: options.retries,
             keep_all: options.commit_all,
@@ -277,7 +279,7 @@ impl Call {
         let subject = Subject::of(&principal, &key);
         let retention = options.ttl.unwrap_or(settings.ttl);
         let lease = options.lease.unwrap_or(settings.lease).max(SHORTEST_LEASE).min(retention);
-        let claim = OwnedClaim { principal, key, request_hash, lease, retention };
+        let claim = OwnedClaim { id: RecordId::new(&principal, &key), request_hash, lease, retention };
         let policy = Policy {
             patience: settings.store_timeout,
             wait: options.wait.unwrap_or_default(),
@@ -308,7 +310,7 @@ struct Guarded {
 
 fn observer(idempotency: &Idempotency, subject: Subject) -> impl Fn(Step, &Hold) + Send + Sync + 'static {
     let idempotency = idempotency.clone();
-    move |step, hold| idempotency.tell(&subject.event(Outcome::from(step)).of_attempt(hold.attempt))
+    move |step, hold| idempotency.tell(&subject.event(EventKind::from(step)).of_attempt(hold.attempt))
 }
 
 /// What is to be kept of a handler's response.
@@ -329,14 +331,15 @@ impl Keep {
         let failure = failure(&mut response);
         let status = response.status();
         if unrecorded || (self.success_only && !(status.is_success() || status.is_redirection())) {
-            return Settled { verdict: Verdict::Release, reply: response.map(harmless), failure };
+            return Settled { disposition: Disposition::Release, reply: response.map(harmless), failure };
         }
         let settings = self.idempotency.settings();
         match capture(response, settings.max_response_bytes).await {
             Captured::Whole(head, body) => {
                 let headers = settings.omitted_headers.encode(head.headers());
-                let verdict = Verdict::Record { status: status.as_u16(), headers, body: body.clone() };
-                Settled { verdict, reply: head.map(|()| body.into()), failure }
+                let disposition =
+                    Disposition::Record(Outcome { code: status.as_u16(), metadata: headers, body: body.clone() });
+                Settled { disposition, reply: head.map(|()| body.into()), failure }
             }
             Captured::Unkept(reply, why) => {
                 warn!(
@@ -346,8 +349,9 @@ impl Keep {
                 );
                 let (head, body) = tombstone(status.as_u16(), settings.documentation.as_deref()).into_parts();
                 let headers = encode_headers(&head.headers);
-                let verdict = Verdict::Record { status: head.status.as_u16(), headers, body: body.into() };
-                Settled { verdict, reply, failure }
+                let outcome = Outcome { code: head.status.as_u16(), metadata: headers, body: body.into() };
+                let disposition = Disposition::Record(outcome);
+                Settled { disposition, reply, failure }
             }
         }
     }
@@ -376,7 +380,7 @@ fn respond(idempotency: &Idempotency, answered: Answer<Response>, subject: &Subj
             let created_at = record.created_at;
             match replay(Arc::clone(&record)) {
                 Ok(response) => {
-                    let outcome = Outcome::Replayed { status: response.status() };
+                    let outcome = EventKind::Replayed { status: response.status() };
                     idempotency.tell(&subject.event(outcome).since(created_at));
                     return response;
                 }
@@ -384,17 +388,17 @@ fn respond(idempotency: &Idempotency, answered: Answer<Response>, subject: &Subj
                     // Once it is put right, that should be seen.
                     idempotency.forget(&record.principal_fingerprint, &record.key);
                     error!(what, "damaged idempotency record");
-                    tell(Outcome::Damaged);
+                    tell(EventKind::Damaged);
                     Problem::RecordDamaged
                 }
             }
         }
         Answer::InFlight => {
-            tell(Outcome::InFlight);
+            tell(EventKind::InFlight);
             Problem::RequestInFlight
         }
         Answer::Conflict => {
-            tell(Outcome::Conflict);
+            tell(EventKind::Conflict);
             Problem::KeyConflict
         }
         Answer::Overloaded(limit) => {
@@ -403,24 +407,24 @@ fn respond(idempotency: &Idempotency, answered: Answer<Response>, subject: &Subj
                 Limit::MaxPendingBytes => "max_pending_bytes",
             };
             warn!(setting, "an idempotent request was refused: a bound of its `Idempotency` is met");
-            tell(Outcome::Overloaded);
+            tell(EventKind::Overloaded);
             Problem::Overloaded
         }
         Answer::Lost => Problem::ReservationLost,
         Answer::Panicked => Problem::HandlerPanicked,
         Answer::Unavailable(StoreError::Codec(what)) => {
             error!(what, "damaged idempotency record");
-            tell(Outcome::Damaged);
+            tell(EventKind::Damaged);
             Problem::RecordDamaged
         }
         Answer::Unavailable(failure) => {
             error!(error = %failure, "idempotency key not reserved, request refused");
-            tell(Outcome::Unavailable);
+            tell(EventKind::Unavailable);
             Problem::StoreUnavailable
         }
         Answer::Unknown(failure) => {
             error!(error = %failure, "it is not known whether an idempotent handler's transaction was committed");
-            tell(Outcome::Unknown);
+            tell(EventKind::Unknown);
             Problem::OutcomeUnknown
         }
         Answer::TimedOut => {

@@ -70,7 +70,7 @@ pub(crate) struct Settings {
     pub(crate) store_timeout: Duration,
     pub(crate) max_request_bytes: Option<usize>,
     pub(crate) max_response_bytes: usize,
-    pub(super) identify: Option<Arc<Identify>>,
+    pub(super) principal: Option<Arc<Identify>>,
     pub(super) namespace: Option<Arc<str>>,
     pub(crate) documentation: Option<Arc<str>>,
     pub(crate) on_store_error: OnStoreError,
@@ -175,7 +175,7 @@ impl Default for Settings {
             store_timeout: Duration::from_secs(10),
             max_request_bytes: None,
             max_response_bytes: MAX_BODY_BYTES,
-            identify: None,
+            principal: None,
             namespace: None,
             documentation: None,
             on_store_error: OnStoreError::Refuse,
@@ -288,12 +288,12 @@ impl<S: ?Sized> Idempotency<S> {
     /// struct Tenant(u64); // put into the extensions by an authentication layer
     ///
     /// let idempotency = Idempotency::new(MemoryStore::new())
-    ///     .identify(|request| request.extensions.get::<Tenant>().map(|tenant| format!("tenant:{}", tenant.0)));
+    ///     .principal(|request| request.extensions.get::<Tenant>().map(|tenant| format!("tenant:{}", tenant.0)));
     /// # let _ = idempotency;
     /// ```
     #[must_use]
-    pub fn identify(self, caller: impl Fn(&Parts) -> Option<String> + Send + Sync + 'static) -> Self {
-        self.set(|settings| settings.identify = Some(Arc::new(caller)))
+    pub fn principal(self, caller: impl Fn(&Parts) -> Option<String> + Send + Sync + 'static) -> Self {
+        self.set(|settings| settings.principal = Some(Arc::new(caller)))
     }
 
     /// Where this service documents its use of idempotency keys. Problem responses then link to it
@@ -303,11 +303,11 @@ impl<S: ?Sized> Idempotency<S> {
     ///
     /// ```
     /// # use cratestack_runtime::{Idempotency, MemoryStore};
-    /// let idempotency = Idempotency::new(MemoryStore::new()).documentation("https://docs.example.com/idempotency");
+    /// let idempotency = Idempotency::new(MemoryStore::new()).documentation_url("https://docs.example.com/idempotency");
     /// # let _ = idempotency;
     /// ```
     #[must_use]
-    pub fn documentation(self, address: impl AsRef<str>) -> Self {
+    pub fn documentation_url(self, address: impl AsRef<str>) -> Self {
         let address = address.as_ref();
         if !valid_documentation(address) {
             tracing::warn!("the idempotency documentation address is not a URI that a Link header can carry; ignored");
@@ -337,7 +337,7 @@ impl<S: ?Sized> Idempotency<S> {
     /// ```
     /// # use cratestack_runtime::{Idempotency, MemoryStore};
     /// let idempotency = Idempotency::new(MemoryStore::new())
-    ///     .on_event(|event| println!("{} {}", event.outcome.name(), event.key));
+    ///     .on_event(|event| println!("{} {}", event.kind.as_str(), event.key));
     /// # let _ = idempotency;
     /// ```
     #[must_use]

@@ -30,7 +30,7 @@ mod slot;
 mod transaction;
 mod unrecorded;
 
-pub use event::{Event, Outcome};
+pub use event::{Event, EventKind};
 pub use fingerprint::hash_request;
 pub(crate) use guard::Intake;
 pub use guard::{Call, Work};

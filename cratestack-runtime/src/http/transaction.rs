@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::response::Response;
 
 use super::guard::Work;
-use crate::engine::{Answer, Engine, Handover, Hold, OwnedClaim, Policy, Settled, Step, Terms};
+use crate::engine::{Answer, Engine, Hold, OwnedClaim, Policy, Settled, Step, TransactionOptions, TransactionSlot};
 use crate::store::Transact;
 
 /// A handler that may run more than once for a request, each time in a transaction of its own.
@@ -54,18 +54,18 @@ pub(crate) trait Participant: fmt::Debug + Send + Sync {
         engine: &'a Engine,
         claim: OwnedClaim,
         policy: Policy,
-        terms: Terms,
+        terms: TransactionOptions,
         observe: Observe,
         work: Guarded,
     ) -> Answering<'a>;
 
-    fn unguarded<'a>(&self, engine: &'a Engine, terms: Terms, work: Unguarded) -> Answering<'a>;
+    fn unguarded<'a>(&self, engine: &'a Engine, terms: TransactionOptions, work: Unguarded) -> Answering<'a>;
 }
 
 /// A store, and where its transaction and the handler's `Tx` meet.
 pub(crate) struct InStore<S: Transact> {
     pub(crate) store: Arc<S>,
-    pub(crate) handover: Arc<Handover<S::Transaction>>,
+    pub(crate) slot: Arc<TransactionSlot<S::Transaction>>,
 }
 
 impl<S: Transact> fmt::Debug for InStore<S> {
@@ -80,16 +80,16 @@ impl<S: Transact> Participant for InStore<S> {
         engine: &'a Engine,
         claim: OwnedClaim,
         policy: Policy,
-        terms: Terms,
+        terms: TransactionOptions,
         observe: Observe,
         work: Guarded,
     ) -> Answering<'a> {
-        let (store, handover) = (Arc::clone(&self.store), Arc::clone(&self.handover));
-        Box::pin(engine.transact(store, handover, claim, policy, terms, observe, work))
+        let (store, slot) = (Arc::clone(&self.store), Arc::clone(&self.slot));
+        Box::pin(engine.transact(store, slot, claim, policy, terms, observe, work))
     }
 
-    fn unguarded<'a>(&self, engine: &'a Engine, terms: Terms, work: Unguarded) -> Answering<'a> {
-        let (store, handover) = (Arc::clone(&self.store), Arc::clone(&self.handover));
-        Box::pin(engine.transact_unclaimed(store, handover, terms, work))
+    fn unguarded<'a>(&self, engine: &'a Engine, terms: TransactionOptions, work: Unguarded) -> Answering<'a> {
+        let (store, slot) = (Arc::clone(&self.store), Arc::clone(&self.slot));
+        Box::pin(engine.transact_unclaimed(store, slot, terms, work))
     }
 }

@@ -26,7 +26,7 @@ use super::{IdempotencyRecord, ReservationOutcome, StoreError};
 /// - **Takeover rotates the token.** It replaces the row in the same step that reserves, under a new token. From then on the
 ///   old token writes nothing: `complete` and `release` with it succeed and do nothing.
 /// - **Times count from the write.** A call may wait: for a lock, for another writer. A lease that it asks for is counted
-///   from when it is written, and [`Tenure::Held`] is answered of a renewal only while the lease still lies ahead.
+///   from when it is written, and [`LeaseState::Held`] is answered of a renewal only while the lease still lies ahead.
 /// - **Frozen outcomes.** A completed record never changes until it expires, whatever its status.
 /// - **One clock.** `expires_at` is to be read as a duration from now (`expires_at - SystemTime::now()`) and applied to
 ///   the store's own clock, so that a caller whose clock is wrong neither shortens nor stretches anything.
@@ -188,11 +188,11 @@ pub trait IdempotencyStore: Send + Sync + 'static {
 
     /// Starts the lease of a running reservation anew: it ends `lease` from now, and the row is kept at least
     /// `retention` from now. A holder that is late, but whose key nobody has taken over, holds it again; one whose
-    /// outcome is recorded has nothing left to renew and gets [`Tenure::Lost`].
+    /// outcome is recorded has nothing left to renew and gets [`LeaseState::Lost`].
     ///
     /// It never shortens the retention, and extends it to no later than `retention` from now.
     ///
-    /// The provided body does nothing and answers [`Tenure::Unknown`].
+    /// The provided body does nothing and answers [`LeaseState::Unknown`].
     ///
     /// # Errors
     ///
@@ -204,24 +204,24 @@ pub trait IdempotencyStore: Send + Sync + 'static {
         token: Uuid,
         lease: Duration,
         retention: Duration,
-    ) -> Result<Tenure, StoreError> {
+    ) -> Result<LeaseState, StoreError> {
         let _ = (principal, key, token, lease, retention);
-        Ok(Tenure::Unknown)
+        Ok(LeaseState::Unknown)
     }
 
-    /// [`complete`](Self::complete), and says whether the token was still current: [`Tenure::Held`] where the outcome
-    /// is now recorded (also by an earlier call with the same token), [`Tenure::Lost`] where nothing was written
+    /// [`complete`](Self::complete), and says whether the token was still current: [`LeaseState::Held`] where the outcome
+    /// is now recorded (also by an earlier call with the same token), [`LeaseState::Lost`] where nothing was written
     /// because another reservation took the key over.
     ///
-    /// The provided body calls `complete` and answers [`Tenure::Unknown`].
+    /// The provided body calls `complete` and answers [`LeaseState::Unknown`].
     ///
     /// # Errors
     ///
     /// When the outcome may not have been recorded. Calling again with the same arguments is safe.
-    async fn finish(&self, completion: Completion<'_>) -> Result<Tenure, StoreError> {
+    async fn finish(&self, completion: Completion<'_>) -> Result<LeaseState, StoreError> {
         let Completion { principal, key, token, status, headers, body } = completion;
         self.complete(principal, key, token, status, headers, body).await?;
-        Ok(Tenure::Unknown)
+        Ok(LeaseState::Unknown)
     }
 
     /// Begins to watch a key that is in flight; the caller asks [`reserve`](Self::reserve) once more after that, and then
@@ -404,12 +404,12 @@ pub struct Completion<'a> {
 /// Whether a reservation was still its holder's when the store looked.
 ///
 /// ```
-/// use cratestack_runtime::Tenure;
+/// use cratestack_runtime::LeaseState;
 ///
-/// assert_ne!(Tenure::Held, Tenure::Lost);
+/// assert_ne!(LeaseState::Held, LeaseState::Lost);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tenure {
+pub enum LeaseState {
     /// It was, and the call took effect.
     Held,
     /// Another reservation has taken the key over, or the key is gone, or (for a renewal) finished; the call did nothing.
@@ -497,11 +497,11 @@ impl<S: IdempotencyStore + ?Sized> IdempotencyStore for Arc<S> {
         token: Uuid,
         lease: Duration,
         retention: Duration,
-    ) -> Result<Tenure, StoreError> {
+    ) -> Result<LeaseState, StoreError> {
         (**self).renew(principal, key, token, lease, retention).await
     }
 
-    async fn finish(&self, completion: Completion<'_>) -> Result<Tenure, StoreError> {
+    async fn finish(&self, completion: Completion<'_>) -> Result<LeaseState, StoreError> {
         (**self).finish(completion).await
     }
 

@@ -26,11 +26,13 @@
 mod contract;
 mod error;
 mod record;
+mod record_id;
 mod transaction;
 
-pub use contract::{Claim, ClaimOutcome, ClockSample, Completion, IdempotencyStore, Tenure, Watch};
+pub use contract::{Claim, ClaimOutcome, ClockSample, Completion, IdempotencyStore, LeaseState, Watch};
 pub use error::{CoolError, StoreError};
 pub use record::{IdempotencyRecord, ReservationOutcome};
+pub(crate) use record_id::{RecordId, RecordIdRef};
 pub use transaction::TransactionalStore;
 pub(crate) use transaction::{Begun, CommitError, Ending, Isolation, Transact};
 

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::store::{
-    Claim, ClaimOutcome, Completion, IdempotencyRecord, IdempotencyStore, ReservationOutcome, StoreError, Tenure,
+    Claim, ClaimOutcome, Completion, IdempotencyRecord, IdempotencyStore, LeaseState, ReservationOutcome, StoreError,
 };
 
 /// Keys that share a shard wait for each other, so there are more shards than threads that could meet in one.
@@ -100,14 +100,14 @@ impl MemoryStore {
         })
     }
 
-    fn record(&self, names: (&str, &str), token: Uuid, outcome: Outcome) -> Tenure {
+    fn record(&self, names: (&str, &str), token: Uuid, outcome: Outcome) -> LeaseState {
         let mut rows = self.shared.rows_of(names);
         match rows.get_mut(names).filter(|row| row.token == token) {
             Some(row) => {
                 row.outcome.get_or_insert(outcome);
-                Tenure::Held
+                LeaseState::Held
             }
-            None => Tenure::Lost,
+            None => LeaseState::Lost,
         }
     }
 }
@@ -168,21 +168,21 @@ impl IdempotencyStore for MemoryStore {
         token: Uuid,
         lease: Duration,
         retention: Duration,
-    ) -> Result<Tenure, StoreError> {
+    ) -> Result<LeaseState, StoreError> {
         let names = (principal, key);
         let mut rows = self.shared.rows_of(names);
         let now = Instant::now();
         let running = |row: &&mut Row| row.token == token && row.outcome.is_none();
-        let Some(row) = rows.get_mut(names).filter(running) else { return Ok(Tenure::Lost) };
+        let Some(row) = rows.get_mut(names).filter(running) else { return Ok(LeaseState::Lost) };
         let expires = row.expires.max(Deadline::after(now, retention));
         rows.keep_until(names, expires);
-        let Some(row) = rows.get_mut(names) else { return Ok(Tenure::Lost) };
+        let Some(row) = rows.get_mut(names) else { return Ok(LeaseState::Lost) };
         row.expires_at = row.expires_at.max(timestamp_after(SystemTime::now(), retention));
         row.lease = Deadline::after(now, lease).min(row.expires);
-        Ok(Tenure::Held)
+        Ok(LeaseState::Held)
     }
 
-    async fn finish(&self, completion: Completion<'_>) -> Result<Tenure, StoreError> {
+    async fn finish(&self, completion: Completion<'_>) -> Result<LeaseState, StoreError> {
         let Completion { principal, key, token, status, headers, body } = completion;
         let outcome = Outcome { status, headers: Bytes::copy_from_slice(headers), body: body.clone() };
         Ok(self.record((principal, key), token, outcome))
@@ -439,7 +439,7 @@ mod tests {
         let store = MemoryStore::new();
         let endless = claim("k", Duration::MAX, Duration::MAX);
         let ClaimOutcome::Reserved { token, attempt: 1 } = store.reserve(endless).await.unwrap() else { panic!() };
-        assert_eq!(store.renew("alice", "k", token, Duration::MAX, Duration::MAX).await, Ok(Tenure::Held));
+        assert_eq!(store.renew("alice", "k", token, Duration::MAX, Duration::MAX).await, Ok(LeaseState::Held));
         assert_eq!(store.reserve(endless).await, Ok(ClaimOutcome::InFlight));
         store.complete("alice", "k", token, 200, &[], &[]).await.unwrap();
         let Ok(ClaimOutcome::Replay(record)) = store.reserve(endless).await else { panic!() };

@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use super::row::Tick;
-use crate::{StoreError, Tenure};
+use crate::{LeaseState, StoreError};
 
 /// What a statement that renews a lease has come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,14 +34,14 @@ impl Renewal {
 const MAX_RENEW_ATTEMPTS: u32 = 3;
 
 /// Renews until the answer is there while the lease still lies ahead.
-pub(super) async fn until_in_time<F>(lease: Duration, renew: impl Fn() -> F) -> Result<Tenure, StoreError>
+pub(super) async fn until_in_time<F>(lease: Duration, renew: impl Fn() -> F) -> Result<LeaseState, StoreError>
 where
     F: Future<Output = Result<Renewal, StoreError>>,
 {
     for _ in 0..MAX_RENEW_ATTEMPTS {
         match renew().await? {
-            Renewal::Held => return Ok(Tenure::Held),
-            Renewal::Lost => return Ok(Tenure::Lost),
+            Renewal::Held => return Ok(LeaseState::Held),
+            Renewal::Lost => return Ok(LeaseState::Lost),
             Renewal::Late => {}
         }
     }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::{
-    Claim, ClaimOutcome, Completion, IdempotencyRecord, IdempotencyStore, ReservationOutcome, StoreError, Tenure,
+    Claim, ClaimOutcome, Completion, IdempotencyRecord, IdempotencyStore, LeaseState, ReservationOutcome, StoreError,
 };
 
 /// A time that no check outlives.
@@ -270,7 +270,7 @@ impl Bench {
         done.map_err(|error| refused("complete", &error))
     }
 
-    pub(super) async fn finish(&self, key: &str, token: Uuid, answer: &Answer) -> Checked<Tenure> {
+    pub(super) async fn finish(&self, key: &str, token: Uuid, answer: &Answer) -> Checked<LeaseState> {
         let completion = Completion {
             principal: &self.principal,
             key,
@@ -286,7 +286,13 @@ impl Bench {
         self.store.release(&self.principal, key, token).await.map_err(|error| refused("release", &error))
     }
 
-    pub(super) async fn renew(&self, key: &str, token: Uuid, lease: Duration, retention: Duration) -> Checked<Tenure> {
+    pub(super) async fn renew(
+        &self,
+        key: &str,
+        token: Uuid,
+        lease: Duration,
+        retention: Duration,
+    ) -> Checked<LeaseState> {
         let asked = Instant::now();
         match self.store.renew(&self.principal, key, token, lease, retention).await {
             Ok(renewed) => Ok(renewed),

@@ -15,7 +15,7 @@
 //! it leaves behind expires within ten minutes, but for three rows whose retention is measured in years; nothing it does deletes a row that is live.
 //!
 //! A store with only the three required methods passes what applies to it: a store whose
-//! [`renew`](IdempotencyStore::renew) answers [`Tenure::Unknown`](crate::Tenure::Unknown) has no lease, and the checks
+//! [`renew`](IdempotencyStore::renew) answers [`LeaseState::Unknown`](crate::LeaseState::Unknown) has no lease, and the checks
 //! about leases are [skipped](Verdict::Skipped), not passed.
 //!
 //! No check fails because a machine is busy. Where a promise is about time, the check measures how long it took itself;
@@ -146,7 +146,7 @@ impl Conformance {
         self
     }
 
-    /// Demands leases and sweeping: a store that answers [`Tenure::Unknown`](crate::Tenure::Unknown) or never deletes
+    /// Demands leases and sweeping: a store that answers [`LeaseState::Unknown`](crate::LeaseState::Unknown) or never deletes
     /// anything then fails, where it would otherwise skip the checks about them.
     ///
     /// ```

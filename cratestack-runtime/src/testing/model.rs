@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::bench::{A, Answer, B, Bench, Checked, LONG, Stop, describe_answer, ensure};
 use super::reference::{self, step};
 use super::rng::Rng;
-use crate::{ClaimOutcome, Tenure};
+use crate::{ClaimOutcome, LeaseState};
 
 type Row = reference::Row<Span, [u8; 32], Uuid, Answer>;
 type Call = reference::Call<Span, [u8; 32], Uuid, Answer>;
@@ -197,7 +197,7 @@ impl History {
         }
         let call = Call::Renew { token, lease_ends: lease, expires: retention };
         self.agree(slot, &call, |expected| is(seen, expected))?;
-        if seen == Tenure::Held {
+        if seen == LeaseState::Held {
             self.settle(lease.min(retention)).await;
         }
         Ok(())
@@ -296,11 +296,11 @@ impl History {
 }
 
 /// Whether a tenure is the one that was to be told.
-fn is(seen: Tenure, expected: &Told) -> bool {
+fn is(seen: LeaseState, expected: &Told) -> bool {
     match seen {
-        Tenure::Held => *expected == Told::Held,
-        Tenure::Lost => *expected == Told::Lost,
-        Tenure::Unknown => false,
+        LeaseState::Held => *expected == Told::Held,
+        LeaseState::Lost => *expected == Told::Lost,
+        LeaseState::Unknown => false,
     }
 }
 

@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::{
-    Claim, ClaimOutcome, Completion, IdempotencyRecord, IdempotencyStore, MemoryStore, ReservationOutcome, StoreError,
-    Tenure,
+    Claim, ClaimOutcome, Completion, IdempotencyRecord, IdempotencyStore, LeaseState, MemoryStore, ReservationOutcome,
+    StoreError,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -449,14 +449,14 @@ impl IdempotencyStore for Naive {
         token: Uuid,
         lease: Duration,
         retention: Duration,
-    ) -> Result<Tenure, StoreError> {
+    ) -> Result<LeaseState, StoreError> {
         let (_turn, now) = self.turn().await;
         let (lease, retention) = (lease.min(CENTURY), retention.min(CENTURY));
         let mut rows = self.rows();
         let running = |row: &&mut Row| row.token == token && !row.done;
-        let Some(row) = rows.get_mut(&self.slot(principal, key)).filter(running) else { return Ok(Tenure::Lost) };
+        let Some(row) = rows.get_mut(&self.slot(principal, key)).filter(running) else { return Ok(LeaseState::Lost) };
         if self.fault == Fault::RenewsNothing {
-            return Ok(Tenure::Held);
+            return Ok(LeaseState::Held);
         }
         row.kept_until = match self.fault {
             Fault::RenewalSetsRetention => now + retention,
@@ -464,18 +464,18 @@ impl IdempotencyStore for Naive {
         };
         row.record.expires_at = row.record.expires_at.max(SystemTime::now() + retention);
         row.leased_until = row.kept_until.min(now + lease);
-        Ok(Tenure::Held)
+        Ok(LeaseState::Held)
     }
 
-    async fn finish(&self, completion: Completion<'_>) -> Result<Tenure, StoreError> {
+    async fn finish(&self, completion: Completion<'_>) -> Result<LeaseState, StoreError> {
         let Completion { principal, key, token, status, headers, body } = completion;
         assert!(self.fault != Fault::PanicsAtBinary || std::str::from_utf8(body).is_ok(), "not text");
         let mut rows = self.rows();
         let Some(row) = rows.get_mut(&self.slot(principal, key)).filter(|row| row.token == token) else {
-            return Ok(if self.fault == Fault::SaysHeld { Tenure::Held } else { Tenure::Lost });
+            return Ok(if self.fault == Fault::SaysHeld { LeaseState::Held } else { LeaseState::Lost });
         };
         if status >= 500 && self.fault == Fault::FreezesSuccessOnly {
-            return Ok(Tenure::Held);
+            return Ok(LeaseState::Held);
         }
         if !row.done || self.fault == Fault::Overwrites {
             let end = if self.fault == Fault::CutsBodies { body.len().min(65_535) } else { body.len() };
@@ -484,7 +484,7 @@ impl IdempotencyStore for Naive {
             row.record.response_body = body[..end].to_vec();
             row.done = true;
         }
-        Ok(Tenure::Held)
+        Ok(LeaseState::Held)
     }
 
     async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {

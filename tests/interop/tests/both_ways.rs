@@ -17,7 +17,7 @@ use bytes::Bytes;
 use cratestack_axum::idempotency::IdempotencyLayer;
 use cratestack_interop::TestDatabase;
 use cratestack_runtime::{
-    Claim, ClaimOutcome, Completion, Idempotency, IdempotencyStore, PostgresStore, Tenure, idempotent,
+    Claim, ClaimOutcome, Completion, Idempotency, IdempotencyStore, PostgresStore, LeaseState, idempotent,
 };
 use cratestack_sqlx::SqlxIdempotencyStore;
 use http_body_util::BodyExt;
@@ -332,14 +332,14 @@ async fn a_stale_holder_touches_nothing_both_ways(fleet: Fleet) {
     let (ours, _) = token(fleet.store.reserve(claim(HOUR, HOUR)).await.unwrap());
     expire(&fleet).await;
     let theirs = their_token(&their_claim(&fleet, HOUR).await);
-    assert_eq!(fleet.store.finish(finish(ours)).await.unwrap(), Tenure::Lost);
-    assert_eq!(fleet.store.renew("p", "k", ours, HOUR, HOUR).await.unwrap(), Tenure::Lost);
+    assert_eq!(fleet.store.finish(finish(ours)).await.unwrap(), LeaseState::Lost);
+    assert_eq!(fleet.store.renew("p", "k", ours, HOUR, HOUR).await.unwrap(), LeaseState::Lost);
     fleet.store.release("p", "k", ours).await.unwrap();
     expire(&fleet).await;
     let (again, _) = token(fleet.store.reserve(claim(HOUR, HOUR)).await.unwrap());
     fleet.their_store.complete("p", "k", theirs, 200, &[], b"stale").await.unwrap();
     fleet.their_store.release("p", "k", theirs).await.unwrap();
-    assert_eq!(fleet.store.renew("p", "k", again, HOUR, HOUR).await.unwrap(), Tenure::Held);
+    assert_eq!(fleet.store.renew("p", "k", again, HOUR, HOUR).await.unwrap(), LeaseState::Held);
 }
 
 async fn what_cannot_be_replayed_is_a_409_there_too(fleet: Fleet) {

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use cratestack_runtime::{
-    Claim, ClaimOutcome, Completion, Idempotency, IdempotencyStore, MemoryStore, ReservationOutcome, StoreError,
-    Tenure, async_trait,
+    Claim, ClaimOutcome, Completion, Idempotency, IdempotencyStore, LeaseState, MemoryStore, ReservationOutcome,
+    StoreError, async_trait,
 };
 use uuid::Uuid;
 
@@ -87,7 +87,7 @@ impl IdempotencyStore for Faulty {
         token: Uuid,
         lease: Duration,
         retention: Duration,
-    ) -> Result<Tenure, StoreError> {
+    ) -> Result<LeaseState, StoreError> {
         if self.no_heartbeat.load(Ordering::SeqCst) {
             return Err(StoreError::Unavailable("no heartbeat".to_owned()));
         }
@@ -98,7 +98,7 @@ impl IdempotencyStore for Faulty {
         self.inner.renew(principal, key, token, lease, retention).await
     }
 
-    async fn finish(&self, completion: Completion<'_>) -> Result<Tenure, StoreError> {
+    async fn finish(&self, completion: Completion<'_>) -> Result<LeaseState, StoreError> {
         self.finishes.fetch_add(1, Ordering::SeqCst);
         self.reach()?;
         self.inner.finish(completion).await

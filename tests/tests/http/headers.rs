@@ -177,7 +177,7 @@ async fn a_row_of_another_service_never_poses_as_a_first_answer() {
         let ReservationOutcome::Reserved { token } = reserved else { panic!("{reserved:?}") };
         let blob = encode_headers(&headers(lines));
         store.complete(principal, "k1", token, status, &blob, b"theirs").await.unwrap();
-        let idempotency = Idempotency::new(store).identify(move |_| Some(principal.to_owned()));
+        let idempotency = Idempotency::new(store).principal(move |_| Some(principal.to_owned()));
         let replay = Echo::over(idempotency).answer("k1", "").await;
         assert_eq!((replay.status.as_u16(), &replay.body[..]), (status, &b"theirs"[..]));
         assert_eq!(of(&replay)["idempotency-replayed"], ["true"], "{status} {lines}");

@@ -255,7 +255,7 @@ async fn a_cookie_without_authorization_is_nobody_to_the_default() {
     assert_eq!(app.effects(), 0);
     let text = log.text();
     assert_eq!(text.lines().filter(|line| line.contains("`Cookie`")).count(), 1, "{text}");
-    assert!(text.contains("`principal = …`") && text.contains("`Idempotency::identify`"), "{text}");
+    assert!(text.contains("`principal = …`") && text.contains("`Idempotency::principal`"), "{text}");
     assert!(!text.contains("alice"), "{text}");
 
     // Nowhere else.
@@ -268,7 +268,7 @@ async fn a_cookie_without_authorization_is_nobody_to_the_default() {
     for request in [safe, said, unkeyed, known] {
         assert_eq!(app.send(request).await.status, StatusCode::CREATED);
     }
-    let identified = App::over(Idempotency::new(MemoryStore::new()).identify(|_| Some("ann".to_owned())));
+    let identified = App::over(Idempotency::new(MemoryStore::new()).principal(|_| Some("ann".to_owned())));
     assert_eq!(identified.send(cookied(request("k1", "/payments", ""), None)).await.status, StatusCode::CREATED);
 }
 
@@ -316,7 +316,7 @@ async fn an_identity_of_ones_own_cannot_spell_anothers_digest() {
     let victim = default.principals.lock().unwrap().pop().unwrap();
     let named =
         |headers: &HeaderMap| headers.get("x-name").map(|name| String::from_utf8(name.as_bytes().to_vec()).unwrap());
-    let identified = App::over(Idempotency::new(store).identify(move |request| named(&request.headers)));
+    let identified = App::over(Idempotency::new(store).principal(move |request| named(&request.headers)));
     let as_ = |name: &str| {
         let mut request = request("k1", "/payments", "secret");
         request.headers_mut().insert("x-name", axum::http::HeaderValue::from_bytes(name.as_bytes()).unwrap());

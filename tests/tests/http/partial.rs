@@ -10,8 +10,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
 use cratestack_runtime::{
-    Claim, ClaimOutcome, Completion, Idempotency, IdempotencyStore, MemoryStore, OnStoreError, ReservationOutcome,
-    StoreError, Tenure, Watch, async_trait, idempotent,
+    Claim, ClaimOutcome, Completion, Idempotency, IdempotencyStore, LeaseState, MemoryStore, OnStoreError,
+    ReservationOutcome, StoreError, Watch, async_trait, idempotent,
 };
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -100,10 +100,10 @@ impl IdempotencyStore for Partial {
         token: Uuid,
         lease: Duration,
         retention: Duration,
-    ) -> Result<Tenure, StoreError> {
+    ) -> Result<LeaseState, StoreError> {
         sleep(Duration::from_millis(1)).await;
         if is(&self.loses_leases) {
-            return Ok(Tenure::Lost);
+            return Ok(LeaseState::Lost);
         }
         if is(&self.refuses_renewals) {
             return refused();
@@ -122,7 +122,7 @@ impl IdempotencyStore for Partial {
         }
     }
 
-    async fn finish(&self, completion: Completion<'_>) -> Result<Tenure, StoreError> {
+    async fn finish(&self, completion: Completion<'_>) -> Result<LeaseState, StoreError> {
         self.outcomes.fetch_add(1, Ordering::SeqCst);
         sleep(Duration::from_millis(1)).await;
         if is(&self.locks) && completion.key == "locked" {

@@ -10,7 +10,7 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Router, body::Body, http::Request};
-use cratestack_runtime::{Idempotency, MemoryStore, OnStoreError, Outcome, Reservation, Unrecorded, idempotent};
+use cratestack_runtime::{EventKind, Idempotency, MemoryStore, OnStoreError, Reservation, Unrecorded, idempotent};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Notify;
@@ -418,9 +418,9 @@ async fn events_tell_what_happened_and_no_secret() {
     let idempotency = Idempotency::new(MemoryStore::new()).on_event({
         let told = Arc::clone(&told);
         move |event| {
-            let seen = (event.outcome, event.key.to_owned(), event.principal.to_owned(), event.attempt);
+            let seen = (event.kind, event.key.to_owned(), event.principal.to_owned(), event.attempt);
             told.lock().unwrap().push(seen);
-            assert!(event.outcome != Outcome::Conflict, "a hook that panics takes nothing along");
+            assert!(event.kind != EventKind::Conflict, "a hook that panics takes nothing along");
         }
     });
     let shop = Shop::over(idempotency);
@@ -430,7 +430,7 @@ async fn events_tell_what_happened_and_no_secret() {
     assert_eq!(conflict.code(), "idempotency_key_conflict");
     shop.send(request("k2", "/unrecorded", "")).await;
     let told = told.lock().unwrap();
-    let outcomes: Vec<_> = told.iter().map(|(outcome, ..)| outcome.name()).collect();
+    let outcomes: Vec<_> = told.iter().map(|(outcome, ..)| outcome.as_str()).collect();
     assert_eq!(outcomes, ["reserved", "recorded", "replayed", "conflict", "reserved", "recorded"]);
     for (_, key, principal, _) in told.iter() {
         assert!(key.len() == 16 && principal.len() == 16, "{key} {principal}");

@@ -143,7 +143,7 @@ async fn callers_never_see_each_others_keys() {
 #[tokio::test]
 async fn an_identity_of_ones_own_replaces_the_default() {
     let idempotency = Idempotency::new(MemoryStore::new())
-        .identify(|request| request.headers.get("x-tenant")?.to_str().ok().map(ToOwned::to_owned));
+        .principal(|request| request.headers.get("x-tenant")?.to_str().ok().map(ToOwned::to_owned));
     let app = App::over(idempotency);
     let of = |tenant: &'static str| {
         let mut request = request("k1", "/payments", BODY);
@@ -206,11 +206,11 @@ async fn safe_methods_pass_unguarded() {
 #[tokio::test]
 async fn problems_link_to_the_documentation() {
     let address = "https://docs.example.com/idempotency";
-    let app = App::over(Idempotency::new(MemoryStore::new()).documentation(address));
+    let app = App::over(Idempotency::new(MemoryStore::new()).documentation_url(address));
     let missing = app.send(keyless("/payments", BODY, |request| request)).await;
     assert_eq!(missing.header("link"), Some(r#"<https://docs.example.com/idempotency>; rel="describedby""#));
     assert_eq!(missing.json()["type"], format!("{address}#idempotency_key_missing"));
-    let broken = App::over(Idempotency::new(MemoryStore::new()).documentation("https://x>; rel=evil"));
+    let broken = App::over(Idempotency::new(MemoryStore::new()).documentation_url("https://x>; rel=evil"));
     let missing = broken.send(keyless("/payments", BODY, |request| request)).await;
     assert_eq!((missing.header("link"), missing.code().as_str()), (None, "idempotency_key_missing"));
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use cratestack_runtime::{Claim, ClaimOutcome, Completion, IdempotencyStore, PostgresStore, TableName, Tenure};
+use cratestack_runtime::{Claim, ClaimOutcome, Completion, IdempotencyStore, LeaseState, PostgresStore, TableName};
 use cratestack_schema::Dialect;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
@@ -62,12 +62,12 @@ async fn lives(store: &impl IdempotencyStore, name: &str) {
     let claim = Claim { principal: "p", key: "k", request_hash: [7; 32], lease: HOUR, retention: HOUR };
     let ClaimOutcome::Reserved { token, .. } = store.reserve(claim).await.unwrap() else { panic!("{name}") };
     assert_eq!(store.reserve(claim).await, Ok(ClaimOutcome::InFlight), "{name}");
-    assert_eq!(store.renew("p", "k", token, HOUR, HOUR).await, Ok(Tenure::Held), "{name}");
+    assert_eq!(store.renew("p", "k", token, HOUR, HOUR).await, Ok(LeaseState::Held), "{name}");
     store.release("p", "k", token).await.unwrap();
     let ClaimOutcome::Reserved { token, .. } = store.reserve(claim).await.unwrap() else { panic!("{name}") };
     let body = Bytes::from_static(b"paid");
     let completion = Completion { principal: "p", key: "k", token, status: 201, headers: &[], body: &body };
-    assert_eq!(store.finish(completion).await, Ok(Tenure::Held), "{name}");
+    assert_eq!(store.finish(completion).await, Ok(LeaseState::Held), "{name}");
     assert!(matches!(store.reserve(claim).await, Ok(ClaimOutcome::Replay(_))), "{name}");
     let gone = Claim { key: "gone", lease: Duration::ZERO, retention: Duration::ZERO, ..claim };
     store.reserve(gone).await.unwrap();

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use cratestack_runtime::{Claim, ClaimOutcome, Completion, IdempotencyStore, PostgresStore, StoreError, Tenure};
+use cratestack_runtime::{Claim, ClaimOutcome, Completion, IdempotencyStore, LeaseState, PostgresStore, StoreError};
 use cratestack_tests::postgres::TestDatabase;
 use futures_util::future::{join_all, poll_immediate};
 use sqlx::{PgPool, Postgres, Row as _, Transaction};
@@ -34,7 +34,7 @@ fn reserve(store: &PostgresStore, key: &str, hash: u8) -> Call<Reserved> {
     Box::pin(async move { store.reserve(claim(&key, hash)).await })
 }
 
-fn finish(store: &PostgresStore, key: &str, token: Uuid, body: &'static str) -> Call<Result<Tenure, StoreError>> {
+fn finish(store: &PostgresStore, key: &str, token: Uuid, body: &'static str) -> Call<Result<LeaseState, StoreError>> {
     let (store, key) = (store.clone(), key.to_owned());
     Box::pin(async move {
         let body = &Bytes::from_static(body.as_bytes());
@@ -42,7 +42,7 @@ fn finish(store: &PostgresStore, key: &str, token: Uuid, body: &'static str) -> 
     })
 }
 
-fn renew(store: &PostgresStore, key: &str, token: Uuid) -> Call<Result<Tenure, StoreError>> {
+fn renew(store: &PostgresStore, key: &str, token: Uuid) -> Call<Result<LeaseState, StoreError>> {
     let (store, key) = (store.clone(), key.to_owned());
     Box::pin(async move { store.renew("p", &key, token, MINUTE, DAY).await })
 }
@@ -161,12 +161,12 @@ async fn many_callers_share_statements_of_every_kind() {
 
     let calls = keys.iter().zip(&tokens).map(|(key, token)| renew(&store, key, *token)).collect();
     let renewed = together(&pool, &store, Lane::Renew, calls).await;
-    assert!(renewed.iter().all(|tenure| *tenure == Ok(Tenure::Held)));
+    assert!(renewed.iter().all(|tenure| *tenure == Ok(LeaseState::Held)));
     assert!(shared(transactions(&pool, "k%").await));
 
     let calls = keys.iter().zip(&tokens).skip(10).map(|(key, token)| finish(&store, key, *token, "done")).collect();
     let finished = together(&pool, &store, Lane::Finish, calls).await;
-    assert!(finished.iter().all(|tenure| *tenure == Ok(Tenure::Held)));
+    assert!(finished.iter().all(|tenure| *tenure == Ok(LeaseState::Held)));
     assert!(shared(transactions(&pool, "k1_").await));
 
     let calls = keys.iter().zip(&tokens).map(|(key, token)| release(&store, key, *token)).collect();
@@ -199,7 +199,7 @@ async fn one_key_twice_is_answered_as_if_one_came_second() {
     assert_eq!(answers[1..], [Ok(ClaimOutcome::InFlight), Ok(ClaimOutcome::Conflict), Ok(ClaimOutcome::InFlight)]);
 
     let calls = ["first", "second"].map(|body| finish(&store, "k1", held, body)).into_iter().collect();
-    assert_eq!(together(&pool, &store, Lane::Finish, calls).await, [Ok(Tenure::Held), Ok(Tenure::Held)]);
+    assert_eq!(together(&pool, &store, Lane::Finish, calls).await, [Ok(LeaseState::Held), Ok(LeaseState::Held)]);
     let calls = [1, 2, 1].map(|hash| reserve(&store, "k1", hash)).into_iter().collect();
     let answers = together(&pool, &store, Lane::Reserve, calls).await;
     assert_eq!(answers[1], Ok(ClaimOutcome::Conflict));
@@ -209,7 +209,7 @@ async fn one_key_twice_is_answered_as_if_one_came_second() {
 
     let held = reserved(&store, "k2").await;
     let calls = (0..3).map(|_| renew(&store, "k2", held)).collect();
-    assert_eq!(together(&pool, &store, Lane::Renew, calls).await, vec![Ok(Tenure::Held); 3]);
+    assert_eq!(together(&pool, &store, Lane::Renew, calls).await, vec![Ok(LeaseState::Held); 3]);
     let calls = (0..3).map(|_| release(&store, "k2", held)).collect();
     assert_eq!(together(&pool, &store, Lane::Release, calls).await, vec![Ok(()); 3]);
     reserved(&store, "k2").await;
@@ -232,7 +232,7 @@ async fn takeovers_conflicts_and_stale_tokens_each_get_their_own_answer() {
     token(&store.reserve(Claim { lease: Duration::from_millis(1), ..claim("other", 1) }).await);
     let live = reserved(&store, "live").await;
     let done = reserved(&store, "done").await;
-    assert_eq!(finish(&store, "done", done, "outcome").await, Ok(Tenure::Held));
+    assert_eq!(finish(&store, "done", done, "outcome").await, Ok(LeaseState::Held));
     tokio::time::sleep(Duration::from_millis(20)).await;
     let calls = vec![
         reserve(&store, "dead", 1),
@@ -259,7 +259,7 @@ async fn takeovers_conflicts_and_stale_tokens_each_get_their_own_answer() {
 
     let new = token(&answers[0]);
     let calls = vec![renew(&store, "dead", dead), renew(&store, "live", live), renew(&store, "done", done)];
-    let lost_held_lost = [Ok(Tenure::Lost), Ok(Tenure::Held), Ok(Tenure::Lost)];
+    let lost_held_lost = [Ok(LeaseState::Lost), Ok(LeaseState::Held), Ok(LeaseState::Lost)];
     assert_eq!(together(&pool, &store, Lane::Renew, calls).await, lost_held_lost);
     let calls = vec![release(&store, "dead", dead), release(&store, "done", done)];
     assert_eq!(together(&pool, &store, Lane::Release, calls).await, [Ok(()), Ok(())]);
@@ -269,8 +269,8 @@ async fn takeovers_conflicts_and_stale_tokens_each_get_their_own_answer() {
         finish(&store, "done", done, "again"),
     ];
     let finished = together(&pool, &store, Lane::Finish, calls).await;
-    assert_eq!(finished, [Ok(Tenure::Lost), Ok(Tenure::Held), Ok(Tenure::Held)]);
-    assert_eq!(finish(&store, "dead", new, "new").await, Ok(Tenure::Held), "the newer reservation was not touched");
+    assert_eq!(finished, [Ok(LeaseState::Lost), Ok(LeaseState::Held), Ok(LeaseState::Held)]);
+    assert_eq!(finish(&store, "dead", new, "new").await, Ok(LeaseState::Held), "the newer reservation was not touched");
     let Ok(ClaimOutcome::Replay(record)) = reserve(&store, "done", 1).await else { panic!() };
     assert_eq!(record.response_body, b"outcome");
 }
@@ -320,7 +320,7 @@ async fn a_poisonous_row_fails_its_own_caller_only() {
         assert!(matches!(poisonous, Err(StoreError::Database(_))), "{poisonous:?}");
     }
     let (a, z) = (token(&answers[0]), token(&answers[4]));
-    let invalid: Call<Result<Tenure, StoreError>> = {
+    let invalid: Call<Result<LeaseState, StoreError>> = {
         let store = store.clone();
         Box::pin(async move {
             let body = &Bytes::new();
@@ -330,7 +330,7 @@ async fn a_poisonous_row_fails_its_own_caller_only() {
     objecting(&pool, "IF NEW.response_body = 'objectionable' THEN RAISE EXCEPTION 'no'; END IF;").await;
     let calls = vec![finish(&store, "a", a, "fine"), invalid, finish(&store, "z", z, "objectionable")];
     let answers = together(&pool, &store, Lane::Finish, calls).await;
-    assert_eq!(answers[0], Ok(Tenure::Held));
+    assert_eq!(answers[0], Ok(LeaseState::Held));
     assert!(matches!(answers[1], Err(StoreError::Internal(_))), "{:?}", answers[1]);
     assert!(matches!(answers[2], Err(StoreError::Database(_))), "{:?}", answers[2]);
 }
@@ -365,11 +365,11 @@ async fn a_locked_row_holds_up_its_own_caller_only() {
     for free in [a, z] {
         let answer =
             tokio::time::timeout(Duration::from_secs(20), free).await.expect("nobody else's row is waited for");
-        assert_eq!(answer.unwrap(), Ok(Tenure::Held));
+        assert_eq!(answer.unwrap(), Ok(LeaseState::Held));
     }
     assert!(!locked.is_finished());
     holder.rollback().await.unwrap();
-    assert_eq!(locked.await.unwrap(), Ok(Tenure::Held));
+    assert_eq!(locked.await.unwrap(), Ok(LeaseState::Held));
 }
 
 async fn rows(pool: &PgPool, like: &str) -> i64 {
@@ -513,7 +513,7 @@ async fn batches_of_two_processes_do_not_deadlock() {
         }
         tokio::try_join!(one.rollback(), other.rollback()).unwrap();
         for call in forth.into_iter().chain(back) {
-            assert_eq!(call.await.unwrap(), Ok(Tenure::Held));
+            assert_eq!(call.await.unwrap(), Ok(LeaseState::Held));
         }
         assert!(
             shared(transactions(&pool, "k%").await),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use cratestack_runtime::{Claim, ClaimOutcome, Completion, IdempotencyStore, PostgresStore, Tenure};
+use cratestack_runtime::{Claim, ClaimOutcome, Completion, IdempotencyStore, LeaseState, PostgresStore};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use uuid::Uuid;
@@ -24,7 +24,7 @@ async fn reserve(store: &PostgresStore, key: &str) -> Uuid {
     }
 }
 
-async fn finish(store: &PostgresStore, key: &str, token: Uuid) -> Tenure {
+async fn finish(store: &PostgresStore, key: &str, token: Uuid) -> LeaseState {
     let body = &Bytes::from_static(b"done");
     store.finish(Completion { principal: "p", key, token, status: 201, headers: &[], body }).await.unwrap()
 }
@@ -59,13 +59,13 @@ async fn no_connection_is_needed(connections: u32, group_commit: bool) {
     for _ in 0..8 {
         for (key, token) in [("renewed", renewed), ("released", released)] {
             let tenure = in_time(store.renew("p", key, token, LEASE, DAY)).await.unwrap();
-            assert_eq!(tenure, Tenure::Held);
+            assert_eq!(tenure, LeaseState::Held);
             assert_eq!(elsewhere.reserve(claim(key)).await.unwrap(), ClaimOutcome::InFlight);
         }
         tokio::time::sleep(LEASE / 4).await;
     }
-    assert_eq!(in_time(finish(&store, "renewed", renewed)).await, Tenure::Held);
-    assert_eq!(in_time(finish(&store, "renewed", renewed)).await, Tenure::Held, "which looks it up");
+    assert_eq!(in_time(finish(&store, "renewed", renewed)).await, LeaseState::Held);
+    assert_eq!(in_time(finish(&store, "renewed", renewed)).await, LeaseState::Held, "which looks it up");
     in_time(store.release("p", "released", released)).await.unwrap();
     assert!(matches!(elsewhere.reserve(claim("renewed")).await.unwrap(), ClaimOutcome::Replay(_)));
     assert!(matches!(elsewhere.reserve(claim("released")).await.unwrap(), ClaimOutcome::Reserved { .. }));
@@ -125,7 +125,7 @@ async fn beside_the_pool_there_is_one_connection_that_is_set_up_and_closed_with_
     assert_eq!(sessions(&counting, "hooked").await, 2);
     user.rollback().await.unwrap();
     for renewal in std::iter::once(first).chain(others) {
-        assert_eq!(in_time(renewal).await.unwrap().unwrap(), Tenure::Held);
+        assert_eq!(in_time(renewal).await.unwrap().unwrap(), LeaseState::Held);
     }
     assert_eq!(sessions(&counting, "hooked").await, 2);
     drop(handler);

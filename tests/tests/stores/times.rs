@@ -11,7 +11,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
-use cratestack_runtime::{Claim, ClaimOutcome, IdempotencyStore, PostgresStore, SqliteStore, StoreError, Tenure};
+use cratestack_runtime::{Claim, ClaimOutcome, IdempotencyStore, LeaseState, PostgresStore, SqliteStore, StoreError};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::task::JoinSet;
@@ -91,7 +91,7 @@ async fn that_wait_are_counted_from_their_write() {
             calls.push(Box::pin(async move { store.renew("p", &key, token, MINUTE, HOUR).await }));
         }
         let (clock, renewed) = under(lock, &pool, calls).await;
-        assert!(renewed.iter().all(|renewed| *renewed == Ok::<_, StoreError>(Tenure::Held)), "{renewed:?}");
+        assert!(renewed.iter().all(|renewed| *renewed == Ok::<_, StoreError>(LeaseState::Held)), "{renewed:?}");
         let after = "lease_expires_at >= $2::timestamptz + INTERVAL '1 minute' AND lease_expires_at < expires_at";
         assert_eq!(count(&pool, "renewed", after, &clock).await, 20, "{lock}");
         let kept = "expires_at >= $2::timestamptz + INTERVAL '1 hour'";
@@ -145,7 +145,7 @@ async fn whose_commit_takes_longer_than_their_lease_are_made_again() {
         CREATE CONSTRAINT TRIGGER slow AFTER UPDATE ON cratestack_idempotency DEFERRABLE INITIALLY DEFERRED
             FOR EACH ROW EXECUTE FUNCTION slow()";
     sqlx::raw_sql(slow).execute(&pool).await.unwrap();
-    assert_eq!(store.renew("p", "k", token, Duration::from_secs(1), HOUR).await, Ok(Tenure::Held));
+    assert_eq!(store.renew("p", "k", token, Duration::from_secs(1), HOUR).await, Ok(LeaseState::Held));
     let commits: i64 = sqlx::query_scalar("SELECT last_value FROM commits").fetch_one(&pool).await.unwrap();
     assert_eq!(commits, 2);
 }
@@ -172,7 +172,7 @@ async fn whose_commit_waits_for_readers_are_made_again() {
     // SQLite's clock is this machine's.
     let read = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     reader.rollback().await.unwrap();
-    assert_eq!(renewing.await.unwrap(), Ok(Tenure::Held));
+    assert_eq!(renewing.await.unwrap(), Ok(LeaseState::Held));
     let ends = "SELECT lease_expires_at FROM cratestack_idempotency";
     let ends: i64 = sqlx::query_scalar(ends).fetch_one(&pool).await.unwrap();
     let ends = Duration::from_millis(u64::try_from(ends).unwrap());

@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use cratestack_runtime::{Outcome, TransactionalStore};
+use cratestack_runtime::{EventKind, TransactionalStore};
 use futures_util::future::BoxFuture;
 use http_body_util::BodyExt;
 use serde::Deserialize;
@@ -73,7 +73,7 @@ pub struct Signs {
     pub runs: Arc<AtomicUsize>,
     pub gate: Arc<Notify>,
     pub waiting: Arc<Notify>,
-    pub outcomes: Arc<std::sync::Mutex<Vec<Outcome>>>,
+    pub outcomes: Arc<std::sync::Mutex<Vec<EventKind>>>,
 }
 
 impl Signs {
@@ -95,7 +95,7 @@ impl Signs {
     }
 
     pub fn outcomes(&self) -> Vec<&'static str> {
-        self.outcomes.lock().unwrap().iter().map(|outcome| outcome.name()).collect()
+        self.outcomes.lock().unwrap().iter().map(|outcome| outcome.as_str()).collect()
     }
 }
 
@@ -186,7 +186,7 @@ macro_rules! bank {
                 let signs = Signs::default();
                 let outcomes = signs.outcomes.clone();
                 let transactions = Idempotency::transactional(store.clone())
-                    .on_event(move |event| outcomes.lock().unwrap().push(event.outcome));
+                    .on_event(move |event| outcomes.lock().unwrap().push(event.kind));
                 let reservations = Idempotency::from(transactions.clone());
                 let teller = Teller { transactions, reservations, pool: pool.clone(), signs: signs.clone() };
                 let router = Router::new()

@@ -200,7 +200,7 @@ async fn an_infinite_row_is_replayed_and_an_expired_one_is_not() {
 /// A transaction finds a live reservation and leaves it alone; a dead one it replaces, and its holder can record no more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_dead_reservation_is_taken_over_by_a_transaction() {
-    use cratestack_runtime::{Claim, ClaimOutcome, Completion, IdempotencyStore, Tenure, hash_request};
+    use cratestack_runtime::{Claim, ClaimOutcome, Completion, IdempotencyStore, LeaseState, hash_request};
     let database = TestDatabase::create().await;
     let bank = process(database.url(), 4).await;
     // The principal as the guard has it: what a first request leaves in the table.
@@ -225,7 +225,7 @@ async fn a_dead_reservation_is_taken_over_by_a_transaction() {
     assert_eq!(paid.status, StatusCode::CREATED);
     let body = bytes::Bytes::from_static(b"stale");
     let completion = Completion { principal: &principal, key: "k", token, status: 200, headers: &[], body: &body };
-    assert_eq!(bank.store.finish(completion).await, Ok(Tenure::Lost));
+    assert_eq!(bank.store.finish(completion).await, Ok(LeaseState::Lost));
     assert_eq!(bank.post("/pay", "k").await.body, paid.body);
     let attempt: i32 = sqlx::query_scalar("SELECT attempt FROM cratestack_idempotency WHERE key = 'k'")
         .fetch_one(&bank.pool)

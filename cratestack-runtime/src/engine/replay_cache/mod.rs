@@ -29,7 +29,6 @@ mod store_clock;
 #[cfg(test)]
 mod tests;
 
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -39,15 +38,15 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use self::store_clock::{REFRESH_SESSION, StoreClock, UNCONFIRMED};
-use super::guard::{Hold, OwnedClaim};
-use super::settle::Verdict;
-use super::{caught_of_store, within};
-use crate::store::{IdempotencyRecord, IdempotencyStore, StoreError};
+use crate::engine::model::{Disposition, Hold, OwnedClaim};
+use crate::engine::store_call::store_call;
+use crate::store::{IdempotencyRecord, IdempotencyStore, RecordId, RecordIdRef, StoreError};
+use crate::util::timeout;
 
 /// All clones of a handle share one.
 #[derive(Debug)]
 pub(crate) struct ReplayCache {
-    outcomes: quick_cache::sync::Cache<Name, Outcome, Weight>,
+    outcomes: quick_cache::sync::Cache<RecordId, Cached, Weight>,
     bound: AtomicU64,
     clock: Arc<StoreClock>,
 }
@@ -65,7 +64,7 @@ const MARGIN: Duration = Duration::from_secs(1);
 const SAMPLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone)]
-struct Outcome {
+struct Cached {
     record: Arc<IdempotencyRecord>,
     session: u64,
     until: Instant,
@@ -114,8 +113,8 @@ impl ReplayCache {
         if self.bound.load(Ordering::Relaxed) == 0 {
             return Lookup::Miss(Witness(None));
         }
-        let name = Named { principal: &claim.principal, key: &claim.key };
-        if let Some(outcome) = self.outcomes.get(&name) {
+        let name = &claim.id;
+        if let Some(outcome) = self.outcomes.get(name) {
             let (now, by_the_wall) = (Instant::now(), SystemTime::now());
             match self.clock.unconfirmed_for(outcome.session, now, by_the_wall) {
                 Some(age) if outcome.until > now && outcome.until_by_the_wall > by_the_wall => {
@@ -130,7 +129,7 @@ impl ReplayCache {
                         });
                     }
                 }
-                _ => drop(self.outcomes.remove(&name)),
+                _ => drop(self.outcomes.remove(name)),
             }
         }
         let (session, is_due) = self.clock.session();
@@ -141,7 +140,7 @@ impl ReplayCache {
     }
 
     pub(crate) fn forget(&self, principal: &str, key: &str) {
-        self.outcomes.remove(&Named { principal, key });
+        self.outcomes.remove(&RecordIdRef { principal, key });
     }
 
     /// Keeps what the store told.
@@ -153,21 +152,21 @@ impl ReplayCache {
     }
 
     /// Keeps what was recorded for a reservation that was asked for at `asked`.
-    pub(crate) fn insert_recorded(&self, witness: Witness, hold: &Hold, verdict: &Verdict, asked: Instant) {
-        let Verdict::Record { headers, body, .. } = verdict else { return };
-        let Some(session) = self.keepable(witness, headers, body) else { return };
-        let Some(record) = hold.record(verdict, asked) else { return };
+    pub(crate) fn insert_recorded(&self, witness: Witness, hold: &Hold, disposition: &Disposition, asked: Instant) {
+        let Disposition::Record(outcome) = disposition else { return };
+        let Some(session) = self.keepable(witness, &outcome.metadata, &outcome.body) else { return };
+        let Some(record) = hold.record(disposition, asked) else { return };
         self.insert(Arc::new(record), session, asked, hold.claim.retention);
     }
 
     fn insert(&self, record: Arc<IdempotencyRecord>, session: u64, from: Instant, remaining: Duration) {
-        let name = Name { principal: record.principal_fingerprint.as_str().into(), key: record.key.as_str().into() };
+        let id = RecordId::new(&record.principal_fingerprint, &record.key);
         // What expires within the margin is not worth it.
         let Some(remaining) = remaining.checked_sub(MARGIN) else { return };
         let started = SystemTime::now().checked_sub(from.elapsed());
         let until_by_the_wall = started.and_then(|started| started.checked_add(remaining));
         let (Some(until), Some(until_by_the_wall)) = (from.checked_add(remaining), until_by_the_wall) else { return };
-        self.outcomes.insert(name, Outcome { record, session, until, until_by_the_wall });
+        self.outcomes.insert(id, Cached { record, session, until, until_by_the_wall });
     }
 
     /// The session to keep an outcome of this size for. One large outcome is not worth many small ones.
@@ -183,8 +182,8 @@ impl ReplayCache {
         let (cache, store) = (Arc::clone(self), Arc::clone(store));
         tokio::spawn(async move {
             let late = |_| Err(StoreError::Unavailable(format!("no answer within {SAMPLE_TIMEOUT:?}")));
-            let looking = async { within(SAMPLE_TIMEOUT, store.now()).await.unwrap_or_else(late) };
-            let answer = caught_of_store(looking).await;
+            let looking = async { timeout(SAMPLE_TIMEOUT, store.now()).await.unwrap_or_else(late) };
+            let answer = store_call(looking).await;
             if let Err(error) = &answer {
                 debug!(%error, "idempotency replays ask the store: its session is not known");
             }
@@ -198,41 +197,16 @@ impl ReplayCache {
 #[derive(Debug, Clone, Copy)]
 struct Weight;
 
-impl Weighter<Name, Outcome> for Weight {
-    fn weight(&self, name: &Name, outcome: &Outcome) -> u64 {
+impl Weighter<RecordId, Cached> for Weight {
+    fn weight(&self, id: &RecordId, outcome: &Cached) -> u64 {
         let record = &outcome.record;
-        let names = name.principal.len() + name.key.len();
+        let names = id.principal().len() + id.key().len();
         (OVERHEAD + 2 * names + record.response_headers.len() + record.response_body.len()) as u64
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Name {
-    principal: Box<str>,
-    key: Box<str>,
-}
-
-/// A [`Name`] that is only looked for.
-struct Named<'a> {
-    principal: &'a str,
-    key: &'a str,
-}
-
-impl Hash for Name {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        Named { principal: &self.principal, key: &self.key }.hash(state);
-    }
-}
-
-impl Hash for Named<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.principal.hash(state);
-        self.key.hash(state);
-    }
-}
-
-impl Equivalent<Name> for Named<'_> {
-    fn equivalent(&self, name: &Name) -> bool {
-        *self.principal == *name.principal && *self.key == *name.key
+impl Equivalent<RecordId> for RecordIdRef<'_> {
+    fn equivalent(&self, id: &RecordId) -> bool {
+        *self == id.as_ref()
     }
 }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::store_clock::{CLOCK_MAX_AGE, REFRESH_CLOCK, RETRY};
 use super::*;
+use crate::engine::model::Outcome;
 use crate::store::{ClockSample, ReservationOutcome};
 
 /// A store that shows a clock, and nothing else.
@@ -133,8 +134,7 @@ fn record(key: &str, expires_at: SystemTime, body: usize) -> Arc<IdempotencyReco
 }
 
 fn claim(key: &str, hash: u8) -> OwnedClaim {
-    let (principal, key) = ("p".to_owned(), key.to_owned());
-    OwnedClaim { principal, key, request_hash: [hash; 32], lease: MINUTE, retention: MINUTE }
+    OwnedClaim { id: RecordId::new("p", key), request_hash: [hash; 32], lease: MINUTE, retention: MINUTE }
 }
 
 /// So that the next hit counts whatever time has passed.
@@ -178,8 +178,8 @@ async fn the_retention_of_what_is_recorded_here_counts_from_its_reservation() {
     let (witness, asked) = (bench.witness(), Instant::now());
     tokio::time::advance(50 * SECOND).await;
     let hold = Hold { claim: Arc::new(claim("k", 1)), token: Uuid::nil(), attempt: 1 };
-    let verdict = Verdict::Record { status: 201, headers: vec![1], body: Bytes::from_static(b"paid") };
-    bench.cache.insert_recorded(witness, &hold, &verdict, asked);
+    let disposition = Disposition::Record(Outcome { code: 201, metadata: vec![1], body: Bytes::from_static(b"paid") });
+    bench.cache.insert_recorded(witness, &hold, &disposition, asked);
     confirm(&bench).await;
     let Some(Hit::Replay(record)) = bench.find("k", 1) else { panic!() };
     assert_eq!(
@@ -196,16 +196,13 @@ async fn the_retention_of_what_is_recorded_here_counts_from_its_reservation() {
 async fn a_suspended_machine_keeps_nothing_for_longer() {
     let bench = Bench::known().await;
     bench.fetch("k", noon() + 60 * MINUTE);
-    let kept = bench.cache.outcomes.get(&Named { principal: "p", key: "k" }).unwrap();
+    let kept = bench.cache.outcomes.get(&RecordIdRef { principal: "p", key: "k" }).unwrap();
     let hour = kept.until_by_the_wall.duration_since(SystemTime::now()).unwrap();
     assert!(hour > 58 * MINUTE && hour < 60 * MINUTE, "{hour:?}");
     let age = |by_the_wall| bench.cache.clock.unconfirmed_for(1, Instant::now(), by_the_wall).unwrap();
     assert!(age(SystemTime::now() + 2 * SECOND) >= 2 * SECOND, "while it was suspended, the server may have crashed");
     assert!(age(SystemTime::now() - MINUTE) > UNCONFIRMED, "the clock on the wall was set back");
-    bench.cache.outcomes.insert(
-        Name { principal: "p".into(), key: "k".into() },
-        Outcome { until_by_the_wall: SystemTime::now(), ..kept },
-    );
+    bench.cache.outcomes.insert(RecordId::new("p", "k"), Cached { until_by_the_wall: SystemTime::now(), ..kept });
     assert!(!bench.hits("k") && bench.cache.outcomes.is_empty());
 }
 
@@ -257,11 +254,11 @@ async fn what_is_asked_for_in_one_session_is_not_kept_in_the_next() {
     bench.set(Ok(Some(2)));
     confirm(&bench).await;
     let hold = Hold { claim: Arc::new(claim("k", 1)), token: Uuid::nil(), attempt: 1 };
-    let verdict = Verdict::Record { status: 201, headers: Vec::new(), body: Bytes::new() };
-    bench.cache.insert_recorded(before, &hold, &verdict, asked);
+    let disposition = Disposition::Record(Outcome { code: 201, metadata: Vec::new(), body: Bytes::new() });
+    bench.cache.insert_recorded(before, &hold, &disposition, asked);
     bench.cache.insert_fetched(before, &record("l", noon() + 60 * MINUTE, 1));
     assert!(!bench.hits("k") && !bench.hits("l"));
-    bench.cache.insert_recorded(bench.witness(), &hold, &verdict, asked);
+    bench.cache.insert_recorded(bench.witness(), &hold, &disposition, asked);
     assert!(bench.hits("k"));
 }
 

@@ -6,19 +6,19 @@ use std::time::Duration;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::{Terms, pause};
+use super::{TransactionOptions, pause};
 use crate::engine::acquire::{Ask, Found};
-use crate::engine::guard::{Answer, OwnedClaim};
+use crate::engine::model::{Answer, OwnedClaim};
 use crate::engine::reserve::too_late;
-use crate::engine::within;
 use crate::store::{Begun, Isolation, StoreError, Transact};
+use crate::util::timeout;
 
 /// Asks for a transaction that has the key.
 pub(super) struct Claiming<'a, S: Transact> {
     pub(super) store: &'a Arc<S>,
     pub(super) claim: &'a Arc<OwnedClaim>,
     pub(super) patience: Duration,
-    pub(super) terms: Terms,
+    pub(super) terms: TransactionOptions,
 }
 
 pub(super) struct Claimed<T> {
@@ -57,7 +57,7 @@ impl<S: Transact> Claiming<'_, S> {
     pub(super) async fn begin(&self, isolation: Isolation) -> Result<Found<Claimed<S::Transaction>>, StoreError> {
         let (store, claim) = (Arc::clone(self.store), Arc::clone(self.claim));
         let mut beginning = Beginning::new(async move { store.begin(claim.as_claim(), isolation).await });
-        let Ok(begun) = within(self.patience, beginning.end()).await else {
+        let Ok(begun) = timeout(self.patience, beginning.end()).await else {
             return Err(too_late(self.patience));
         };
         Ok(match begun? {

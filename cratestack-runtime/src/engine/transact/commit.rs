@@ -1,14 +1,12 @@
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
 use super::claiming::{Claiming, unclaimed};
-use super::handover::Ended;
+use super::slot::Ended;
 use crate::engine::acquire::Found;
-use crate::engine::guard::{Answer, Hold, Step};
-use crate::engine::settle::{Failure, Settled, Verdict};
+use crate::engine::model::{Answer, Disposition, Failure, Hold, Outcome, Settled, Step};
 use crate::store::{CommitError, Ending, IdempotencyRecord, Isolation, StoreError, Transact};
 
 pub(super) enum End<R> {
@@ -24,7 +22,7 @@ impl<S: Transact> Claiming<'_, S> {
         ended: Ended<S::Transaction, R>,
         hold: &Hold,
         observe: &impl Fn(Step, &Hold),
-    ) -> (End<R>, Option<Verdict>) {
+    ) -> (End<R>, Option<Disposition>) {
         let undone = |step, answer| {
             observe(step, hold);
             (End::Answer(answer), None)
@@ -42,22 +40,21 @@ impl<S: Transact> Claiming<'_, S> {
             Ended::Stuck => return undone(Step::RolledBack, Answer::TimedOut),
             Ended::Kept => return undone(Step::RolledBack, Answer::Refused(kept())),
         };
-        let Settled { verdict, reply, failure } = settled;
+        let Settled { disposition, reply, failure } = settled;
         if is_transient(&**self.store, &mut transaction, failure).await {
             self.store.rollback(transaction).await;
             observe(Step::RolledBack, hold);
             return (End::Again(in_the_way()), None);
         }
-        let Verdict::Record { status, headers, body } = &verdict else {
+        let Disposition::Record(outcome) = &disposition else {
             self.store.rollback(transaction).await;
             return undone(Step::Released, Answer::Ran(reply));
         };
-        let outcome = Outcome { status: *status, headers, body };
         let keep_writes = failure.is_none() || self.terms.keep_all;
-        match self.store.commit(transaction, outcome.ending(hold, keep_writes)).await {
+        match self.store.commit(transaction, ending(outcome, hold, keep_writes)).await {
             Ok(()) => {
-                observe(Step::Recorded { status: *status }, hold);
-                (End::Answer(Answer::Ran(reply)), Some(verdict))
+                observe(Step::Recorded { code: outcome.code }, hold);
+                (End::Answer(Answer::Ran(reply)), Some(disposition))
             }
             Err(failure) => (self.uncommitted(failure, hold, outcome, reply, observe).await, None),
         }
@@ -67,7 +64,7 @@ impl<S: Transact> Claiming<'_, S> {
         &self,
         failure: CommitError,
         hold: &Hold,
-        outcome: Outcome<'_>,
+        outcome: &Outcome,
         reply: R,
         observe: &impl Fn(Step, &Hold),
     ) -> End<R> {
@@ -109,19 +106,19 @@ impl<S: Transact> Claiming<'_, S> {
     async fn record_apart<R>(
         &self,
         hold: &Hold,
-        outcome: Outcome<'_>,
+        outcome: &Outcome,
         reply: R,
         observe: &impl Fn(Step, &Hold),
     ) -> End<R> {
         let recorded = match self.begin(PLAINLY).await {
             Ok(Found::Ours(claimed)) => {
-                let ending = Ending { token: claimed.token, ..outcome.ending(hold, true) };
+                let ending = Ending { token: claimed.token, ..ending(outcome, hold, true) };
                 self.store.commit(claimed.transaction, ending).await.is_ok()
             }
             _ => false,
         };
         if recorded {
-            observe(Step::Recorded { status: outcome.status }, hold);
+            observe(Step::Recorded { code: outcome.code }, hold);
         } else {
             error!("the outcome of a handler that ended its transaction is not recorded: a retry runs it again");
         }
@@ -133,7 +130,7 @@ impl<S: Transact> Claiming<'_, S> {
     async fn find_out<R>(
         &self,
         hold: &Hold,
-        outcome: Outcome<'_>,
+        outcome: &Outcome,
         reply: R,
         failure: StoreError,
         observe: &impl Fn(Step, &Hold),
@@ -142,8 +139,8 @@ impl<S: Transact> Claiming<'_, S> {
         let until = Instant::now() + self.patience;
         loop {
             match self.begin(PLAINLY).await {
-                Ok(Found::Replay(record)) if outcome.is(&record) => {
-                    observe(Step::Recorded { status: outcome.status }, hold);
+                Ok(Found::Replay(record)) if is_recorded_by(outcome, &record) => {
+                    observe(Step::Recorded { code: outcome.code }, hold);
                     return End::Answer(Answer::Ran(reply));
                 }
                 Ok(Found::Ours(free)) => {
@@ -170,24 +167,16 @@ const PLAINLY: Isolation = Isolation::ReadCommitted;
 /// While it is unknown whether a commit has happened.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 
-#[derive(Clone, Copy)]
-struct Outcome<'a> {
-    status: u16,
-    headers: &'a [u8],
-    body: &'a Bytes,
+fn ending<'a>(outcome: &'a Outcome, hold: &'a Hold, keep_writes: bool) -> Ending<'a> {
+    let Outcome { code: status, metadata: headers, body } = outcome;
+    let (claim, token, attempt) = (hold.claim.as_claim(), hold.token, hold.attempt);
+    Ending { claim, token, attempt, status: *status, headers, body, keep_writes }
 }
 
-impl<'a> Outcome<'a> {
-    fn ending(self, hold: &'a Hold, keep_writes: bool) -> Ending<'a> {
-        let Self { status, headers, body } = self;
-        let (claim, token, attempt) = (hold.claim.as_claim(), hold.token, hold.attempt);
-        Ending { claim, token, attempt, status, headers, body, keep_writes }
-    }
-
-    fn is(self, record: &IdempotencyRecord) -> bool {
-        (self.status, self.headers, self.body.as_ref())
-            == (record.response_status, record.response_headers.as_slice(), record.response_body.as_slice())
-    }
+fn is_recorded_by(outcome: &Outcome, record: &IdempotencyRecord) -> bool {
+    let Outcome { code, metadata, body } = outcome;
+    (*code, metadata, body.as_ref())
+        == (record.response_status, &record.response_headers, record.response_body.as_slice())
 }
 
 /// Whether the run is to be undone and its key freed, whatever its reply says.
@@ -250,12 +239,12 @@ pub(super) async fn settle_unclaimed<S: Transact, R>(
             return End::Answer(Answer::Refused(kept()));
         }
     };
-    let Settled { verdict, reply, failure } = settled;
+    let Settled { disposition, reply, failure } = settled;
     if is_transient(store, &mut transaction, failure).await {
         store.rollback(transaction).await;
         return End::Again(in_the_way());
     }
-    if matches!(verdict, Verdict::Release) || (failure.is_some() && !keep_all) {
+    if matches!(disposition, Disposition::Release) || (failure.is_some() && !keep_all) {
         store.rollback(transaction).await;
         return End::Answer(Answer::Ran(reply));
     }

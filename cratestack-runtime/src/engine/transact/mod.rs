@@ -1,12 +1,12 @@
 //! The life of a request whose handler writes in the transaction that records its outcome: begin, run, commit, and again
 //! where transactions were in each other's way.
 //!
-//! `claiming` begins a transaction that has the key, `handover` gives it to the handler and has it back, `commit` ends it and
+//! `claiming` begins a transaction that has the key, `slot` gives it to the handler and has it back, `commit` ends it and
 //! finds out what became of it.
 
 mod claiming;
 mod commit;
-mod handover;
+mod slot;
 
 use std::future::Future;
 use std::ops::ControlFlow;
@@ -19,16 +19,16 @@ use uuid::Uuid;
 
 use self::claiming::{Claimed, Claiming};
 use self::commit::{End, settle_unclaimed};
-pub(crate) use self::handover::Handover;
-use self::handover::{Ended, run_to_end};
+pub(crate) use self::slot::TransactionSlot;
+use self::slot::{Ended, run_to_end};
 use super::acquire::{Acquire, Acquired};
-use super::guard::{Answer, Engine, Hold, OwnedClaim, Policy, Step, answered, attendance, gone};
-use super::settle::Settled;
+use super::guard::{Engine, answered, attendance, gone};
+use crate::engine::model::{Answer, Hold, OwnedClaim, Policy, Settled, Step};
 use crate::store::{Isolation, Transact};
 
 /// What the attribute says of the transaction.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Terms {
+pub(crate) struct TransactionOptions {
     pub(crate) isolation: Isolation,
     /// How often the work may run once more.
     pub(crate) retries: u32,
@@ -47,10 +47,10 @@ impl Engine {
     pub(crate) async fn transact<S: Transact, R, W>(
         &self,
         store: Arc<S>,
-        handover: Arc<Handover<S::Transaction>>,
+        slot: Arc<TransactionSlot<S::Transaction>>,
         claim: OwnedClaim,
         policy: Policy,
-        terms: Terms,
+        terms: TransactionOptions,
         observe: impl Fn(Step, &Hold) + Send + Sync + 'static,
         mut work: impl FnMut(&Hold) -> W + Send + 'static,
     ) -> Answer<R>
@@ -94,8 +94,8 @@ impl Engine {
                 let hold = Hold { claim: Arc::clone(&claim), token, attempt };
                 observe(Step::Reserved, &hold);
                 let leash = store.leash(&transaction);
-                handover.put(transaction);
-                let ended = run_to_end(work(&hold), &handover, terms.deadline).await;
+                slot.put(transaction);
+                let ended = run_to_end(work(&hold), &slot, terms.deadline).await;
                 if matches!(ended, Ended::Kept | Ended::Stuck) {
                     store.cut(leash).await;
                 }
@@ -125,8 +125,8 @@ impl Engine {
     pub(crate) async fn transact_unclaimed<S: Transact, R, W>(
         &self,
         store: Arc<S>,
-        handover: Arc<Handover<S::Transaction>>,
-        terms: Terms,
+        slot: Arc<TransactionSlot<S::Transaction>>,
+        terms: TransactionOptions,
         mut work: impl FnMut() -> W + Send + 'static,
     ) -> Answer<R>
     where
@@ -146,8 +146,8 @@ impl Engine {
                     Err(failure) => break Answer::Unavailable(failure),
                 };
                 let leash = store.leash(&transaction);
-                handover.put(transaction);
-                let ended = run_to_end(work(), &handover, terms.deadline).await;
+                slot.put(transaction);
+                let ended = run_to_end(work(), &slot, terms.deadline).await;
                 if matches!(ended, Ended::Kept | Ended::Stuck) {
                     store.cut(leash).await;
                 }

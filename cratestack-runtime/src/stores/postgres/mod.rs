@@ -31,7 +31,7 @@ use super::refusal::{Refusal, store_error};
 use super::renewal::{Renewal, until_in_time};
 use super::row::{Row, Tick, attempt, recordable, remaining, within};
 use crate::{
-    Claim, ClaimOutcome, ClockSample, Completion, IdempotencyStore, ReservationOutcome, StoreError, Tenure, Watch,
+    Claim, ClaimOutcome, ClockSample, Completion, IdempotencyStore, LeaseState, ReservationOutcome, StoreError, Watch,
 };
 
 /// Keeps reservations and outcomes in a table of a Postgres database: the store for a fleet.
@@ -239,7 +239,7 @@ impl IdempotencyStore for PostgresStore {
         token: Uuid,
         lease: Duration,
         retention: Duration,
-    ) -> Result<Tenure, StoreError> {
+    ) -> Result<LeaseState, StoreError> {
         refuse_nul(principal, key)?;
         let ticks = (TICK.count(lease), TICK.count(retention));
         until_in_time(lease, || async {
@@ -252,10 +252,10 @@ impl IdempotencyStore for PostgresStore {
         .await
     }
 
-    async fn finish(&self, completion: Completion<'_>) -> Result<Tenure, StoreError> {
+    async fn finish(&self, completion: Completion<'_>) -> Result<LeaseState, StoreError> {
         let Completion { principal, key, token, .. } = completion;
         if self.record(completion).await? {
-            return Ok(Tenure::Held);
+            return Ok(LeaseState::Held);
         }
         // The row is not in flight under this token. If it bears the token all the same, an earlier call recorded it
         // whose answer was lost.
@@ -267,7 +267,7 @@ impl IdempotencyStore for PostgresStore {
             .fetch_optional(&mut *connection)
             .await
             .map_err(refused(&self.sql.name))?;
-        Ok(if finished.is_some() { Tenure::Held } else { Tenure::Lost })
+        Ok(if finished.is_some() { LeaseState::Held } else { LeaseState::Lost })
     }
 
     async fn watch(&self, principal: &str, key: &str) -> Result<Option<Watch>, StoreError> {

@@ -29,14 +29,14 @@ async fn a_poisonous_call_fails_its_own_caller_only() {
         let calls = ["a", "objectionable", "z"].map(|key| bench.reserve(key, 1)).into_iter().collect();
         let answers = bench.together(calls, turn).await;
         assert!(matches!(answers[1], Err(StoreError::Database(_))), "{objection}: {:?}", answers[1]);
-        assert_eq!(finished.await.unwrap(), Ok(Tenure::Held), "{objection}");
+        assert_eq!(finished.await.unwrap(), Ok(LeaseState::Held), "{objection}");
         assert_eq!(bench.rows("objectionable").await, 0, "{objection}");
         for (key, answer) in [("a", &answers[0]), ("z", &answers[2])] {
             let token = token(answer);
             assert_eq!(bench.rows(key).await, 1, "{objection}: what is told is there");
             let turn = bench.occupied().await;
             let finished = bench.together(vec![bench.finish(key, token, b"done"), bench.renew(key, token)], turn).await;
-            assert_eq!(finished, [Ok(Tenure::Held), Ok(Tenure::Lost)], "{objection}");
+            assert_eq!(finished, [Ok(LeaseState::Held), Ok(LeaseState::Lost)], "{objection}");
         }
     }
 }
@@ -56,7 +56,7 @@ async fn what_only_claims_stumble_over_is_told_to_claims_only() {
     let turn = bench.occupied().await;
     let claim = bench.reserve("new", 1);
     let writes = vec![bench.finish("one", one, b"done"), bench.renew("other", other)];
-    assert_eq!(bench.together(writes, turn).await, [Ok(Tenure::Held), Ok(Tenure::Held)]);
+    assert_eq!(bench.together(writes, turn).await, [Ok(LeaseState::Held), Ok(LeaseState::Held)]);
     let claimed = claim.await.unwrap();
     assert!(matches!(claimed, Err(StoreError::Schema(_))), "{claimed:?}");
     assert!(matches!(bench.reserve("one", 1).await.unwrap(), Ok(ClaimOutcome::Replay(_))));
@@ -82,7 +82,7 @@ async fn an_answer_that_cannot_be_read_is_told_to_its_caller_only() {
     let answers = bench.together(["odd", "new"].map(|key| bench.reserve(key, 1)).into_iter().collect(), turn).await;
     assert!(matches!(answers[0], Err(StoreError::Codec(_))), "{:?}", answers[0]);
     token(&answers[1]);
-    assert_eq!(renewed.await.unwrap(), Ok(Tenure::Held));
+    assert_eq!(renewed.await.unwrap(), Ok(LeaseState::Held));
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn a_connection_that_was_left_in_a_transaction_costs_nobody_the_answer() {
     polled().await;
     bench.sql("BEGIN").await;
     let renewed = bench.together(calls, turn).await;
-    assert!(renewed.iter().all(|renewed| *renewed == Ok(Tenure::Held)), "{renewed:?}");
+    assert!(renewed.iter().all(|renewed| *renewed == Ok(LeaseState::Held)), "{renewed:?}");
     // Which a transaction that was left open would not let.
     let elsewhere = bench.elsewhere().await;
     let written = sqlx::query("DELETE FROM cratestack_idempotency").execute(&elsewhere).await.unwrap();
@@ -110,7 +110,7 @@ async fn a_disk_that_is_full_for_one_may_do_for_the_others() {
     let calls = vec![bench.finish("large", large, &[b'x'; 60_000]), bench.finish("small", small, b"done")];
     let answers = bench.together(calls, turn).await;
     assert!(matches!(answers[0], Err(StoreError::Unavailable(_))), "{:?}", answers[0]);
-    assert_eq!(answers[1], Ok(Tenure::Held));
+    assert_eq!(answers[1], Ok(LeaseState::Held));
     assert!(matches!(bench.reserve("small", 1).await.unwrap(), Ok(ClaimOutcome::Replay(_))));
     assert_eq!(bench.reserve("large", 1).await.unwrap(), Ok(ClaimOutcome::InFlight));
 }
@@ -145,7 +145,7 @@ async fn only_who_writes_to_the_database_of_the_table_keeps_a_batch_waiting() {
     let tokens: Vec<_> = bench.together(calls, turn).await.iter().map(token).collect();
     assert!(shared(bench.commits()), "{}", bench.commits());
     writing.rollback().await.unwrap();
-    assert_eq!(bench.renew("k7", tokens[7]).await.unwrap(), Ok(Tenure::Held));
+    assert_eq!(bench.renew("k7", tokens[7]).await.unwrap(), Ok(LeaseState::Held));
 }
 
 /// Had the batch read anything before, it could not write now: what it had read would be out of date.
@@ -192,5 +192,5 @@ async fn where_somebody_else_reads_for_too_long_everybody_is_told_at_once() {
         assert!(matches!(answer.unwrap(), Err(StoreError::Unavailable(_))));
     }
     reading.rollback().await.unwrap();
-    assert_eq!(bench.renew("k", token).await.unwrap(), Ok(Tenure::Held));
+    assert_eq!(bench.renew("k", token).await.unwrap(), Ok(LeaseState::Held));
 }

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 use crate::store::{Isolation, Transact as _};
 use crate::stores::sqlite::SqliteStore;
-use crate::{Claim, ClaimOutcome, Completion, IdempotencyStore as _, StoreError, Tenure};
+use crate::{Claim, ClaimOutcome, Completion, IdempotencyStore as _, LeaseState, StoreError};
 
 use super::*;
 
@@ -109,7 +109,7 @@ impl Bench {
         })
     }
 
-    fn finish(&self, key: &str, token: Uuid, body: &[u8]) -> JoinHandle<Result<Tenure, StoreError>> {
+    fn finish(&self, key: &str, token: Uuid, body: &[u8]) -> JoinHandle<Result<LeaseState, StoreError>> {
         let (store, key, body) = (self.store.clone(), key.to_owned(), Bytes::copy_from_slice(body));
         tokio::spawn(async move {
             let completion = Completion { principal: "p", key: &key, token, status: 201, headers: &[], body: &body };
@@ -117,11 +117,11 @@ impl Bench {
         })
     }
 
-    fn renew(&self, key: &str, token: Uuid) -> JoinHandle<Result<Tenure, StoreError>> {
+    fn renew(&self, key: &str, token: Uuid) -> JoinHandle<Result<LeaseState, StoreError>> {
         self.renew_for(key, token, MINUTE)
     }
 
-    fn renew_for(&self, key: &str, token: Uuid, lease: Duration) -> JoinHandle<Result<Tenure, StoreError>> {
+    fn renew_for(&self, key: &str, token: Uuid, lease: Duration) -> JoinHandle<Result<LeaseState, StoreError>> {
         let (store, key) = (self.store.clone(), key.to_owned());
         tokio::spawn(async move { store.renew("p", &key, token, lease, DAY).await })
     }
@@ -198,9 +198,9 @@ async fn calls_of_every_kind_share_commits() {
     let completions: Vec<_> = held[10..].iter().map(|(key, token)| bench.finish(key, *token, b"done")).collect();
     let releases: Vec<_> = held.iter().map(|(key, token)| bench.release(key, *token)).collect();
     let reservations: Vec<_> = keys.iter().map(|key| bench.reserve(key, 1)).collect();
-    assert!(bench.together(renewals, turn).await.into_iter().all(|tenure| tenure == Ok(Tenure::Held)));
+    assert!(bench.together(renewals, turn).await.into_iter().all(|tenure| tenure == Ok(LeaseState::Held)));
     for completion in completions {
-        assert_eq!(completion.await.unwrap(), Ok(Tenure::Held));
+        assert_eq!(completion.await.unwrap(), Ok(LeaseState::Held));
     }
     for release in releases {
         assert_eq!(release.await.unwrap(), Ok(()));
@@ -237,7 +237,7 @@ async fn a_crowd_shares_one_commit_and_not_two() {
         let quick = since.elapsed() < Duration::from_millis(200);
         bench.commits.store(0, Ordering::SeqCst);
         drop(turn);
-        assert!(join_all(calls).await.into_iter().all(|renewed| renewed.unwrap() == Ok(Tenure::Held)));
+        assert!(join_all(calls).await.into_iter().all(|renewed| renewed.unwrap() == Ok(LeaseState::Held)));
         if quick {
             return assert_eq!(bench.commits(), 1);
         }
@@ -275,7 +275,7 @@ async fn a_renewal_is_in_the_first_batch_whoever_waits() {
         bench.commits.store(0, Ordering::SeqCst);
         drop(turn);
         let (renewed, commits) = renewal.await.unwrap();
-        assert_eq!(renewed, Ok(Tenure::Held));
+        assert_eq!(renewed, Ok(LeaseState::Held));
         for claim in claims {
             assert!(matches!(claim.await.unwrap(), Ok(Some(ClaimOutcome::Reserved { .. }))));
         }
@@ -349,7 +349,7 @@ async fn one_key_twice_is_answered_as_if_one_came_second() {
 
     let turn = bench.occupied().await;
     let calls = vec![bench.finish("k", held, b"first"), bench.finish("k", held, b"second")];
-    assert_eq!(bench.together(calls, turn).await, [Ok(Tenure::Held), Ok(Tenure::Held)]);
+    assert_eq!(bench.together(calls, turn).await, [Ok(LeaseState::Held), Ok(LeaseState::Held)]);
     let replay = bench.reserve("k", winner).await.unwrap();
     assert!(matches!(&replay, Ok(ClaimOutcome::Replay(record)) if record.response_body == b"first"), "{replay:?}");
 
@@ -382,7 +382,7 @@ async fn takeovers_and_stale_tokens_each_get_their_own_answer() {
     ];
     assert_eq!(
         bench.together(calls, turn).await,
-        [false, false, true, true, false].map(|held| Ok(if held { Tenure::Held } else { Tenure::Lost }))
+        [false, false, true, true, false].map(|held| Ok(if held { LeaseState::Held } else { LeaseState::Lost }))
     );
     let Ok(ClaimOutcome::Replay(record)) = bench.reserve("dead", 1).await.unwrap() else { panic!() };
     assert_eq!(record.response_body, b"current");
@@ -397,7 +397,7 @@ async fn a_lease_that_has_ended_when_its_commit_is_answered_is_not_held() {
     let turn = bench.occupied().await;
     let calls = vec![bench.renew("long", long), bench.renew_for("none", none, Duration::ZERO)];
     let renewed = bench.together(calls, turn).await;
-    assert_eq!(renewed[0], Ok(Tenure::Held));
+    assert_eq!(renewed[0], Ok(LeaseState::Held));
     assert!(matches!(renewed[1], Err(StoreError::Unavailable(_))), "{:?}", renewed[1]);
 }
 
@@ -465,7 +465,7 @@ async fn a_handler_s_transaction_and_batches_take_turns() {
     // Too little for whoever does not queue.
     let bench = Bench::with(4, |options| options.busy_timeout(Duration::from_millis(20))).await;
     let done = bench.reserved("done").await;
-    assert_eq!(bench.finish("done", done, b"paid").await.unwrap(), Ok(Tenure::Held));
+    assert_eq!(bench.finish("done", done, b"paid").await.unwrap(), Ok(LeaseState::Held));
     let first = bench.store.begin_unclaimed(Isolation::default()).await.unwrap();
     let calls: Vec<_> = (0..20).map(|n| bench.reserve(&format!("k{n}"), 1)).collect();
     polled().await;

@@ -25,7 +25,9 @@ use self::turn::Turn;
 use super::refusal::{Refusal, store_error};
 use super::renewal::{Renewal, until_in_time};
 use super::row::{Row, Tick, attempt, recordable, remaining, within};
-use crate::{Claim, ClaimOutcome, ClockSample, Completion, IdempotencyStore, ReservationOutcome, StoreError, Tenure};
+use crate::{
+    Claim, ClaimOutcome, ClockSample, Completion, IdempotencyStore, LeaseState, ReservationOutcome, StoreError,
+};
 
 /// Keeps reservations and outcomes in a table of an SQLite database: the store for one machine, a file and no server.
 ///
@@ -296,7 +298,7 @@ impl IdempotencyStore for SqliteStore {
         token: Uuid,
         lease: Duration,
         retention: Duration,
-    ) -> Result<Tenure, StoreError> {
+    ) -> Result<LeaseState, StoreError> {
         let times = (TICK.count(lease), TICK.count(retention));
         until_in_time(lease, || async {
             let alone = self.renew_alone((principal, key), token, times);
@@ -308,16 +310,16 @@ impl IdempotencyStore for SqliteStore {
         .await
     }
 
-    async fn finish(&self, completion: Completion<'_>) -> Result<Tenure, StoreError> {
+    async fn finish(&self, completion: Completion<'_>) -> Result<LeaseState, StoreError> {
         let Completion { principal, key, token, .. } = completion;
         if self.record(completion).await? {
-            return Ok(Tenure::Held);
+            return Ok(LeaseState::Held);
         }
         // The row is not in flight under this token. If it bears the token all the same, an earlier call recorded it
         // whose answer was lost.
         let finished = self.sql.of_token((principal, key), token).fetch_optional(&self.pool).await;
         let finished = finished.map_err(refused(&self.sql.name))?;
-        Ok(if finished.is_some() { Tenure::Held } else { Tenure::Lost })
+        Ok(if finished.is_some() { LeaseState::Held } else { LeaseState::Lost })
     }
 
     /// Answers without a connection: SQLite's clock is this machine's, and a pool may have none to spare.

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, SqlitePool};
 use uuid::Uuid;
 
 use super::SqliteStore;
-use crate::{Claim, ClaimOutcome, Completion, IdempotencyStore, ReservationOutcome, StoreError, Tenure};
+use crate::{Claim, ClaimOutcome, Completion, IdempotencyStore, LeaseState, ReservationOutcome, StoreError};
 
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
@@ -55,7 +55,7 @@ async fn reserve(store: &SqliteStore, claim: Claim<'_>) -> (Uuid, u32) {
     }
 }
 
-async fn finish(store: &SqliteStore, key: &str, token: Uuid, status: u16, body: &'static [u8]) -> Tenure {
+async fn finish(store: &SqliteStore, key: &str, token: Uuid, status: u16, body: &'static [u8]) -> LeaseState {
     let body = Bytes::from_static(body);
     let completion = Completion { principal: "alice", key, token, status, headers: &[], body: &body };
     store.finish(completion).await.unwrap()
@@ -87,9 +87,9 @@ async fn a_key_is_reserved_once_finished_once_and_replayed() {
     let other = Claim { request_hash: [8; 32], ..claim("k") };
     assert_eq!(store.reserve(other).await, Ok(ClaimOutcome::Conflict));
 
-    assert_eq!(finish(&store, "k", token, 503, b"paid").await, Tenure::Held);
-    assert_eq!(finish(&store, "k", token, 200, b"again").await, Tenure::Held);
-    assert_eq!(finish(&store, "k", Uuid::new_v4(), 200, b"stale").await, Tenure::Lost);
+    assert_eq!(finish(&store, "k", token, 503, b"paid").await, LeaseState::Held);
+    assert_eq!(finish(&store, "k", token, 200, b"again").await, LeaseState::Held);
+    assert_eq!(finish(&store, "k", Uuid::new_v4(), 200, b"stale").await, LeaseState::Lost);
     store.release("alice", "k", token).await.unwrap();
 
     let ClaimOutcome::Replay(record) = store.reserve(claim("k")).await.unwrap() else { panic!() };
@@ -136,11 +136,11 @@ async fn a_lease_that_ended_is_taken_over_and_counted() {
     assert_eq!(store.reserve(Claim { request_hash: [8; 32], ..claim("k") }).await, Ok(ClaimOutcome::Conflict));
     let (second, attempt) = reserve(&store, claim("k")).await;
     assert_eq!(attempt, 2);
-    assert_eq!(finish(&store, "k", first, 200, b"stale").await, Tenure::Lost);
-    assert_eq!(store.renew("alice", "k", first, HOUR, DAY).await, Ok(Tenure::Lost));
+    assert_eq!(finish(&store, "k", first, 200, b"stale").await, LeaseState::Lost);
+    assert_eq!(store.renew("alice", "k", first, HOUR, DAY).await, Ok(LeaseState::Lost));
     store.release("alice", "k", first).await.unwrap();
     age(&store, HOUR / 2).await;
-    assert_eq!(store.renew("alice", "k", second, HOUR, DAY).await, Ok(Tenure::Held));
+    assert_eq!(store.renew("alice", "k", second, HOUR, DAY).await, Ok(LeaseState::Held));
     age(&store, HOUR / 2).await;
     assert_eq!(store.reserve(claim("k")).await, Ok(ClaimOutcome::InFlight));
     age(&store, HOUR / 2).await;
@@ -151,7 +151,7 @@ async fn a_lease_that_ended_is_taken_over_and_counted() {
 async fn an_expired_row_starts_over() {
     let store = store().await;
     let (token, _) = reserve(&store, claim("k")).await;
-    assert_eq!(finish(&store, "k", token, 200, b"old").await, Tenure::Held);
+    assert_eq!(finish(&store, "k", token, 200, b"old").await, LeaseState::Held);
     sql(&store, "UPDATE cratestack_idempotency SET expires_at = created_at, attempt = 9").await;
     assert_eq!(reserve(&store, claim("k")).await.1, 1);
     assert_eq!(store.reserve(claim("k")).await, Ok(ClaimOutcome::InFlight));
@@ -188,16 +188,16 @@ async fn rows_of_version_1_are_leased_until_they_expire() {
 async fn renewing_keeps_the_lease_within_the_row() {
     let store = store().await;
     let (token, _) = reserve(&store, Claim { lease: Duration::from_millis(1), retention: HOUR, ..claim("k") }).await;
-    assert_eq!(store.renew("alice", "k", token, DAY, Duration::ZERO).await, Ok(Tenure::Held));
+    assert_eq!(store.renew("alice", "k", token, DAY, Duration::ZERO).await, Ok(LeaseState::Held));
     let sound = "UPDATE cratestack_idempotency SET attempt = attempt
         WHERE lease_expires_at = expires_at AND lease_expires_at > created_at";
     assert_eq!(sql(&store, sound).await, 1);
-    assert_eq!(store.renew("alice", "k", token, HOUR, DAY).await, Ok(Tenure::Held));
+    assert_eq!(store.renew("alice", "k", token, HOUR, DAY).await, Ok(LeaseState::Held));
     let sound = "UPDATE cratestack_idempotency SET attempt = attempt
         WHERE lease_expires_at < expires_at AND lease_expires_at > created_at AND expires_at >= created_at + 86400000";
     assert_eq!(sql(&store, sound).await, 1);
-    assert_eq!(finish(&store, "k", token, 200, b"").await, Tenure::Held);
-    assert_eq!(store.renew("alice", "k", token, HOUR, DAY).await, Ok(Tenure::Lost));
+    assert_eq!(finish(&store, "k", token, 200, b"").await, LeaseState::Held);
+    assert_eq!(store.renew("alice", "k", token, HOUR, DAY).await, Ok(LeaseState::Lost));
 }
 
 /// However quick the statement is.
@@ -220,7 +220,7 @@ async fn any_duration_will_do() {
     let endless = Claim { lease: Duration::MAX, retention: Duration::MAX, ..claim("k") };
     let (token, _) = reserve(&store, endless).await;
     assert_eq!(store.reserve(endless).await, Ok(ClaimOutcome::InFlight));
-    assert_eq!(store.renew("alice", "k", token, Duration::MAX, Duration::MAX).await, Ok(Tenure::Held));
+    assert_eq!(store.renew("alice", "k", token, Duration::MAX, Duration::MAX).await, Ok(LeaseState::Held));
 
     let nothing = Claim { lease: Duration::ZERO, retention: Duration::ZERO, ..claim("n") };
     reserve(&store, nothing).await;

@@ -2,9 +2,9 @@ use std::time::Duration;
 
 use super::super::bench::{A, Answer, B, Bench, Checked, LONG, Stop, Way, describe, ensure, tokens};
 use crate::ReservationOutcome::{Conflict, InFlight};
-use crate::{Claim, ClaimOutcome, Tenure};
+use crate::{Claim, ClaimOutcome, LeaseState};
 
-fn told(seen: Tenure, expected: Tenure, who: &str) -> Checked {
+fn told(seen: LeaseState, expected: LeaseState, who: &str) -> Checked {
     ensure!(seen == expected, "{who} has to be told {expected:?}, was told {seen:?}");
     Ok(())
 }
@@ -76,20 +76,20 @@ pub(super) async fn stale_holder_is_told_lost(bench: Bench) -> Checked {
     let (current, _) = bench.lease("key", A, LONG, LONG, "a lease that ended").await?;
     let late = Answer::new(200, "late");
 
-    told(bench.renew("key", stale, LONG, LONG).await?, Tenure::Lost, "an old holder that renews after a takeover")?;
+    told(bench.renew("key", stale, LONG, LONG).await?, LeaseState::Lost, "an old holder that renews after a takeover")?;
     bench.in_flight("key", A, "the old holder renewed").await?;
-    told(bench.finish("key", stale, &late).await?, Tenure::Lost, "an old holder that finishes after a takeover")?;
+    told(bench.finish("key", stale, &late).await?, LeaseState::Lost, "an old holder that finishes after a takeover")?;
     bench.in_flight("key", A, "the old holder finished").await?;
     bench.complete("key", stale, &late).await?;
     bench.in_flight("key", A, "the old holder completed").await?;
     bench.release("key", stale).await?;
     bench.in_flight("key", A, "the old holder released").await?;
 
-    told(bench.renew("key", current, LONG, LONG).await?, Tenure::Held, "the new holder that renews")?;
+    told(bench.renew("key", current, LONG, LONG).await?, LeaseState::Held, "the new holder that renews")?;
     let answer = Answer::new(201, "current");
-    told(bench.finish("key", current, &answer).await?, Tenure::Held, "the new holder that finishes")?;
-    told(bench.renew("key", stale, LONG, LONG).await?, Tenure::Lost, "an old holder that renews a finished key")?;
-    told(bench.finish("key", stale, &late).await?, Tenure::Lost, "an old holder that finishes a finished key")?;
+    told(bench.finish("key", current, &answer).await?, LeaseState::Held, "the new holder that finishes")?;
+    told(bench.renew("key", stale, LONG, LONG).await?, LeaseState::Lost, "an old holder that renews a finished key")?;
+    told(bench.finish("key", stale, &late).await?, LeaseState::Lost, "an old holder that finishes a finished key")?;
     bench.replays("key", A, &answer, "the old holder came back").await?;
     Ok(())
 }
@@ -148,7 +148,7 @@ pub(super) async fn renewals_keep_the_reservation(bench: Bench) -> Checked {
         bench.wait(1).await;
         let next = bench.watch(lease);
         let renewed = bench.renew("key", token, lease, LONG).await?;
-        watch.judge(told(renewed, Tenure::Held, "a holder that renews in time"))?;
+        watch.judge(told(renewed, LeaseState::Held, "a holder that renews in time"))?;
         watch = next;
         watch.judge(bench.in_flight("key", A, "a reservation that was renewed in time").await)?;
     }
@@ -158,7 +158,7 @@ pub(super) async fn renewals_keep_the_reservation(bench: Bench) -> Checked {
 
 pub(super) async fn renewal_sets_the_lease(bench: Bench) -> Checked {
     let (token, _) = bench.lease("key", A, LONG, LONG, "a fresh key").await?;
-    told(bench.renew("key", token, bench.unit, LONG).await?, Tenure::Held, "a holder that renews")?;
+    told(bench.renew("key", token, bench.unit, LONG).await?, LeaseState::Held, "a holder that renews")?;
     bench.wait(2).await;
     bench.lease("key", A, LONG, LONG, "a renewed lease ends counting from the renewal, and it did").await.map(drop)
 }
@@ -171,7 +171,7 @@ pub(super) async fn renewal_extends_the_retention(bench: Bench) -> Checked {
     let renewed = [bench.renew("key", token, LONG, LONG).await?, bench.renew("done", done, LONG, LONG).await?];
     watch.in_time()?;
     for renewed in renewed {
-        told(renewed, Tenure::Held, "a holder that renews in time")?;
+        told(renewed, LeaseState::Held, "a holder that renews in time")?;
     }
     let answer = Answer::new(200, "done");
     bench.record("done", done, &answer).await?;
@@ -183,9 +183,9 @@ pub(super) async fn renewal_extends_the_retention(bench: Bench) -> Checked {
 
 pub(super) async fn renewal_never_shortens_the_retention(bench: Bench) -> Checked {
     let (token, _) = bench.lease("key", A, LONG, LONG, "a fresh key").await?;
-    told(bench.renew("key", token, bench.unit, bench.unit).await?, Tenure::Held, "a holder that renews")?;
+    told(bench.renew("key", token, bench.unit, bench.unit).await?, LeaseState::Held, "a holder that renews")?;
     let answer = Answer::new(200, "done");
-    told(bench.finish("key", token, &answer).await?, Tenure::Held, "the holder")?;
+    told(bench.finish("key", token, &answer).await?, LeaseState::Held, "the holder")?;
     bench.wait(2).await;
     bench.replays("key", A, &answer, "a renewal for less than the retention").await?;
     Ok(())
@@ -196,7 +196,11 @@ pub(super) async fn renewal_after_completion_does_nothing(bench: Bench) -> Check
     let (token, _) = bench.lease("key", A, LONG, LONG, "a fresh key").await?;
     bench.record("key", token, &answer).await?;
     let first = bench.replays("key", A, &answer, "the outcome").await?;
-    told(bench.renew("key", token, bench.unit, LONG * 2).await?, Tenure::Lost, "who renews a finished reservation")?;
+    told(
+        bench.renew("key", token, bench.unit, LONG * 2).await?,
+        LeaseState::Lost,
+        "who renews a finished reservation",
+    )?;
     bench.wait(2).await;
     let again = bench.replays("key", A, &answer, "a finished key after a renewal").await?;
     ensure!(again == first, "a renewal altered a finished record from {first:?} to {again:?}");
@@ -233,10 +237,10 @@ pub(super) async fn late_holder_keeps_an_untaken_key(bench: Bench) -> Checked {
     let (other, _) = bench.lease("renews", A, bench.unit, LONG, "a fresh key").await?;
     bench.wait(2).await;
     let finished = bench.finish("finishes", token, &answer).await?;
-    told(finished, Tenure::Held, "a late holder that finishes a key nobody took over")?;
+    told(finished, LeaseState::Held, "a late holder that finishes a key nobody took over")?;
     bench.replays("finishes", A, &answer, "a late outcome of a key nobody took over").await?;
     let renewed = bench.renew("renews", other, LONG, LONG).await?;
-    told(renewed, Tenure::Held, "a late holder that renews a key nobody took over")?;
+    told(renewed, LeaseState::Held, "a late holder that renews a key nobody took over")?;
     bench.in_flight("renews", A, "a late renewal of a key nobody took over").await
 }
 
@@ -266,8 +270,8 @@ pub(super) async fn late_finish_tells_who_won(bench: Bench) -> Checked {
         let (tenures, claims): (Vec<_>, Vec<_>) = seen.iter().skip(key).step_by(KEYS).cloned().unzip();
         let key = format!("key {key}");
         match (tenures.into_iter().flatten().next(), &tokens(&claims)[..]) {
-            (Some(Tenure::Held), []) => drop(bench.replays(&key, A, &late, "the late holder was told Held").await?),
-            (Some(Tenure::Lost), [winner]) => {
+            (Some(LeaseState::Held), []) => drop(bench.replays(&key, A, &late, "the late holder was told Held").await?),
+            (Some(LeaseState::Lost), [winner]) => {
                 bench.in_flight(&key, A, "the late holder was told Lost").await?;
                 let answer = Answer::new(201, "new");
                 bench.record(&key, *winner, &answer).await?;
@@ -290,29 +294,33 @@ pub(super) async fn finish_tells_held_from_lost(bench: Bench) -> Checked {
     let stray = uuid::Uuid::new_v4();
     told(
         bench.finish("key", stray, &answer).await?,
-        Tenure::Lost,
+        LeaseState::Lost,
         "who finishes with a token that is not the holder's",
     )?;
     told(
         bench.renew("key", stray, LONG, LONG).await?,
-        Tenure::Lost,
+        LeaseState::Lost,
         "who renews with a token that is not the holder's",
     )?;
-    told(bench.finish("unknown", stray, &answer).await?, Tenure::Lost, "who finishes a key that nobody reserved")?;
-    told(bench.renew("unknown", stray, LONG, LONG).await?, Tenure::Lost, "who renews a key that nobody reserved")?;
+    told(bench.finish("unknown", stray, &answer).await?, LeaseState::Lost, "who finishes a key that nobody reserved")?;
+    told(bench.renew("unknown", stray, LONG, LONG).await?, LeaseState::Lost, "who renews a key that nobody reserved")?;
 
-    told(bench.finish("key", token, &answer).await?, Tenure::Held, "the holder that finishes")?;
-    told(bench.finish("key", token, &answer).await?, Tenure::Held, "the holder that finishes again")?;
-    told(bench.finish("key", stray, &answer).await?, Tenure::Lost, "who finishes a finished key of another")?;
+    told(bench.finish("key", token, &answer).await?, LeaseState::Held, "the holder that finishes")?;
+    told(bench.finish("key", token, &answer).await?, LeaseState::Held, "the holder that finishes again")?;
+    told(bench.finish("key", stray, &answer).await?, LeaseState::Lost, "who finishes a finished key of another")?;
 
     let (completed, _) = bench.lease("completed", A, LONG, LONG, "a fresh key").await?;
     bench.complete("completed", completed, &answer).await?;
-    told(bench.finish("completed", completed, &answer).await?, Tenure::Held, "who finishes after its own `complete`")?;
+    told(
+        bench.finish("completed", completed, &answer).await?,
+        LeaseState::Held,
+        "who finishes after its own `complete`",
+    )?;
 
     let (released, _) = bench.lease("released", A, LONG, LONG, "a fresh key").await?;
     bench.release("released", released).await?;
-    told(bench.finish("released", released, &answer).await?, Tenure::Lost, "who finishes after a release")?;
-    told(bench.renew("released", released, LONG, LONG).await?, Tenure::Lost, "who renews after a release")?;
+    told(bench.finish("released", released, &answer).await?, LeaseState::Lost, "who finishes after a release")?;
+    told(bench.renew("released", released, LONG, LONG).await?, LeaseState::Lost, "who renews after a release")?;
     bench.lease("released", A, LONG, LONG, "a released key").await.map(drop)
 }
 

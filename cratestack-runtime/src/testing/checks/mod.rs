@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use super::bench::{A, Bench, Checked, LONG, Stop, Way};
 use super::{Check, Conformance, Report, Verdict, model};
-use crate::{IdempotencyStore, Tenure};
+use crate::{IdempotencyStore, LeaseState};
 
 /// A check that could not tell starts over with twice the unit, this many times.
 const ROUNDS: u32 = 5;
@@ -140,7 +140,7 @@ async fn has_leases(bench: &Bench) -> bool {
         let (token, _) = bench.lease("probe", A, LONG, LONG, "a fresh key").await?;
         bench.renew("probe", token, LONG, LONG).await
     };
-    !matches!(contained(LONG, probe).await, Ok(Tenure::Unknown))
+    !matches!(contained(LONG, probe).await, Ok(LeaseState::Unknown))
 }
 
 async fn judge(entry: &Entry, bench: &Bench) -> Verdict {

@@ -6,7 +6,7 @@
 //! ```
 
 use super::super::bench::{A, Bench, Checked, LONG, Way, ensure};
-use crate::Tenure;
+use crate::LeaseState;
 
 /// Several at once, so that calls which share a statement are among them.
 const KEYS: usize = 8;
@@ -67,7 +67,7 @@ pub(super) async fn renewal_that_waited_holds_a_lease_that_lies_ahead(bench: Ben
         leased
     });
     ensure!(
-        renewed?.iter().all(|seen| *seen == Tenure::Held),
+        renewed?.iter().all(|seen| *seen == LeaseState::Held),
         "a holder that renews a key of its own has to be told Held"
     );
     for wait in [0, LEASE - 2] {

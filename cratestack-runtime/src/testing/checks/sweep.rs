@@ -1,7 +1,7 @@
 use uuid::Uuid;
 
 use super::super::bench::{A, Answer, Bench, Checked, LONG, Stop, ensure};
-use crate::Tenure;
+use crate::LeaseState;
 
 const EXPIRED: usize = 12;
 
@@ -50,7 +50,7 @@ pub(super) async fn sweep_deletes_expired_rows_only(bench: Bench) -> Checked {
         if bench.leases && (deleted > 0 || bench.every_method) {
             for (key, token) in rows {
                 let seen = bench.finish(&key, token, &answer).await?;
-                ensure!(seen == Tenure::Lost, "an expired row is still there after a sweep that had room for it");
+                ensure!(seen == LeaseState::Lost, "an expired row is still there after a sweep that had room for it");
             }
         }
     }

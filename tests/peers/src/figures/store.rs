@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use cratestack_axum::idempotency as peer;
-use cratestack_runtime::{Claim, ClaimOutcome, Completion, IdempotencyStore, PostgresStore, Tenure, async_trait};
+use cratestack_runtime::{Claim, ClaimOutcome, Completion, IdempotencyStore, PostgresStore, LeaseState, async_trait};
 use cratestack_sqlx::SqlxIdempotencyStore;
 
 use crate::Fallible;
@@ -141,7 +141,7 @@ pub async fn our_round(store: &impl IdempotencyStore, key: &str, body: &Bytes) -
     };
     let completion = Completion { principal: PRINCIPAL, key, token, status: STATUS, headers: &HEADERS, body };
     match store.finish(completion).await? {
-        Tenure::Held => Ok(()),
+        LeaseState::Held => Ok(()),
         other => Err(format!("an outcome was not recorded: {other:?}").into()),
     }
 }

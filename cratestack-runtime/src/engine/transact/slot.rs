@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use tracing::{Instrument, error};
 
-use crate::engine::settle::Settled;
+use crate::engine::model::Settled;
 
 /// Where a transaction is while neither the engine nor the handler has it in hand.
 #[derive(Debug)]
-pub struct Handover<T>(Mutex<Option<T>>);
+pub struct TransactionSlot<T>(Mutex<Option<T>>);
 
-impl<T> Default for Handover<T> {
+impl<T> Default for TransactionSlot<T> {
     fn default() -> Self {
         Self(Mutex::new(None))
     }
 }
 
-impl<T> Handover<T> {
+impl<T> TransactionSlot<T> {
     pub(crate) fn put(&self, transaction: T) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(transaction);
     }
@@ -42,7 +42,7 @@ const GRACE: Duration = Duration::from_millis(250);
 
 pub(super) async fn run_to_end<T, R: Send + 'static>(
     work: impl Future<Output = Settled<R>> + Send + 'static,
-    handover: &Handover<T>,
+    slot: &TransactionSlot<T>,
     deadline: Duration,
 ) -> Ended<T, R> {
     // On a task of its own, so that a panic is caught, and one that blocks its thread does not stop the clock.
@@ -59,7 +59,7 @@ pub(super) async fn run_to_end<T, R: Send + 'static>(
             return Ended::Stuck;
         }
     }
-    let Some(transaction) = handover.take() else {
+    let Some(transaction) = slot.take() else {
         error!(
             "a handler has ended, but what it gave its `Tx` to has not: nothing is committed. The `Tx` must not \
              outlive the handler, in a task that it spawned or in the body of its response"
