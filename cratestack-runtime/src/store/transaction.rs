@@ -44,16 +44,15 @@ pub trait Transact: IdempotencyStore {
     /// Begins a transaction and claims the key in it, without waiting for another one that has the key.
     ///
     /// The caller must not drop the future: a connection could go back to its pool within a transaction.
-    async fn begin(&self, claim: Claim<'_>, isolation: Isolation) -> Result<Begun<Self::Transaction>, StoreError>;
+    /// Without a claim nothing guards the work, and the transaction is always had.
+    async fn begin(
+        &self,
+        claim: Option<Claim<'_>>,
+        isolation: Isolation,
+    ) -> Result<Begun<Self::Transaction>, StoreError>;
 
-    /// Begins a transaction for work that nothing guards.
-    async fn begin_unclaimed(&self, isolation: Isolation) -> Result<Self::Transaction, StoreError>;
-
-    /// Writes the outcome down and commits, in one commit with what the handler wrote.
-    async fn commit(&self, transaction: Self::Transaction, ending: Ending<'_>) -> Result<(), CommitError>;
-
-    /// Commits what the handler wrote, where nothing guards it.
-    async fn commit_unclaimed(&self, transaction: Self::Transaction) -> Result<(), CommitError>;
+    /// Writes the outcome down, where there was a claim, and commits, in one commit with what the handler wrote.
+    async fn commit(&self, transaction: Self::Transaction, ending: Option<Ending<'_>>) -> Result<(), CommitError>;
 
     /// Undoes everything, and frees the key.
     async fn rollback(&self, transaction: Self::Transaction);
@@ -83,9 +82,9 @@ pub enum Begun<T> {
     Reserved {
         /// The transaction.
         transaction: T,
-        /// Proof of this reservation.
+        /// Proof of this reservation; nil where nothing was claimed.
         token: Uuid,
-        /// As in [`ClaimOutcome`](super::ClaimOutcome).
+        /// As in [`ClaimOutcome`](super::ClaimOutcome); 0 where nothing was claimed.
         attempt: u32,
     },
     /// The same request has finished.

@@ -56,7 +56,7 @@ impl<S: Transact> Claiming<'_, S> {
     /// Begins, for as long as patience lasts.
     pub(super) async fn begin(&self, isolation: Isolation) -> Result<Found<Claimed<S::Transaction>>, StoreError> {
         let (store, claim) = (Arc::clone(self.store), Arc::clone(self.claim));
-        let mut beginning = Beginning::new(async move { store.begin(claim.as_claim(), isolation).await });
+        let mut beginning = Beginning::new(async move { store.begin(Some(claim.as_claim()), isolation).await });
         let Ok(begun) = timeout(self.patience, beginning.end()).await else {
             return Err(too_late(self.patience));
         };

@@ -51,7 +51,7 @@ impl<S: Transact> Claiming<'_, S> {
             return undone(Step::Released, Answer::Ran(reply));
         };
         let keep_writes = failure.is_none() || self.terms.keep_all;
-        match self.store.commit(transaction, ending(outcome, hold, keep_writes)).await {
+        match self.store.commit(transaction, Some(ending(outcome, hold, keep_writes))).await {
             Ok(()) => {
                 observe(Step::Recorded { code: outcome.code }, hold);
                 (End::Answer(Answer::Ran(reply)), Some(disposition))
@@ -113,7 +113,7 @@ impl<S: Transact> Claiming<'_, S> {
         let recorded = match self.begin(PLAINLY).await {
             Ok(Found::Ours(claimed)) => {
                 let ending = Ending { token: claimed.token, ..ending(outcome, hold, true) };
-                self.store.commit(claimed.transaction, ending).await.is_ok()
+                self.store.commit(claimed.transaction, Some(ending)).await.is_ok()
             }
             _ => false,
         };
@@ -248,7 +248,7 @@ pub(super) async fn settle_unclaimed<S: Transact, R>(
         store.rollback(transaction).await;
         return End::Answer(Answer::Ran(reply));
     }
-    match store.commit_unclaimed(transaction).await {
+    match store.commit(transaction, None).await {
         // Without a claim it cannot be taken, and where the handler has ended it there is nothing left to do.
         Ok(()) | Err(CommitError::Taken | CommitError::Ended) => End::Answer(Answer::Ran(reply)),
         Err(CommitError::Transient(failure)) => End::Again(failure),

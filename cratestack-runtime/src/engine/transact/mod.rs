@@ -24,7 +24,7 @@ use self::slot::{Ended, run_to_end};
 use super::acquire::{Acquire, Acquired};
 use super::guard::{Engine, answered, attendance, gone};
 use crate::engine::model::{Answer, Hold, OwnedClaim, Policy, Settled, Step};
-use crate::store::{Isolation, Transact};
+use crate::store::{Begun, Isolation, Transact};
 
 /// What the attribute says of the transaction.
 #[derive(Debug, Clone, Copy, Default)]
@@ -141,8 +141,9 @@ impl Engine {
         let life = async move {
             let mut retries = terms.retries;
             let answer = loop {
-                let transaction = match store.begin_unclaimed(terms.isolation).await {
-                    Ok(transaction) => transaction,
+                let transaction = match store.begin(None, terms.isolation).await {
+                    Ok(Begun::Reserved { transaction, .. }) => transaction,
+                    Ok(_) => break Answer::InFlight,
                     Err(failure) => break Answer::Unavailable(failure),
                 };
                 let leash = store.leash(&transaction);

@@ -51,7 +51,11 @@ impl Transact for PostgresStore {
         }
     }
 
-    async fn begin(&self, claim: Claim<'_>, isolation: Isolation) -> Result<Begun<Open<Postgres>>, StoreError> {
+    async fn begin(&self, claim: Option<Claim<'_>>, isolation: Isolation) -> Result<Begun<Open<Postgres>>, StoreError> {
+        let Some(claim) = claim else {
+            let transaction = self.begin_unclaimed(isolation).await?;
+            return Ok(Begun::Reserved { transaction, token: Uuid::nil(), attempt: 0 });
+        };
         let Claim { principal, key, .. } = claim;
         refuse_nul(principal, key)?;
         let token = Uuid::new_v4();
@@ -77,17 +81,8 @@ impl Transact for PostgresStore {
         self.begun(open, token, looked).await
     }
 
-    async fn begin_unclaimed(&self, isolation: Isolation) -> Result<Open<Postgres>, StoreError> {
-        let begin = SqlStr::from_static(begin(isolation));
-        let mut open = Open::begin(self.connection().await?, begin, None).await.map_err(refused(&self.sql.name))?;
-        open.session.pid = sqlx::query_scalar("SELECT pg_backend_pid()")
-            .fetch_one(open.connection_mut())
-            .await
-            .map_err(refused(&self.sql.name))?;
-        Ok(open)
-    }
-
-    async fn commit(&self, mut open: Open<Postgres>, ending: Ending<'_>) -> Result<(), CommitError> {
+    async fn commit(&self, mut open: Open<Postgres>, ending: Option<Ending<'_>>) -> Result<(), CommitError> {
+        let Some(ending) = ending else { return self.commit_unclaimed(open).await };
         recordable(ending.status).map_err(CommitError::Refused)?;
         let recorded = tokio::time::timeout(PATIENCE, self.record_in(&mut open, ending)).await;
         match recorded.unwrap_or_else(|_| Err(CommitError::Transient(late("the record")))) {
@@ -98,19 +93,6 @@ impl Transact for PostgresStore {
                 Err(error)
             }
         }
-    }
-
-    async fn commit_unclaimed(&self, mut open: Open<Postgres>) -> Result<(), CommitError> {
-        let refused = if !open.is_outermost() {
-            never_ended()
-        } else if self.has_failed(&mut open).await {
-            // The server would answer such a commit with a rollback and no error.
-            failed_in_silence()
-        } else {
-            return self.end(open).await;
-        };
-        self.rollback(open).await;
-        Err(CommitError::Refused(refused))
     }
 
     async fn rollback(&self, mut open: Open<Postgres>) {
@@ -148,6 +130,29 @@ enum Looked {
 }
 
 impl PostgresStore {
+    async fn begin_unclaimed(&self, isolation: Isolation) -> Result<Open<Postgres>, StoreError> {
+        let begin = SqlStr::from_static(begin(isolation));
+        let mut open = Open::begin(self.connection().await?, begin, None).await.map_err(refused(&self.sql.name))?;
+        open.session.pid = sqlx::query_scalar("SELECT pg_backend_pid()")
+            .fetch_one(open.connection_mut())
+            .await
+            .map_err(refused(&self.sql.name))?;
+        Ok(open)
+    }
+
+    async fn commit_unclaimed(&self, mut open: Open<Postgres>) -> Result<(), CommitError> {
+        let refused = if !open.is_outermost() {
+            never_ended()
+        } else if self.has_failed(&mut open).await {
+            // The server would answer such a commit with a rollback and no error.
+            failed_in_silence()
+        } else {
+            return self.end(open).await;
+        };
+        self.rollback(open).await;
+        Err(CommitError::Refused(refused))
+    }
+
     async fn connection(&self) -> Result<PoolConnection<Postgres>, StoreError> {
         self.pool.acquire().await.map_err(refused(&self.sql.name))
     }

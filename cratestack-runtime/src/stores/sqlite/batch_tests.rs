@@ -7,7 +7,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use tokio::task::JoinHandle;
 
-use crate::store::{Isolation, Transact as _};
+use crate::store::{Begun, Isolation, Transact as _};
 use crate::stores::sqlite::SqliteStore;
 use crate::{Claim, ClaimOutcome, Completion, IdempotencyStore as _, LeaseState, StoreError};
 
@@ -264,7 +264,7 @@ async fn a_renewal_is_in_the_first_batch_whoever_waits() {
             .collect();
         let transaction = tokio::spawn({
             let store = bench.store.clone();
-            async move { store.begin_unclaimed(Isolation::Default).await.map(drop) }
+            async move { store.begin(None, Isolation::Default).await.map(drop) }
         });
         tokio::task::yield_now().await;
         let (renewal, commits) = (bench.renew("held", held), bench.commits.clone());
@@ -460,17 +460,24 @@ async fn what_nobody_waits_for_when_the_turn_comes_is_not_claimed_but_finished()
     assert!(matches!(bench.reserve("held", 1).await.unwrap(), Ok(ClaimOutcome::Replay(_))));
 }
 
+async fn begin(store: &SqliteStore) -> Open<sqlx::Sqlite> {
+    match store.begin(None, Isolation::default()).await.unwrap() {
+        Begun::Reserved { transaction, .. } => transaction,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[tokio::test]
 async fn a_handler_s_transaction_and_batches_take_turns() {
     // Too little for whoever does not queue.
     let bench = Bench::with(4, |options| options.busy_timeout(Duration::from_millis(20))).await;
     let done = bench.reserved("done").await;
     assert_eq!(bench.finish("done", done, b"paid").await.unwrap(), Ok(LeaseState::Held));
-    let first = bench.store.begin_unclaimed(Isolation::default()).await.unwrap();
+    let first = begin(&bench.store).await;
     let calls: Vec<_> = (0..20).map(|n| bench.reserve(&format!("k{n}"), 1)).collect();
     polled().await;
     let store = bench.store.clone();
-    let second = tokio::spawn(async move { store.begin_unclaimed(Isolation::default()).await.unwrap() });
+    let second = tokio::spawn(async move { begin(&store).await });
     // So long that those who wait no longer wait for the one that went first, and form a batch.
     tokio::time::sleep(Duration::from_millis(600)).await;
     assert!(calls.iter().all(|call| !call.is_finished()) && !second.is_finished());

@@ -25,7 +25,11 @@ impl Transact for SqliteStore {
     /// A transaction is within this process, and ends with whoever has it.
     async fn cut(&self, (): ()) {}
 
-    async fn begin(&self, claim: Claim<'_>, _: Isolation) -> Result<Begun<Open<Sqlite>>, StoreError> {
+    async fn begin(&self, claim: Option<Claim<'_>>, _: Isolation) -> Result<Begun<Open<Sqlite>>, StoreError> {
+        let Some(claim) = claim else {
+            let transaction = self.open().await?;
+            return Ok(Begun::Reserved { transaction, token: Uuid::nil(), attempt: 0 });
+        };
         let Claim { principal, key, request_hash, .. } = claim;
         let table = &self.sql.name;
         // A replay needs no turn.
@@ -51,11 +55,8 @@ impl Transact for SqliteStore {
         Ok(Begun::Reserved { transaction: open, token: Uuid::new_v4(), attempt })
     }
 
-    async fn begin_unclaimed(&self, _: Isolation) -> Result<Open<Sqlite>, StoreError> {
-        self.open().await
-    }
-
-    async fn commit(&self, mut open: Open<Sqlite>, ending: Ending<'_>) -> Result<(), CommitError> {
+    async fn commit(&self, mut open: Open<Sqlite>, ending: Option<Ending<'_>>) -> Result<(), CommitError> {
+        let Some(ending) = ending else { return self.commit_unclaimed(open).await };
         recordable(ending.status).map_err(CommitError::Refused)?;
         if let Err(error) = self.record_in(&mut open, ending).await {
             if error == CommitError::Ended {
@@ -64,15 +65,6 @@ impl Transact for SqliteStore {
             }
             self.rollback(open).await;
             return Err(error);
-        }
-        self.end(open).await
-    }
-
-    async fn commit_unclaimed(&self, mut open: Open<Sqlite>) -> Result<(), CommitError> {
-        // It is gone where the handler has ended the transaction by itself; the depth is known afterwards.
-        if self.raw(&mut open, "RELEASE").await.is_ok() && !open.is_outermost() {
-            self.rollback(open).await;
-            return Err(CommitError::Refused(never_ended()));
         }
         self.end(open).await
     }
@@ -98,6 +90,15 @@ fn held<T>(outcome: ClaimOutcome) -> Begun<T> {
 }
 
 impl SqliteStore {
+    async fn commit_unclaimed(&self, mut open: Open<Sqlite>) -> Result<(), CommitError> {
+        // It is gone where the handler has ended the transaction by itself; the depth is known afterwards.
+        if self.raw(&mut open, "RELEASE").await.is_ok() && !open.is_outermost() {
+            self.rollback(open).await;
+            return Err(CommitError::Refused(never_ended()));
+        }
+        self.end(open).await
+    }
+
     async fn open(&self) -> Result<Open<Sqlite>, StoreError> {
         let turn = self.turn.take().await;
         let connection = self.pool.acquire().await.map_err(refused(&self.sql.name))?;
