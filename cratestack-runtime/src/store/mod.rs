@@ -23,18 +23,24 @@
 //! # }
 //! ```
 
+mod claim;
 mod contract;
 mod error;
+mod outcome;
 mod record;
 mod record_id;
 mod transaction;
+mod watch;
 
-pub use contract::{Claim, ClaimOutcome, ClockSample, Completion, IdempotencyStore, LeaseState, Watch};
+pub use claim::{Claim, Completion};
+pub use contract::IdempotencyStore;
 pub use error::{CoolError, StoreError};
-pub use record::{IdempotencyRecord, ReservationOutcome};
-pub(crate) use record_id::{RecordId, RecordIdRef};
+pub use outcome::{ClaimOutcome, LeaseState, ReservationOutcome};
+pub use record::IdempotencyRecord;
+pub(crate) use record_id::{Identified, RecordId, RecordIdRef};
 pub use transaction::TransactionalStore;
 pub(crate) use transaction::{Begun, CommitError, Ending, Isolation, Transact};
+pub use watch::{ClockSample, Watch};
 
 /// The default bound on what is buffered, in bytes (2 MiB): of a request to fingerprint it, of a response to record it.
 ///

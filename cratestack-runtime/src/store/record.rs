@@ -1,7 +1,5 @@
 use std::time::SystemTime;
 
-use uuid::Uuid;
-
 /// A finished request, as it is kept for replay.
 ///
 /// ```
@@ -38,29 +36,4 @@ pub struct IdempotencyRecord {
     pub created_at: SystemTime,
     /// When the record stops being replayed, by the store's clock.
     pub expires_at: SystemTime,
-}
-
-/// What [`IdempotencyStore::reserve_or_fetch`](crate::IdempotencyStore::reserve_or_fetch) found.
-///
-/// ```
-/// use cratestack_runtime::ReservationOutcome;
-///
-/// fn may_run(outcome: &ReservationOutcome) -> bool {
-///     matches!(outcome, ReservationOutcome::Reserved { .. })
-/// }
-/// assert!(!may_run(&ReservationOutcome::InFlight));
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ReservationOutcome {
-    /// The key is the caller's: run the handler, then `complete` or `release` with this token.
-    Reserved {
-        /// Proof of this reservation; a takeover replaces it, which makes a late `complete` or `release` a no-op.
-        token: Uuid,
-    },
-    /// The same request has finished: answer with this.
-    Replay(IdempotencyRecord),
-    /// The same request is running.
-    InFlight,
-    /// The key belongs to another request, finished or not.
-    Conflict,
 }

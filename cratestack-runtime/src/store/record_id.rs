@@ -1,10 +1,11 @@
+use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// Whose key it is: what a record, a reservation and a lock are found by. Cheap to clone.
 ///
-/// It hashes and compares as [`RecordIdRef`] does, so that a map by `RecordId` can be searched by either.
+/// It hashes and compares as [`RecordIdRef`] does, so that a map by `RecordId` can be searched by either, see [`Identified`].
 #[derive(Clone)]
 pub(crate) struct RecordId {
     /// The principal, and the key after it.
@@ -68,8 +69,47 @@ impl fmt::Debug for RecordId {
     }
 }
 
+/// What a map by [`RecordId`] can be searched by, so that a lookup allocates nothing.
+pub(crate) trait Identified {
+    fn id(&self) -> RecordIdRef<'_>;
+}
+
+impl Identified for RecordId {
+    fn id(&self) -> RecordIdRef<'_> {
+        self.as_ref()
+    }
+}
+
+impl Identified for RecordIdRef<'_> {
+    fn id(&self) -> RecordIdRef<'_> {
+        *self
+    }
+}
+
+impl PartialEq for dyn Identified + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        self.id() == other.id()
+    }
+}
+
+impl Eq for dyn Identified + '_ {}
+
+impl Hash for dyn Identified + '_ {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id().hash(state);
+    }
+}
+
+impl<'a> Borrow<dyn Identified + 'a> for RecordId {
+    fn borrow(&self) -> &(dyn Identified + 'a) {
+        self
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::hash::{BuildHasher as _, RandomState};
+
     use super::*;
 
     #[test]
@@ -79,5 +119,12 @@ mod tests {
         assert_ne!(id, RecordId::new("alice8", "e03"));
         assert_eq!(id, id.as_ref().to_owned());
         assert_eq!(RecordId::new("", "").as_ref(), RecordIdRef { principal: "", key: "" });
+    }
+
+    #[test]
+    fn a_borrowed_id_finds_the_owned_one() {
+        let (hasher, id) = (RandomState::new(), RecordIdRef { principal: "alice", key: "k" });
+        assert_eq!(hasher.hash_one(id.to_owned()), hasher.hash_one(&id as &dyn Identified));
+        assert_eq!(hasher.hash_one(id.to_owned()), hasher.hash_one(id));
     }
 }

@@ -1,0 +1,238 @@
+mod rows;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use self::rows::{Deadline, Outcome, Row, Rows, timestamp_after};
+use crate::store::{
+    Claim, ClaimOutcome, Completion, IdempotencyRecord, IdempotencyStore, LeaseState, RecordIdRef, ReservationOutcome,
+    StoreError,
+};
+
+/// Keys that share a shard wait for each other, so there are more shards than threads that could meet in one.
+const SHARDS: usize = 64;
+
+/// Keeps reservations and outcomes in this process: for tests, and for services of one process that may forget
+/// everything when they stop.
+///
+/// Clones share their content. Deadlines are measured on tokio's clock, so a test that pauses the clock can step over a
+/// lease; the timestamps of a record come from the system's clock.
+///
+/// Rows that expired are invisible but keep their memory until their key is reserved again or
+/// [`sweep`](IdempotencyStore::sweep) deletes them: a process that runs for long has to sweep from time to time.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use cratestack_runtime::{IdempotencyStore, MemoryStore, ReservationOutcome};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), cratestack_runtime::StoreError> {
+/// let store = MemoryStore::new();
+/// let tomorrow = SystemTime::now() + Duration::from_secs(24 * 60 * 60);
+///
+/// let first = store.reserve_or_fetch("alice", "8e03978e", [7; 32], tomorrow).await?;
+/// let ReservationOutcome::Reserved { token } = first else { panic!("a fresh key is reserved") };
+/// store.complete("alice", "8e03978e", token, 201, &[], b"paid").await?;
+///
+/// let again = store.clone().reserve_or_fetch("alice", "8e03978e", [7; 32], tomorrow).await?;
+/// assert!(matches!(again, ReservationOutcome::Replay(record) if record.response_body == b"paid"));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Default)]
+pub struct MemoryStore {
+    shared: Arc<Shared>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    ///
+    /// ```
+    /// let store = cratestack_runtime::MemoryStore::new();
+    /// # let _ = store;
+    /// ```
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn claim(&self, claim: &Claim<'_>) -> ClaimOutcome {
+        let id = claim.id();
+        let (found, hash) = {
+            let mut rows = self.shared.rows_of(id);
+            let now = Instant::now();
+            match rows.get_mut(id) {
+                Some(row) if !row.is_dead_to(claim.request_hash, now) => {
+                    if row.request_hash != claim.request_hash {
+                        return ClaimOutcome::Conflict;
+                    }
+                    let Some(outcome) = row.outcome.clone() else { return ClaimOutcome::InFlight };
+                    ((outcome, row.created_at, row.expires_at), row.request_hash)
+                }
+                dead => {
+                    let attempt = dead.map_or(1, |row| row.next_attempt(now));
+                    let row = Row::new(claim, attempt, now);
+                    let token = row.token;
+                    rows.put(id, row);
+                    return ClaimOutcome::Reserved { token, attempt };
+                }
+            }
+        };
+        // The shard is free again: copying a body of megabytes must not hold up the keys beside it.
+        let (outcome, created_at, expires_at) = found;
+        ClaimOutcome::Replay(IdempotencyRecord {
+            key: claim.key.to_owned(),
+            principal_fingerprint: claim.principal.to_owned(),
+            request_hash: hash,
+            response_status: outcome.status,
+            response_headers: outcome.headers.to_vec(),
+            response_body: outcome.body.to_vec(),
+            created_at,
+            expires_at,
+        })
+    }
+
+    fn record(&self, id: RecordIdRef<'_>, token: Uuid, outcome: Outcome) -> LeaseState {
+        let mut rows = self.shared.rows_of(id);
+        match rows.get_mut(id).filter(|row| row.token == token) {
+            Some(row) => {
+                row.outcome.get_or_insert(outcome);
+                LeaseState::Held
+            }
+            None => LeaseState::Lost,
+        }
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl IdempotencyStore for MemoryStore {
+    async fn reserve_or_fetch(
+        &self,
+        principal: &str,
+        key: &str,
+        request_hash: [u8; 32],
+        expires_at: SystemTime,
+    ) -> Result<ReservationOutcome, StoreError> {
+        let retention = expires_at.duration_since(SystemTime::now()).unwrap_or_default();
+        Ok(self.claim(&Claim { principal, key, request_hash, lease: retention, retention }).into())
+    }
+
+    async fn complete(
+        &self,
+        principal: &str,
+        key: &str,
+        token: Uuid,
+        status: u16,
+        headers: &[u8],
+        body: &[u8],
+    ) -> Result<(), StoreError> {
+        let outcome = Outcome { status, headers: Bytes::copy_from_slice(headers), body: Bytes::copy_from_slice(body) };
+        self.record(RecordIdRef { principal, key }, token, outcome);
+        Ok(())
+    }
+
+    async fn release(&self, principal: &str, key: &str, token: Uuid) -> Result<(), StoreError> {
+        let id = RecordIdRef { principal, key };
+        let mut rows = self.shared.rows_of(id);
+        let running = |row: &&mut Row| row.token == token && row.outcome.is_none();
+        match rows.get_mut(id).filter(running) {
+            Some(row) if row.attempt > 1 => row.lease = Deadline::At(Instant::now()),
+            Some(_) => rows.remove(id),
+            None => {}
+        }
+        Ok(())
+    }
+
+    async fn reserve(&self, claim: Claim<'_>) -> Result<ClaimOutcome, StoreError> {
+        Ok(self.claim(&claim))
+    }
+
+    async fn renew(
+        &self,
+        principal: &str,
+        key: &str,
+        token: Uuid,
+        lease: Duration,
+        retention: Duration,
+    ) -> Result<LeaseState, StoreError> {
+        let id = RecordIdRef { principal, key };
+        let mut rows = self.shared.rows_of(id);
+        let now = Instant::now();
+        let running = |row: &&mut Row| row.token == token && row.outcome.is_none();
+        let Some(row) = rows.get_mut(id).filter(running) else { return Ok(LeaseState::Lost) };
+        let expires = row.expires.max(Deadline::after(now, retention));
+        rows.keep_until(id, expires);
+        let Some(row) = rows.get_mut(id) else { return Ok(LeaseState::Lost) };
+        row.expires_at = row.expires_at.max(timestamp_after(SystemTime::now(), retention));
+        row.lease = Deadline::after(now, lease).min(row.expires);
+        Ok(LeaseState::Held)
+    }
+
+    async fn finish(&self, completion: Completion<'_>) -> Result<LeaseState, StoreError> {
+        let Completion { token, status, headers, body, .. } = completion;
+        let outcome = Outcome { status, headers: Bytes::copy_from_slice(headers), body: body.clone() };
+        Ok(self.record(completion.id(), token, outcome))
+    }
+
+    async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {
+        let limit = u64::from(limit);
+        // Each sweep starts where another left off, so that a small limit still gets round to every shard.
+        let start = self.shared.swept.load(Ordering::Relaxed);
+        let mut deleted = 0;
+        for shard in start..start.saturating_add(SHARDS) {
+            if deleted == limit {
+                break;
+            }
+            self.shared.swept.store(shard % SHARDS, Ordering::Relaxed);
+            let mut rows = lock(&self.shared.shards[shard % SHARDS]);
+            let now = Instant::now();
+            let left = usize::try_from(limit - deleted).unwrap_or(usize::MAX);
+            deleted += rows.sweep(now, left);
+        }
+        Ok(deleted)
+    }
+}
+
+struct Shared {
+    hasher: RandomState,
+    shards: [Mutex<Rows>; SHARDS],
+    swept: AtomicUsize,
+}
+
+impl Shared {
+    fn rows_of(&self, id: RecordIdRef<'_>) -> MutexGuard<'_, Rows> {
+        let hash = self.hasher.hash_one(id);
+        let shard = usize::try_from(hash % SHARDS as u64).unwrap_or_default();
+        lock(&self.shards[shard])
+    }
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            hasher: RandomState::new(),
+            shards: std::array::from_fn(|_| Mutex::default()),
+            swept: AtomicUsize::new(0),
+        }
+    }
+}
+
+/// Every change to a shard is whole before anything in it can panic, so a poisoned one is as good as any.
+fn lock(shard: &Mutex<Rows>) -> MutexGuard<'_, Rows> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
