@@ -11,7 +11,7 @@ use sqlx::Database;
 use crate::engine::TransactionSlot;
 use crate::http::{Call, InStore, Problem};
 use crate::store::{Transact, TransactionalStore};
-use crate::stores::Open;
+use crate::stores::OpenTransaction;
 
 /// The transaction that records the outcome, for the handler to write in: an argument of an `#[idempotent(transaction)]`
 /// handler, at any place among them.
@@ -62,16 +62,16 @@ use crate::stores::Open;
 ///
 /// It is the handler's to use: an extractor that derefs it, before the handler runs, panics.
 pub struct Tx<DB: Database> {
-    slot: Arc<TransactionSlot<Open<DB>>>,
-    open: OnceLock<Open<DB>>,
+    slot: Arc<TransactionSlot<OpenTransaction<DB>>>,
+    open: OnceLock<OpenTransaction<DB>>,
 }
 
 impl<DB: Database> Tx<DB> {
-    fn new(slot: Arc<TransactionSlot<Open<DB>>>) -> Self {
+    fn new(slot: Arc<TransactionSlot<OpenTransaction<DB>>>) -> Self {
         Self { slot, open: OnceLock::new() }
     }
 
-    fn open(&self) -> &Open<DB> {
+    fn open(&self) -> &OpenTransaction<DB> {
         self.open.get_or_init(|| {
             let open = self.slot.take();
             open.expect("a `Tx` has no transaction before its handler runs: use it in the handler only")
@@ -140,7 +140,7 @@ impl<DB: Database> fmt::Debug for Tx<DB> {
 }
 
 /// Where a request's `Tx` finds its transaction; among the request's extensions.
-pub(crate) struct Meeting<DB: Database>(pub(crate) Arc<TransactionSlot<Open<DB>>>);
+pub(crate) struct Meeting<DB: Database>(pub(crate) Arc<TransactionSlot<OpenTransaction<DB>>>);
 
 impl<DB: Database> Clone for Meeting<DB> {
     fn clone(&self) -> Self {
@@ -174,19 +174,19 @@ impl<S: Sync, DB: TransactionalDatabase> FromRequestParts<S> for Tx<DB> {
 /// ```
 pub trait TransactionalDatabase: Database {
     /// The store that keeps its records there.
-    type Store: TransactionalStore + Transact<Transaction = Open<Self>>;
+    type Store: TransactionalStore + Transact<Transaction = OpenTransaction<Self>>;
 
     /// Lets a call's handler run in a transaction of the store's, handed over there. Written out for each database, so that
     /// the engine behind it is compiled in this crate.
     #[doc(hidden)]
-    fn join(call: Call, store: Arc<Self::Store>, slot: Arc<TransactionSlot<Open<Self>>>) -> Call;
+    fn join(call: Call, store: Arc<Self::Store>, slot: Arc<TransactionSlot<OpenTransaction<Self>>>) -> Call;
 }
 
 #[cfg(feature = "postgres")]
 impl TransactionalDatabase for sqlx::Postgres {
     type Store = crate::PostgresStore;
 
-    fn join(call: Call, store: Arc<Self::Store>, slot: Arc<TransactionSlot<Open<Self>>>) -> Call {
+    fn join(call: Call, store: Arc<Self::Store>, slot: Arc<TransactionSlot<OpenTransaction<Self>>>) -> Call {
         call.in_transaction_of(Arc::new(InStore { store, slot }))
     }
 }
@@ -195,7 +195,7 @@ impl TransactionalDatabase for sqlx::Postgres {
 impl TransactionalDatabase for sqlx::Sqlite {
     type Store = crate::SqliteStore;
 
-    fn join(call: Call, store: Arc<Self::Store>, slot: Arc<TransactionSlot<Open<Self>>>) -> Call {
+    fn join(call: Call, store: Arc<Self::Store>, slot: Arc<TransactionSlot<OpenTransaction<Self>>>) -> Call {
         call.in_transaction_of(Arc::new(InStore { store, slot }))
     }
 }

@@ -1,30 +1,21 @@
 //! The stores: each implements the contract of [`crate::store`] over one place, and each is behind a feature.
 //!
-//! What two of them share lives beside them: `line` is where calls meet that go together, `open` a transaction of either,
-//! `row` turns a row into an answer, `renewal` tells whether a lease still runs, `refusal` makes an error of sqlx one of ours.
+//! What the SQL stores share is in `sql`.
 
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-mod line;
 mod memory;
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-mod open;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-mod refusal;
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-mod renewal;
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-mod row;
+mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
 pub use memory::MemoryStore;
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub use open::Open;
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub(crate) use open::is_transient;
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresStore;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use sql::OpenTransaction;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(crate) use sql::is_transient;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;

@@ -26,7 +26,7 @@ pub async fn pool(url: &str, connections: u32) -> PgPool {
 
 /// The whole conformance suite, which stalls the store's writes as `CREATE INDEX` does.
 pub async fn keeps_every_promise(url: &str, table: TableName) {
-    let (store, aside) = (PostgresStore::with_table(pool(url, 20).await, table.clone()), pool(url, 1).await);
+    let (store, aside) = (PostgresStore::new(pool(url, 20).await).table(table.clone()).unwrap(), pool(url, 1).await);
     store.migrate().await.unwrap();
     let lock = format!("LOCK TABLE {} IN SHARE MODE", table.sql());
     let suite = Conformance::new().require_every_method().stall_writes(move || {
@@ -53,7 +53,7 @@ pub async fn sqlite(table: TableName) -> (tempfile::TempDir, SqlitePool, SqliteS
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal);
     let pool = SqlitePoolOptions::new().max_connections(8).connect_with(options).await.unwrap();
-    let store = SqliteStore::with_table(pool.clone(), table);
+    let store = SqliteStore::new(pool.clone()).table(table).unwrap();
     (folder, pool, store)
 }
 

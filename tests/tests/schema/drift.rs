@@ -230,7 +230,7 @@ async fn create(pool: &sqlx::PgPool, schema: &str, partitions: u16) -> PostgresS
     let name = TableName::new(Some(schema), "t").unwrap();
     let ddl = Layout::new(name.clone()).partitions(partitions).ddl(Dialect::Postgres, IDEMPOTENCY.latest()).unwrap();
     run(pool, &ddl).await;
-    PostgresStore::with_table(pool.clone(), name)
+    PostgresStore::new(pool.clone()).table(name).unwrap()
 }
 
 #[tokio::test]
@@ -267,7 +267,8 @@ async fn every_drift_of_a_postgres_table_is_found_and_nothing_beside_it() {
         run(&pool, &fill(done, &schema).replace(&format!("role_{schema}"), &role)).await;
         // Only what the role may do is another; the table is sound.
         let theirs = crate::databases::as_role(database.url(), &role).await;
-        let their_store = PostgresStore::with_table(theirs.clone(), TableName::new(Some(&schema), "t").unwrap());
+        let their_store =
+            PostgresStore::new(theirs.clone()).table(TableName::new(Some(&schema), "t").unwrap()).unwrap();
         is_found(done, *kind, says, &their_store.check().await.unwrap());
         theirs.close().await;
         assert!(*kind == Version || store.check().await.unwrap().is_clean(), "{done}");
@@ -302,7 +303,7 @@ async fn what_is_harmless_is_no_drift() {
         let part = "CREATE TABLE p2.t_{r} PARTITION OF p2.t FOR VALUES WITH (MODULUS 4, REMAINDER {r})";
         run(&pool, &part.replace("{r}", &remainder.to_string())).await;
     }
-    let store = PostgresStore::with_table(pool.clone(), TableName::new(Some("p2"), "t").unwrap());
+    let store = PostgresStore::new(pool.clone()).table(TableName::new(Some("p2"), "t").unwrap()).unwrap();
     assert!(store.check().await.unwrap().is_clean());
     // A role with no more than the rights that it needs.
     let role = format!("{}_least", database.name());
@@ -315,7 +316,7 @@ async fn what_is_harmless_is_no_drift() {
     )
     .await;
     let least = crate::databases::as_role(database.url(), &role).await;
-    let store = PostgresStore::with_table(least.clone(), TableName::new(Some("p1"), "t").unwrap());
+    let store = PostgresStore::new(least.clone()).table(TableName::new(Some("p1"), "t").unwrap()).unwrap();
     let report = store.check().await.unwrap();
     assert!(report.is_clean(), "{report}");
     least.close().await;
@@ -326,10 +327,10 @@ async fn what_is_harmless_is_no_drift() {
 async fn a_table_elsewhere_is_named() {
     let (database, pool_) = postgres(2).await;
     create(&pool_, "s1", 0).await;
-    let store = PostgresStore::with_table(pool(database.url(), 1).await, TableName::new(None, "t").unwrap());
+    let store = PostgresStore::new(pool(database.url(), 1).await).table(TableName::new(None, "t").unwrap()).unwrap();
     let report = store.check().await.unwrap();
     assert!(report.to_string().contains("there is one in \"s1\""), "{report}");
-    let store = PostgresStore::with_table(pool_, TableName::new(Some("none"), "t").unwrap());
+    let store = PostgresStore::new(pool_).table(TableName::new(Some("none"), "t").unwrap()).unwrap();
     let report = store.check().await.unwrap();
     assert!(report.to_string().contains("there is no schema \"none\""), "{report}");
 }
@@ -343,7 +344,8 @@ async fn where_a_session_stands_matters_too() {
         let options: PgConnectOptions = database.url().parse().unwrap();
         let pool =
             PgPoolOptions::new().max_connections(1).connect_with(options.options(settings.to_vec())).await.unwrap();
-        let report = PostgresStore::with_table(pool.clone(), TableName::new(None, "t").unwrap()).check().await.unwrap();
+        let report =
+            PostgresStore::new(pool.clone()).table(TableName::new(None, "t").unwrap()).unwrap().check().await.unwrap();
         pool.close().await;
         report
     };

@@ -81,7 +81,7 @@ async fn any_name_is_a_table_of_postgres() {
     run(&pool, "CREATE TABLE victim (); CREATE SCHEMA \"s\"\"; DROP TABLE victim; --\"").await;
     for name in hostile() {
         for schema in [None, Some("s\"; DROP TABLE victim; --")] {
-            let store = PostgresStore::with_table(pool.clone(), TableName::new(schema, &name).unwrap());
+            let store = PostgresStore::new(pool.clone()).table(TableName::new(schema, &name).unwrap()).unwrap();
             for _ in 0..2 {
                 store.migrate().await.unwrap_or_else(|error| panic!("{name}: {error}"));
             }

@@ -25,7 +25,7 @@ async fn a_sweep_of_partitions_deletes_what_it_picked_and_no_more() {
     let (_database, pool) = postgres(4).await;
     let name = TableName::new(None, &"x".repeat(63)).unwrap();
     run(&pool, &partitioned(&name)).await;
-    let store = PostgresStore::with_table(pool.clone(), name.clone());
+    let store = PostgresStore::new(pool.clone()).table(name.clone()).unwrap();
     for key in 0..400 {
         let key = format!("k{key}");
         let claim = Claim {
@@ -60,7 +60,7 @@ async fn partitions_of_version_1_are_upgraded_and_every_table_has_its_storage_op
     let name = TableName::new(None, "parted").unwrap();
     run(&pool, &Layout::new(name.clone()).partitions(2).ddl(Dialect::Postgres, 1).unwrap()).await;
     for name in [name, TableName::default()] {
-        let store = PostgresStore::with_table(pool.clone(), name);
+        let store = PostgresStore::new(pool.clone()).table(name).unwrap();
         store.migrate().await.unwrap();
         let report = store.check().await.unwrap();
         assert!(report.is_clean(), "{report}");

@@ -166,12 +166,12 @@ async fn twenty_processes_create_the_table_at_once() {
     for name in [TableName::default(), TableName::new(Some("an app"), &"\"x".repeat(31)).unwrap()] {
         let fleet = (0..20).map(|_| {
             let (url, name) = (database.url().to_owned(), name.clone());
-            tokio::spawn(async move { PostgresStore::with_table(pool(&url, 1).await, name).migrate().await })
+            tokio::spawn(async move { PostgresStore::new(pool(&url, 1).await).table(name).unwrap().migrate().await })
         });
         for process in futures_util::future::join_all(fleet).await {
             process.unwrap().unwrap();
         }
-        let report = PostgresStore::with_table(admin.clone(), name).check().await.unwrap();
+        let report = PostgresStore::new(admin.clone()).table(name).unwrap().check().await.unwrap();
         assert!(report.is_clean(), "{report}");
     }
 }

@@ -54,7 +54,7 @@ async fn shop(database: &TestDatabase) -> (PgPool, Router) {
 async fn shop_with(database: &TestDatabase, table: TableName) -> (PgPool, Router) {
     let pool = PgPoolOptions::new().max_connections(1).connect(database.url()).await.unwrap();
     PostgresStore::new(pool.clone()).migrate().await.unwrap();
-    let store = PostgresStore::with_table(pool.clone(), table);
+    let store = PostgresStore::new(pool.clone()).table(table).unwrap();
     store.migrate().await.unwrap();
     let tables = "CREATE TABLE payments (what TEXT); CREATE SCHEMA other;
         CREATE TABLE other.cratestack_idempotency (LIKE cratestack_idempotency INCLUDING ALL)";

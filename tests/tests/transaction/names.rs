@@ -116,7 +116,8 @@ async fn namespaces_keep_two_schemas_out_of_each_others_way() {
     let service = async |name: &str| {
         let pool = PgPoolOptions::new().max_connections(4).connect(database.url()).await.unwrap();
         sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE SCHEMA {name}"))).execute(&pool).await.unwrap();
-        let store = PostgresStore::with_table(pool, TableName::new(Some(name), "cratestack_idempotency").unwrap());
+        let store =
+            PostgresStore::new(pool).table(TableName::new(Some(name), "cratestack_idempotency").unwrap()).unwrap();
         store.migrate().await.unwrap();
         let idempotency = Idempotency::transactional(store).namespace(name).unwrap();
         Router::new().route("/pay", on_post(pay)).with_state(Service { idempotency, meet: Arc::clone(&meet) })

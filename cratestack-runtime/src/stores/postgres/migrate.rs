@@ -4,20 +4,20 @@ use cratestack_schema::{Dialect, IDEMPOTENCY, LOCK_CLASS, Layout, TableName, col
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row as _};
 use tracing::warn;
 
-use super::refused;
-use crate::StoreError;
-use crate::stores::refusal::{foreign_table, lacking};
+use super::database::error_of;
+use crate::store::StoreError;
+use crate::stores::sql::refuse_foreign;
 
 /// Everybody on the table queues behind a statement that waits for its lock, so it waits for a moment only, and comes
 /// again after a pause that lets the queue drain.
 const LOCK_TIMEOUT: &str = "250ms";
-const PAUSE: Duration = Duration::from_millis(500);
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long a start goes on trying.
-const PATIENCE: Duration = Duration::from_secs(20);
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How often a process looks whether another has done its work.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+const PEER_POLL: Duration = Duration::from_millis(50);
 
 /// Second half of the advisory locks' keys: who upgrades, and who builds an index. See [`is_peers`] for what they count.
 const UPGRADING: i32 = 1;
@@ -66,9 +66,9 @@ pub(super) async fn migrate(pool: &PgPool, table: &TableName) -> Result<(), Stor
 }
 
 async fn upgrade_patiently(pool: &PgPool, table: &TableName) -> Result<(), StoreError> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + UPGRADE_TIMEOUT;
     loop {
-        let refusal = match upgrade(pool, table, deadline).await {
+        let error = match upgrade(pool, table, deadline).await {
             Ok(true) => return Ok(()),
             Ok(false) => StoreError::Unavailable("another process is upgrading the idempotency table".to_owned()),
             Err(error) => error,
@@ -77,16 +77,16 @@ async fn upgrade_patiently(pool: &PgPool, table: &TableName) -> Result<(), Store
         if look_from(pool, table).await?.is_some_and(|found| found.is_ready()) {
             return Ok(());
         }
-        if !matches!(refusal, StoreError::Unavailable(_)) || Instant::now() >= deadline {
-            return Err(refusal);
+        if !matches!(error, StoreError::Unavailable(_)) || Instant::now() >= deadline {
+            return Err(error);
         }
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::time::sleep(PEER_POLL).await;
     }
 }
 
 /// One transaction. Does nothing and says so where another process is at it.
 async fn upgrade(pool: &PgPool, table: &TableName, deadline: Instant) -> Result<bool, StoreError> {
-    let mut transaction = pool.begin().await.map_err(refused(table))?;
+    let mut transaction = pool.begin().await.map_err(error_of(table))?;
     let lock = format!("pg_try_advisory_xact_lock({LOCK_CLASS}, {UPGRADING})");
     if !locked(&mut transaction, table, &lock).await? && is_peers(&mut transaction, table, UPGRADING).await? {
         return Ok(false);
@@ -106,9 +106,9 @@ async fn upgrade(pool: &PgPool, table: &TableName, deadline: Instant) -> Result<
         }
         // The pause is taken with the advisory lock in hand: another process would only bring the queue back.
         run(&mut transaction, table, "ROLLBACK TO SAVEPOINT untouched".to_owned()).await?;
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(RETRY_PAUSE).await;
     }
-    transaction.commit().await.map_err(refused(table))?;
+    transaction.commit().await.map_err(error_of(table))?;
     Ok(true)
 }
 
@@ -121,9 +121,7 @@ async fn take_steps(connection: &mut PgConnection, table: &TableName) -> Result<
     };
     // How many partitions there are matters to creation only.
     let layout = if found.partitioned { layout.partitions(1) } else { layout };
-    if let Some(column) = lacking(&found.columns) {
-        return Err(foreign_table(table, column));
-    }
+    refuse_foreign(table, &found.columns)?;
     if found.partitioned && !found.indexed {
         // Such a table's index cannot be built beside traffic.
         run(connection, table, layout.create_index(Dialect::Postgres)).await?;
@@ -140,7 +138,7 @@ async fn take_steps(connection: &mut PgConnection, table: &TableName) -> Result<
 
 /// Builds the index of a table that is in use, while others write.
 async fn build_index(pool: &PgPool, table: &TableName) -> Result<(), StoreError> {
-    let mut connection = pool.acquire().await.map_err(refused(table))?;
+    let mut connection = pool.acquire().await.map_err(error_of(table))?;
     // The session holds a lock and settings of its own, and must not go back to the pool with them.
     connection.close_on_drop();
     // Where another process builds it, this one need not wait to start.
@@ -158,7 +156,7 @@ async fn build_index(pool: &PgPool, table: &TableName) -> Result<(), StoreError>
 }
 
 async fn look_from(pool: &PgPool, table: &TableName) -> Result<Option<Found>, StoreError> {
-    let mut connection = pool.acquire().await.map_err(refused(table))?;
+    let mut connection = pool.acquire().await.map_err(error_of(table))?;
     look(&mut connection, table).await
 }
 
@@ -190,14 +188,14 @@ async fn look(connection: &mut PgConnection, table: &TableName) -> Result<Option
     .persistent(false)
     .fetch_one(connection)
     .await
-    .map_err(refused(table))?;
-    let Some(partitioned) = row.try_get(0).map_err(refused(table))? else { return Ok(None) };
+    .map_err(error_of(table))?;
+    let Some(partitioned) = row.try_get(0).map_err(error_of(table))? else { return Ok(None) };
     Ok(Some(Found {
         partitioned,
-        columns: row.try_get(1).map_err(refused(table))?,
-        indexed: row.try_get(2).map_err(refused(table))?,
-        unfinished: row.try_get(3).map_err(refused(table))?,
-        owned: row.try_get(4).map_err(refused(table))?,
+        columns: row.try_get(1).map_err(error_of(table))?,
+        indexed: row.try_get(2).map_err(error_of(table))?,
+        unfinished: row.try_get(3).map_err(error_of(table))?,
+        owned: row.try_get(4).map_err(error_of(table))?,
     }))
 }
 
@@ -206,8 +204,8 @@ async fn locked(connection: &mut PgConnection, table: &TableName, lock: &str) ->
         .persistent(false)
         .fetch_one(connection)
         .await
-        .map_err(refused(table))?;
-    row.try_get(0).map_err(refused(table))
+        .map_err(error_of(table))?;
+    row.try_get(0).map_err(error_of(table))
 }
 
 /// Whether a lock is held by a session that may do to the table what it stands for.
@@ -233,12 +231,12 @@ async fn is_peers(connection: &mut PgConnection, table: &TableName, lock: i32) -
     .persistent(false)
     .fetch_one(connection)
     .await
-    .map_err(refused(table))?;
-    row.try_get(0).map_err(refused(table))
+    .map_err(error_of(table))?;
+    row.try_get(0).map_err(error_of(table))
 }
 
 async fn run(connection: &mut PgConnection, table: &TableName, text: String) -> Result<(), StoreError> {
-    sqlx::raw_sql(AssertSqlSafe(text)).execute(connection).await.map(drop).map_err(refused(table))
+    sqlx::raw_sql(AssertSqlSafe(text)).execute(connection).await.map(drop).map_err(error_of(table))
 }
 
 fn ddl<T>(rendered: Result<T, cratestack_schema::UnknownVersion>) -> Result<T, StoreError> {

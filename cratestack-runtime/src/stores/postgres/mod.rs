@@ -1,38 +1,59 @@
-mod alone;
-mod batch;
-mod check;
+//! One file for each operation: its statement for one key, its statement for many, and what their rows mean.
+//!
+//! What a caller is told is what its call alone would have told it, whoever shared its statement:
+//!
+//! - Of several reservations of one key the first is in the statement, and the others are answered from what became of
+//!   it; of several calls of another operation for one key the others go alone, afterwards.
+//! - Where the database refuses a batch for something that one row may be to blame for, nothing has happened, and every
+//!   caller of it goes alone.
+//! - Where the answer of a batch is lost, nobody knows what happened, and every caller is told so.
+//! - A reservation whose caller has gone is given back.
+//!
+//! Rows are sorted by key, so that two batches lock what they share in the same order.
+//!
+//! `fetch_optional`, `fetch_all` and `execute` of sqlx's Postgres driver read on until the server is ready for the next
+//! statement. That is what tells that the implicit transaction has committed, so an answer that is given then is durable.
+
 mod connection;
+mod database;
+mod finish;
+mod lock;
 mod migrate;
-mod moment;
-mod prepared;
+mod notify;
+mod release;
+mod renew;
+mod reserve;
 mod session;
 mod sql;
+mod sweep;
+mod timestamptz;
 mod transaction;
-mod watch;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cratestack_schema::{Dialect, Report, TableName};
-use sqlx::error::DatabaseError;
-use sqlx::postgres::PgRow;
-use sqlx::{PgPool, Row as _};
+use cratestack_schema::{Dialect, NameError, Report, TableName};
+use sqlx::PgPool;
 use uuid::Uuid;
 
-use self::batch::Batches;
-use self::connection::PriorityPool;
-use self::moment::Moment;
+use self::database::{Database, TICK, refuse_nul};
+use self::finish::{Finish, FinishCall};
+use self::lock::class_of;
+use self::notify::Watcher;
+use self::release::{Release, ReleaseCall};
+use self::renew::{Renew, RenewArgs, RenewCall};
+use self::reserve::{Reserve, ReserveCall};
 use self::session::ServerSession;
-use self::sql::Statements;
-use self::watch::{Watcher, class_of, lock_of};
-use super::refusal::{Refusal, store_error};
-use super::renewal::{Renewal, until_in_time};
-use super::row::{Row, Tick, attempt, recordable, remaining, within};
-use crate::{
-    Claim, ClaimOutcome, ClockSample, Completion, IdempotencyStore, LeaseState, ReservationOutcome, StoreError, Watch,
+use self::sweep::Sweep;
+use self::transaction::begin::Begin;
+use self::transaction::commit::Commit;
+use crate::store::{
+    Claim, ClaimOutcome, ClockSample, Completion, IdempotencyStore, LeaseState, RecordIdRef, ReservationOutcome,
+    StoreError, Watch,
 };
+use crate::stores::sql::{BatchQueue, check, recordable, remaining, renew_in_time};
 
 /// Keeps reservations and outcomes in a table of a Postgres database: the store for a fleet.
 ///
@@ -72,21 +93,37 @@ use crate::{
 /// ```
 #[derive(Debug, Clone)]
 pub struct PostgresStore {
-    pool: PgPool,
-    /// For what ends or renews a reservation.
-    priority: PriorityPool,
-    sql: Arc<Statements>,
+    database: Database,
+    operations: Arc<Operations>,
     watcher: Arc<Watcher>,
-    /// `None` where group commit is off.
-    batches: Option<Arc<Batches>>,
     session: Arc<ServerSession>,
 }
 
-const TICK: Tick = Tick::Microsecond;
+#[derive(Debug)]
+struct Operations {
+    reserve: BatchQueue<Reserve>,
+    finish: BatchQueue<Finish>,
+    renew: BatchQueue<Renew>,
+    release: BatchQueue<Release>,
+    sweep: Sweep,
+    begin: Begin,
+    commit: Commit,
+}
 
-/// How often `reserve` looks before it answers that another request is running, which is then all but certain: each
-/// look that finds nothing was overtaken by somebody else's reservation.
-const LOOKS: u32 = 5;
+impl Operations {
+    fn new(database: &Database, is_batching: bool) -> Self {
+        let release = BatchQueue::new(Release::new(database.clone()), is_batching);
+        Self {
+            reserve: BatchQueue::new(Reserve::new(database.clone(), release.clone()), is_batching),
+            finish: BatchQueue::new(Finish::new(database.clone()), is_batching),
+            renew: BatchQueue::new(Renew::new(database.clone()), is_batching),
+            release,
+            sweep: Sweep::new(database.clone()),
+            begin: Begin::new(database.clone()),
+            commit: Commit::new(database.clone()),
+        }
+    }
+}
 
 impl PostgresStore {
     /// A store over `pool`. Does not connect.
@@ -97,24 +134,34 @@ impl PostgresStore {
     /// # }
     /// ```
     pub fn new(pool: PgPool) -> Self {
-        Self::with_table(pool, TableName::default())
+        Self::over(Database::new(pool, TableName::default()), true)
     }
 
-    /// A store over `pool` whose table has a name of the user's. Does not connect.
+    fn over(database: Database, is_batching: bool) -> Self {
+        let operations = Arc::new(Operations::new(&database, is_batching));
+        Self { database, operations, watcher: Arc::default(), session: Arc::default() }
+    }
+
+    /// Names the table. Default: `cratestack_idempotency`, where the `search_path` finds it.
+    ///
+    /// Clones share what they wait for, so this belongs where the store is made.
+    ///
+    /// # Errors
+    ///
+    /// When Postgres reserves the name: nobody can create a schema that begins with `pg_`.
     ///
     /// ```no_run
     /// use cratestack_runtime::{PostgresStore, TableName};
     ///
     /// # fn make(pool: sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = PostgresStore::with_table(pool, TableName::new(Some("payments"), "Idempotency Keys")?);
+    /// let store = PostgresStore::new(pool).table(TableName::new(Some("payments"), "Idempotency Keys")?)?;
     /// # Ok(())
     /// # }
     /// ```
-    pub fn with_table(pool: PgPool, table: TableName) -> Self {
-        let priority = PriorityPool::new(pool.clone());
-        let batches = Some(Arc::new(Batches::new(&pool, &priority, &table)));
-        let (sql, watcher, session) = (Arc::new(Statements::new(table)), Arc::default(), Arc::default());
-        Self { pool, priority, sql, watcher, batches, session }
+    pub fn table(self, name: TableName) -> Result<Self, NameError> {
+        name.check(Dialect::Postgres)?;
+        let database = Database { table: Arc::new(name), ..self.database };
+        Ok(Self::over(database, self.operations.reserve.is_batching()))
     }
 
     /// Whether calls that arrive while a statement is on its way share the next one, and its commit. Default: they do.
@@ -133,7 +180,7 @@ impl PostgresStore {
     /// ```
     #[must_use]
     pub fn group_commit(mut self, on: bool) -> Self {
-        self.batches = on.then(|| Arc::new(Batches::new(&self.pool, &self.priority, &self.sql.name)));
+        self.operations = Arc::new(Operations::new(&self.database, on));
         self
     }
 
@@ -160,7 +207,7 @@ impl PostgresStore {
     /// # }
     /// ```
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        migrate::migrate(&self.pool, &self.sql.name).await
+        migrate::migrate(&self.database.pool, &self.database.table).await
     }
 
     /// What the database has, compared with what this program needs: the same report as `cratestack-schema check`.
@@ -181,12 +228,10 @@ impl PostgresStore {
     /// # }
     /// ```
     pub async fn check(&self) -> Result<Report, StoreError> {
-        check::check(&self.pool, &self.sql.name).await
+        check(&self.database.pool, Dialect::Postgres, &self.database.table).await
     }
 }
 
-// `fetch_optional` and `execute` of sqlx's Postgres driver read on until the server is ready for the next statement.
-// That is what tells that the implicit transaction has committed, so an answer that is given here is durable.
 #[async_trait]
 impl IdempotencyStore for PostgresStore {
     async fn reserve_or_fetch(
@@ -215,21 +260,14 @@ impl IdempotencyStore for PostgresStore {
     }
 
     async fn release(&self, principal: &str, key: &str, token: Uuid) -> Result<(), StoreError> {
-        refuse_nul(principal, key)?;
-        let alone = self.release_alone(principal, key, token);
-        match &self.batches {
-            Some(batches) => batches.release((principal, key), token, alone).await,
-            None => alone.await,
-        }
+        let id = RecordIdRef { principal, key };
+        refuse_nul(id)?;
+        self.operations.release.call(ReleaseCall { id, token }).await
     }
 
     async fn reserve(&self, claim: Claim<'_>) -> Result<ClaimOutcome, StoreError> {
-        refuse_nul(claim.principal, claim.key)?;
-        let alone = self.reserve_alone(claim);
-        match &self.batches {
-            Some(batches) => batches.reserve(claim, alone).await,
-            None => alone.await,
-        }
+        refuse_nul(claim.id())?;
+        Ok(self.operations.reserve.call(ReserveCall::new(&claim)).await?.take())
     }
 
     async fn renew(
@@ -240,166 +278,46 @@ impl IdempotencyStore for PostgresStore {
         lease: Duration,
         retention: Duration,
     ) -> Result<LeaseState, StoreError> {
-        refuse_nul(principal, key)?;
-        let ticks = (TICK.count(lease), TICK.count(retention));
-        until_in_time(lease, || async {
-            let alone = self.renew_alone(principal, key, token, ticks);
-            match &self.batches {
-                Some(batches) => batches.renew((principal, key), token, ticks, alone).await,
-                None => alone.await,
-            }
-        })
-        .await
+        let id = RecordIdRef { principal, key };
+        refuse_nul(id)?;
+        let call = RenewCall { id, args: RenewArgs { token, times: TICK.renewal(lease, retention) } };
+        renew_in_time(lease, || self.operations.renew.call(call)).await
     }
 
     async fn finish(&self, completion: Completion<'_>) -> Result<LeaseState, StoreError> {
-        let Completion { principal, key, token, .. } = completion;
-        if self.record(completion).await? {
-            return Ok(LeaseState::Held);
-        }
-        // The row is not in flight under this token. If it bears the token all the same, an earlier call recorded it
-        // whose answer was lost.
-        let mut connection = self.priority.acquire().await.map_err(refused(&self.sql.name))?;
-        let finished = sqlx::query(self.sql.finished.clone())
-            .bind(principal)
-            .bind(key)
-            .bind(token)
-            .fetch_optional(&mut *connection)
-            .await
-            .map_err(refused(&self.sql.name))?;
-        Ok(if finished.is_some() { LeaseState::Held } else { LeaseState::Lost })
+        // Where nothing is recorded, the row is not in flight under this token. If it bears the token all the same, an
+        // earlier call recorded it whose answer was lost.
+        let is_recorded = self.record(completion).await?
+            || self.operations.finish.operation().is_of_token(completion.id(), completion.token).await?;
+        Ok(if is_recorded { LeaseState::Held } else { LeaseState::Lost })
     }
 
     async fn watch(&self, principal: &str, key: &str) -> Result<Option<Watch>, StoreError> {
-        let table = self.sql.name.table();
-        Ok(self.watcher.watch(&self.pool, class_of(table), lock_of(table, principal, key)).await)
+        let lock = self.database.lock_of(RecordIdRef { principal, key });
+        Ok(self.watcher.watch(&self.database.pool, class_of(self.database.table.table()), lock).await)
     }
 
     async fn now(&self) -> Result<Option<ClockSample>, StoreError> {
-        self.session.sample(&self.pool).await.map_err(refused(&self.sql.name))
+        self.session.sample(&self.database.pool).await.map_err(self.database.error())
     }
 
     async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {
-        for _ in 0..LOOKS {
-            match sqlx::query(self.sql.sweep.clone()).bind(i64::from(limit)).execute(&self.pool).await {
-                // Where the default isolation is stricter than READ COMMITTED, a row that another sweeper has deleted
-                // meanwhile is an error instead of no row.
-                Err(error) if is_serialization_failure(&error) => {}
-                swept => return swept.map(|swept| swept.rows_affected()).map_err(refused(&self.sql.name)),
-            }
-        }
-        // Others are at it.
-        Ok(0)
+        self.operations.sweep.run(limit).await
     }
 }
 
 impl PostgresStore {
+    /// Whether the outcome was recorded by this call.
     async fn record(&self, completion: Completion<'_>) -> Result<bool, StoreError> {
-        refuse_nul(completion.principal, completion.key)?;
+        refuse_nul(completion.id())?;
         recordable(completion.status)?;
-        let alone = self.record_alone(completion);
-        match &self.batches {
-            Some(batches) => batches.finish(completion, alone).await,
-            None => alone.await,
-        }
+        self.operations.finish.call(FinishCall(completion)).await
     }
-}
-
-fn answer(
-    row: &PgRow,
-    token: Uuid,
-    principal: &str,
-    key: &str,
-    request_hash: [u8; 32],
-    table: &TableName,
-) -> Result<ClaimOutcome, StoreError> {
-    if let Some(count) = row.try_get::<Option<i32>, _>(0).map_err(refused(table))? {
-        return Ok(ClaimOutcome::Reserved { token, attempt: attempt(Some(i64::from(count))) });
-    }
-    live_row(row, table)?.classify(principal, key, request_hash).map_err(within(table))
-}
-
-/// Reads for how long a lease lasts that was renewed by a statement that was sent at `sent`.
-fn renewal(row: &PgRow, column: usize, sent: Instant) -> Result<Renewal, sqlx::Error> {
-    let lasts: Option<i64> = row.try_get(column)?;
-    Ok(lasts.map_or(Renewal::Held, |lasts| Renewal::of(TICK, lasts, sent.elapsed())))
-}
-
-/// Reads what the statements select of a live row, behind their first column.
-fn live_row(row: &PgRow, table: &TableName) -> Result<Row, StoreError> {
-    let moment = |column| row.try_get::<Moment, _>(column).map(|Moment(time)| time).map_err(refused(table));
-    Ok(Row {
-        request_hash: row.try_get(1).map_err(refused(table))?,
-        status: row.try_get::<Option<i32>, _>(2).map_err(refused(table))?.map(i64::from),
-        headers: row.try_get(3).map_err(refused(table))?,
-        body: row.try_get(4).map_err(refused(table))?,
-        created_at: moment(5)?,
-        expires_at: moment(6)?,
-    })
-}
-
-/// Postgres text holds every character but this one. Found here, it costs its sender an error and nobody else a round
-/// trip.
-fn refuse_nul(principal: &str, key: &str) -> Result<(), StoreError> {
-    for (what, text) in [("principal", principal), ("key", key)] {
-        if text.contains('\0') {
-            return Err(StoreError::Database(format!(
-                "the {what} contains a NUL character, which Postgres text cannot hold"
-            )));
-        }
-    }
-    Ok(())
-}
-
-fn refused(table: &TableName) -> impl FnOnce(sqlx::Error) -> StoreError {
-    move |error| {
-        let judge = |error: &dyn DatabaseError| judge(error.code().as_deref().unwrap_or_default());
-        store_error(Dialect::Postgres, table, judge, error)
-    }
-}
-
-fn judge(sqlstate: &str) -> Refusal {
-    match sqlstate {
-        // undefined_table, undefined_column
-        "42P01" | "42703" => Refusal::Schema,
-        // Not the server's state but the moment's: a standby after a failover, a lock or a statement that took too
-        // long, transactions in each other's way, one that was ended for its age or its idleness.
-        "25006" | "25P03" | "25P04" | "55P03" | "57014" | "40001" | "40P01" => Refusal::Unavailable,
-        // Connections, resources, shutdown.
-        code if code.starts_with("08") || code.starts_with("53") || code.starts_with("57P0") => Refusal::Unavailable,
-        _ => Refusal::Database,
-    }
-}
-
-fn is_serialization_failure(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(DatabaseError::code).is_some_and(|code| code == "40001" || code == "40P01")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sqlstates_are_told_apart() {
-        for code in ["08006", "53300", "57P01", "57P03", "25006", "25P03", "25P04", "55P03"] {
-            assert_eq!(judge(code), Refusal::Unavailable, "{code}");
-        }
-        for code in ["42P01", "42703"] {
-            assert_eq!(judge(code), Refusal::Schema, "{code}");
-        }
-        for code in ["", "22021", "42501", "54000"] {
-            assert_eq!(judge(code), Refusal::Database, "{code}");
-        }
-    }
-
-    #[test]
-    fn a_nul_is_refused_without_being_told() {
-        assert_eq!(refuse_nul("alice", "k"), Ok(()));
-        for (principal, key, what) in [("ali\0ce", "k", "principal"), ("alice", "\0k", "key")] {
-            let Err(StoreError::Database(text)) = refuse_nul(principal, key) else { panic!() };
-            assert!(text.starts_with(&format!("the {what} contains")) && !text.contains("ali"), "{text}");
-        }
-    }
 
     #[tokio::test]
     async fn no_server_is_unavailable() {

@@ -28,8 +28,8 @@ use tokio::sync::Mutex;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::TICK;
-use crate::ClockSample;
+use super::database::TICK;
+use crate::store::ClockSample;
 
 /// One text without parameters: sqlx prepares nothing for it, so that it passes through any pooler.
 ///
@@ -39,7 +39,7 @@ const SAMPLE: &str = "SELECT (EXTRACT(EPOCH FROM pg_catalog.clock_timestamp()) *
      FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())";
 
 /// Where a session cannot be told, nobody looks for this long.
-const BLIND: Duration = Duration::from_secs(600);
+const RETRY_AFTER: Duration = Duration::from_secs(600);
 
 /// The process' own connection to the server; there once the first sample was taken.
 #[derive(Debug, Default)]
@@ -47,13 +47,13 @@ pub(super) struct ServerSession(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    open: Option<Open>,
+    open: Option<SampleConnection>,
     blind_until: Option<Instant>,
     is_reported: bool,
 }
 
 #[derive(Debug)]
-struct Open {
+struct SampleConnection {
     connection: PgConnection,
     since: Instant,
     /// Of this connection alone: backends of two connections are never taken for one.
@@ -94,7 +94,7 @@ impl ServerSession {
         let (open, look) = if let Some(looked) = kept {
             looked
         } else {
-            let mut open = Open::connect(pool).await?;
+            let mut open = SampleConnection::connect(pool).await?;
             let look = open.look().await?;
             (open, look)
         };
@@ -108,7 +108,7 @@ impl ServerSession {
                 Ok(None)
             }
             Look::Untold(why) => {
-                state.blind_until = Instant::now().checked_add(BLIND);
+                state.blind_until = Instant::now().checked_add(RETRY_AFTER);
                 if !std::mem::replace(&mut state.is_reported, true) {
                     warn!(
                         "no replay of an idempotent request is answered from memory: {why}. Retries ask the store; to have \
@@ -128,7 +128,7 @@ enum Look {
     Untold(&'static str),
 }
 
-impl Open {
+impl SampleConnection {
     /// Without the pool's hooks: a `SET ROLE` in one would hide the start of the session from itself.
     async fn connect(pool: &PgPool) -> Result<Self, sqlx::Error> {
         let connection = PgConnection::connect_with(&pool.connect_options()).await?;

@@ -1,9 +1,9 @@
 use cratestack_schema::{Dialect, IDEMPOTENCY, Layout, TableName, columns};
 use sqlx::{AssertSqlSafe, Row as _, SqliteConnection, SqlitePool};
 
-use super::refused;
-use crate::StoreError;
-use crate::stores::refusal::{foreign_table, lacking};
+use super::database::error_of;
+use crate::store::StoreError;
+use crate::stores::sql::refuse_foreign;
 
 struct Found {
     columns: Vec<String>,
@@ -24,14 +24,14 @@ pub(super) async fn migrate(pool: &SqlitePool, table: &TableName) -> Result<(), 
     table.check(Dialect::Sqlite).map_err(|error| StoreError::Schema(error.to_string()))?;
     let layout = Layout::new(table.clone());
     // Most starts find the table ready, and need not wait for other processes' writes to learn that.
-    let mut connection = pool.acquire().await.map_err(refused(table))?;
+    let mut connection = pool.acquire().await.map_err(error_of(table))?;
     if look(&mut connection, table).await?.is_some_and(|found| found.is_latest()) {
         return Ok(());
     }
     drop(connection);
 
     // IMMEDIATE: a transaction that began by reading could not wait for another's write, only fail.
-    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(refused(table))?;
+    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(error_of(table))?;
     match look(&mut transaction, table).await? {
         None => {
             let text = layout
@@ -40,9 +40,7 @@ pub(super) async fn migrate(pool: &SqlitePool, table: &TableName) -> Result<(), 
             run(&mut transaction, table, text).await?;
         }
         Some(found) => {
-            if let Some(column) = lacking(&found.columns) {
-                return Err(foreign_table(table, column));
-            }
+            refuse_foreign(table, &found.columns)?;
             for column in IDEMPOTENCY.columns.iter().filter(|column| !found.has(column.name)) {
                 run(&mut transaction, table, layout.add_column(Dialect::Sqlite, column)).await?;
             }
@@ -51,7 +49,7 @@ pub(super) async fn migrate(pool: &SqlitePool, table: &TableName) -> Result<(), 
             }
         }
     }
-    transaction.commit().await.map_err(refused(table))
+    transaction.commit().await.map_err(error_of(table))
 }
 
 async fn look(connection: &mut SqliteConnection, table: &TableName) -> Result<Option<Found>, StoreError> {
@@ -61,9 +59,9 @@ async fn look(connection: &mut SqliteConnection, table: &TableName) -> Result<Op
         .persistent(false)
         .fetch_all(&mut *connection)
         .await
-        .map_err(refused(table))?;
+        .map_err(error_of(table))?;
     let columns: Vec<String> =
-        rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(refused(table))?;
+        rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(error_of(table))?;
     if columns.is_empty() {
         return Ok(None);
     }
@@ -77,10 +75,10 @@ async fn look(connection: &mut SqliteConnection, table: &TableName) -> Result<Op
     .persistent(false)
     .fetch_optional(connection)
     .await
-    .map_err(refused(table))?;
+    .map_err(error_of(table))?;
     Ok(Some(Found { columns, indexed: index.is_some() }))
 }
 
 async fn run(connection: &mut SqliteConnection, table: &TableName, text: String) -> Result<(), StoreError> {
-    sqlx::raw_sql(AssertSqlSafe(text)).execute(connection).await.map(drop).map_err(refused(table))
+    sqlx::raw_sql(AssertSqlSafe(text)).execute(connection).await.map(drop).map_err(error_of(table))
 }

@@ -1,33 +1,40 @@
-mod batch;
-mod check;
+//! One file for each operation: its statements, and what their rows mean. All that writes meets in `write`.
+
+mod database;
+mod finish;
 mod migrate;
-mod pace;
-mod sql;
+mod release;
+mod renew;
+mod reserve;
+mod sweep;
 #[cfg(test)]
 mod tests;
+mod throttle;
 mod transaction;
 mod turn;
+mod write;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cratestack_schema::{Dialect, Report, TableName};
-use sqlx::error::DatabaseError;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
-use sqlx::{ConnectOptions as _, Row as _, SqlitePool};
+use cratestack_schema::{Dialect, NameError, Report, TableName};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, SqlitePool};
 use uuid::Uuid;
 
-use self::batch::Batches;
-use self::sql::{Names, Statement, Statements};
-use self::turn::Turn;
-use super::refusal::{Refusal, store_error};
-use super::renewal::{Renewal, until_in_time};
-use super::row::{Row, Tick, attempt, recordable, remaining, within};
-use crate::{
-    Claim, ClaimOutcome, ClockSample, Completion, IdempotencyStore, LeaseState, ReservationOutcome, StoreError,
+use self::database::{Database, TICK};
+use self::reserve::ReserveArgs;
+use self::sweep::Sweep;
+use self::transaction::begin::Begin;
+use self::transaction::commit::Commit;
+use self::write::{Answer, Write, WriteCall, Writer};
+use crate::store::{
+    Claim, ClaimOutcome, ClockSample, Completion, IdempotencyStore, LeaseState, RecordIdRef, ReservationOutcome,
+    StoreError,
 };
+use crate::stores::sql::{BatchQueue, Renewal, check, recordable, remaining, renew_in_time};
 
 /// Keeps reservations and outcomes in a table of an SQLite database: the store for one machine, a file and no server.
 ///
@@ -59,21 +66,36 @@ use crate::{
 /// ```
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
-    pool: SqlitePool,
-    sql: Arc<Statements>,
-    turn: Turn,
-    /// `None` where group commit is off.
-    batches: Option<Arc<Batches>>,
+    database: Database,
+    operations: Arc<Operations>,
     /// One for the store's whole life: a file loses what was committed with the power or the operating system, and takes
     /// this process along. `None` where the database ends with its connections, as the process goes on without them.
     session: Option<u128>,
 }
 
-const TICK: Tick = Tick::Millisecond;
+#[derive(Debug)]
+struct Operations {
+    writes: BatchQueue<Writer>,
+    sweep: Sweep,
+    begin: Begin,
+    commit: Commit,
+}
 
-/// How often `reserve` looks before it answers that another request is running, which is then all but certain: each
-/// look that finds nothing was overtaken by somebody else's reservation.
-const LOOKS: u32 = 5;
+impl Operations {
+    fn new(database: &Database, is_batching: bool) -> Self {
+        let writes = Writer::queue(database, is_batching);
+        Self {
+            sweep: Sweep::new(database.clone()),
+            begin: Begin::new(database.clone(), Arc::clone(&writes.operation().statements)),
+            commit: Commit::new(database.clone()),
+            writes,
+        }
+    }
+}
+
+/// How often a key is asked for before the answer is that another request is running, which is then all but certain: each
+/// look that found nothing was overtaken by somebody else's reservation.
+const MAX_RESERVE_ATTEMPTS: u32 = 5;
 
 impl SqliteStore {
     /// A store over `pool`. Does not connect.
@@ -84,26 +106,33 @@ impl SqliteStore {
     /// # }
     /// ```
     pub fn new(pool: SqlitePool) -> Self {
-        Self::with_table(pool, TableName::default())
+        let has_file = !ends_with_its_connections(&pool.connect_options());
+        let database = Database::new(pool, TableName::default());
+        let operations = Arc::new(Operations::new(&database, has_file));
+        Self { database, operations, session: has_file.then(|| Uuid::new_v4().as_u128()) }
     }
 
-    /// A store over `pool` whose table has a name of the user's. Does not connect.
+    /// Names the table. Default: `cratestack_idempotency`, in the main database or one that is attached.
     ///
     /// A schema is the name of an attached database: every connection of the pool must have attached it.
+    ///
+    /// # Errors
+    ///
+    /// When SQLite reserves the name: no table's begins with `sqlite_`.
     ///
     /// ```no_run
     /// use cratestack_runtime::{SqliteStore, TableName};
     ///
     /// # fn make(pool: sqlx::SqlitePool) -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = SqliteStore::with_table(pool, TableName::new(None, "Idempotency Keys")?);
+    /// let store = SqliteStore::new(pool).table(TableName::new(None, "Idempotency Keys")?)?;
     /// # Ok(())
     /// # }
     /// ```
-    pub fn with_table(pool: SqlitePool, table: TableName) -> Self {
-        let sql = Arc::new(Statements::new(table));
-        let has_file = !ends_with_its_connections(&pool.connect_options());
-        let session = has_file.then(|| Uuid::new_v4().as_u128());
-        Self { pool, sql, turn: Turn::default(), batches: None, session }.group_commit(has_file)
+    pub fn table(mut self, name: TableName) -> Result<Self, NameError> {
+        name.check(Dialect::Sqlite)?;
+        self.database.table = Arc::new(name);
+        let is_batching = self.operations.writes.is_batching();
+        Ok(self.group_commit(is_batching))
     }
 
     /// Whether calls that arrive while a write is on its way share the next commit. Default: they do, unless the database
@@ -130,7 +159,7 @@ impl SqliteStore {
     /// ```
     #[must_use]
     pub fn group_commit(mut self, on: bool) -> Self {
-        self.batches = on.then(|| Arc::new(Batches::new(&self.pool, &self.sql, &self.turn)));
+        self.operations = Arc::new(Operations::new(&self.database, on));
         self
     }
 
@@ -150,8 +179,8 @@ impl SqliteStore {
     /// # }
     /// ```
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        let _turn = self.turn.take().await;
-        migrate::migrate(&self.pool, &self.sql.name).await
+        let _turn = self.database.turn.take().await;
+        migrate::migrate(&self.database.pool, &self.database.table).await
     }
 
     /// What the database has, compared with what this program needs: the same report as `cratestack-schema check`.
@@ -172,68 +201,18 @@ impl SqliteStore {
     /// # }
     /// ```
     pub async fn check(&self) -> Result<Report, StoreError> {
-        check::check(&self.pool, &self.sql.name).await
+        check(&self.database.pool, Dialect::Sqlite, &self.database.table).await
     }
 
-    /// Somebody's outcome or reservation that is live.
-    async fn look(&self, claim: &Claim<'_>) -> Result<Option<ClaimOutcome>, StoreError> {
-        let Claim { principal, key, request_hash, .. } = *claim;
-        let table = &self.sql.name;
-        let live =
-            self.sql.live((principal, key), &request_hash).fetch_optional(&self.pool).await.map_err(refused(table))?;
-        live.map(|row| read(&row, table)?.classify(principal, key, request_hash).map_err(within(table))).transpose()
+    async fn write(&self, id: RecordIdRef<'_>, write: Write<Completion<'_>>) -> Result<Answer, StoreError> {
+        self.operations.writes.call(WriteCall { id, write }).await
     }
 
-    /// `None` where somebody else has been quicker.
-    async fn claim_alone(&self, claim: &Claim<'_>) -> Result<Option<ClaimOutcome>, StoreError> {
-        let Claim { principal, key, request_hash, lease, retention } = claim;
-        let token = Uuid::new_v4();
-        let times = TICK.claim(*lease, *retention);
-        let _turn = self.turn.take().await;
-        let claimed = self.sql.claim((principal, key), request_hash, token, times).fetch_all(&self.pool).await;
-        reserved(&claimed.map_err(refused(&self.sql.name))?, token).map_err(refused(&self.sql.name))
-    }
-
-    /// Whether the statement, which waits for its turn, has found its row.
-    async fn write_alone(&self, statement: Statement) -> Result<bool, StoreError> {
-        let _turn = self.turn.take_first().await;
-        let written = statement.execute(&self.pool).await.map_err(refused(&self.sql.name))?;
-        Ok(written.rows_affected() > 0)
-    }
-
-    async fn release_alone(&self, names: Names<'_>, token: Uuid) -> Result<bool, StoreError> {
-        let refused = || refused(&self.sql.name);
-        let _turn = self.turn.take_first().await;
-        let released = self.sql.release(names, token).execute(&self.pool).await.map_err(refused())?;
-        if released.rows_affected() > 0 {
-            return Ok(true);
-        }
-        // Mostly it is gone, and to look costs no commit.
-        if self.sql.of_token(names, token).fetch_optional(&self.pool).await.map_err(refused())?.is_none() {
-            return Ok(false);
-        }
-        let lapsed = self.sql.lapse(names, token).execute(&self.pool).await.map_err(refused())?;
-        Ok(lapsed.rows_affected() > 0)
-    }
-
-    async fn renew_alone(&self, names: Names<'_>, token: Uuid, times: (i64, i64)) -> Result<Renewal, StoreError> {
-        let table = &self.sql.name;
-        let _turn = self.turn.take_first().await;
-        let mut connection = self.pool.acquire().await.map_err(refused(table))?;
-        let sent = Instant::now();
-        let renewed = self.sql.renew(names, token, times).fetch_all(&mut *connection).await.map_err(refused(table))?;
-        Ok(renewal(lasting(&renewed).map_err(refused(table))?, sent))
-    }
-
+    /// Whether the outcome was recorded by this call.
     async fn record(&self, completion: Completion<'_>) -> Result<bool, StoreError> {
-        let Completion { principal, key, token, status, headers, body } = completion;
-        recordable(status)?;
-        // Made late, as it copies the body.
-        let alone = async { self.write_alone(self.sql.finish((principal, key), token, status, headers, body)).await };
-        match &self.batches {
-            Some(batches) => batches.finish(completion, alone).await,
-            None => alone.await,
-        }
+        recordable(completion.status)?;
+        let answer = self.write(completion.id(), Write::Finish(completion)).await?;
+        Ok(matches!(answer, Answer::Finished(true)))
     }
 }
 
@@ -265,27 +244,22 @@ impl IdempotencyStore for SqliteStore {
     }
 
     async fn release(&self, principal: &str, key: &str, token: Uuid) -> Result<(), StoreError> {
-        let names = (principal, key);
-        let alone = self.release_alone(names, token);
-        match &self.batches {
-            Some(batches) => batches.release((principal, key), token, alone).await.map(drop),
-            None => alone.await.map(drop),
-        }
+        self.write(RecordIdRef { principal, key }, Write::Release { token }).await.map(drop)
     }
 
     async fn reserve(&self, claim: Claim<'_>) -> Result<ClaimOutcome, StoreError> {
-        for _ in 0..LOOKS {
+        let reserve = &self.operations.writes.operation().statements.reserve;
+        let times = TICK.reservation(claim.lease, claim.retention);
+        for _ in 0..MAX_RESERVE_ATTEMPTS {
             // Before anything waits for its turn: a replay needs none.
-            if let Some(outcome) = self.look(&claim).await? {
+            let mut connection = self.database.acquire().await?;
+            if let Some(outcome) = reserve.live(&self.database, &mut connection, &claim).await? {
                 return Ok(outcome);
             }
-            let alone = self.claim_alone(&claim);
-            let outcome = match &self.batches {
-                Some(batches) => batches.claim(&claim, alone).await?,
-                None => alone.await?,
-            };
-            if let Some(outcome) = outcome {
-                return Ok(outcome);
+            drop(connection);
+            let args = ReserveArgs { token: Uuid::new_v4(), request_hash: claim.request_hash, times };
+            if let Answer::Reserved(Some(grant)) = self.write(claim.id(), Write::Reserve(args)).await? {
+                return Ok(grant.take());
             }
         }
         Ok(ClaimOutcome::InFlight)
@@ -299,27 +273,27 @@ impl IdempotencyStore for SqliteStore {
         lease: Duration,
         retention: Duration,
     ) -> Result<LeaseState, StoreError> {
-        let times = (TICK.count(lease), TICK.count(retention));
-        until_in_time(lease, || async {
-            let alone = self.renew_alone((principal, key), token, times);
-            match &self.batches {
-                Some(batches) => batches.renew((principal, key), token, times, alone).await,
-                None => alone.await,
+        let times = TICK.renewal(lease, retention);
+        renew_in_time(lease, || async {
+            let call = Write::Renew { token, times };
+            match self.write(RecordIdRef { principal, key }, call).await? {
+                Answer::Renewed(renewal) => Ok(renewal),
+                Answer::Reserved(_) | Answer::Finished(_) | Answer::Released => Ok(Renewal::Lost),
             }
         })
         .await
     }
 
     async fn finish(&self, completion: Completion<'_>) -> Result<LeaseState, StoreError> {
-        let Completion { principal, key, token, .. } = completion;
         if self.record(completion).await? {
             return Ok(LeaseState::Held);
         }
         // The row is not in flight under this token. If it bears the token all the same, an earlier call recorded it
         // whose answer was lost.
-        let finished = self.sql.of_token((principal, key), token).fetch_optional(&self.pool).await;
-        let finished = finished.map_err(refused(&self.sql.name))?;
-        Ok(if finished.is_some() { LeaseState::Held } else { LeaseState::Lost })
+        let mut connection = self.database.acquire().await?;
+        let finish = &self.operations.writes.operation().statements.finish;
+        let is_recorded = finish.is_of_token(&mut connection, completion.id(), completion.token).await;
+        Ok(if is_recorded.map_err(self.database.error())? { LeaseState::Held } else { LeaseState::Lost })
     }
 
     /// Answers without a connection: SQLite's clock is this machine's, and a pool may have none to spare.
@@ -328,13 +302,7 @@ impl IdempotencyStore for SqliteStore {
     }
 
     async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {
-        let _turn = self.turn.take().await;
-        let swept = sqlx::query(self.sql.sweep.clone())
-            .bind(i64::from(limit))
-            .execute(&self.pool)
-            .await
-            .map_err(refused(&self.sql.name))?;
-        Ok(swept.rows_affected())
+        self.operations.sweep.run(limit).await
     }
 }
 
@@ -352,52 +320,4 @@ fn ends_with_its_connections(options: &SqliteConnectOptions) -> bool {
             .iter()
             .flat_map(|query| query.split('&'))
             .any(|flag| matches!(flag, "mode=memory" | "vfs=memdb"))
-}
-
-/// What a claim has returned: a row, where the key is the caller's.
-fn reserved(rows: &[SqliteRow], token: Uuid) -> Result<Option<ClaimOutcome>, sqlx::Error> {
-    let Some(row) = rows.first() else { return Ok(None) };
-    Ok(Some(ClaimOutcome::Reserved { token, attempt: attempt(row.try_get(0)?) }))
-}
-
-/// What a renewal has returned: for how long its lease lasts, where the reservation is still there.
-fn lasting(rows: &[SqliteRow]) -> Result<Option<i64>, sqlx::Error> {
-    rows.first().map(|row| row.try_get(0)).transpose()
-}
-
-/// Of a renewal that was sent at `sent` and is committed now.
-fn renewal(lasts: Option<i64>, sent: Instant) -> Renewal {
-    lasts.map_or(Renewal::Lost, |lasts| Renewal::of(TICK, lasts, sent.elapsed()))
-}
-
-fn read(row: &SqliteRow, table: &TableName) -> Result<Row, StoreError> {
-    Ok(Row {
-        request_hash: row.try_get(0).map_err(refused(table))?,
-        status: row.try_get(1).map_err(refused(table))?,
-        headers: row.try_get(2).map_err(refused(table))?,
-        body: row.try_get(3).map_err(refused(table))?,
-        created_at: TICK.moment(row.try_get(4).map_err(refused(table))?).map_err(within(table))?,
-        expires_at: TICK.moment(row.try_get(5).map_err(refused(table))?).map_err(within(table))?,
-    })
-}
-
-fn refused(table: &TableName) -> impl FnOnce(sqlx::Error) -> StoreError {
-    move |error| store_error(Dialect::Sqlite, table, judge, error)
-}
-
-fn judge(error: &dyn DatabaseError) -> Refusal {
-    let code = error.code().and_then(|code| code.parse::<u32>().ok()).unwrap_or_default();
-    // The low byte is the primary result code.
-    match code & 0xff {
-        // BUSY, LOCKED, IOERR, FULL, CANTOPEN
-        5 | 6 | 10 | 13 | 14 => Refusal::Unavailable,
-        // ERROR: only the text tells what a statement stumbled over.
-        1 if ["no such table", "no such column", "has no column named"]
-            .iter()
-            .any(|sign| error.message().contains(sign)) =>
-        {
-            Refusal::Schema
-        }
-        _ => Refusal::Database,
-    }
 }

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, SqlitePool};
 use uuid::Uuid;
 
 use super::SqliteStore;
-use crate::{Claim, ClaimOutcome, Completion, IdempotencyStore, LeaseState, ReservationOutcome, StoreError};
+use crate::store::{Claim, ClaimOutcome, Completion, IdempotencyStore, LeaseState, ReservationOutcome, StoreError};
 
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
@@ -62,7 +62,7 @@ async fn finish(store: &SqliteStore, key: &str, token: Uuid, status: u16, body: 
 }
 
 async fn sql(store: &SqliteStore, text: &str) -> u64 {
-    sqlx::raw_sql(AssertSqlSafe(text)).execute(&store.pool).await.unwrap().rows_affected()
+    sqlx::raw_sql(AssertSqlSafe(text)).execute(&store.database.pool).await.unwrap().rows_affected()
 }
 
 /// Moves everything that happened into the past, instead of waiting.
@@ -369,7 +369,7 @@ async fn a_write_that_waits_too_long_is_unavailable() {
     let options = SqliteConnectOptions::new().filename(&file.0).busy_timeout(Duration::from_millis(20));
     let hasty = SqliteStore::new(SqlitePoolOptions::new().connect_with(options).await.unwrap());
 
-    let writing = store.pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let writing = store.database.pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
     let refused = hasty.reserve(claim("k")).await;
     assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
     writing.rollback().await.unwrap();
@@ -379,6 +379,6 @@ async fn a_write_that_waits_too_long_is_unavailable() {
 #[tokio::test]
 async fn a_closed_pool_is_unavailable() {
     let store = store().await;
-    store.pool.close().await;
+    store.database.pool.close().await;
     assert!(matches!(store.sweep(1).await, Err(StoreError::Unavailable(_))));
 }

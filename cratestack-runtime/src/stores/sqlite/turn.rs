@@ -19,11 +19,16 @@ pub(super) struct Turn {
 impl Turn {
     pub(super) async fn take(&self) -> OwnedMutexGuard<()> {
         let _is_next = self.outside.lock().await;
-        self.take_first().await
+        self.take_urgent().await
+    }
+
+    /// The one or the other.
+    pub(super) async fn take_as(&self, is_urgent: bool) -> OwnedMutexGuard<()> {
+        if is_urgent { self.take_urgent().await } else { self.take().await }
     }
 
     /// For what renews or ends a reservation.
-    pub(super) async fn take_first(&self) -> OwnedMutexGuard<()> {
+    pub(super) async fn take_urgent(&self) -> OwnedMutexGuard<()> {
         Arc::clone(&self.queue).lock_owned().await
     }
 }
@@ -43,7 +48,7 @@ mod tests {
         for name in ["other", "other", "other", "first", "first"] {
             let (turn, order) = (turn.clone(), order.clone());
             waiting.push(tokio::spawn(async move {
-                let _turn = if name == "first" { turn.take_first().await } else { turn.take().await };
+                let _turn = if name == "first" { turn.take_urgent().await } else { turn.take().await };
                 order.lock().unwrap().push(name);
             }));
             tokio::task::yield_now().await;

@@ -1,0 +1,128 @@
+use std::future::Future;
+use std::sync::Arc;
+
+use cratestack_schema::{Dialect, TableName};
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::{PgPool, Postgres, Row as _};
+
+use super::connection::PriorityPool;
+use super::lock::lock_of;
+use super::timestamptz::Timestamptz;
+use crate::store::{RecordIdRef, StoreError};
+use crate::stores::sql::{BatchError, Cause, Row, Tick, store_error};
+
+pub(super) const TICK: Tick = Tick::Microsecond;
+
+/// What statements are run on.
+#[derive(Debug, Clone)]
+pub(super) struct Database {
+    pub(super) pool: PgPool,
+    /// For what ends or renews a reservation.
+    pub(super) priority: PriorityPool,
+    pub(super) table: Arc<TableName>,
+}
+
+impl Database {
+    pub(super) fn new(pool: PgPool, table: TableName) -> Self {
+        Self { priority: PriorityPool::new(pool.clone()), pool, table: Arc::new(table) }
+    }
+
+    pub(super) fn error(&self) -> impl Fn(sqlx::Error) -> StoreError {
+        error_of(&self.table)
+    }
+
+    /// The number that stands for a key of the table.
+    pub(super) fn lock_of(&self, id: RecordIdRef<'_>) -> i64 {
+        lock_of(self.table.table(), id)
+    }
+
+    /// What a statement for many keys returned, once it is committed.
+    ///
+    /// Where the database refuses it for something that one row may be to blame for (it is too long for the index, it is
+    /// locked by a transaction that takes its time, a trigger objects), nothing has happened.
+    pub(super) async fn run_many(
+        &self,
+        statement: impl Future<Output = Result<Vec<PgRow>, sqlx::Error>>,
+    ) -> Result<Vec<PgRow>, BatchError> {
+        statement.await.map_err(|error| {
+            let is_divisible = match &error {
+                sqlx::Error::Database(refused) => {
+                    !matches!(Cause::of(refused.as_ref()), Cause::Unavailable | Cause::Schema)
+                }
+                // Nothing has been sent.
+                sqlx::Error::Encode(_) => true,
+                _ => false,
+            };
+            if is_divisible { BatchError::Divisible } else { self.unknown()(error) }
+        })
+    }
+
+    /// The same, for a statement that ends or renews reservations.
+    pub(super) async fn run_many_with_priority(
+        &self,
+        statement: Query<'_, Postgres, PgArguments>,
+    ) -> Result<Vec<PgRow>, BatchError> {
+        self.run_many(async { statement.fetch_all(&mut *self.priority.acquire().await?).await }).await
+    }
+
+    /// Of a batch whose answer was lost, or cannot be read.
+    pub(super) fn unknown(&self) -> impl Fn(sqlx::Error) -> BatchError {
+        |error| BatchError::Unknown(self.error()(error))
+    }
+
+    /// Reads what the statements select of a live row, behind their first column.
+    pub(super) fn live_row(&self, row: &PgRow) -> Result<Row, StoreError> {
+        let moment = |column| row.try_get::<Timestamptz, _>(column).map(|Timestamptz(time)| time).map_err(self.error());
+        Ok(Row {
+            request_hash: row.try_get(1).map_err(self.error())?,
+            status: row.try_get::<Option<i32>, _>(2).map_err(self.error())?.map(i64::from),
+            headers: row.try_get(3).map_err(self.error())?,
+            body: row.try_get(4).map_err(self.error())?,
+            created_at: moment(5)?,
+            expires_at: moment(6)?,
+        })
+    }
+}
+
+pub(super) fn error_of(table: &TableName) -> impl Fn(sqlx::Error) -> StoreError {
+    move |error| store_error(Dialect::Postgres, table, error)
+}
+
+/// How many a batch's last parameter says that there are.
+pub(super) fn count_of<T>(batch: &[T]) -> i64 {
+    i64::try_from(batch.len()).unwrap_or(i64::MAX)
+}
+
+/// The index that an ordinal of SQL, which counts from one, stands for.
+pub(super) fn ordinal(row: &PgRow, column: usize) -> Result<usize, sqlx::Error> {
+    let ordinal: i64 = row.try_get(column)?;
+    Ok(usize::try_from(ordinal.saturating_sub(1)).unwrap_or(usize::MAX))
+}
+
+/// Postgres text holds every character but this one. Found here, it costs its sender an error and nobody else a round
+/// trip.
+pub(super) fn refuse_nul(id: RecordIdRef<'_>) -> Result<(), StoreError> {
+    for (what, text) in [("principal", id.principal), ("key", id.key)] {
+        if text.contains('\0') {
+            return Err(StoreError::Database(format!(
+                "the {what} contains a NUL character, which Postgres text cannot hold"
+            )));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nul_is_refused_without_being_told() {
+        assert_eq!(refuse_nul(RecordIdRef { principal: "alice", key: "k" }), Ok(()));
+        for (principal, key, what) in [("ali\0ce", "k", "principal"), ("alice", "\0k", "key")] {
+            let Err(StoreError::Database(text)) = refuse_nul(RecordIdRef { principal, key }) else { panic!() };
+            assert!(text.starts_with(&format!("the {what} contains")) && !text.contains("ali"), "{text}");
+        }
+    }
+}

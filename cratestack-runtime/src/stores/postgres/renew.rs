@@ -1,0 +1,191 @@
+//! Starting a lease anew. See the shared `renewal` for why the answer's way is measured.
+
+use std::time::Instant;
+
+use cratestack_schema::columns::{
+    CREATED_AT, EXPIRES_AT, KEY, LEASE_EXPIRES_AT, PRINCIPAL_FINGERPRINT, RESERVATION_ID, RESPONSE_STATUS,
+};
+use sqlx::postgres::PgRow;
+use sqlx::{Row as _, SqlStr};
+use uuid::Uuid;
+
+use super::database::{Database, TICK, count_of, ordinal};
+use super::sql::{CLOCK, after, asked, in_flight};
+use crate::store::{RecordIdRef, StoreError};
+use crate::stores::sql::{BatchError, Call, Operation, Pending, Renewal, Times, shared, split_repeats};
+
+/// The row is locked before the clock is looked at: an update computes its row first, and then waits for whoever has it
+/// locked.
+fn one(table: &str) -> String {
+    let (times, lasts) = renewed("moment.now", "$4::bigint", "$5::bigint");
+    let held = |row: &str| {
+        format!(
+            "{row}.{PRINCIPAL_FINGERPRINT} = $1 AND {row}.{KEY} = $2 AND {row}.{RESERVATION_ID} = $3
+            AND {row}.{RESPONSE_STATUS} IS NULL"
+        )
+    };
+    format!(
+        "UPDATE {table} AS held SET
+            {times}
+        FROM (
+            SELECT {CLOCK} AS now
+            FROM (SELECT 1 FROM {table} AS found WHERE {found} FOR NO KEY UPDATE) AS locked
+        ) AS moment
+        WHERE {held}
+        RETURNING {lasts}",
+        found = held("found"),
+        held = held("held"),
+    )
+}
+
+/// As the statement for one key: each row is locked before the clock is looked at for it.
+fn many(table: &str) -> String {
+    let (times, lasts) = renewed("asked.now", "asked.lease", "asked.retention");
+    format!(
+        "UPDATE {table} AS held SET
+            {times}
+        FROM (
+            SELECT locked.*, {CLOCK} AS now
+            FROM (
+                SELECT asked.* FROM ({asked}) AS asked JOIN {table} AS found ON {found}
+                FOR NO KEY UPDATE OF found
+            ) AS locked
+        ) AS asked
+        WHERE {held}
+        RETURNING asked.n, {lasts}",
+        asked = asked(&[
+            ("principal", "text"),
+            ("name", "text"),
+            ("token", "uuid"),
+            ("lease", "bigint"),
+            ("retention", "bigint"),
+        ]),
+        found = in_flight("found"),
+        held = in_flight("held"),
+    )
+}
+
+/// The times of a renewal, which counts from `moment`, and what it returns: for how long the lease lasts from then on, in
+/// microseconds, `NULL` for ever.
+///
+/// The lease stays within the row's expiry and after its creation (also where the clock was set back), for the sake of
+/// `dead`.
+fn renewed(moment: &str, lease: &str, retention: &str) -> (String, String) {
+    let kept = format!("GREATEST(held.{EXPIRES_AT}, {})", after(moment, retention));
+    let times = format!(
+        "{EXPIRES_AT} = {kept},
+            {LEASE_EXPIRES_AT} = LEAST(
+                GREATEST({lease_end}, held.{CREATED_AT} + INTERVAL '1 microsecond'),
+                {kept}
+            )",
+        lease_end = after(moment, lease),
+    );
+    let lasts = format!(
+        "CASE WHEN isfinite(held.{LEASE_EXPIRES_AT})
+            THEN (EXTRACT(EPOCH FROM held.{LEASE_EXPIRES_AT} - {moment}) * 1000000)::bigint END"
+    );
+    (times, lasts)
+}
+
+/// Reads for how long a lease lasts that was renewed by a statement that was sent at `sent`.
+fn renewal(row: &PgRow, column: usize, sent: Instant) -> Result<Renewal, sqlx::Error> {
+    let lasts: Option<i64> = row.try_get(column)?;
+    Ok(lasts.map_or(Renewal::Held, |lasts| Renewal::of(TICK, lasts, sent.elapsed())))
+}
+
+#[derive(Debug)]
+pub(super) struct Renew {
+    database: Database,
+    one: SqlStr,
+    many: SqlStr,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RenewArgs {
+    pub(super) token: Uuid,
+    pub(super) times: Times,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RenewCall<'a> {
+    pub(super) id: RecordIdRef<'a>,
+    pub(super) args: RenewArgs,
+}
+
+impl Call for RenewCall<'_> {
+    type Operation = Renew;
+
+    fn id(&self) -> RecordIdRef<'_> {
+        self.id
+    }
+
+    fn to_args(self) -> RenewArgs {
+        self.args
+    }
+
+    async fn run_one(self, Renew { database, one, .. }: &Renew) -> Result<Renewal, StoreError> {
+        // What it waits for a connection is no part of the answer's way.
+        let mut connection = database.priority.acquire().await.map_err(database.error())?;
+        let sent = Instant::now();
+        let renewed = sqlx::query(one.clone())
+            .bind(self.id.principal)
+            .bind(self.id.key)
+            .bind(self.args.token)
+            .bind(self.args.times.lease)
+            .bind(self.args.times.retention)
+            .fetch_optional(&mut *connection)
+            .await
+            .map_err(database.error())?;
+        renewed.map_or(Ok(Renewal::Lost), |row| renewal(&row, 0, sent)).map_err(database.error())
+    }
+}
+
+impl Operation for Renew {
+    type Args = RenewArgs;
+    type Answer = Renewal;
+
+    const MAX_BATCH: usize = 256;
+
+    const MAX_WORKERS_WHEN_CROWDED: usize = 2;
+
+    async fn run_many(&self, batch: Vec<Pending<Self>>) {
+        let (batch, repeats) = split_repeats(batch);
+        match self.renew(&batch).await {
+            Ok(renewals) => {
+                for (call, renewal) in batch.into_iter().zip(renewals) {
+                    call.answer(Ok(renewal));
+                }
+            }
+            Err(error) => error.tell(batch),
+        }
+        repeats.into_iter().for_each(Pending::run_alone);
+    }
+}
+
+impl Renew {
+    pub(super) fn new(database: Database) -> Self {
+        let table = &database.table.sql();
+        Self { one: shared(one(table)), many: shared(many(table)), database }
+    }
+
+    async fn renew(&self, batch: &[Pending<Self>]) -> Result<Vec<Renewal>, BatchError> {
+        let mut connection = self.database.priority.acquire().await.map_err(self.database.unknown())?;
+        let sent = Instant::now();
+        let statement = sqlx::query(self.many.clone())
+            .bind(batch.iter().map(|call| call.id.principal()).collect::<Vec<_>>())
+            .bind(batch.iter().map(|call| call.id.key()).collect::<Vec<_>>())
+            .bind(batch.iter().map(|call| call.args.token).collect::<Vec<_>>())
+            .bind(batch.iter().map(|call| call.args.times.lease).collect::<Vec<_>>())
+            .bind(batch.iter().map(|call| call.args.times.retention).collect::<Vec<_>>())
+            .bind(count_of(batch))
+            .fetch_all(&mut *connection);
+        let mut renewals = vec![Renewal::Lost; batch.len()];
+        for row in self.database.run_many(statement).await? {
+            let index = ordinal(&row, 0).map_err(self.database.unknown())?;
+            if let Some(of_call) = renewals.get_mut(index) {
+                *of_call = renewal(&row, 1, sent).map_err(self.database.unknown())?;
+            }
+        }
+        Ok(renewals)
+    }
+}

@@ -1,0 +1,36 @@
+use cratestack_schema::Dialect;
+use sqlx::SqlStr;
+
+use super::database::Database;
+use crate::store::StoreError;
+use crate::stores::sql::{Cause, shared};
+
+/// How often a sweep is tried that others are in the way of.
+const MAX_ATTEMPTS: u32 = 5;
+
+/// Deleting what has expired.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    database: Database,
+    statement: SqlStr,
+}
+
+impl Sweep {
+    pub(super) fn new(database: Database) -> Self {
+        Self { statement: shared(database.table.sweep(Dialect::Postgres)), database }
+    }
+
+    pub(super) async fn run(&self, limit: u32) -> Result<u64, StoreError> {
+        for _ in 0..MAX_ATTEMPTS {
+            let swept = sqlx::query(self.statement.clone()).bind(i64::from(limit)).execute(&self.database.pool).await;
+            match swept {
+                // Where the default isolation is stricter than READ COMMITTED, a row that another sweeper has deleted
+                // meanwhile is an error instead of no row.
+                Err(error) if Cause::of_sqlx(&error) == Some(Cause::Contention) => {}
+                swept => return swept.map(|swept| swept.rows_affected()).map_err(self.database.error()),
+            }
+        }
+        // Others are at it.
+        Ok(0)
+    }
+}

@@ -1,0 +1,230 @@
+//! Beginning a transaction that claims a key.
+
+use cratestack_schema::TableName;
+use cratestack_schema::columns::{
+    ATTEMPT, CREATED_AT, EXPIRES_AT, KEY, PRINCIPAL_FINGERPRINT, REQUEST_HASH, RESPONSE_BODY, RESPONSE_HEADERS,
+    RESPONSE_STATUS,
+};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row as _, SqlSafeStr as _, SqlStr};
+use uuid::Uuid;
+
+use super::rollback::rollback;
+use crate::store::{Begun, Claim, ClaimOutcome, Isolation, StoreError};
+use crate::stores::postgres::database::{Database, refuse_nul};
+use crate::stores::postgres::lock::lock_of;
+use crate::stores::sql::{OpenTransaction, SAVEPOINT, attempt, dead, held, in_table, shared};
+
+/// The setting that holds the token; of the transaction alone, so that it ends with it.
+pub(super) const CLAIM: &str = "cratestack.claim";
+
+/// Always one row: the key's where there is one, whether this transaction has got the key's lock, its session, the table
+/// that was found by the name, whether the row is dead, and whether this server only follows another one.
+///
+/// What is dead is judged, here and by `record`, as of the transaction's beginning: whoever reserved the key since then is
+/// not, however short its lease, as its effect may have happened.
+///
+/// A body that has expired stays with the server, as does an attempt that no longer counts.
+fn look(table: &str, oid: &str) -> String {
+    format!(
+        "SELECT CASE WHEN held.{EXPIRES_AT} > NOW() THEN COALESCE(held.{ATTEMPT}, 1) END,
+               held.{REQUEST_HASH}, held.{RESPONSE_STATUS}, held.{RESPONSE_HEADERS},
+               CASE WHEN held.{EXPIRES_AT} > NOW() THEN held.{RESPONSE_BODY} END,
+               held.{CREATED_AT}::timestamptz, held.{EXPIRES_AT}::timestamptz,
+               {is_ours}, pg_backend_pid(), {oid}, {dead}, pg_is_in_recovery()
+        FROM (SELECT 1) AS one
+        LEFT JOIN {table} AS held ON held.{PRINCIPAL_FINGERPRINT} = $1 AND held.{KEY} = $2",
+        dead = dead("held", "NOW()", "$4::bytea"),
+        is_ours = ours("$3"),
+    )
+}
+
+/// Which table the name means to this statement: a `search_path` that the handler sets is the transaction's.
+pub(super) fn oid(name: &TableName) -> String {
+    format!("({}::regclass)::oid::bigint", name.regclass())
+}
+
+/// Whether the transaction is still the one that claimed the key.
+pub(super) fn ours(token: &str) -> String {
+    format!("COALESCE(current_setting('{CLAIM}', true) = ({token}::uuid)::text, false)")
+}
+
+/// What `look` says besides the row.
+fn is_claimed(oid: &str) -> String {
+    format!("SELECT {}, pg_backend_pid(), {oid}, pg_is_in_recovery()", ours("$1"))
+}
+
+#[derive(Debug)]
+pub(in crate::stores::postgres) struct Begin {
+    database: Database,
+    look: SqlStr,
+    is_claimed: SqlStr,
+}
+
+enum Looked {
+    Free { attempt: u32 },
+    Held(ClaimOutcome),
+}
+
+impl Begin {
+    pub(in crate::stores::postgres) fn new(database: Database) -> Self {
+        let (table, oid) = (&database.table.sql(), &oid(&database.table));
+        Self { look: shared(look(table, oid)), is_claimed: shared(is_claimed(oid)), database }
+    }
+
+    pub(super) async fn run(
+        &self,
+        claim: Option<Claim<'_>>,
+        isolation: Isolation,
+    ) -> Result<Begun<OpenTransaction<Postgres>>, StoreError> {
+        let Some(claim) = claim else {
+            let transaction = self.begin_unclaimed(isolation).await?;
+            return Ok(Begun::Reserved { transaction, token: Uuid::nil(), attempt: 0 });
+        };
+        refuse_nul(claim.id())?;
+        let token = Uuid::new_v4();
+        // No table's name has a NUL, so this lock is none that a waiter takes.
+        let lock = lock_of(&format!("{}\0transaction", self.database.table.table()), claim.id());
+        // Neither an integer nor a UUID can leave its place in the text.
+        let begin = format!(
+            "{begin}; SELECT set_config('{CLAIM}', CASE WHEN pg_try_advisory_xact_lock({lock}) THEN '{token}' ELSE '' END, \
+             true); SAVEPOINT {SAVEPOINT}",
+            begin = begin(isolation),
+        );
+        let begin = AssertSqlSafe(begin).into_sql_str();
+        let connection = self.connection().await?;
+        if isolation == Isolation::Serializable {
+            return self.begin_serializable(connection, begin, claim, (token, lock)).await;
+        }
+        let mut open = OpenTransaction::begin(connection, begin, None).await.map_err(self.database.error())?;
+        open.session.lock = Some(lock);
+        let looked = match self.look(open.connection_mut(), claim, token).await {
+            Ok(row) => self.judge(&row, &mut open, claim),
+            Err(error) => Err(error),
+        };
+        self.begun(open, token, looked).await
+    }
+
+    async fn begin_unclaimed(&self, isolation: Isolation) -> Result<OpenTransaction<Postgres>, StoreError> {
+        let begin = SqlStr::from_static(begin(isolation));
+        let mut open =
+            OpenTransaction::begin(self.connection().await?, begin, None).await.map_err(self.database.error())?;
+        open.session.pid = sqlx::query_scalar("SELECT pg_backend_pid()")
+            .fetch_one(open.connection_mut())
+            .await
+            .map_err(self.database.error())?;
+        Ok(open)
+    }
+
+    async fn connection(&self) -> Result<PoolConnection<Postgres>, StoreError> {
+        self.database.pool.acquire().await.map_err(self.database.error())
+    }
+
+    /// Serializable transactions that look into the table are in each other's way where their rows share a page of it,
+    /// though their keys have nothing to do with each other. So the look comes first, in no transaction.
+    ///
+    /// An outcome that is recorded between the look and the claim is not seen. The handler then runs, and the record
+    /// finds that outcome's row, so that nothing of it stays.
+    async fn begin_serializable(
+        &self,
+        mut connection: PoolConnection<Postgres>,
+        begin: SqlStr,
+        claim: Claim<'_>,
+        (token, lock): (Uuid, i64),
+    ) -> Result<Begun<OpenTransaction<Postgres>>, StoreError> {
+        let row = self.look(&mut connection, claim, token).await?;
+        if let Some(outcome) = self.live(&row, claim)? {
+            return Ok(held(outcome));
+        }
+        let attempt = self.attempt(&row)?;
+        let mut open = OpenTransaction::begin(connection, begin, None).await.map_err(self.database.error())?;
+        open.session.lock = Some(lock);
+        let claimed = sqlx::query(self.is_claimed.clone()).bind(token).fetch_one(open.connection_mut()).await;
+        let looked = claimed.map_err(self.database.error()).and_then(|row| {
+            open.session.pid = row.try_get(1).map_err(self.database.error())?;
+            open.table = row.try_get(2).map_err(self.database.error())?;
+            self.is_primary(&row, 3)?;
+            let locked = row.try_get(0).map_err(self.database.error())?;
+            Ok(if locked { Looked::Free { attempt } } else { Looked::Held(ClaimOutcome::InFlight) })
+        });
+        self.begun(open, token, looked).await
+    }
+
+    async fn look(&self, connection: &mut PgConnection, claim: Claim<'_>, token: Uuid) -> Result<PgRow, StoreError> {
+        let look = sqlx::query(self.look.clone())
+            .bind(claim.principal)
+            .bind(claim.key)
+            .bind(token)
+            .bind(claim.request_hash.as_slice());
+        let row = look.fetch_one(connection).await.map_err(self.database.error())?;
+        self.is_primary(&row, 11)?;
+        Ok(row)
+    }
+
+    /// A standby lags behind: that it has no row, or has one, says nothing of what the primary has committed.
+    fn is_primary(&self, row: &PgRow, column: usize) -> Result<(), StoreError> {
+        if row.try_get(column).map_err(self.database.error())? {
+            return Err(StoreError::Unavailable(
+                "the server is a standby in recovery, which does not know what has been committed: give the \
+                 store a pool that connects to the primary"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// What the statement `look` has found. The row decides; without a live one, the lock does.
+    fn judge(&self, row: &PgRow, open: &mut OpenTransaction<Postgres>, claim: Claim<'_>) -> Result<Looked, StoreError> {
+        let locked: bool = row.try_get(7).map_err(self.database.error())?;
+        open.session.pid = row.try_get(8).map_err(self.database.error())?;
+        open.table = row.try_get(9).map_err(self.database.error())?;
+        if let Some(outcome) = self.live(row, claim)? {
+            return Ok(Looked::Held(outcome));
+        }
+        Ok(if locked { Looked::Free { attempt: self.attempt(row)? } } else { Looked::Held(ClaimOutcome::InFlight) })
+    }
+
+    fn live(&self, row: &PgRow, claim: Claim<'_>) -> Result<Option<ClaimOutcome>, StoreError> {
+        let is_dead: Option<bool> = row.try_get(10).map_err(self.database.error())?;
+        if is_dead.unwrap_or(true) {
+            return Ok(None);
+        }
+        let row = self.database.live_row(row)?;
+        row.classify(claim.id(), claim.request_hash).map_err(in_table(&self.database.table)).map(Some)
+    }
+
+    /// Which attempt comes after the ones of a dead row.
+    fn attempt(&self, row: &PgRow) -> Result<u32, StoreError> {
+        let of_before: Option<i32> = row.try_get(0).map_err(self.database.error())?;
+        Ok(of_before.map_or(1, |count| attempt(Some(i64::from(count))).saturating_add(1)))
+    }
+
+    async fn begun(
+        &self,
+        open: OpenTransaction<Postgres>,
+        token: Uuid,
+        looked: Result<Looked, StoreError>,
+    ) -> Result<Begun<OpenTransaction<Postgres>>, StoreError> {
+        match looked {
+            Ok(Looked::Free { attempt }) => Ok(Begun::Reserved { transaction: open, token, attempt }),
+            Ok(Looked::Held(outcome)) => {
+                rollback(&self.database.pool, open).await;
+                Ok(held(outcome))
+            }
+            Err(error) => {
+                rollback(&self.database.pool, open).await;
+                Err(error)
+            }
+        }
+    }
+}
+
+fn begin(isolation: Isolation) -> &'static str {
+    match isolation {
+        Isolation::Default => "BEGIN",
+        Isolation::ReadCommitted => "BEGIN ISOLATION LEVEL READ COMMITTED",
+        Isolation::RepeatableRead => "BEGIN ISOLATION LEVEL REPEATABLE READ",
+        Isolation::Serializable => "BEGIN ISOLATION LEVEL SERIALIZABLE",
+    }
+}

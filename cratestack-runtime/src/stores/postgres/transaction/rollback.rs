@@ -1,0 +1,63 @@
+//! Undoing a transaction, also one that is not in our hands.
+
+use std::time::Duration;
+
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres};
+use tracing::warn;
+
+use crate::stores::sql::{OpenTransaction, SessionId};
+
+/// A transaction that is idle rolls back within a round trip. One that is in a statement of the handler's would do so
+/// only after it.
+const ROLLBACK_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long a session may take to end.
+const TERMINATION_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often it is looked whether a session that is to end has ended.
+const TERMINATION_POLL: Duration = Duration::from_millis(5);
+
+pub(super) async fn rollback(pool: &PgPool, mut open: OpenTransaction<Postgres>) {
+    let rolled_back = tokio::time::timeout(ROLLBACK_TIMEOUT, open.rollback()).await;
+    if let Ok(Ok(())) = rolled_back {
+        return;
+    }
+    open.close_on_drop();
+    // The server notices that a connection is gone only after the statement that it executes; the key, and
+    // whatever else is locked, must not wait for that.
+    if rolled_back.is_err() {
+        terminate(pool, open.session).await;
+    }
+}
+
+pub(super) async fn terminate(pool: &PgPool, session: SessionId) {
+    if let Err(error) = end_session(pool, session).await {
+        warn!(%error, "a transaction's session could not be ended; its key is taken until it ends by itself");
+    }
+}
+
+/// Ends a session from outside, and waits until it has let go of its key: the server is only told to end it. Its pool may have
+/// no connection to spare, so this takes one of its own. After a failover another session may have got its number: one that
+/// claimed a key is known by its lock too.
+async fn end_session(pool: &PgPool, SessionId { pid, lock }: SessionId) -> Result<(), sqlx::Error> {
+    let ending = async {
+        let mut aside = PgConnection::connect_with(&pool.connect_options()).await?;
+        loop {
+            let told: Option<bool> = sqlx::query_scalar(
+                "SELECT pg_terminate_backend($1) FROM pg_stat_get_activity($1) AS session
+                WHERE $2::bigint IS NULL OR EXISTS (
+                    SELECT FROM pg_locks
+                    WHERE pid = $1 AND locktype = 'advisory' AND objsubid = 1
+                    AND ((classid::bigint << 32) | objid::bigint) = $2
+                )",
+            )
+            .bind(pid)
+            .bind(lock)
+            .fetch_optional(&mut aside)
+            .await?;
+            if told.is_none() {
+                return aside.close().await;
+            }
+            tokio::time::sleep(TERMINATION_POLL).await;
+        }
+    };
+    tokio::time::timeout(TERMINATION_TIMEOUT, ending).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}

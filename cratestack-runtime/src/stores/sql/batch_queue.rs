@@ -1,0 +1,317 @@
+//! Group commit: the calls that arrive while one statement is on its way form the next one.
+//!
+//! A commit costs a disk's flush and a round trip, however many rows it is for. There is no timer, so nobody ever waits for
+//! company:
+//!
+//! ```text
+//! caller A │ finds a free slot: makes its own statement ──┐ (on its own task, as if there were no queue)
+//! caller B │      finds none: waits ──────────────────────┼──────────────────────────┐
+//! caller C │           finds none: waits ─────────────────┼──────────────────────────┤ each takes its answer
+//! slot     │ A's statement ───────────────────────────────┤ B's and C's ─────────────┤ free, or whoever came meanwhile
+//! worker   │                     starts as A's slot ends ─┘ one statement for both ──┘ takes the next batch
+//! ```
+//!
+//! - A worker is a task of its own: a caller that goes away takes nobody along, and its call is left out of the batch, or
+//!   its answer is dropped.
+//! - A statement that is on its way for [`STALLED_AFTER`] (a row is locked, a connection is silent) no longer counts as
+//!   occupying its slot. Nobody is woken by that, so whoever waits looks for it now and then.
+//! - A call that cannot share a statement, for its size or because its batch was refused, is made by its own caller.
+//! - A worker that does not end in order (its runtime shuts down) sends everybody who waits off to do that.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, oneshot};
+
+use super::operation::{Call, Operation, Pending, Reply};
+use crate::store::{RecordId, StoreError};
+
+/// Statements of one operation that may be on their way at once.
+const BASE_WORKERS: usize = 1;
+
+/// As many calls as this wait for more statements to be on their way: each has a long batch then. Fewer would be split into
+/// batches that are short.
+const CROWD_THRESHOLD: usize = 32;
+
+/// A statement that is on its way for longer than this no longer occupies its slot: those who wait need not wait for it.
+const STALLED_AFTER: Duration = Duration::from_millis(250);
+
+/// Statements of one operation on their way at once, stalled ones included.
+const MAX_WORKERS: usize = 16;
+
+/// The same where an urgent call waits: it does not stand behind the others' stalled statements.
+const MAX_WORKERS_WHEN_URGENT: usize = 2 * MAX_WORKERS;
+
+/// How many bytes of calls may wait; whoever exceeds them waits before its call is copied.
+const QUEUE_BYTES: usize = 4 * 1024 * 1024;
+
+/// What a call costs besides its own bytes, generously: this also bounds how many there are.
+const CALL_OVERHEAD_BYTES: usize = 1024;
+
+/// A call of more bytes than this goes alone: its statement is long for its bytes and not for its commit, and those
+/// beside it would wait for that.
+const SOLO_BYTES: usize = 64 * 1024;
+
+/// The most bytes that one statement takes.
+const MAX_BATCH_BYTES: usize = 1024 * 1024;
+
+/// Where the calls of one operation meet. A clone is the same queue.
+pub(crate) struct BatchQueue<O: Operation> {
+    shared: Arc<Shared<O>>,
+}
+
+struct Shared<O: Operation> {
+    operation: O,
+    /// Whether calls share statements at all.
+    is_batching: bool,
+    state: Mutex<State<O>>,
+    free_bytes: Arc<Semaphore>,
+    free_bytes_urgent: Arc<Semaphore>,
+}
+
+struct State<O: Operation> {
+    on_their_way: Vec<Statement>,
+    last_number: u64,
+    urgent: VecDeque<Pending<O>>,
+    waiting: VecDeque<Pending<O>>,
+}
+
+struct Statement {
+    number: u64,
+    since: Instant,
+}
+
+impl<O: Operation> BatchQueue<O> {
+    pub(crate) fn new(operation: O, is_batching: bool) -> Self {
+        let state =
+            State { on_their_way: Vec::new(), last_number: 0, urgent: VecDeque::new(), waiting: VecDeque::new() };
+        let bytes = || Arc::new(Semaphore::new(QUEUE_BYTES));
+        let (free_bytes, free_bytes_urgent) = (bytes(), bytes());
+        let state = Mutex::new(state);
+        Self { shared: Arc::new(Shared { operation, is_batching, state, free_bytes, free_bytes_urgent }) }
+    }
+
+    pub(crate) fn operation(&self) -> &O {
+        &self.shared.operation
+    }
+
+    pub(crate) fn is_batching(&self) -> bool {
+        self.shared.is_batching
+    }
+
+    /// Makes a call: by itself where a slot is free, else with all the others that wait.
+    pub(crate) async fn call<C: Call<Operation = O>>(&self, call: C) -> Result<O::Answer, StoreError> {
+        let mut slot = None;
+        if self.shared.is_batching {
+            slot = self.free_slot(call.is_urgent());
+            let bytes = call.id().principal.len() + call.id().key.len() + call.bytes();
+            if slot.is_none()
+                && bytes <= SOLO_BYTES
+                && let Reply::Answer(answer) = self.wait(call, bytes).await
+            {
+                return answer;
+            }
+        }
+        let answer = call.run_one(&self.shared.operation).await;
+        drop(slot);
+        answer
+    }
+
+    async fn wait<C: Call<Operation = O>>(&self, call: C, bytes: usize) -> Reply<O::Answer> {
+        let is_urgent = call.is_urgent();
+        let weight = u32::try_from(bytes + CALL_OVERHEAD_BYTES).unwrap_or(u32::MAX);
+        let free_bytes = if is_urgent { &self.shared.free_bytes_urgent } else { &self.shared.free_bytes };
+        // Nobody closes it.
+        let permit = Arc::clone(free_bytes).acquire_many_owned(weight).await.ok();
+        let (reply, answer) = oneshot::channel();
+        let (id, args) = (call.id().to_owned(), call.to_args());
+        self.shared.enter(Pending { id, args, bytes, is_urgent, reply: Some(reply), _permit: permit });
+        let mut answer = pin!(answer);
+        loop {
+            match tokio::time::timeout(STALLED_AFTER, &mut answer).await {
+                Ok(Ok(reply)) => return reply,
+                Ok(Err(_)) => {
+                    let why = "the runtime that made this call's statement has ended".to_owned();
+                    return Reply::Answer(Err(StoreError::Unavailable(why)));
+                }
+                Err(_) => self.shared.poll_stalled(),
+            }
+        }
+    }
+
+    /// Makes an urgent call for which nobody waits. Where it cannot be made, it is not.
+    pub(crate) fn post(&self, id: RecordId, args: O::Args) {
+        self.shared.enter(Pending { id, args, bytes: 0, is_urgent: true, reply: None, _permit: None });
+    }
+
+    fn free_slot(&self, is_urgent: bool) -> Option<Slot<O>> {
+        let mut state = self.shared.lock();
+        if !state.urgent.is_empty() || !(is_urgent || state.waiting.is_empty()) {
+            return None;
+        }
+        let number = state.begin_statement(is_urgent)?;
+        Some(Slot { shared: Arc::clone(&self.shared), number })
+    }
+}
+
+impl<O: Operation> Clone for BatchQueue<O> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<O: Operation> fmt::Debug for BatchQueue<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BatchQueue")
+    }
+}
+
+impl<O: Operation> Shared<O> {
+    /// Every change is whole before anything in it can panic, so a poisoned state is as good as any.
+    fn lock(&self) -> MutexGuard<'_, State<O>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(self: &Arc<Self>, pending: Pending<O>) {
+        let mut state = self.lock();
+        let queue = if pending.is_urgent { &mut state.urgent } else { &mut state.waiting };
+        queue.push_back(pending);
+        self.serve(state);
+    }
+
+    /// Called now and then by those who wait, as a statement stalls without telling anybody.
+    fn poll_stalled(self: &Arc<Self>) {
+        self.serve(self.lock());
+    }
+
+    /// Starts a worker for those who wait, where a slot is free.
+    fn serve(self: &Arc<Self>, mut state: MutexGuard<'_, State<O>>) {
+        if state.pending() == 0 {
+            return;
+        }
+        let is_urgent = !state.urgent.is_empty();
+        if let Some(number) = state.begin_statement(is_urgent) {
+            drop(state);
+            Worker::start(self, number);
+        }
+    }
+}
+
+impl<O: Operation> State<O> {
+    /// Occupies a slot, where one is free.
+    fn begin_statement(&mut self, is_urgent: bool) -> Option<u64> {
+        let max = if is_urgent { MAX_WORKERS_WHEN_URGENT } else { MAX_WORKERS };
+        if self.on_their_way.len() >= max || !self.has_free_slot() {
+            return None;
+        }
+        self.last_number += 1;
+        self.on_their_way.push(Statement { number: self.last_number, since: Instant::now() });
+        Some(self.last_number)
+    }
+
+    fn end_statement(&mut self, number: u64) {
+        self.on_their_way.retain(|statement| statement.number != number);
+    }
+
+    fn pending(&self) -> usize {
+        self.urgent.len() + self.waiting.len()
+    }
+
+    fn has_free_slot(&self) -> bool {
+        let slots = if self.pending() < CROWD_THRESHOLD { BASE_WORKERS } else { O::MAX_WORKERS_WHEN_CROWDED };
+        self.on_their_way.iter().filter(|statement| statement.since.elapsed() < STALLED_AFTER).count() < slots
+    }
+
+    /// Whoever waits, as far as they fit, sorted.
+    fn take_batch(&mut self) -> Vec<Pending<O>> {
+        let mut batch = Vec::with_capacity(self.pending().min(O::MAX_BATCH));
+        let mut bytes = 0;
+        while batch.len() < O::MAX_BATCH && bytes < MAX_BATCH_BYTES {
+            let next = self.urgent.pop_front().or_else(|| self.waiting.pop_front());
+            let Some(pending) = next else { break };
+            if !pending.is_cancelled() {
+                bytes += pending.bytes;
+                batch.push(pending);
+            }
+        }
+        batch.sort_by(|one, other| one.id.as_ref().cmp(&other.id.as_ref()));
+        batch
+    }
+}
+
+/// The slot of a caller that makes its own statement. It ends with that, or with the caller; those who came meanwhile go
+/// next.
+struct Slot<O: Operation> {
+    shared: Arc<Shared<O>>,
+    number: u64,
+}
+
+impl<O: Operation> Drop for Slot<O> {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.end_statement(self.number);
+        self.shared.serve(state);
+    }
+}
+
+/// Makes the statements of those who wait, on a task of its own.
+struct Worker<O: Operation> {
+    shared: Arc<Shared<O>>,
+    number: u64,
+    is_over: bool,
+}
+
+impl<O: Operation> Worker<O> {
+    /// Goes on with a slot that is occupied.
+    fn start(shared: &Arc<Shared<O>>, number: u64) {
+        let worker = Self { shared: Arc::clone(shared), number, is_over: false };
+        // Without a runtime, `worker` ends here and sends everybody off alone.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(worker.work());
+        }
+    }
+
+    async fn work(mut self) {
+        while let Some(batch) = self.next_batch() {
+            self.shared.operation.run_many(batch).await;
+        }
+    }
+
+    /// `None` ends the worker.
+    fn next_batch(&mut self) -> Option<Vec<Pending<O>>> {
+        let mut state = self.shared.lock();
+        // The slot is given back and occupied anew: where this statement stalled, another may have taken its place.
+        state.end_statement(self.number);
+        let batch = if state.has_free_slot() { state.take_batch() } else { Vec::new() };
+        if batch.is_empty() {
+            self.is_over = true;
+            return None;
+        }
+        state.on_their_way.push(Statement { number: self.number, since: Instant::now() });
+        drop(state);
+        Some(batch)
+    }
+}
+
+impl<O: Operation> Drop for Worker<O> {
+    /// A worker that does not end in order (its runtime shuts down, or there is a mistake in here) keeps nobody.
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        let (urgent, waiting) = {
+            let mut state = self.shared.lock();
+            state.end_statement(self.number);
+            (std::mem::take(&mut state.urgent), std::mem::take(&mut state.waiting))
+        };
+        urgent.into_iter().chain(waiting).for_each(Pending::run_alone);
+    }
+}
+
+#[cfg(test)]
+#[path = "batch_queue_tests.rs"]
+mod tests;

@@ -1,0 +1,124 @@
+use std::future::Future;
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::store::{RecordId, RecordIdRef, StoreError};
+
+/// What a store does to many keys in one statement.
+pub(crate) trait Operation: Sized + Send + Sync + 'static {
+    /// What a call says besides its key's id, while it waits.
+    type Args: Send + 'static;
+    type Answer: Send + 'static;
+
+    /// The most calls that one statement takes.
+    const MAX_BATCH: usize;
+
+    /// The most statements on their way at once while a crowd waits, see `BatchQueue`.
+    const MAX_WORKERS_WHEN_CROWDED: usize;
+
+    /// Answers every call of a batch. They are sorted by their ids; the first that came is the first of those that are equal.
+    fn run_many(&self, batch: Vec<Pending<Self>>) -> impl Future<Output = ()> + Send;
+}
+
+/// One call of an operation, with what its caller lends.
+pub(crate) trait Call: Copy + Send + Sync {
+    type Operation: Operation;
+
+    fn id(&self) -> RecordIdRef<'_>;
+
+    /// What the call says besides, for it to wait.
+    fn to_args(self) -> <Self::Operation as Operation>::Args;
+
+    /// How large that is, where it matters.
+    fn bytes(self) -> usize {
+        0
+    }
+
+    /// Whether it goes before all that are not urgent: into the next batch, with a part of the queue's bytes of its own.
+    fn is_urgent(self) -> bool {
+        false
+    }
+
+    /// Makes the call in a statement of its own.
+    fn run_one(
+        self,
+        operation: &Self::Operation,
+    ) -> impl Future<Output = Result<<Self::Operation as Operation>::Answer, StoreError>> + Send;
+}
+
+/// A call that waits for its answer.
+pub(crate) struct Pending<O: Operation> {
+    pub(crate) id: RecordId,
+    pub(crate) args: O::Args,
+    pub(super) bytes: usize,
+    pub(crate) is_urgent: bool,
+    /// `None` where nobody waits for an answer.
+    pub(super) reply: Option<oneshot::Sender<Reply<O::Answer>>>,
+    /// Its part of the queue's bytes.
+    pub(super) _permit: Option<OwnedSemaphorePermit>,
+}
+
+pub(super) enum Reply<A> {
+    Answer(Result<A, StoreError>),
+    /// The call is to be made in a statement of its own.
+    RunAlone,
+}
+
+/// Why a batch has no answers.
+#[derive(Debug)]
+pub(crate) enum BatchError {
+    /// Nothing has happened, and one call may be to blame.
+    Divisible,
+    /// Nothing has happened, and each call alone would fare no better.
+    #[cfg(feature = "sqlite")]
+    Undone(StoreError),
+    /// What has happened is not known.
+    Unknown(StoreError),
+}
+
+impl<O: Operation> Pending<O> {
+    /// Whether its caller has gone.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.reply.as_ref().is_some_and(oneshot::Sender::is_closed)
+    }
+
+    /// An answer that nobody takes any more is dropped here.
+    pub(crate) fn answer(self, answer: Result<O::Answer, StoreError>) {
+        if let Some(reply) = self.reply {
+            drop(reply.send(Reply::Answer(answer)));
+        }
+    }
+
+    /// Lets the caller make a statement of its own.
+    pub(crate) fn run_alone(self) {
+        if let Some(reply) = self.reply {
+            drop(reply.send(Reply::RunAlone));
+        }
+    }
+}
+
+impl BatchError {
+    /// Tells all callers.
+    pub(crate) fn tell<O: Operation>(&self, batch: Vec<Pending<O>>) {
+        for pending in batch {
+            match self {
+                Self::Divisible => pending.run_alone(),
+                #[cfg(feature = "sqlite")]
+                Self::Undone(error) => pending.answer(Err(error.clone())),
+                Self::Unknown(error) => pending.answer(Err(error.clone())),
+            }
+        }
+    }
+}
+
+/// The calls of a sorted batch without those that have the same id as one before them, and those.
+#[cfg(feature = "postgres")]
+pub(crate) fn split_repeats<O: Operation>(batch: Vec<Pending<O>>) -> (Vec<Pending<O>>, Vec<Pending<O>>) {
+    let mut repeats = Vec::new();
+    let mut unique: Vec<Pending<O>> = Vec::with_capacity(batch.len());
+    for pending in batch {
+        let repeats_the_last = unique.last().is_some_and(|last| last.id == pending.id);
+        if repeats_the_last { repeats.push(pending) } else { unique.push(pending) }
+    }
+    (unique, repeats)
+}

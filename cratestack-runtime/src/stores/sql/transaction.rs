@@ -1,0 +1,147 @@
+use std::fmt;
+
+use sqlx::Database;
+use sqlx::pool::PoolConnection;
+use sqlx_core::transaction::TransactionManager as _;
+use tokio::sync::OwnedMutexGuard;
+
+use crate::store::{Begun, ClaimOutcome, StoreError};
+
+/// The name of the savepoint that a handler's writes come after.
+pub(crate) const SAVEPOINT: &str = "cratestack_handler";
+
+/// A transaction on a connection of the pool. Dropped, it is rolled back, and the connection goes back.
+///
+/// sqlx's own `Transaction` cannot close its connection, which a transaction needs that must end at once.
+pub struct OpenTransaction<DB: Database> {
+    connection: PoolConnection<DB>,
+    #[cfg(feature = "postgres")]
+    pub(crate) session: SessionId,
+    /// Which table its records are in, where a name alone does not say.
+    #[cfg(feature = "postgres")]
+    pub(crate) table: i64,
+    /// When it began, on the database's clock, where the database does not remember.
+    #[cfg(feature = "sqlite")]
+    pub(crate) began: i64,
+    /// A database with one writer at a time has a queue for them.
+    _turn: Option<OwnedMutexGuard<()>>,
+    /// A commit or a rollback was sent, and its answer is not there.
+    in_doubt: bool,
+}
+
+/// What a server knows a transaction's session by.
+#[cfg(feature = "postgres")]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SessionId {
+    pub(crate) pid: i32,
+    /// The advisory lock that it holds, if it has claimed a key.
+    pub(crate) lock: Option<i64>,
+}
+
+impl<DB: Database> OpenTransaction<DB> {
+    /// Runs `begin`, which may consist of several statements and must leave the connection in a transaction.
+    ///
+    /// To be driven to its end: sqlx knows of the transaction only once it has begun.
+    pub(crate) async fn begin(
+        mut connection: PoolConnection<DB>,
+        begin: sqlx::SqlStr,
+        turn: Option<OwnedMutexGuard<()>>,
+    ) -> Result<Self, sqlx::Error> {
+        if let Err(error) = DB::TransactionManager::begin(&mut connection, Some(begin)).await {
+            // It may have begun and then failed.
+            connection.close_on_drop();
+            return Err(error);
+        }
+        Ok(Self {
+            connection,
+            #[cfg(feature = "postgres")]
+            session: SessionId::default(),
+            #[cfg(feature = "postgres")]
+            table: 0,
+            #[cfg(feature = "sqlite")]
+            began: 0,
+            _turn: turn,
+            in_doubt: false,
+        })
+    }
+
+    /// The handler may have begun transactions within this one; all of them are ended when it returns, unless it has
+    /// leaked one.
+    pub(crate) fn is_outermost(&self) -> bool {
+        DB::TransactionManager::get_transaction_depth(&self.connection) == 1
+    }
+
+    pub(crate) async fn commit(mut self) -> Result<(), sqlx::Error> {
+        // Also where nobody waits for the answer any longer: a pool looks at what comes back to it, and would wait for ever
+        // for a connection that went silent.
+        self.in_doubt = true;
+        let committed = DB::TransactionManager::commit(&mut self.connection).await;
+        // An answer, but not the end yet: the server lets go of a refused transaction's locks after it has told of it, and
+        // SQLite of nothing. The next statement waits for that.
+        if let Err(sqlx::Error::Database(_)) = committed {
+            // Where it fails, the transaction may have ended already; the connection is closed, and what the commit said is
+            // what counts.
+            drop(self.rollback().await);
+        } else {
+            self.in_doubt = committed.is_err();
+        }
+        committed
+    }
+
+    pub(crate) async fn rollback(&mut self) -> Result<(), sqlx::Error> {
+        // Until it is known to have ended: a connection that came back within a transaction would be its next user's trap.
+        self.in_doubt = true;
+        while DB::TransactionManager::get_transaction_depth(&self.connection) > 0 {
+            DB::TransactionManager::rollback(&mut self.connection).await?;
+        }
+        self.in_doubt = false;
+        Ok(())
+    }
+
+    /// The connection is closed instead of going back to its pool.
+    pub(crate) fn close_on_drop(&mut self) {
+        self.connection.close_on_drop();
+    }
+
+    /// The connection, in the transaction.
+    pub fn connection(&self) -> &DB::Connection {
+        &self.connection
+    }
+
+    /// The connection, in the transaction.
+    pub fn connection_mut(&mut self) -> &mut DB::Connection {
+        &mut self.connection
+    }
+}
+
+impl<DB: Database> Drop for OpenTransaction<DB> {
+    fn drop(&mut self) {
+        if self.in_doubt {
+            self.connection.close_on_drop();
+        }
+        // Counted before: SQLite's depth changes once its thread gets to it.
+        for _ in 0..DB::TransactionManager::get_transaction_depth(&self.connection) {
+            DB::TransactionManager::start_rollback(&mut self.connection);
+        }
+    }
+}
+
+impl<DB: Database> fmt::Debug for OpenTransaction<DB> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenTransaction").finish_non_exhaustive()
+    }
+}
+
+/// Only by leaking it: a transaction within the handler's is rolled back when it is dropped.
+pub(crate) fn never_ended() -> StoreError {
+    StoreError::Internal("the handler began a transaction within its own and never ended it".to_owned())
+}
+
+/// What a transaction is told that did not get the key.
+pub(crate) fn held<T>(outcome: ClaimOutcome) -> Begun<T> {
+    match outcome {
+        ClaimOutcome::Replay(record) => Begun::Replay(record),
+        ClaimOutcome::Conflict => Begun::Conflict,
+        ClaimOutcome::InFlight | ClaimOutcome::Reserved { .. } => Begun::InFlight,
+    }
+}

@@ -1,0 +1,58 @@
+use std::sync::Arc;
+
+use cratestack_schema::{Dialect, TableName};
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, Sqlite, SqlitePool};
+
+use super::turn::Turn;
+use crate::store::StoreError;
+use crate::stores::sql::{Row, Tick, in_table, store_error};
+
+pub(super) const TICK: Tick = Tick::Millisecond;
+
+/// Milliseconds since the Unix epoch, the same throughout a statement. SQLite looks at the clock once the statement has the
+/// lock to write that it waited for.
+pub(super) const NOW: &str = "CAST(ROUND(unixepoch('subsec') * 1000) AS INTEGER)";
+
+/// What statements are run on.
+#[derive(Debug, Clone)]
+pub(super) struct Database {
+    pub(super) pool: SqlitePool,
+    pub(super) table: Arc<TableName>,
+    /// Taken before a connection is.
+    pub(super) turn: Turn,
+}
+
+impl Database {
+    pub(super) fn new(pool: SqlitePool, table: TableName) -> Self {
+        Self { pool, table: Arc::new(table), turn: Turn::default() }
+    }
+
+    pub(super) fn error(&self) -> impl Fn(sqlx::Error) -> StoreError {
+        error_of(&self.table)
+    }
+
+    pub(super) async fn acquire(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
+        self.pool.acquire().await.map_err(self.error())
+    }
+
+    pub(super) fn live_row(&self, row: &SqliteRow) -> Result<Row, StoreError> {
+        let moment = |column| {
+            let ticks = row.try_get(column).map_err(self.error())?;
+            TICK.moment(ticks).map_err(in_table(&self.table))
+        };
+        Ok(Row {
+            request_hash: row.try_get(0).map_err(self.error())?,
+            status: row.try_get(1).map_err(self.error())?,
+            headers: row.try_get(2).map_err(self.error())?,
+            body: row.try_get(3).map_err(self.error())?,
+            created_at: moment(4)?,
+            expires_at: moment(5)?,
+        })
+    }
+}
+
+pub(super) fn error_of(table: &TableName) -> impl Fn(sqlx::Error) -> StoreError {
+    move |error| store_error(Dialect::Sqlite, table, error)
+}

@@ -1,0 +1,323 @@
+//! Group commit: while one write is on its way, the calls that arrive form the next one, which is a transaction.
+//!
+//! SQLite has one writer at a time, so the calls of all operations meet in one queue. Its slot is no right to write: that is
+//! the store's turn, which a batch waits for like everybody else, so transactions of handlers and batches come one after the
+//! other.
+//!
+//! ```text
+//! slot │ A's own write ──┬─ B, C and D: one transaction ──────────────────────────────────────┬─ free
+//! turn │ A ──────────────┴ a handler's transaction ─┬ pause? ── BEGIN, B, C, D, COMMIT ───────┘
+//! told │                 A                                                            B, C, D, once it is committed
+//! ```
+//!
+//! Renewals, outcomes and releases go before claims: into the next batch, which then goes before handlers' transactions
+//! and other claims. The next batch may be a quarter of a second away, while one of claims alone waits for its turn.
+//!
+//! What a caller is told is what its call alone would have told it. Within a batch each call is the statement that it is
+//! alone, in the order in which calls of one rank for one key came, and nobody is answered before all of it is committed:
+//!
+//! - Where a statement is refused, or the commit is, everything is undone and every caller goes alone. (To undo that
+//!   statement only would not do: a full disk, or a trigger's `RAISE(ROLLBACK)`, ends the transaction, and what follows
+//!   would commit statement by statement.)
+//! - Where the database is somebody else's for longer than `busy_timeout`, everybody is told so: alone, each would wait
+//!   for as long again, one after the other.
+//! - A reservation whose caller has gone is given back.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use sqlx::{SqlStr, Sqlite, SqliteConnection};
+use uuid::Uuid;
+
+use super::database::Database;
+use super::finish::Finish;
+use super::release::Release;
+use super::renew::{Renew, Renewed};
+use super::reserve::{Reserve, ReserveArgs};
+use super::throttle::Throttle;
+use crate::store::{ClaimOutcome, Completion, RecordId, RecordIdRef, StoreError};
+use crate::stores::sql::{
+    BatchError, BatchQueue, Call, Cause, Grant, OpenTransaction, Operation, OwnedCompletion, Pending, Renewal, Times,
+};
+
+/// What is written.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Write<C> {
+    Reserve(ReserveArgs),
+    Finish(C),
+    Renew { token: Uuid, times: Times },
+    Release { token: Uuid },
+}
+
+impl Write<OwnedCompletion> {
+    /// The same, lent.
+    fn of<'a>(&'a self, id: &'a RecordId) -> Write<Completion<'a>> {
+        match self {
+            Self::Reserve(args) => Write::Reserve(*args),
+            Self::Finish(OwnedCompletion { token, status, headers, body }) => {
+                let (principal, key) = (id.principal(), id.key());
+                Write::Finish(Completion { principal, key, token: *token, status: *status, headers, body })
+            }
+            Self::Renew { token, times } => Write::Renew { token: *token, times: *times },
+            Self::Release { token } => Write::Release { token: *token },
+        }
+    }
+
+    /// Gives back what this call has reserved, where it is a reservation.
+    fn release(&self) -> Option<Self> {
+        match self {
+            Self::Reserve(args) => Some(Self::Release { token: args.token }),
+            Self::Finish(_) | Self::Renew { .. } | Self::Release { .. } => None,
+        }
+    }
+}
+
+/// An answer on its way to its caller.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// `None` where somebody else has been quicker: its caller looks again.
+    Reserved(Option<Box<Grant<Writer>>>),
+    /// Whether the outcome was recorded.
+    Finished(bool),
+    Renewed(Renewal),
+    Released,
+}
+
+/// What a call has come to, unless it is undone.
+enum Written {
+    Reserved(Option<ClaimOutcome>),
+    Finished(bool),
+    Renewed(Renewed),
+    Released,
+}
+
+impl Written {
+    /// The answer, now that it is committed.
+    fn committed(self, grant: impl FnOnce(ClaimOutcome) -> Grant<Writer>) -> Answer {
+        match self {
+            Self::Reserved(outcome) => Answer::Reserved(outcome.map(|outcome| Box::new(grant(outcome)))),
+            Self::Finished(is_recorded) => Answer::Finished(is_recorded),
+            Self::Renewed(renewed) => Answer::Renewed(renewed.committed()),
+            Self::Released => Answer::Released,
+        }
+    }
+}
+
+/// The statements of all that writes.
+#[derive(Debug)]
+pub(super) struct Statements {
+    pub(super) reserve: Reserve,
+    pub(super) finish: Finish,
+    renew: Renew,
+    release: Release,
+}
+
+impl Statements {
+    pub(super) fn new(table: &str) -> Self {
+        Self {
+            reserve: Reserve::new(table),
+            finish: Finish::new(table),
+            renew: Renew::new(table),
+            release: Release::new(table),
+        }
+    }
+
+    async fn execute(
+        &self,
+        connection: &mut SqliteConnection,
+        id: RecordIdRef<'_>,
+        write: Write<Completion<'_>>,
+    ) -> Result<Written, sqlx::Error> {
+        Ok(match write {
+            Write::Reserve(args) => Written::Reserved(self.reserve.claim(connection, id, args).await?),
+            Write::Finish(completion) => Written::Finished(self.finish.finish(connection, completion).await?),
+            Write::Renew { token, times } => Written::Renewed(self.renew.renew(connection, id, token, times).await?),
+            Write::Release { token } => {
+                self.release.release(connection, &self.finish, id, token).await?;
+                Written::Released
+            }
+        })
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Writer {
+    database: Database,
+    pub(super) statements: Arc<Statements>,
+    throttle: Arc<Throttle>,
+    /// Where reservations go that nobody takes. `None` in that queue itself.
+    releases: Option<BatchQueue<Writer>>,
+}
+
+impl Writer {
+    /// The queue of all that writes.
+    pub(super) fn queue(database: &Database, is_batching: bool) -> BatchQueue<Self> {
+        let statements = Arc::new(Statements::new(&database.table.sql()));
+        let throttle = Arc::new(Throttle::new());
+        let writer = |releases| Self {
+            database: database.clone(),
+            statements: Arc::clone(&statements),
+            throttle: Arc::clone(&throttle),
+            releases,
+        };
+        let releases = BatchQueue::new(writer(None), is_batching);
+        BatchQueue::new(writer(Some(releases)), is_batching)
+    }
+}
+
+/// One call, and its key.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WriteCall<'a> {
+    pub(super) id: RecordIdRef<'a>,
+    pub(super) write: Write<Completion<'a>>,
+}
+
+impl Call for WriteCall<'_> {
+    type Operation = Writer;
+
+    fn id(&self) -> RecordIdRef<'_> {
+        self.id
+    }
+
+    fn to_args(self) -> Write<OwnedCompletion> {
+        match self.write {
+            Write::Reserve(args) => Write::Reserve(args),
+            Write::Finish(completion) => Write::Finish(OwnedCompletion::new(completion)),
+            Write::Renew { token, times } => Write::Renew { token, times },
+            Write::Release { token } => Write::Release { token },
+        }
+    }
+
+    fn bytes(self) -> usize {
+        match self.write {
+            Write::Finish(completion) => completion.headers.len() + completion.body.len(),
+            Write::Reserve(_) | Write::Renew { .. } | Write::Release { .. } => 0,
+        }
+    }
+
+    fn is_urgent(self) -> bool {
+        !matches!(self.write, Write::Reserve(_))
+    }
+
+    async fn run_one(self, Writer { database, statements, .. }: &Writer) -> Result<Answer, StoreError> {
+        let _turn = database.turn.take_as(self.is_urgent()).await;
+        let mut connection = database.acquire().await?;
+        let written = statements.execute(&mut connection, self.id, self.write).await.map_err(database.error())?;
+        Ok(written.committed(Grant::taken))
+    }
+}
+
+impl Operation for Writer {
+    type Args = Write<OwnedCompletion>;
+    type Answer = Answer;
+
+    /// What a writer of another process waits for, beside the disk.
+    const MAX_BATCH: usize = 256;
+
+    /// A second one would wait for the same turn, with a batch that is the shorter for it.
+    const MAX_WORKERS_WHEN_CROWDED: usize = 1;
+
+    async fn run_many(&self, batch: Vec<Pending<Self>>) {
+        match self.commit(&batch).await {
+            Ok(written) => {
+                for (call, written) in batch.into_iter().zip(written) {
+                    let answer = written.committed(|outcome| match (&self.releases, call.args.release()) {
+                        (Some(releases), Some(release)) => {
+                            Grant::new(outcome, (releases.clone(), call.id.clone(), release))
+                        }
+                        _ => Grant::taken(outcome),
+                    });
+                    call.answer(Ok(answer));
+                }
+            }
+            Err(error) => {
+                if matches!(error, BatchError::Unknown(_)) {
+                    self.give_back(&batch);
+                }
+                error.tell(batch);
+            }
+        }
+    }
+}
+
+impl Writer {
+    /// Nobody was told of these tokens, so whatever was reserved with them may go, sooner than its lease lets it.
+    fn give_back(&self, batch: &[Pending<Self>]) {
+        let Some(releases) = &self.releases else { return };
+        for call in batch {
+            if let Some(release) = call.args.release() {
+                releases.post(call.id.clone(), release);
+            }
+        }
+    }
+
+    /// What the calls have come to, once it is committed.
+    async fn commit(&self, batch: &[Pending<Self>]) -> Result<Vec<Written>, BatchError> {
+        if let Some(pause) = self.throttle.pause(Instant::now()) {
+            tokio::time::sleep(pause).await;
+        }
+        let turn = self.database.turn.take_as(batch.iter().any(|call| call.is_urgent)).await;
+        let connection = self.database.acquire().await.map_err(BatchError::Undone)?;
+        // Not IMMEDIATE, which is a right to write to every attached database, whoever else writes there. The first
+        // statement writes and nothing has been read before it, so it waits for its own database as it does alone.
+        let begin = SqlStr::from_static("BEGIN");
+        let open = OpenTransaction::begin(connection, begin, Some(turn)).await.map_err(|error| self.undone(error))?;
+        let mut from = None;
+        let committed = self.commit_in(open, batch, &mut from).await;
+        if let Some(from) = from {
+            self.throttle.held(from, Instant::now());
+        }
+        committed
+    }
+
+    /// Tells since when the database has been held.
+    async fn commit_in(
+        &self,
+        mut open: OpenTransaction<Sqlite>,
+        batch: &[Pending<Self>],
+        from: &mut Option<Instant>,
+    ) -> Result<Vec<Written>, BatchError> {
+        let mut all_written = Vec::with_capacity(batch.len());
+        for call in batch {
+            // It went while the batch waited for its turn: what it would have is not to be given back first.
+            if call.args.release().is_some() && call.is_cancelled() {
+                all_written.push(Written::Reserved(None));
+                continue;
+            }
+            let connection = open.connection_mut();
+            match self.statements.execute(connection, call.id.as_ref(), call.args.of(&call.id)).await {
+                Ok(written) => {
+                    from.get_or_insert_with(Instant::now);
+                    all_written.push(written);
+                }
+                Err(error) => {
+                    if let Err(gone) = open.rollback().await {
+                        open.close_on_drop();
+                        // Else SQLite has ended the transaction, of which sqlx does not know.
+                        if matches!(gone, sqlx::Error::WorkerCrashed) {
+                            return Err(BatchError::Unknown(self.database.error()(gone)));
+                        }
+                    }
+                    return Err(self.undone(error));
+                }
+            }
+        }
+        match open.commit().await {
+            Ok(()) => Ok(all_written),
+            Err(error @ sqlx::Error::Database(_)) => Err(self.undone(error)),
+            Err(error) => Err(BatchError::Unknown(self.database.error()(error))),
+        }
+    }
+
+    /// Of an error after which nothing of the batch is there.
+    fn undone(&self, error: sqlx::Error) -> BatchError {
+        if Cause::of_sqlx(&error) == Some(Cause::Contention) {
+            return BatchError::Undone(self.database.error()(error));
+        }
+        BatchError::Divisible
+    }
+}
+
+#[cfg(test)]
+#[path = "write_tests.rs"]
+mod tests;
