@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::bench::{A, Answer, B, Bench, Checked, LONG, Stop, describe_answer, ensure};
 use super::reference::{self, step};
 use super::rng::Rng;
-use crate::{ClaimOutcome, LeaseState};
+use crate::store::{ClaimOutcome, LeaseState};
 
 type Row = reference::Row<Span, [u8; 32], Uuid, Answer>;
 type Call = reference::Call<Span, [u8; 32], Uuid, Answer>;

@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::*;
-use crate::{
-    Claim, ClaimOutcome, Completion, IdempotencyRecord, IdempotencyStore, LeaseState, MemoryStore, ReservationOutcome,
-    StoreError,
+use crate::store::{
+    Claim, ClaimOutcome, Completion, IdempotencyRecord, IdempotencyStore, LeaseState, ReservationOutcome, StoreError,
 };
+use crate::stores::MemoryStore;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_store_keeps_every_promise() {

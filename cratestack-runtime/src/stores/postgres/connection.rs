@@ -3,12 +3,16 @@
 //! Handlers may hold all connections of the application's pool for longer than a lease. If renewals stood behind them,
 //! the keys of those very handlers would be taken over. So there is one connection beside the pool:
 //!
-//! 1. A call takes its place in the pool's queue, and keeps it.
-//! 2. After [`GRACE`] it takes a place in the queue for the connection aside as well, and keeps that too. Whoever is first
-//!    there connects, again and again where that fails.
-//! 3. Whichever comes first is used, and the other place is given up.
-//! 4. Where the pool gives up (its `acquire_timeout`), the call goes on in the other queue; an attempt to connect that
-//!    fails from then on is its answer.
+//! ```text
+//! the pool's queue   │ enters ──────────────────── keeps its place ──────────────────────── gives up (acquire_timeout)
+//! the queue aside    │        enters after 50 ms ── is first: connects, fails, again ── had: the other place is given up
+//! ```
+//!
+//! - A call takes its place in the pool's queue, and keeps it. After [`ASIDE_DELAY`] it takes a place in the queue for the
+//!   connection aside as well. Whoever is first there connects, again and again where that fails.
+//! - Whichever comes first is used, and the other place is given up.
+//! - Where the pool gives up, the call goes on in the other queue; an attempt to connect that fails from then on is its
+//!   answer.
 
 use std::ops::{Deref, DerefMut};
 use std::pin::pin;
@@ -21,7 +25,7 @@ use sqlx::{PgConnection, PgPool, Postgres};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// How long the pool alone is asked.
-const GRACE: Duration = Duration::from_millis(50);
+const ASIDE_DELAY: Duration = Duration::from_millis(50);
 
 /// An attempt to connect aside ends after this long. It bounds sqlx's pauses within an attempt to a fifth, so that a
 /// database that is back is found within a second.
@@ -54,7 +58,7 @@ impl PriorityPool {
         // On the heap, as sqlx has them: they are large. The second one is hardly ever made.
         let of_pool = Box::pin(self.pool.acquire());
         let mut aside = pin!(async {
-            tokio::time::sleep(GRACE).await;
+            tokio::time::sleep(ASIDE_DELAY).await;
             Box::pin(self.acquire_aside(&has_given_up)).await
         });
         tokio::select! {
@@ -78,7 +82,7 @@ impl PriorityPool {
             match aside.acquire().await {
                 Ok(connection) => return Ok(PriorityConnection { connection, _aside: Some(turn) }),
                 Err(error) if pool_has_given_up.load(Ordering::Relaxed) => return Err(error),
-                Err(_) => tokio::time::sleep(GRACE).await,
+                Err(_) => tokio::time::sleep(ASIDE_DELAY).await,
             }
         }
     }

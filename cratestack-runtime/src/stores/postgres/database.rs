@@ -10,9 +10,7 @@ use super::connection::PriorityPool;
 use super::lock::lock_of;
 use super::timestamptz::Timestamptz;
 use crate::store::{RecordIdRef, StoreError};
-use crate::stores::sql::{BatchError, Cause, Row, Tick, store_error};
-
-pub(super) const TICK: Tick = Tick::Microsecond;
+use crate::stores::sql::{BatchError, Cause, Row, store_error};
 
 /// What statements are run on.
 #[derive(Debug, Clone)]

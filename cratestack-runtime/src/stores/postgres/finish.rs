@@ -107,7 +107,7 @@ impl Operation for Finish {
                     call.answer(Ok(recorded));
                 }
             }
-            Err(error) => error.tell(batch),
+            Err(error) => error.answer_all(batch),
         }
         repeats.into_iter().for_each(Pending::run_alone);
     }

@@ -38,7 +38,7 @@ use cratestack_schema::{Dialect, NameError, Report, TableName};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use self::database::{Database, TICK, refuse_nul};
+use self::database::{Database, refuse_nul};
 use self::finish::{Finish, FinishCall};
 use self::lock::class_of;
 use self::notify::Watcher;
@@ -47,6 +47,7 @@ use self::renew::{Renew, RenewArgs, RenewCall};
 use self::reserve::{Reserve, ReserveCall};
 use self::session::ServerSession;
 use self::sweep::Sweep;
+use self::timestamptz::TICK;
 use self::transaction::begin::Begin;
 use self::transaction::commit::Commit;
 use crate::store::{

@@ -1,23 +1,26 @@
 //! How a process learns that a key which another process holds was completed or released.
 //!
 //! NOTIFY serialises the commits that use it, so a completion that nobody waits for must not. The keys of a table fall
-//! into [`BUCKETS`](super::lock::BUCKETS) buckets, and an advisory lock stands for each of them: however many keys are awaited, no more locks
-//! are held for it in the whole cluster. Nobody ever waits for such a lock, so whoever else holds one holds up nobody.
+//! into [`BUCKETS`](super::lock::BUCKETS) buckets, and an advisory lock stands for each of them: however many keys are
+//! awaited, no more locks are held for it in the whole cluster. Nobody ever waits for such a lock, so whoever else holds one
+//! holds up nobody.
 //!
-//! 1. A process that waits listens, and then tries the bucket's lock exclusively in its listening session. It gets it,
-//!    looks at the key once more, and sleeps.
-//! 2. A completion writes its row and tries the lock shared, which fails: somebody waits. It sends the key's number
-//!    along with its commit, and every process that waits for the key looks again. Had it got the lock, it would send
-//!    nothing, and keep the lock until it has committed.
-//! 3. A completion that is quicker has the lock, shared with others, when the waiter tries. The waiter tries again every
-//!    [`RETRY`]; once it gets the lock, the completion has committed, and the waiter looks at the key.
-//! 4. A second process that waits in the bucket finds the lock held exclusively. It is notified as well, and tries again
-//!    every [`RETRY`]. The first one leaves; a completion now notifies nobody; the second one gets the lock, and looks at
-//!    each of its keys.
-//! 5. Where a third process takes the lock between two tries of the second one, the second one does not see that gap. Its
-//!    caller's own slow poll does.
-//! 6. Where the lock stays shared (a commit that takes its time, or a session that is none of ours), no completion in the
-//!    bucket notifies. The waiter looks at its keys once a second.
+//! ```text
+//! waiter     │ LISTEN ── lock, exclusive: got it ── looks: in flight, sleeps ───────────── told: looks: finished
+//! completion │                                        writes ── lock, shared: no ── NOTIFY, COMMIT ──┘
+//!
+//! waiter     │ LISTEN ── lock, exclusive: no ────────── again: no ────── again: got it ── looks: finished
+//! completion │ writes ── lock, shared: got it, keeps it ───────── COMMIT ──┘ (nobody waited: no NOTIFY)
+//! ```
+//!
+//! - A notification bears the key's number, and every process that waits for the key looks again.
+//! - A lock that is not to be had is tried again every [`LOCK_RETRY_INTERVAL`].
+//! - A second process that waits in the bucket finds the lock held exclusively, and is notified as well. When the first one
+//!   leaves, a completion notifies nobody, until the second one gets the lock and looks at each of its keys.
+//! - Where a third process takes the lock between two tries of the second one, the second one does not see that gap. Its
+//!   caller's own slow poll does.
+//! - Where the lock stays shared (a commit that takes its time, or a session that is none of ours), no completion in the
+//!   bucket notifies. The waiter looks at its keys once a second.
 //!
 //! Both the bucket and the number are bits of a hash, which tell nothing; that two keys may share them costs a question
 //! too many.
@@ -37,48 +40,48 @@ use super::lock::{CHANNEL, bucket_of};
 use crate::store::Watch;
 
 /// A listener that nobody has used for this long gives its connection back.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How often a lock that was not to be had is tried again, and those that nobody needs are given back.
-const RETRY: Duration = Duration::from_millis(250);
+const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
 /// After so many tries without anybody's lock, those who wait look for themselves.
-const TRIES_UNCOVERED: u32 = 4;
+const MAX_TRIES_UNHELD: u32 = 4;
 
 /// How many waiters come and go with one statement.
 const MAX_COMMANDS: usize = 1024;
 
 /// How long a notification of our own may take to come back.
-const ECHO: Duration = Duration::from_secs(1);
+const ECHO_TIMEOUT: Duration = Duration::from_secs(1);
 /// Where it does not, nobody listens for this long.
-const DEAF: Duration = Duration::from_secs(600);
+const NOTIFY_RETRY_AFTER: Duration = Duration::from_secs(600);
 
 /// One listening session for all the keys that this process waits for; there while somebody waits, and a while longer.
 #[derive(Debug, Default)]
 pub(super) struct Watcher {
     session: Mutex<Option<mpsc::UnboundedSender<Command>>>,
-    deaf_until: Arc<Mutex<Option<Instant>>>,
+    polling_until: Arc<Mutex<Option<Instant>>>,
 }
 
 #[derive(Debug)]
 enum Command {
-    Enter { lock: i64, changed: oneshot::Sender<()>, entered: oneshot::Sender<()> },
-    Leave { lock: i64 },
+    Subscribe { lock: i64, changed: oneshot::Sender<()>, subscribed: oneshot::Sender<()> },
+    Unsubscribe { lock: i64 },
 }
 
 impl Watcher {
     /// Returns once changes of the key will be told; `None` where this server does not let us listen.
     pub(super) async fn watch(&self, pool: &PgPool, class: i32, lock: i64) -> Option<Watch> {
-        if self.deaf_until.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|end| Instant::now() < end) {
+        if self.polling_until.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|end| Instant::now() < end) {
             return None;
         }
         let (changed, change) = oneshot::channel();
-        let (entered, is_in) = oneshot::channel();
-        let commands = self.send(pool, class, Command::Enter { lock, changed, entered });
-        let mut waiter = Waiter { lock, change: Some(change), commands };
-        is_in.await.ok()?;
+        let (subscribed, is_subscribed) = oneshot::channel();
+        let commands = self.send(pool, class, Command::Subscribe { lock, changed, subscribed });
+        let mut subscription = Subscription { lock, change: Some(change), commands };
+        is_subscribed.await.ok()?;
         Some(Watch::new(async move {
-            if let Some(change) = &mut waiter.change {
+            if let Some(change) = &mut subscription.change {
                 // An error is the end of the session, which is news as well: ask, and watch anew.
                 let _ = change.await;
             }
@@ -97,24 +100,24 @@ impl Watcher {
         let (commands, inbox) = mpsc::unbounded_channel();
         // The receiver is in hand, so this arrives.
         let _ = commands.send(command);
-        tokio::spawn(listen(pool.clone(), class, inbox, Arc::clone(&self.deaf_until)));
+        tokio::spawn(listen(pool.clone(), class, inbox, Arc::clone(&self.polling_until)));
         session.insert(commands).clone()
     }
 }
 
 /// Leaves when it is dropped.
-struct Waiter {
+struct Subscription {
     lock: i64,
     change: Option<oneshot::Receiver<()>>,
     commands: mpsc::UnboundedSender<Command>,
 }
 
-impl Drop for Waiter {
+impl Drop for Subscription {
     fn drop(&mut self) {
         // First, as the session looks for those whose receiver has gone.
         self.change = None;
         // A session that is over holds nothing.
-        let _ = self.commands.send(Command::Leave { lock: self.lock });
+        let _ = self.commands.send(Command::Unsubscribe { lock: self.lock });
     }
 }
 
@@ -123,9 +126,9 @@ async fn listen(
     pool: PgPool,
     class: i32,
     inbox: mpsc::UnboundedReceiver<Command>,
-    deaf_until: Arc<Mutex<Option<Instant>>>,
+    polling_until: Arc<Mutex<Option<Instant>>>,
 ) {
-    if let Err(error) = serve(&pool, class, inbox, &deaf_until).await {
+    if let Err(error) = serve(&pool, class, inbox, &polling_until).await {
         debug!(%error, "idempotency waiters are on their own: the listening session ended");
     }
 }
@@ -134,7 +137,7 @@ async fn serve(
     pool: &PgPool,
     class: i32,
     mut inbox: mpsc::UnboundedReceiver<Command>,
-    deaf_until: &Mutex<Option<Instant>>,
+    polling_until: &Mutex<Option<Instant>>,
 ) -> Result<(), sqlx::Error> {
     // A connection of its own: one of the pool's would be missing there, and a pool of one would be empty.
     let own = PgPoolOptions::new()
@@ -146,34 +149,34 @@ async fn serve(
     let mut listener = PgListener::connect_with(&own).await?;
     listener.eager_reconnect(false);
     listener.listen(CHANNEL).await?;
-    if !hears(&mut listener, pool).await? {
+    if !receives_notifications(&mut listener, pool).await? {
         warn!(
             "idempotency waiters poll: notifications do not arrive over this connection. A pooler in transaction mode, as \
              PgBouncer has it, is the usual cause"
         );
-        *deaf_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + DEAF);
+        *polling_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + NOTIFY_RETRY_AFTER);
         return Ok(());
     }
-    let mut session = Session { listener, class, buckets: HashMap::new() };
+    let mut session = ListenSession { listener, class, buckets: HashMap::new() };
     let mut commands = Vec::new();
-    let mut retry = tokio::time::interval(RETRY);
+    let mut retry = tokio::time::interval(LOCK_RETRY_INTERVAL);
     retry.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             received = inbox.recv_many(&mut commands, MAX_COMMANDS) => match received {
                 0 => return Ok(()),
-                _ => session.obey(commands.drain(..)).await?,
+                _ => session.follow(commands.drain(..)).await?,
             },
             notification = session.listener.try_recv() => match notification? {
                 None => return Ok(()),
                 Some(notification) => {
                     if let Ok(lock) = notification.payload().parse() {
-                        session.tell(lock);
+                        session.wake(lock);
                     }
                 }
             },
             _ = retry.tick(), if !session.is_settled() => session.retry().await?,
-            () = tokio::time::sleep(IDLE), if session.buckets.is_empty() => return Ok(()),
+            () = tokio::time::sleep(IDLE_TIMEOUT), if session.buckets.is_empty() => return Ok(()),
         }
     }
 }
@@ -182,12 +185,12 @@ async fn serve(
 ///
 /// A pooler that lends its sessions for a transaction takes a `LISTEN` and delivers nothing. Worse, a lock that is taken
 /// in one of them and given back in another stays for good, so this is found out before the first one.
-async fn hears(listener: &mut PgListener, pool: &PgPool) -> Result<bool, sqlx::Error> {
+async fn receives_notifications(listener: &mut PgListener, pool: &PgPool) -> Result<bool, sqlx::Error> {
     let echo = format!("echo {}", Uuid::new_v4());
     let mut other = PgConnection::connect_with(&pool.connect_options()).await?;
     sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(&echo).execute(&mut other).await?;
     other.close().await?;
-    let heard = async {
+    let received = async {
         while let Some(notification) = listener.try_recv().await? {
             if notification.payload() == echo {
                 return Ok(true);
@@ -195,11 +198,11 @@ async fn hears(listener: &mut PgListener, pool: &PgPool) -> Result<bool, sqlx::E
         }
         Ok(false)
     };
-    tokio::time::timeout(ECHO, heard).await.unwrap_or(Ok(false))
+    tokio::time::timeout(ECHO_TIMEOUT, received).await.unwrap_or(Ok(false))
 }
 
 /// The listening session, and who waits for what.
-struct Session {
+struct ListenSession {
     listener: PgListener,
     class: i32,
     buckets: HashMap<i32, Bucket>,
@@ -207,14 +210,14 @@ struct Session {
 
 #[derive(Default)]
 struct Bucket {
-    cover: Cover,
-    tries_uncovered: u32,
+    holder: LockHolder,
+    tries_unheld: u32,
     waiting: HashMap<i64, Vec<oneshot::Sender<()>>>,
 }
 
 /// Who holds a bucket's lock exclusively, so that its completions notify.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Cover {
+enum LockHolder {
     #[default]
     Untried,
     Ours,
@@ -223,14 +226,14 @@ enum Cover {
 }
 
 impl Bucket {
-    fn tell_all(&mut self) {
+    fn wake_all(&mut self) {
         for changed in self.waiting.drain().flat_map(|(_, waiting)| waiting) {
             let _ = changed.send(());
         }
     }
 
     /// Forgets who no longer waits for this key.
-    fn forget_gone(&mut self, lock: i64) {
+    fn forget_cancelled(&mut self, lock: i64) {
         if let Some(waiting) = self.waiting.get_mut(&lock) {
             waiting.retain(|changed| !changed.is_closed());
             if waiting.is_empty() {
@@ -240,38 +243,38 @@ impl Bucket {
     }
 }
 
-impl Session {
-    async fn obey(&mut self, commands: impl Iterator<Item = Command>) -> Result<(), sqlx::Error> {
-        let mut entering = Vec::new();
+impl ListenSession {
+    async fn follow(&mut self, commands: impl Iterator<Item = Command>) -> Result<(), sqlx::Error> {
+        let mut subscribing = Vec::new();
         for command in commands {
             match command {
-                Command::Enter { lock, changed, entered } => {
+                Command::Subscribe { lock, changed, subscribed } => {
                     let bucket = self.buckets.entry(bucket_of(lock)).or_default();
                     bucket.waiting.entry(lock).or_default().push(changed);
-                    entering.push(entered);
+                    subscribing.push(subscribed);
                 }
-                Command::Leave { lock } => {
+                Command::Unsubscribe { lock } => {
                     if let Some(bucket) = self.buckets.get_mut(&bucket_of(lock)) {
-                        bucket.forget_gone(lock);
+                        bucket.forget_cancelled(lock);
                     }
                 }
             }
         }
-        let untried = self.find(|bucket| bucket.cover == Cover::Untried);
-        for (bucket, cover) in self.try_locks(untried).await? {
+        let untried = self.find(|bucket| bucket.holder == LockHolder::Untried);
+        for (bucket, holder) in self.try_locks(untried).await? {
             if let Some(bucket) = self.buckets.get_mut(&bucket) {
                 // Who enters looks at its key afterwards, so there is nothing to tell.
-                bucket.cover = cover;
+                bucket.holder = holder;
             }
         }
-        for entered in entering {
+        for subscribed in subscribing {
             // Whoever has gone meanwhile leaves by a command of its own.
-            let _ = entered.send(());
+            let _ = subscribed.send(());
         }
         Ok(())
     }
 
-    fn tell(&mut self, lock: i64) {
+    fn wake(&mut self, lock: i64) {
         let Some(bucket) = self.buckets.get_mut(&bucket_of(lock)) else { return };
         for changed in bucket.waiting.remove(&lock).unwrap_or_default() {
             let _ = changed.send(());
@@ -280,14 +283,14 @@ impl Session {
 
     /// Whether there is nothing to do while nothing happens.
     fn is_settled(&self) -> bool {
-        self.buckets.values().all(|bucket| bucket.cover == Cover::Ours && !bucket.waiting.is_empty())
+        self.buckets.values().all(|bucket| bucket.holder == LockHolder::Ours && !bucket.waiting.is_empty())
     }
 
     /// Gives back what nobody needs any more, and tries again what could not be had.
     ///
     /// A lock is kept until then: those who were told look, and many of them come back.
     async fn retry(&mut self) -> Result<(), sqlx::Error> {
-        let unneeded = self.find(|bucket| bucket.cover == Cover::Ours && bucket.waiting.is_empty());
+        let unneeded = self.find(|bucket| bucket.holder == LockHolder::Ours && bucket.waiting.is_empty());
         self.buckets.retain(|_, bucket| !bucket.waiting.is_empty());
         if !unneeded.is_empty() {
             sqlx::query("SELECT pg_advisory_unlock($1, bucket) FROM UNNEST($2::int[]) AS bucket")
@@ -296,20 +299,20 @@ impl Session {
                 .execute(&mut self.listener)
                 .await?;
         }
-        let wanted = self.find(|bucket| bucket.cover != Cover::Ours);
-        for (bucket, cover) in self.try_locks(wanted).await? {
+        let wanted = self.find(|bucket| bucket.holder != LockHolder::Ours);
+        for (bucket, holder) in self.try_locks(wanted).await? {
             let Some(bucket) = self.buckets.get_mut(&bucket) else { continue };
-            let before = std::mem::replace(&mut bucket.cover, cover);
-            if cover == Cover::Nobody {
-                bucket.tries_uncovered += 1;
+            let before = std::mem::replace(&mut bucket.holder, holder);
+            if holder == LockHolder::Nobody {
+                bucket.tries_unheld += 1;
             }
             // A completion since the last try may have notified nobody.
-            if cover == Cover::Ours
-                || (cover == Cover::Another && before != Cover::Another)
-                || bucket.tries_uncovered >= TRIES_UNCOVERED
+            if holder == LockHolder::Ours
+                || (holder == LockHolder::Another && before != LockHolder::Another)
+                || bucket.tries_unheld >= MAX_TRIES_UNHELD
             {
-                bucket.tries_uncovered = 0;
-                bucket.tell_all();
+                bucket.tries_unheld = 0;
+                bucket.wake_all();
             }
         }
         Ok(())
@@ -322,7 +325,7 @@ impl Session {
     /// Who holds these locks after we have tried to. Waits for none of them.
     ///
     /// A lock that cannot be had even shared is held exclusively.
-    async fn try_locks(&mut self, buckets: Vec<i32>) -> Result<Vec<(i32, Cover)>, sqlx::Error> {
+    async fn try_locks(&mut self, buckets: Vec<i32>) -> Result<Vec<(i32, LockHolder)>, sqlx::Error> {
         if buckets.is_empty() {
             return Ok(Vec::new());
         }
@@ -335,11 +338,11 @@ impl Session {
         .bind(buckets)
         .fetch_all(&mut self.listener)
         .await?;
-        let cover = |is_ours| match is_ours {
-            Some(true) => Cover::Ours,
-            Some(false) => Cover::Nobody,
-            None => Cover::Another,
+        let holder = |is_ours| match is_ours {
+            Some(true) => LockHolder::Ours,
+            Some(false) => LockHolder::Nobody,
+            None => LockHolder::Another,
         };
-        Ok(tried.into_iter().map(|(bucket, is_ours)| (bucket, cover(is_ours))).collect())
+        Ok(tried.into_iter().map(|(bucket, is_ours)| (bucket, holder(is_ours))).collect())
     }
 }

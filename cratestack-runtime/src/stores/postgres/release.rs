@@ -116,7 +116,7 @@ impl Operation for Release {
             .bind(count_of(&batch));
         match self.database.run_many_with_priority(statement).await {
             Ok(_) => batch.into_iter().for_each(|call| call.answer(Ok(()))),
-            Err(error) => error.tell(batch),
+            Err(error) => error.answer_all(batch),
         }
     }
 }

@@ -9,8 +9,9 @@ use sqlx::postgres::PgRow;
 use sqlx::{Row as _, SqlStr};
 use uuid::Uuid;
 
-use super::database::{Database, TICK, count_of, ordinal};
+use super::database::{Database, count_of, ordinal};
 use super::sql::{CLOCK, after, asked, in_flight};
+use super::timestamptz::TICK;
 use crate::store::{RecordIdRef, StoreError};
 use crate::stores::sql::{BatchError, Call, Operation, Pending, Renewal, Times, shared, split_repeats};
 
@@ -156,7 +157,7 @@ impl Operation for Renew {
                     call.answer(Ok(renewal));
                 }
             }
-            Err(error) => error.tell(batch),
+            Err(error) => error.answer_all(batch),
         }
         repeats.into_iter().for_each(Pending::run_alone);
     }

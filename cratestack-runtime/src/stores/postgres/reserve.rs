@@ -23,9 +23,10 @@ use sqlx::postgres::PgRow;
 use sqlx::{Row as _, SqlStr};
 use uuid::Uuid;
 
-use super::database::{Database, TICK, count_of, ordinal};
+use super::database::{Database, count_of, ordinal};
 use super::release::Release;
 use super::sql::{CLOCK, after, asked};
+use super::timestamptz::TICK;
 use crate::store::{Claim, ClaimOutcome, RecordId, RecordIdRef, StoreError};
 use crate::stores::sql::{
     BatchError, BatchQueue, Call, Cause, Grant, Operation, Pending, Times, attempt, dead, in_table, shared,
@@ -240,7 +241,7 @@ impl Operation for Reserve {
                         self.give_back(&groups);
                     }
                     for group in groups {
-                        error.tell(group.calls);
+                        error.answer_all(group.calls);
                     }
                     return;
                 }
@@ -334,7 +335,7 @@ impl Reserve {
             match claimed(row) {
                 Ok(Some(attempt)) => self.answer_claimed(group, attempt),
                 Ok(None) => self.answer_live(group, row),
-                Err(error) => self.database.unknown()(error).tell(group.calls),
+                Err(error) => self.database.unknown()(error).answer_all(group.calls),
             }
         }
         groups.into_iter().flatten().collect()

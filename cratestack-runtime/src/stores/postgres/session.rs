@@ -6,7 +6,7 @@
 //!
 //! A standby that is promoted keeps its sessions. A backend that is in recovery is therefore never a session of ours, and
 //! the one that is opened after the promotion is another. A primary changes its timeline by no other way, so that a session
-//! has one timeline needs no look at it.
+//! has one timeline needs no probe at it.
 //!
 //! The samples are taken over one connection, which no pool may recycle:
 //!
@@ -28,7 +28,7 @@ use tokio::sync::Mutex;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::database::TICK;
+use super::timestamptz::TICK;
 use crate::store::ClockSample;
 
 /// One text without parameters: sqlx prepares nothing for it, so that it passes through any pooler.
@@ -38,8 +38,8 @@ const SAMPLE: &str = "SELECT (EXTRACT(EPOCH FROM pg_catalog.clock_timestamp()) *
      pid::pg_catalog.int8, (EXTRACT(EPOCH FROM backend_start) * 1000000)::pg_catalog.int8, pg_catalog.pg_is_in_recovery() \
      FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())";
 
-/// Where a session cannot be told, nobody looks for this long.
-const RETRY_AFTER: Duration = Duration::from_secs(600);
+/// Where a session cannot be told, nobody tries again for this long.
+const SESSION_RETRY_AFTER: Duration = Duration::from_secs(600);
 
 /// The process' own connection to the server; there once the first sample was taken.
 #[derive(Debug, Default)]
@@ -48,7 +48,7 @@ pub(super) struct ServerSession(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     open: Option<SampleConnection>,
-    blind_until: Option<Instant>,
+    retry_at: Option<Instant>,
     is_reported: bool,
 }
 
@@ -76,7 +76,7 @@ impl ServerSession {
             state.open = None;
             return Err(sqlx::Error::PoolClosed);
         }
-        if state.blind_until.is_some_and(|end| Instant::now() < end) {
+        if state.retry_at.is_some_and(|end| Instant::now() < end) {
             return Ok(None);
         }
         // Out of the state meanwhile, so that whoever drops this halfway, and every error, ends the session.
@@ -88,27 +88,27 @@ impl ServerSession {
         }
         let kept = match kept {
             // One that was idle for too long for somebody between here and the server is no failure of the server's.
-            Some(mut open) => open.look().await.ok().map(|look| (open, look)),
+            Some(mut open) => open.probe().await.ok().map(|probe| (open, probe)),
             None => None,
         };
-        let (open, look) = if let Some(looked) = kept {
+        let (open, probe) = if let Some(looked) = kept {
             looked
         } else {
             let mut open = SampleConnection::connect(pool).await?;
-            let look = open.look().await?;
-            (open, look)
+            let probe = open.probe().await?;
+            (open, probe)
         };
-        match look {
-            Look::Session(sample) => {
+        match probe {
+            Probe::Session(sample) => {
                 state.open = Some(open);
                 Ok(Some(sample))
             }
-            Look::Recovery => {
+            Probe::Recovery => {
                 drop(open.connection.close().await);
                 Ok(None)
             }
-            Look::Untold(why) => {
-                state.blind_until = Instant::now().checked_add(RETRY_AFTER);
+            Probe::Indistinguishable(why) => {
+                state.retry_at = Instant::now().checked_add(SESSION_RETRY_AFTER);
                 if !std::mem::replace(&mut state.is_reported, true) {
                     warn!(
                         "no replay of an idempotent request is answered from memory: {why}. Retries ask the store; to have \
@@ -122,10 +122,10 @@ impl ServerSession {
     }
 }
 
-enum Look {
+enum Probe {
     Session(ClockSample),
     Recovery,
-    Untold(&'static str),
+    Indistinguishable(&'static str),
 }
 
 impl SampleConnection {
@@ -135,25 +135,25 @@ impl SampleConnection {
         Ok(Self { connection, since: Instant::now(), session: Uuid::new_v4().as_u128(), backend: None })
     }
 
-    async fn look(&mut self) -> Result<Look, sqlx::Error> {
+    async fn probe(&mut self) -> Result<Probe, sqlx::Error> {
         let row = sqlx::raw_sql(SAMPLE).fetch_one(&mut self.connection).await?;
         if row.try_get(3)? {
-            return Ok(Look::Recovery);
+            return Ok(Probe::Recovery);
         }
         let Some(start) = row.try_get(2)? else {
-            return Ok(Look::Untold(
+            return Ok(Probe::Indistinguishable(
                 "the database role does not see its own session in pg_stat_activity, as where a role is set for the login",
             ));
         };
         let backend = Backend { pid: row.try_get(1)?, start };
         if *self.backend.get_or_insert(backend) != backend {
             // Emptied at each change, the memory would answer next to nothing.
-            return Ok(Look::Untold(
+            return Ok(Probe::Indistinguishable(
                 "one connection reaches several sessions of the server. A pooler in transaction mode, as PgBouncer has \
                  it, is the usual cause",
             ));
         }
         let now: SystemTime = TICK.moment(row.try_get(0)?).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-        Ok(Look::Session(ClockSample { now, session: self.session }))
+        Ok(Probe::Session(ClockSample { now, session: self.session }))
     }
 }

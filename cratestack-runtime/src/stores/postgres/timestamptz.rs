@@ -4,7 +4,9 @@ use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgTypeInfo, PgValueRef};
 use sqlx::{Decode, Postgres, Type};
 
-use super::database::TICK;
+use crate::stores::sql::Tick;
+
+pub(super) const TICK: Tick = Tick::Microsecond;
 
 /// A `timestamptz` as it comes: the server computes nothing of it.
 #[derive(Debug, PartialEq)]

@@ -98,8 +98,8 @@ impl<O: Operation> Pending<O> {
 }
 
 impl BatchError {
-    /// Tells all callers.
-    pub(crate) fn tell<O: Operation>(&self, batch: Vec<Pending<O>>) {
+    /// Gives every call of the batch its answer.
+    pub(crate) fn answer_all<O: Operation>(&self, batch: Vec<Pending<O>>) {
         for pending in batch {
             match self {
                 Self::Divisible => pending.run_alone(),

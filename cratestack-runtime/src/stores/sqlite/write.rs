@@ -234,7 +234,7 @@ impl Operation for Writer {
                 if matches!(error, BatchError::Unknown(_)) {
                     self.give_back(&batch);
                 }
-                error.tell(batch);
+                error.answer_all(batch);
             }
         }
     }

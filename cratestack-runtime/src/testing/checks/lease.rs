@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::super::bench::{A, Answer, B, Bench, Checked, LONG, Stop, Way, describe, ensure, tokens};
 use crate::ReservationOutcome::{Conflict, InFlight};
-use crate::{Claim, ClaimOutcome, LeaseState};
+use crate::store::{Claim, ClaimOutcome, LeaseState};
 
 fn told(seen: LeaseState, expected: LeaseState, who: &str) -> Checked {
     ensure!(seen == expected, "{who} has to be told {expected:?}, was told {seen:?}");

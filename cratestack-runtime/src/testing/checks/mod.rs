@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use super::bench::{A, Bench, Checked, LONG, Stop, Way};
 use super::{Check, Conformance, Report, Verdict, model};
-use crate::{IdempotencyStore, LeaseState};
+use crate::store::{IdempotencyStore, LeaseState};
 
 /// A check that could not tell starts over with twice the unit, this many times.
 const ROUNDS: u32 = 5;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::super::bench::{A, Answer, Bench, Checked, LONG, Stop, ensure};
-use crate::{IdempotencyRecord, MAX_BODY_BYTES};
+use crate::store::{IdempotencyRecord, MAX_BODY_BYTES};
 
 async fn recorded(bench: &Bench, key: &str, answer: &Answer, why: &str) -> Checked<IdempotencyRecord> {
     let token = bench.take(key, A, LONG, "a fresh key").await?;

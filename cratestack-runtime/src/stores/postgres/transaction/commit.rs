@@ -11,9 +11,10 @@ use super::begin::{CLAIM, oid, ours};
 use super::prepared::{COMMIT_TIMEOUT, late, what_became_of};
 use super::rollback::rollback;
 use crate::store::{Claim, CommitError, Ending, StoreError};
-use crate::stores::postgres::database::{Database, TICK};
+use crate::stores::postgres::database::Database;
 use crate::stores::postgres::lock::class_of;
 use crate::stores::postgres::sql::{after, notifying};
+use crate::stores::postgres::timestamptz::TICK;
 use crate::stores::sql::{Cause, OpenTransaction, SAVEPOINT, dead, never_ended, recordable, shared};
 
 fn is_ours(oid: &str) -> String {

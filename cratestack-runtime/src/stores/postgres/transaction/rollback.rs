@@ -41,7 +41,7 @@ async fn end_session(pool: &PgPool, SessionId { pid, lock }: SessionId) -> Resul
     let ending = async {
         let mut aside = PgConnection::connect_with(&pool.connect_options()).await?;
         loop {
-            let told: Option<bool> = sqlx::query_scalar(
+            let signalled: Option<bool> = sqlx::query_scalar(
                 "SELECT pg_terminate_backend($1) FROM pg_stat_get_activity($1) AS session
                 WHERE $2::bigint IS NULL OR EXISTS (
                     SELECT FROM pg_locks
@@ -53,7 +53,7 @@ async fn end_session(pool: &PgPool, SessionId { pid, lock }: SessionId) -> Resul
             .bind(lock)
             .fetch_optional(&mut aside)
             .await?;
-            if told.is_none() {
+            if signalled.is_none() {
                 return aside.close().await;
             }
             tokio::time::sleep(TERMINATION_POLL).await;
