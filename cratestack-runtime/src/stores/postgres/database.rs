@@ -10,7 +10,7 @@ use super::connection::PriorityPool;
 use super::lock::lock_of;
 use super::timestamptz::Timestamptz;
 use crate::store::{RecordIdRef, StoreError};
-use crate::stores::sql::{BatchError, Cause, Row, store_error};
+use crate::stores::sql::{BatchError, Cause, Operation, Pending, Row, store_error};
 
 /// What statements are run on.
 #[derive(Debug, Clone)]
@@ -62,6 +62,39 @@ impl Database {
         statement: Query<'_, Postgres, PgArguments>,
     ) -> Result<Vec<PgRow>, BatchError> {
         self.run_many(async { statement.fetch_all(&mut *self.priority.acquire().await?).await }).await
+    }
+
+    /// The row of a statement for one key that ends a reservation.
+    pub(super) async fn fetch_with_priority(
+        &self,
+        statement: Query<'_, Postgres, PgArguments>,
+    ) -> Result<Option<PgRow>, StoreError> {
+        let mut connection = self.priority.acquire().await.map_err(self.error())?;
+        statement.fetch_optional(&mut *connection).await.map_err(self.error())
+    }
+
+    /// Answers each call of a batch by the row that bears its ordinal, and by `otherwise` where there is none.
+    pub(super) fn answer_by_ordinal<O: Operation<Answer: Clone>>(
+        &self,
+        batch: Vec<Pending<O>>,
+        rows: Result<Vec<PgRow>, BatchError>,
+        otherwise: O::Answer,
+        read: impl Fn(&PgRow) -> Result<O::Answer, sqlx::Error>,
+    ) {
+        let answers = rows.and_then(|rows| {
+            let mut answers = vec![otherwise; batch.len()];
+            for row in &rows {
+                let index = ordinal(row, 0).map_err(self.unknown())?;
+                if let Some(answer) = answers.get_mut(index) {
+                    *answer = read(row).map_err(self.unknown())?;
+                }
+            }
+            Ok(answers)
+        });
+        match answers {
+            Ok(answers) => batch.into_iter().zip(answers).for_each(|(call, answer)| call.answer(Ok(answer))),
+            Err(error) => error.answer_all(batch),
+        }
     }
 
     /// Of a batch whose answer was lost, or cannot be read.

@@ -6,11 +6,11 @@ use cratestack_schema::columns::{
 use sqlx::SqlStr;
 use uuid::Uuid;
 
-use super::database::{Database, count_of, ordinal};
+use super::database::{Database, count_of};
 use super::lock::class_of;
 use super::sql::{asked, in_flight, notifying, notifying_each};
 use crate::store::{Completion, RecordIdRef, StoreError};
-use crate::stores::sql::{BatchError, Call, Operation, OwnedCompletion, Pending, shared, split_repeats};
+use crate::stores::sql::{Call, Operation, OwnedCompletion, Pending, shared, split_repeats};
 
 /// Touches no indexed column, so that the update stays within its page (HOT).
 fn one(table: &str, class: i32) -> String {
@@ -53,39 +53,21 @@ pub(super) struct Finish {
     of_token: SqlStr,
 }
 
-#[derive(Debug, Clone, Copy)]
-pub(super) struct FinishCall<'a>(pub(super) Completion<'a>);
-
-impl Call for FinishCall<'_> {
-    type Operation = Finish;
-
-    fn id(&self) -> RecordIdRef<'_> {
-        self.0.id()
-    }
-
-    fn to_args(self) -> OwnedCompletion {
-        OwnedCompletion::new(self.0)
-    }
-
+impl Call<Finish> for Completion<'_> {
     fn bytes(self) -> usize {
-        self.0.headers.len() + self.0.body.len()
+        self.headers.len() + self.body.len()
     }
 
-    async fn run_one(self, Finish { database, one, .. }: &Finish) -> Result<bool, StoreError> {
-        let Completion { principal, key, token, status, headers, body } = self.0;
-        let mut connection = database.priority.acquire().await.map_err(database.error())?;
-        let recorded = sqlx::query(one.clone())
-            .bind(principal)
-            .bind(key)
-            .bind(token)
-            .bind(i32::from(status))
-            .bind(headers)
-            .bind(&**body)
-            .bind(database.lock_of(RecordIdRef { principal, key }))
-            .fetch_optional(&mut *connection)
-            .await
-            .map_err(database.error())?;
-        Ok(recorded.is_some())
+    async fn run_one(self, id: RecordIdRef<'_>, Finish { database, one, .. }: &Finish) -> Result<bool, StoreError> {
+        let finish = sqlx::query(one.clone())
+            .bind(id.principal)
+            .bind(id.key)
+            .bind(self.token)
+            .bind(i32::from(self.status))
+            .bind(self.headers)
+            .bind(&**self.body)
+            .bind(database.lock_of(id));
+        Ok(database.fetch_with_priority(finish).await?.is_some())
     }
 }
 
@@ -101,14 +83,18 @@ impl Operation for Finish {
 
     async fn run_many(&self, batch: Vec<Pending<Self>>) {
         let (batch, repeats) = split_repeats(batch);
-        match self.finish(&batch).await {
-            Ok(recorded) => {
-                for (call, recorded) in batch.into_iter().zip(recorded) {
-                    call.answer(Ok(recorded));
-                }
-            }
-            Err(error) => error.answer_all(batch),
-        }
+        let locks: Vec<_> = batch.iter().map(|call| self.database.lock_of(call.id.as_ref())).collect();
+        let statement = sqlx::query(self.many.clone())
+            .bind(batch.iter().map(|call| call.id.principal()).collect::<Vec<_>>())
+            .bind(batch.iter().map(|call| call.id.key()).collect::<Vec<_>>())
+            .bind(batch.iter().map(|call| call.args.token).collect::<Vec<_>>())
+            .bind(batch.iter().map(|call| i32::from(call.args.status)).collect::<Vec<_>>())
+            .bind(batch.iter().map(|call| &*call.args.headers).collect::<Vec<_>>())
+            .bind(batch.iter().map(|call| &*call.args.body).collect::<Vec<_>>())
+            .bind(&locks)
+            .bind(count_of(&batch));
+        let rows = self.database.run_many_with_priority(statement).await;
+        self.database.answer_by_ordinal(batch, rows, false, |_| Ok(true));
         repeats.into_iter().for_each(Pending::run_alone);
     }
 }
@@ -120,37 +106,9 @@ impl Finish {
         Self { one, many, of_token: shared(of_token(table)), database }
     }
 
-    async fn finish(&self, batch: &[Pending<Self>]) -> Result<Vec<bool>, BatchError> {
-        let locks: Vec<_> = batch.iter().map(|call| self.database.lock_of(call.id.as_ref())).collect();
-        let statement = sqlx::query(self.many.clone())
-            .bind(batch.iter().map(|call| call.id.principal()).collect::<Vec<_>>())
-            .bind(batch.iter().map(|call| call.id.key()).collect::<Vec<_>>())
-            .bind(batch.iter().map(|call| call.args.token).collect::<Vec<_>>())
-            .bind(batch.iter().map(|call| i32::from(call.args.status)).collect::<Vec<_>>())
-            .bind(batch.iter().map(|call| &*call.args.headers).collect::<Vec<_>>())
-            .bind(batch.iter().map(|call| &*call.args.body).collect::<Vec<_>>())
-            .bind(&locks)
-            .bind(count_of(batch));
-        let mut recorded = vec![false; batch.len()];
-        for row in self.database.run_many_with_priority(statement).await? {
-            let index = ordinal(&row, 0).map_err(self.database.unknown())?;
-            if let Some(recorded) = recorded.get_mut(index) {
-                *recorded = true;
-            }
-        }
-        Ok(recorded)
-    }
-
     /// Whether the row bears this token, in flight or finished.
     pub(super) async fn is_of_token(&self, id: RecordIdRef<'_>, token: Uuid) -> Result<bool, StoreError> {
-        let mut connection = self.database.priority.acquire().await.map_err(self.database.error())?;
-        let found = sqlx::query(self.of_token.clone())
-            .bind(id.principal)
-            .bind(id.key)
-            .bind(token)
-            .fetch_optional(&mut *connection)
-            .await
-            .map_err(self.database.error())?;
-        Ok(found.is_some())
+        let of_token = sqlx::query(self.of_token.clone()).bind(id.principal).bind(id.key).bind(token);
+        Ok(self.database.fetch_with_priority(of_token).await?.is_some())
     }
 }

@@ -35,18 +35,17 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use bytes::Bytes;
 use cratestack_schema::{Dialect, NameError, Report, TableName};
-use sqlx::PgPool;
+use sqlx::{PgPool, SqlStr};
 use uuid::Uuid;
 
 use self::database::{Database, refuse_nul};
-use self::finish::{Finish, FinishCall};
+use self::finish::Finish;
 use self::lock::class_of;
 use self::notify::Watcher;
-use self::release::{Release, ReleaseCall};
-use self::renew::{Renew, RenewArgs, RenewCall};
-use self::reserve::{Reserve, ReserveCall};
+use self::release::Release;
+use self::renew::{Renew, RenewArgs};
+use self::reserve::{Reserve, ReserveArgs};
 use self::session::ServerSession;
-use self::sweep::Sweep;
 use self::timestamptz::TICK;
 use self::transaction::begin::Begin;
 use self::transaction::commit::Commit;
@@ -106,7 +105,7 @@ struct Operations {
     finish: BatchQueue<Finish>,
     renew: BatchQueue<Renew>,
     release: BatchQueue<Release>,
-    sweep: Sweep,
+    sweep: SqlStr,
     begin: Begin,
     commit: Commit,
 }
@@ -119,7 +118,7 @@ impl Operations {
             finish: BatchQueue::new(Finish::new(database.clone()), is_batching),
             renew: BatchQueue::new(Renew::new(database.clone()), is_batching),
             release,
-            sweep: Sweep::new(database.clone()),
+            sweep: sweep::statement(&database.table),
             begin: Begin::new(database.clone()),
             commit: Commit::new(database.clone()),
         }
@@ -263,12 +262,12 @@ impl IdempotencyStore for PostgresStore {
     async fn release(&self, principal: &str, key: &str, token: Uuid) -> Result<(), StoreError> {
         let id = RecordIdRef { principal, key };
         refuse_nul(id)?;
-        self.operations.release.call(ReleaseCall { id, token }).await
+        self.operations.release.call(id, token).await
     }
 
     async fn reserve(&self, claim: Claim<'_>) -> Result<ClaimOutcome, StoreError> {
         refuse_nul(claim.id())?;
-        Ok(self.operations.reserve.call(ReserveCall::new(&claim)).await?.take())
+        Ok(self.operations.reserve.call(claim.id(), ReserveArgs::new(&claim)).await?.take())
     }
 
     async fn renew(
@@ -281,8 +280,8 @@ impl IdempotencyStore for PostgresStore {
     ) -> Result<LeaseState, StoreError> {
         let id = RecordIdRef { principal, key };
         refuse_nul(id)?;
-        let call = RenewCall { id, args: RenewArgs { token, times: TICK.renewal(lease, retention) } };
-        renew_in_time(lease, || self.operations.renew.call(call)).await
+        let args = RenewArgs { token, times: TICK.renewal(lease, retention) };
+        renew_in_time(lease, || self.operations.renew.call(id, args)).await
     }
 
     async fn finish(&self, completion: Completion<'_>) -> Result<LeaseState, StoreError> {
@@ -303,7 +302,7 @@ impl IdempotencyStore for PostgresStore {
     }
 
     async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {
-        self.operations.sweep.run(limit).await
+        sweep::sweep(&self.database, &self.operations.sweep, limit).await
     }
 }
 
@@ -312,7 +311,7 @@ impl PostgresStore {
     async fn record(&self, completion: Completion<'_>) -> Result<bool, StoreError> {
         refuse_nul(completion.id())?;
         recordable(completion.status)?;
-        self.operations.finish.call(FinishCall(completion)).await
+        self.operations.finish.call(completion.id(), completion).await
     }
 }
 

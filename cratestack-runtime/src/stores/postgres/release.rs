@@ -64,39 +64,15 @@ impl Release {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ReleaseCall<'a> {
-    pub(super) id: RecordIdRef<'a>,
-    pub(super) token: Uuid,
-}
-
-impl Call for ReleaseCall<'_> {
-    type Operation = Release;
-
-    fn id(&self) -> RecordIdRef<'_> {
-        self.id
-    }
-
-    fn to_args(self) -> Uuid {
-        self.token
-    }
-
-    async fn run_one(self, Release { database, one, .. }: &Release) -> Result<(), StoreError> {
-        let mut connection = database.priority.acquire().await.map_err(database.error())?;
-        sqlx::query(one.clone())
-            .bind(self.id.principal)
-            .bind(self.id.key)
-            .bind(self.token)
-            .bind(database.lock_of(self.id))
-            .fetch_optional(&mut *connection)
-            .await
-            .map(drop)
-            .map_err(database.error())
+/// The reservation's token.
+impl Call<Release> for Uuid {
+    async fn run_one(self, id: RecordIdRef<'_>, Release { database, one, .. }: &Release) -> Result<(), StoreError> {
+        let release = sqlx::query(one.clone()).bind(id.principal).bind(id.key).bind(self).bind(database.lock_of(id));
+        database.fetch_with_priority(release).await.map(drop)
     }
 }
 
 impl Operation for Release {
-    /// The reservation's token.
     type Args = Uuid;
     type Answer = ();
 

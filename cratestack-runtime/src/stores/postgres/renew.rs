@@ -9,11 +9,11 @@ use sqlx::postgres::PgRow;
 use sqlx::{Row as _, SqlStr};
 use uuid::Uuid;
 
-use super::database::{Database, count_of, ordinal};
+use super::database::{Database, count_of};
 use super::sql::{CLOCK, after, asked, in_flight};
 use super::timestamptz::TICK;
 use crate::store::{RecordIdRef, StoreError};
-use crate::stores::sql::{BatchError, Call, Operation, Pending, Renewal, Times, shared, split_repeats};
+use crate::stores::sql::{Call, Operation, Pending, Renewal, Times, shared, split_repeats};
 
 /// The row is locked before the clock is looked at: an update computes its row first, and then waits for whoever has it
 /// locked.
@@ -107,33 +107,17 @@ pub(super) struct RenewArgs {
     pub(super) times: Times,
 }
 
-#[derive(Debug, Clone, Copy)]
-pub(super) struct RenewCall<'a> {
-    pub(super) id: RecordIdRef<'a>,
-    pub(super) args: RenewArgs,
-}
-
-impl Call for RenewCall<'_> {
-    type Operation = Renew;
-
-    fn id(&self) -> RecordIdRef<'_> {
-        self.id
-    }
-
-    fn to_args(self) -> RenewArgs {
-        self.args
-    }
-
-    async fn run_one(self, Renew { database, one, .. }: &Renew) -> Result<Renewal, StoreError> {
+impl Call<Renew> for RenewArgs {
+    async fn run_one(self, id: RecordIdRef<'_>, Renew { database, one, .. }: &Renew) -> Result<Renewal, StoreError> {
         // What it waits for a connection is no part of the answer's way.
         let mut connection = database.priority.acquire().await.map_err(database.error())?;
         let sent = Instant::now();
         let renewed = sqlx::query(one.clone())
-            .bind(self.id.principal)
-            .bind(self.id.key)
-            .bind(self.args.token)
-            .bind(self.args.times.lease)
-            .bind(self.args.times.retention)
+            .bind(id.principal)
+            .bind(id.key)
+            .bind(self.token)
+            .bind(self.times.lease)
+            .bind(self.times.retention)
             .fetch_optional(&mut *connection)
             .await
             .map_err(database.error())?;
@@ -151,13 +135,21 @@ impl Operation for Renew {
 
     async fn run_many(&self, batch: Vec<Pending<Self>>) {
         let (batch, repeats) = split_repeats(batch);
-        match self.renew(&batch).await {
-            Ok(renewals) => {
-                for (call, renewal) in batch.into_iter().zip(renewals) {
-                    call.answer(Ok(renewal));
-                }
+        match self.database.priority.acquire().await {
+            Ok(mut connection) => {
+                let sent = Instant::now();
+                let statement = sqlx::query(self.many.clone())
+                    .bind(batch.iter().map(|call| call.id.principal()).collect::<Vec<_>>())
+                    .bind(batch.iter().map(|call| call.id.key()).collect::<Vec<_>>())
+                    .bind(batch.iter().map(|call| call.args.token).collect::<Vec<_>>())
+                    .bind(batch.iter().map(|call| call.args.times.lease).collect::<Vec<_>>())
+                    .bind(batch.iter().map(|call| call.args.times.retention).collect::<Vec<_>>())
+                    .bind(count_of(&batch))
+                    .fetch_all(&mut *connection);
+                let rows = self.database.run_many(statement).await;
+                self.database.answer_by_ordinal(batch, rows, Renewal::Lost, |row| renewal(row, 1, sent));
             }
-            Err(error) => error.answer_all(batch),
+            Err(error) => self.database.unknown()(error).answer_all(batch),
         }
         repeats.into_iter().for_each(Pending::run_alone);
     }
@@ -167,26 +159,5 @@ impl Renew {
     pub(super) fn new(database: Database) -> Self {
         let table = &database.table.sql();
         Self { one: shared(one(table)), many: shared(many(table)), database }
-    }
-
-    async fn renew(&self, batch: &[Pending<Self>]) -> Result<Vec<Renewal>, BatchError> {
-        let mut connection = self.database.priority.acquire().await.map_err(self.database.unknown())?;
-        let sent = Instant::now();
-        let statement = sqlx::query(self.many.clone())
-            .bind(batch.iter().map(|call| call.id.principal()).collect::<Vec<_>>())
-            .bind(batch.iter().map(|call| call.id.key()).collect::<Vec<_>>())
-            .bind(batch.iter().map(|call| call.args.token).collect::<Vec<_>>())
-            .bind(batch.iter().map(|call| call.args.times.lease).collect::<Vec<_>>())
-            .bind(batch.iter().map(|call| call.args.times.retention).collect::<Vec<_>>())
-            .bind(count_of(batch))
-            .fetch_all(&mut *connection);
-        let mut renewals = vec![Renewal::Lost; batch.len()];
-        for row in self.database.run_many(statement).await? {
-            let index = ordinal(&row, 0).map_err(self.database.unknown())?;
-            if let Some(of_call) = renewals.get_mut(index) {
-                *of_call = renewal(&row, 1, sent).map_err(self.database.unknown())?;
-            }
-        }
-        Ok(renewals)
     }
 }

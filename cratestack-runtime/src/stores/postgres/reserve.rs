@@ -165,49 +165,35 @@ pub(super) struct ReserveArgs {
     times: Times,
 }
 
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ReserveCall<'a> {
-    id: RecordIdRef<'a>,
-    args: ReserveArgs,
-}
-
-impl<'a> ReserveCall<'a> {
-    pub(super) fn new(claim: &Claim<'a>) -> Self {
-        let times = TICK.reservation(claim.lease, claim.retention);
-        Self { id: claim.id(), args: ReserveArgs { request_hash: claim.request_hash, times } }
+impl ReserveArgs {
+    pub(super) fn new(claim: &Claim<'_>) -> Self {
+        Self { request_hash: claim.request_hash, times: TICK.reservation(claim.lease, claim.retention) }
     }
 }
 
-impl Call for ReserveCall<'_> {
-    type Operation = Reserve;
-
-    fn id(&self) -> RecordIdRef<'_> {
-        self.id
-    }
-
-    fn to_args(self) -> ReserveArgs {
-        self.args
-    }
-
-    async fn run_one(self, Reserve { database, one, .. }: &Reserve) -> Result<Grant<Release>, StoreError> {
-        let Self { id, args } = self;
+impl Call<Reserve> for ReserveArgs {
+    async fn run_one(
+        self,
+        id: RecordIdRef<'_>,
+        Reserve { database, one, .. }: &Reserve,
+    ) -> Result<Grant<Release>, StoreError> {
         let token = Uuid::new_v4();
         let mut attempts = 1;
         loop {
             let found = sqlx::query(one.clone())
                 .bind(id.principal)
                 .bind(id.key)
-                .bind(args.request_hash.as_slice())
+                .bind(self.request_hash.as_slice())
                 .bind(token)
-                .bind(args.times.lease)
-                .bind(args.times.retention)
+                .bind(self.times.lease)
+                .bind(self.times.retention)
                 .fetch_optional(&database.pool)
                 .await;
             match found {
                 Ok(Some(row)) => {
                     let outcome = match claimed(&row).map_err(database.error())? {
                         Some(attempt) => ClaimOutcome::Reserved { token, attempt },
-                        None => classify(database, &row, id, args)?,
+                        None => classify(database, &row, id, self)?,
                     };
                     return Ok(Grant::taken(outcome));
                 }
@@ -355,8 +341,9 @@ impl Reserve {
                 next.answer(Ok(Grant::taken(if is_same { ClaimOutcome::InFlight } else { ClaimOutcome::Conflict })));
             }
         }
-        let give_back = (self.releases.clone(), first.id.clone(), token);
-        first.answer(Ok(Grant::new(ClaimOutcome::Reserved { token, attempt }, give_back)));
+        let mut grant = Grant::taken(ClaimOutcome::Reserved { token, attempt });
+        grant.give_back_by(&self.releases, &first.id, token);
+        first.answer(Ok(grant));
     }
 
     /// Another reservation has the key, or had it.

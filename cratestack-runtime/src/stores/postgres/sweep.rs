@@ -1,4 +1,6 @@
-use cratestack_schema::Dialect;
+//! Deleting what has expired.
+
+use cratestack_schema::{Dialect, TableName};
 use sqlx::SqlStr;
 
 use super::database::Database;
@@ -8,29 +10,20 @@ use crate::stores::sql::{Cause, shared};
 /// How often a sweep is tried that others are in the way of.
 const MAX_ATTEMPTS: u32 = 5;
 
-/// Deleting what has expired.
-#[derive(Debug)]
-pub(super) struct Sweep {
-    database: Database,
-    statement: SqlStr,
+pub(super) fn statement(table: &TableName) -> SqlStr {
+    shared(table.sweep(Dialect::Postgres))
 }
 
-impl Sweep {
-    pub(super) fn new(database: Database) -> Self {
-        Self { statement: shared(database.table.sweep(Dialect::Postgres)), database }
-    }
-
-    pub(super) async fn run(&self, limit: u32) -> Result<u64, StoreError> {
-        for _ in 0..MAX_ATTEMPTS {
-            let swept = sqlx::query(self.statement.clone()).bind(i64::from(limit)).execute(&self.database.pool).await;
-            match swept {
-                // Where the default isolation is stricter than READ COMMITTED, a row that another sweeper has deleted
-                // meanwhile is an error instead of no row.
-                Err(error) if Cause::of_sqlx(&error) == Some(Cause::Contention) => {}
-                swept => return swept.map(|swept| swept.rows_affected()).map_err(self.database.error()),
-            }
+pub(super) async fn sweep(database: &Database, statement: &SqlStr, limit: u32) -> Result<u64, StoreError> {
+    for _ in 0..MAX_ATTEMPTS {
+        let swept = sqlx::query(statement.clone()).bind(i64::from(limit)).execute(&database.pool).await;
+        match swept {
+            // Where the default isolation is stricter than READ COMMITTED, a row that another sweeper has deleted
+            // meanwhile is an error instead of no row.
+            Err(error) if Cause::of_sqlx(&error) == Some(Cause::Contention) => {}
+            swept => return swept.map(|swept| swept.rows_affected()).map_err(database.error()),
         }
-        // Others are at it.
-        Ok(0)
     }
+    // Others are at it.
+    Ok(0)
 }

@@ -28,7 +28,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::operation::{Call, Operation, Pending, Reply};
-use crate::store::{RecordId, StoreError};
+use crate::store::{RecordId, RecordIdRef, StoreError};
 
 /// Statements of one operation that may be on their way at once.
 const BASE_WORKERS: usize = 1;
@@ -104,31 +104,31 @@ impl<O: Operation> BatchQueue<O> {
     }
 
     /// Makes a call: by itself where a slot is free, else with all the others that wait.
-    pub(crate) async fn call<C: Call<Operation = O>>(&self, call: C) -> Result<O::Answer, StoreError> {
+    pub(crate) async fn call(&self, id: RecordIdRef<'_>, call: impl Call<O>) -> Result<O::Answer, StoreError> {
         let mut slot = None;
         if self.shared.is_batching {
             slot = self.free_slot(call.is_urgent());
-            let bytes = call.id().principal.len() + call.id().key.len() + call.bytes();
+            let bytes = id.principal.len() + id.key.len() + call.bytes();
             if slot.is_none()
                 && bytes <= SOLO_BYTES
-                && let Reply::Answer(answer) = self.wait(call, bytes).await
+                && let Reply::Answer(answer) = self.wait(id, call, bytes).await
             {
                 return answer;
             }
         }
-        let answer = call.run_one(&self.shared.operation).await;
+        let answer = call.run_one(id, &self.shared.operation).await;
         drop(slot);
         answer
     }
 
-    async fn wait<C: Call<Operation = O>>(&self, call: C, bytes: usize) -> Reply<O::Answer> {
+    async fn wait(&self, id: RecordIdRef<'_>, call: impl Call<O>, bytes: usize) -> Reply<O::Answer> {
         let is_urgent = call.is_urgent();
         let weight = u32::try_from(bytes + CALL_OVERHEAD_BYTES).unwrap_or(u32::MAX);
         let free_bytes = if is_urgent { &self.shared.free_bytes_urgent } else { &self.shared.free_bytes };
         // Nobody closes it.
         let permit = Arc::clone(free_bytes).acquire_many_owned(weight).await.ok();
         let (reply, answer) = oneshot::channel();
-        let (id, args) = (call.id().to_owned(), call.to_args());
+        let (id, args) = (id.to_owned(), call.into());
         self.shared.enter(Pending { id, args, bytes, is_urgent, reply: Some(reply), _permit: permit });
         let mut answer = pin!(answer);
         loop {

@@ -37,7 +37,6 @@ impl Operation for Held {
 
 #[derive(Clone, Copy, Default)]
 struct TestCall<'a> {
-    key: &'a str,
     /// Besides the key's.
     bytes: usize,
     is_urgent: bool,
@@ -48,19 +47,15 @@ struct TestCall<'a> {
 
 const ALONE: usize = 0;
 
-impl Call for TestCall<'_> {
-    type Operation = Held;
-
-    fn id(&self) -> RecordIdRef<'_> {
-        RecordIdRef { principal: "", key: self.key }
-    }
-
-    fn to_args(self) {
-        if let Some(copied) = self.copied {
+impl From<TestCall<'_>> for () {
+    fn from(call: TestCall<'_>) {
+        if let Some(copied) = call.copied {
             copied.fetch_add(1, Ordering::SeqCst);
         }
     }
+}
 
+impl Call<Held> for TestCall<'_> {
     fn bytes(self) -> usize {
         self.bytes
     }
@@ -69,7 +64,7 @@ impl Call for TestCall<'_> {
         self.is_urgent
     }
 
-    async fn run_one(self, _: &Held) -> Result<usize, StoreError> {
+    async fn run_one(self, _: RecordIdRef<'_>, _: &Held) -> Result<usize, StoreError> {
         if let Some(until) = self.until {
             until.notified().await;
         }
@@ -83,8 +78,12 @@ fn queue() -> (BatchQueue<Held>, Arc<Semaphore>, Arc<Notify>, Batches) {
     (BatchQueue::new(held, true), gate, begun, batches)
 }
 
+fn id(key: &str) -> RecordIdRef<'_> {
+    RecordIdRef { principal: "", key }
+}
+
 async fn call(queue: &BatchQueue<Held>, key: &str) -> Result<usize, StoreError> {
-    queue.call(TestCall { key, ..TestCall::default() }).await
+    queue.call(id(key), TestCall::default()).await
 }
 
 /// Occupies the only slot.
@@ -93,7 +92,7 @@ fn occupy(queue: &BatchQueue<Held>) -> (tokio::task::JoinHandle<()>, Arc<Notify>
     let until = done.clone();
     let occupying = async move {
         let call = TestCall { until: Some(&until), ..TestCall::default() };
-        assert_eq!(queue.call(call).await, Ok(ALONE));
+        assert_eq!(queue.call(id(""), call).await, Ok(ALONE));
     };
     (tokio::spawn(occupying), done)
 }
@@ -102,7 +101,7 @@ fn occupy(queue: &BatchQueue<Held>) -> (tokio::task::JoinHandle<()>, Arc<Notify>
 async fn a_lone_caller_makes_its_own_call_and_copies_nothing() {
     let (queue, ..) = queue();
     let copied = AtomicUsize::new(0);
-    let alone = queue.call(TestCall { copied: Some(&copied), ..TestCall::default() });
+    let alone = queue.call(id("k"), TestCall { copied: Some(&copied), ..TestCall::default() });
     assert_eq!(poll_immediate(alone).await, Some(Ok(ALONE)), "and waits for nobody");
     assert_eq!(copied.load(Ordering::SeqCst), 0);
 }
@@ -242,7 +241,7 @@ async fn a_crowd_has_a_second_worker_and_no_third() {
 }
 
 async fn call_urgently(queue: &BatchQueue<Held>, key: &str) -> Result<usize, StoreError> {
-    queue.call(TestCall { key, is_urgent: true, ..TestCall::default() }).await
+    queue.call(id(key), TestCall { is_urgent: true, ..TestCall::default() }).await
 }
 
 #[tokio::test]
@@ -256,7 +255,7 @@ async fn what_is_urgent_is_in_the_next_statement_whoever_waits() {
             let queue = queue.clone();
             tokio::spawn(async move {
                 let key = &format!("other {n}");
-                queue.call(TestCall { key, bytes: SOLO_BYTES - key.len(), ..TestCall::default() }).await
+                queue.call(id(key), TestCall { bytes: SOLO_BYTES - key.len(), ..TestCall::default() }).await
             })
         })
         .collect();
@@ -307,7 +306,7 @@ async fn who_finds_no_room_waits_and_is_not_copied() {
             let (queue, copied) = (queue.clone(), copied.clone());
             tokio::spawn(async move {
                 let key = &format!("{n:04}");
-                queue.call(TestCall { key, copied: Some(&copied), ..TestCall::default() }).await
+                queue.call(id(key), TestCall { copied: Some(&copied), ..TestCall::default() }).await
             })
         })
         .collect();

@@ -12,8 +12,8 @@ pub(crate) struct OwnedCompletion {
     pub(crate) body: Bytes,
 }
 
-impl OwnedCompletion {
-    pub(crate) fn new(completion: Completion<'_>) -> Self {
+impl From<Completion<'_>> for OwnedCompletion {
+    fn from(completion: Completion<'_>) -> Self {
         let Completion { token, status, headers, body, .. } = completion;
         Self { token, status, headers: headers.into(), body: body.clone() }
     }

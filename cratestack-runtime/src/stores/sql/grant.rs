@@ -1,5 +1,3 @@
-use std::fmt;
-
 use super::batch_queue::BatchQueue;
 use super::operation::Operation;
 use crate::store::{ClaimOutcome, RecordId};
@@ -19,8 +17,9 @@ impl<Release: Operation> Grant<Release> {
         Self { outcome, give_back: None }
     }
 
-    pub(crate) fn new(outcome: ClaimOutcome, give_back: GiveBack<Release>) -> Self {
-        Self { outcome, give_back: Some(give_back) }
+    /// Until somebody takes it.
+    pub(crate) fn give_back_by(&mut self, queue: &BatchQueue<Release>, id: &RecordId, release: Release::Args) {
+        self.give_back = Some((queue.clone(), id.clone(), release));
     }
 
     pub(crate) fn take(mut self) -> ClaimOutcome {
@@ -34,11 +33,5 @@ impl<Release: Operation> Drop for Grant<Release> {
         if let Some((queue, id, args)) = self.give_back.take() {
             queue.post(id, args);
         }
-    }
-}
-
-impl<Release: Operation> fmt::Debug for Grant<Release> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.outcome.fmt(f)
     }
 }

@@ -6,7 +6,7 @@ use crate::store::{RecordId, RecordIdRef, StoreError};
 
 /// What a store does to many keys in one statement.
 pub(crate) trait Operation: Sized + Send + Sync + 'static {
-    /// What a call says besides its key's id, while it waits.
+    /// What a call says besides its key's id, for it to wait.
     type Args: Send + 'static;
     type Answer: Send + 'static;
 
@@ -20,16 +20,9 @@ pub(crate) trait Operation: Sized + Send + Sync + 'static {
     fn run_many(&self, batch: Vec<Pending<Self>>) -> impl Future<Output = ()> + Send;
 }
 
-/// One call of an operation, with what its caller lends.
-pub(crate) trait Call: Copy + Send + Sync {
-    type Operation: Operation;
-
-    fn id(&self) -> RecordIdRef<'_>;
-
-    /// What the call says besides, for it to wait.
-    fn to_args(self) -> <Self::Operation as Operation>::Args;
-
-    /// How large that is, where it matters.
+/// What a call of the operation `O` says besides its key's id, as its caller lends it.
+pub(crate) trait Call<O: Operation>: Copy + Send + Sync + Into<O::Args> {
+    /// How large it is, where that matters.
     fn bytes(self) -> usize {
         0
     }
@@ -40,10 +33,7 @@ pub(crate) trait Call: Copy + Send + Sync {
     }
 
     /// Makes the call in a statement of its own.
-    fn run_one(
-        self,
-        operation: &Self::Operation,
-    ) -> impl Future<Output = Result<<Self::Operation as Operation>::Answer, StoreError>> + Send;
+    fn run_one(self, id: RecordIdRef<'_>, operation: &O) -> impl Future<Output = Result<O::Answer, StoreError>> + Send;
 }
 
 /// A call that waits for its answer.

@@ -21,15 +21,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cratestack_schema::{Dialect, NameError, Report, TableName};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, SqlitePool};
+use sqlx::{ConnectOptions as _, SqlStr, SqlitePool};
 use uuid::Uuid;
 
 use self::database::{Database, TICK};
 use self::reserve::ReserveArgs;
-use self::sweep::Sweep;
 use self::transaction::begin::Begin;
 use self::transaction::commit::Commit;
-use self::write::{Answer, Write, WriteCall, Writer};
+use self::write::{Answer, Write, Writer};
 use crate::store::{
     Claim, ClaimOutcome, ClockSample, Completion, IdempotencyStore, LeaseState, RecordIdRef, ReservationOutcome,
     StoreError,
@@ -76,7 +75,7 @@ pub struct SqliteStore {
 #[derive(Debug)]
 struct Operations {
     writes: BatchQueue<Writer>,
-    sweep: Sweep,
+    sweep: SqlStr,
     begin: Begin,
     commit: Commit,
 }
@@ -85,7 +84,7 @@ impl Operations {
     fn new(database: &Database, is_batching: bool) -> Self {
         let writes = Writer::queue(database, is_batching);
         Self {
-            sweep: Sweep::new(database.clone()),
+            sweep: sweep::statement(&database.table),
             begin: Begin::new(database.clone(), Arc::clone(&writes.operation().statements)),
             commit: Commit::new(database.clone()),
             writes,
@@ -205,7 +204,7 @@ impl SqliteStore {
     }
 
     async fn write(&self, id: RecordIdRef<'_>, write: Write<Completion<'_>>) -> Result<Answer, StoreError> {
-        self.operations.writes.call(WriteCall { id, write }).await
+        self.operations.writes.call(id, write).await
     }
 
     /// Whether the outcome was recorded by this call.
@@ -277,7 +276,7 @@ impl IdempotencyStore for SqliteStore {
         renew_in_time(lease, || async {
             let call = Write::Renew { token, times };
             match self.write(RecordIdRef { principal, key }, call).await? {
-                Answer::Renewed(renewal) => Ok(renewal),
+                Answer::Renewed(renewed) => Ok(renewed.answered()),
                 Answer::Reserved(_) | Answer::Finished(_) | Answer::Released => Ok(Renewal::Lost),
             }
         })
@@ -302,7 +301,7 @@ impl IdempotencyStore for SqliteStore {
     }
 
     async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {
-        self.operations.sweep.run(limit).await
+        sweep::sweep(&self.database, &self.operations.sweep, limit).await
     }
 }
 

@@ -38,8 +38,8 @@ pub(super) struct Renewed {
 }
 
 impl Renewed {
-    /// What it has come to, now that it is committed.
-    pub(super) fn committed(self) -> Renewal {
+    /// What it has come to, now that it is committed and its answer there.
+    pub(super) fn answered(self) -> Renewal {
         self.lasts.map_or(Renewal::Lost, |lasts| Renewal::of(TICK, lasts, self.sent.elapsed()))
     }
 }

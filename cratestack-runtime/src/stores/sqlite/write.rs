@@ -35,9 +35,9 @@ use super::release::Release;
 use super::renew::{Renew, Renewed};
 use super::reserve::{Reserve, ReserveArgs};
 use super::throttle::Throttle;
-use crate::store::{ClaimOutcome, Completion, RecordId, RecordIdRef, StoreError};
+use crate::store::{Completion, RecordId, RecordIdRef, StoreError};
 use crate::stores::sql::{
-    BatchError, BatchQueue, Call, Cause, Grant, OpenTransaction, Operation, OwnedCompletion, Pending, Renewal, Times,
+    BatchError, BatchQueue, Call, Cause, Grant, OpenTransaction, Operation, OwnedCompletion, Pending, Times,
 };
 
 /// What is written.
@@ -72,35 +72,14 @@ impl Write<OwnedCompletion> {
     }
 }
 
-/// An answer on its way to its caller.
-#[derive(Debug)]
+/// An answer on its way to its caller, for when it is committed.
 pub(super) enum Answer {
     /// `None` where somebody else has been quicker: its caller looks again.
     Reserved(Option<Box<Grant<Writer>>>),
     /// Whether the outcome was recorded.
     Finished(bool),
-    Renewed(Renewal),
-    Released,
-}
-
-/// What a call has come to, unless it is undone.
-enum Written {
-    Reserved(Option<ClaimOutcome>),
-    Finished(bool),
     Renewed(Renewed),
     Released,
-}
-
-impl Written {
-    /// The answer, now that it is committed.
-    fn committed(self, grant: impl FnOnce(ClaimOutcome) -> Grant<Writer>) -> Answer {
-        match self {
-            Self::Reserved(outcome) => Answer::Reserved(outcome.map(|outcome| Box::new(grant(outcome)))),
-            Self::Finished(is_recorded) => Answer::Finished(is_recorded),
-            Self::Renewed(renewed) => Answer::Renewed(renewed.committed()),
-            Self::Released => Answer::Released,
-        }
-    }
 }
 
 /// The statements of all that writes.
@@ -127,14 +106,17 @@ impl Statements {
         connection: &mut SqliteConnection,
         id: RecordIdRef<'_>,
         write: Write<Completion<'_>>,
-    ) -> Result<Written, sqlx::Error> {
+    ) -> Result<Answer, sqlx::Error> {
         Ok(match write {
-            Write::Reserve(args) => Written::Reserved(self.reserve.claim(connection, id, args).await?),
-            Write::Finish(completion) => Written::Finished(self.finish.finish(connection, completion).await?),
-            Write::Renew { token, times } => Written::Renewed(self.renew.renew(connection, id, token, times).await?),
+            Write::Reserve(args) => {
+                let claimed = self.reserve.claim(connection, id, args).await?;
+                Answer::Reserved(claimed.map(|outcome| Box::new(Grant::taken(outcome))))
+            }
+            Write::Finish(completion) => Answer::Finished(self.finish.finish(connection, completion).await?),
+            Write::Renew { token, times } => Answer::Renewed(self.renew.renew(connection, id, token, times).await?),
             Write::Release { token } => {
                 self.release.release(connection, &self.finish, id, token).await?;
-                Written::Released
+                Answer::Released
             }
         })
     }
@@ -165,45 +147,37 @@ impl Writer {
     }
 }
 
-/// One call, and its key.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct WriteCall<'a> {
-    pub(super) id: RecordIdRef<'a>,
-    pub(super) write: Write<Completion<'a>>,
-}
-
-impl Call for WriteCall<'_> {
-    type Operation = Writer;
-
-    fn id(&self) -> RecordIdRef<'_> {
-        self.id
-    }
-
-    fn to_args(self) -> Write<OwnedCompletion> {
-        match self.write {
-            Write::Reserve(args) => Write::Reserve(args),
-            Write::Finish(completion) => Write::Finish(OwnedCompletion::new(completion)),
-            Write::Renew { token, times } => Write::Renew { token, times },
-            Write::Release { token } => Write::Release { token },
+impl From<Write<Completion<'_>>> for Write<OwnedCompletion> {
+    fn from(write: Write<Completion<'_>>) -> Self {
+        match write {
+            Write::Reserve(args) => Self::Reserve(args),
+            Write::Finish(completion) => Self::Finish(completion.into()),
+            Write::Renew { token, times } => Self::Renew { token, times },
+            Write::Release { token } => Self::Release { token },
         }
     }
+}
 
+impl Call<Writer> for Write<Completion<'_>> {
     fn bytes(self) -> usize {
-        match self.write {
+        match self {
             Write::Finish(completion) => completion.headers.len() + completion.body.len(),
             Write::Reserve(_) | Write::Renew { .. } | Write::Release { .. } => 0,
         }
     }
 
     fn is_urgent(self) -> bool {
-        !matches!(self.write, Write::Reserve(_))
+        !matches!(self, Write::Reserve(_))
     }
 
-    async fn run_one(self, Writer { database, statements, .. }: &Writer) -> Result<Answer, StoreError> {
+    async fn run_one(
+        self,
+        id: RecordIdRef<'_>,
+        Writer { database, statements, .. }: &Writer,
+    ) -> Result<Answer, StoreError> {
         let _turn = database.turn.take_as(self.is_urgent()).await;
         let mut connection = database.acquire().await?;
-        let written = statements.execute(&mut connection, self.id, self.write).await.map_err(database.error())?;
-        Ok(written.committed(Grant::taken))
+        statements.execute(&mut connection, id, self).await.map_err(database.error())
     }
 }
 
@@ -219,14 +193,13 @@ impl Operation for Writer {
 
     async fn run_many(&self, batch: Vec<Pending<Self>>) {
         match self.commit(&batch).await {
-            Ok(written) => {
-                for (call, written) in batch.into_iter().zip(written) {
-                    let answer = written.committed(|outcome| match (&self.releases, call.args.release()) {
-                        (Some(releases), Some(release)) => {
-                            Grant::new(outcome, (releases.clone(), call.id.clone(), release))
-                        }
-                        _ => Grant::taken(outcome),
-                    });
+            Ok(answers) => {
+                for (call, mut answer) in batch.into_iter().zip(answers) {
+                    if let (Answer::Reserved(Some(grant)), Some(releases), Some(release)) =
+                        (&mut answer, &self.releases, call.args.release())
+                    {
+                        grant.give_back_by(releases, &call.id, release);
+                    }
                     call.answer(Ok(answer));
                 }
             }
@@ -252,7 +225,7 @@ impl Writer {
     }
 
     /// What the calls have come to, once it is committed.
-    async fn commit(&self, batch: &[Pending<Self>]) -> Result<Vec<Written>, BatchError> {
+    async fn commit(&self, batch: &[Pending<Self>]) -> Result<Vec<Answer>, BatchError> {
         if let Some(pause) = self.throttle.pause(Instant::now()) {
             tokio::time::sleep(pause).await;
         }
@@ -276,19 +249,19 @@ impl Writer {
         mut open: OpenTransaction<Sqlite>,
         batch: &[Pending<Self>],
         from: &mut Option<Instant>,
-    ) -> Result<Vec<Written>, BatchError> {
-        let mut all_written = Vec::with_capacity(batch.len());
+    ) -> Result<Vec<Answer>, BatchError> {
+        let mut answers = Vec::with_capacity(batch.len());
         for call in batch {
             // It went while the batch waited for its turn: what it would have is not to be given back first.
             if call.args.release().is_some() && call.is_cancelled() {
-                all_written.push(Written::Reserved(None));
+                answers.push(Answer::Reserved(None));
                 continue;
             }
             let connection = open.connection_mut();
             match self.statements.execute(connection, call.id.as_ref(), call.args.of(&call.id)).await {
-                Ok(written) => {
+                Ok(answer) => {
                     from.get_or_insert_with(Instant::now);
-                    all_written.push(written);
+                    answers.push(answer);
                 }
                 Err(error) => {
                     if let Err(gone) = open.rollback().await {
@@ -303,7 +276,7 @@ impl Writer {
             }
         }
         match open.commit().await {
-            Ok(()) => Ok(all_written),
+            Ok(()) => Ok(answers),
             Err(error @ sqlx::Error::Database(_)) => Err(self.undone(error)),
             Err(error) => Err(BatchError::Unknown(self.database.error()(error))),
         }

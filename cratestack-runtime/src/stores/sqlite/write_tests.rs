@@ -8,7 +8,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, SqlitePool};
 use tokio::task::JoinHandle;
 
-use crate::store::{Begun, Claim, IdempotencyStore as _, Isolation, LeaseState, Transact as _};
+use crate::store::{Begun, Claim, ClaimOutcome, IdempotencyStore as _, Isolation, LeaseState, Transact as _};
 use crate::stores::sqlite::SqliteStore;
 use crate::stores::sqlite::database::TICK;
 
