@@ -9,8 +9,8 @@ use sqlx::{PgPool, Postgres, Row as _};
 use super::connection::PriorityPool;
 use super::lock::lock_of;
 use super::timestamptz::Timestamptz;
-use crate::store::{RecordIdRef, StoreError};
-use crate::stores::sql::{BatchError, Cause, Operation, Pending, Row, store_error};
+use crate::store::{ClaimOutcome, RecordIdRef, StoreError};
+use crate::stores::sql::{BatchError, Cause, Operation, Pending, Row, in_table, store_error};
 
 /// What statements are run on.
 #[derive(Debug, Clone)]
@@ -102,17 +102,23 @@ impl Database {
         |error| BatchError::Unknown(self.error()(error))
     }
 
-    /// Reads what the statements select of a live row, behind their first column.
-    pub(super) fn live_row(&self, row: &PgRow) -> Result<Row, StoreError> {
+    /// What a live row means to a caller, read from what the statements select behind their first column.
+    pub(super) fn classify(
+        &self,
+        row: &PgRow,
+        id: RecordIdRef<'_>,
+        request_hash: [u8; 32],
+    ) -> Result<ClaimOutcome, StoreError> {
         let moment = |column| row.try_get::<Timestamptz, _>(column).map(|Timestamptz(time)| time).map_err(self.error());
-        Ok(Row {
+        let row = Row {
             request_hash: row.try_get(1).map_err(self.error())?,
             status: row.try_get::<Option<i32>, _>(2).map_err(self.error())?.map(i64::from),
             headers: row.try_get(3).map_err(self.error())?,
             body: row.try_get(4).map_err(self.error())?,
             created_at: moment(5)?,
             expires_at: moment(6)?,
-        })
+        };
+        row.classify(id, request_hash).map_err(in_table(&self.table))
     }
 }
 

@@ -35,7 +35,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use bytes::Bytes;
 use cratestack_schema::{Dialect, NameError, Report, TableName};
-use sqlx::{PgPool, SqlStr};
+use sqlx::{PgPool, Postgres, SqlStr};
 use uuid::Uuid;
 
 use self::database::{Database, refuse_nul};
@@ -48,12 +48,13 @@ use self::reserve::{Reserve, ReserveArgs};
 use self::session::ServerSession;
 use self::timestamptz::TICK;
 use self::transaction::begin::Begin;
-use self::transaction::commit::Commit;
+use self::transaction::commit::{Commit, has_failed};
+use self::transaction::rollback::{rollback, terminate};
 use crate::store::{
-    Claim, ClaimOutcome, ClockSample, Completion, IdempotencyStore, LeaseState, RecordIdRef, ReservationOutcome,
-    StoreError, Watch,
+    Begun, Claim, ClaimOutcome, ClockSample, CommitError, Completion, Ending, IdempotencyStore, Isolation, LeaseState,
+    RecordIdRef, ReservationOutcome, StoreError, Transact, TransactionalStore, Watch,
 };
-use crate::stores::sql::{BatchQueue, check, recordable, remaining, renew_in_time};
+use crate::stores::sql::{BatchQueue, OpenTransaction, SessionId, check, recordable, remaining, renew_in_time};
 
 /// Keeps reservations and outcomes in a table of a Postgres database: the store for a fleet.
 ///
@@ -303,6 +304,42 @@ impl IdempotencyStore for PostgresStore {
 
     async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {
         sweep::sweep(&self.database, &self.operations.sweep, limit).await
+    }
+}
+
+impl TransactionalStore for PostgresStore {}
+
+#[async_trait]
+impl Transact for PostgresStore {
+    type Transaction = OpenTransaction<Postgres>;
+    type Leash = SessionId;
+
+    fn leash(&self, open: &OpenTransaction<Postgres>) -> SessionId {
+        open.session
+    }
+
+    async fn cut(&self, session: SessionId) {
+        terminate(&self.database.pool, session).await;
+    }
+
+    async fn begin(
+        &self,
+        claim: Option<Claim<'_>>,
+        isolation: Isolation,
+    ) -> Result<Begun<OpenTransaction<Postgres>>, StoreError> {
+        self.operations.begin.run(claim, isolation).await
+    }
+
+    async fn commit(&self, open: OpenTransaction<Postgres>, ending: Option<Ending<'_>>) -> Result<(), CommitError> {
+        self.operations.commit.run(open, ending).await
+    }
+
+    async fn rollback(&self, open: OpenTransaction<Postgres>) {
+        rollback(&self.database.pool, open).await;
+    }
+
+    async fn has_failed(&self, open: &mut OpenTransaction<Postgres>) -> bool {
+        has_failed(open).await
     }
 }
 

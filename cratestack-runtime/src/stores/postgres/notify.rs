@@ -100,7 +100,12 @@ impl Watcher {
         let (commands, inbox) = mpsc::unbounded_channel();
         // The receiver is in hand, so this arrives.
         let _ = commands.send(command);
-        tokio::spawn(listen(pool.clone(), class, inbox, Arc::clone(&self.polling_until)));
+        let (pool, polling_until) = (pool.clone(), Arc::clone(&self.polling_until));
+        tokio::spawn(async move {
+            if let Err(error) = listen(&pool, class, inbox, &polling_until).await {
+                debug!(%error, "idempotency waiters are on their own: the listening session ended");
+            }
+        });
         session.insert(commands).clone()
     }
 }
@@ -123,17 +128,6 @@ impl Drop for Subscription {
 
 /// Ends with its connection, or when nobody has waited for a while. Dropping what it holds tells all who wait.
 async fn listen(
-    pool: PgPool,
-    class: i32,
-    inbox: mpsc::UnboundedReceiver<Command>,
-    polling_until: Arc<Mutex<Option<Instant>>>,
-) {
-    if let Err(error) = serve(&pool, class, inbox, &polling_until).await {
-        debug!(%error, "idempotency waiters are on their own: the listening session ended");
-    }
-}
-
-async fn serve(
     pool: &PgPool,
     class: i32,
     mut inbox: mpsc::UnboundedReceiver<Command>,

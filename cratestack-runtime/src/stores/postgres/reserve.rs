@@ -29,7 +29,7 @@ use super::sql::{CLOCK, after, asked};
 use super::timestamptz::TICK;
 use crate::store::{Claim, ClaimOutcome, RecordId, RecordIdRef, StoreError};
 use crate::stores::sql::{
-    BatchError, BatchQueue, Call, Cause, Grant, Operation, Pending, Times, attempt, dead, in_table, shared,
+    BatchError, BatchQueue, Call, Cause, Grant, Operation, Pending, Times, attempt, dead, shared,
 };
 
 /// How often a key is asked for before the answer is that another request is running, which is then all but certain: each
@@ -193,7 +193,7 @@ impl Call<Reserve> for ReserveArgs {
                 Ok(Some(row)) => {
                     let outcome = match claimed(&row).map_err(database.error())? {
                         Some(attempt) => ClaimOutcome::Reserved { token, attempt },
-                        None => classify(database, &row, id, self)?,
+                        None => database.classify(&row, id, self.request_hash)?,
                     };
                     return Ok(Grant::taken(outcome));
                 }
@@ -277,15 +277,6 @@ fn claimed(row: &PgRow) -> Result<Option<u32>, sqlx::Error> {
     Ok(count.map(|count| attempt(Some(i64::from(count)))))
 }
 
-fn classify(
-    database: &Database,
-    row: &PgRow,
-    id: RecordIdRef<'_>,
-    args: ReserveArgs,
-) -> Result<ClaimOutcome, StoreError> {
-    database.live_row(row)?.classify(id, args.request_hash).map_err(in_table(&database.table))
-}
-
 impl Reserve {
     pub(super) fn new(database: Database, releases: BatchQueue<Release>) -> Self {
         let table = &database.table.sql();
@@ -353,7 +344,7 @@ impl Reserve {
     fn answer_live(&self, group: Group, row: &PgRow) {
         let judged = group.args().request_hash;
         for call in group.calls {
-            let outcome = classify(&self.database, row, call.id.as_ref(), call.args);
+            let outcome = self.database.classify(row, call.id.as_ref(), call.args.request_hash);
             if outcome == Ok(ClaimOutcome::InFlight) && call.args.request_hash != judged {
                 call.run_alone();
             } else {

@@ -28,49 +28,33 @@ pub(crate) enum Cause {
     Statement,
 }
 
-/// SQLSTATEs and the beginnings of SQLSTATEs. The first that fits counts.
-const SQLSTATES: &[(&str, Cause)] = &[
+/// SQLSTATEs and the beginnings of SQLSTATEs. The first line that fits counts.
+const SQLSTATES: &[(Cause, &[&str])] = &[
     // serialization_failure, deadlock_detected
-    ("40001", Cause::Contention),
-    ("40P01", Cause::Contention),
+    (Cause::Contention, &["40001", "40P01"]),
     // lock_not_available
-    ("55P03", Cause::LockTimeout),
+    (Cause::LockTimeout, &["55P03"]),
     // out_of_memory: each lock takes some of what is shared
-    ("53200", Cause::LockTableFull),
-    // read_only_sql_transaction: a standby after a failover
-    ("25006", Cause::Unavailable),
-    // idle_in_transaction_session_timeout, transaction_timeout
-    ("25P03", Cause::Unavailable),
-    ("25P04", Cause::Unavailable),
-    // query_canceled: it took too long
-    ("57014", Cause::Unavailable),
-    // connections, resources, shutdown
-    ("08", Cause::Unavailable),
-    ("53", Cause::Unavailable),
-    ("57P0", Cause::Unavailable),
+    (Cause::LockTableFull, &["53200"]),
+    // read_only_sql_transaction (a standby after a failover), idle_in_transaction_session_timeout, transaction_timeout,
+    // query_canceled (it took too long); connections, resources, shutdown
+    (Cause::Unavailable, &["25006", "25P03", "25P04", "57014", "08", "53", "57P0"]),
     // undefined_table, undefined_column
-    ("42P01", Cause::Schema),
-    ("42703", Cause::Schema),
+    (Cause::Schema, &["42P01", "42703"]),
     // integrity constraints, `WITH CHECK OPTION`, exceptions that triggers raise
-    ("23", Cause::Constraint),
-    ("44", Cause::Constraint),
-    ("P0", Cause::Constraint),
+    (Cause::Constraint, &["23", "44", "P0"]),
     // invalid_savepoint_specification, no_active_sql_transaction
-    ("3B001", Cause::NoTransaction),
-    ("25P01", Cause::NoTransaction),
+    (Cause::NoTransaction, &["3B001", "25P01"]),
     // in_failed_sql_transaction
-    ("25P02", Cause::FailedTransaction),
+    (Cause::FailedTransaction, &["25P02"]),
 ];
 
 /// SQLite's primary result codes.
-const SQLITE_CODES: &[(u32, Cause)] = &[
+const SQLITE_CODES: &[(Cause, &[u32])] = &[
     // BUSY, LOCKED
-    (5, Cause::Contention),
-    (6, Cause::Contention),
+    (Cause::Contention, &[5, 6]),
     // IOERR, FULL, CANTOPEN
-    (10, Cause::Unavailable),
-    (13, Cause::Unavailable),
-    (14, Cause::Unavailable),
+    (Cause::Unavailable, &[10, 13, 14]),
 ];
 
 /// SQLite's ERROR is for anything: only its text tells what a statement stumbled over.
@@ -92,9 +76,12 @@ impl Cause {
             // No code of SQLite is as long as an SQLSTATE. The low byte is the primary one.
             Ok(number) if code.len() < 5 => match number & 0xff {
                 SQLITE_ERROR if SQLITE_SCHEMA_ERRORS.iter().any(|sign| message.contains(sign)) => Some(Self::Schema),
-                primary => SQLITE_CODES.iter().find(|(code, _)| *code == primary).map(|(_, cause)| *cause),
+                primary => SQLITE_CODES.iter().find(|(_, codes)| codes.contains(&primary)).map(|(cause, _)| *cause),
             },
-            _ => SQLSTATES.iter().find(|(beginning, _)| code.starts_with(beginning)).map(|(_, cause)| *cause),
+            _ => {
+                let fits = |beginnings: &[&str]| beginnings.iter().any(|beginning| code.starts_with(beginning));
+                SQLSTATES.iter().find(|(_, beginnings)| fits(beginnings)).map(|(cause, _)| *cause)
+            }
         };
         cause.unwrap_or(Self::Statement)
     }
@@ -169,8 +156,10 @@ mod tests {
 
     #[test]
     fn what_comes_first_does_not_hide_what_comes_after() {
-        for (beginning, cause) in SQLSTATES {
-            assert_eq!(Cause::of_code(&format!("{beginning:0<5}"), ""), *cause, "{beginning}");
+        for (cause, beginnings) in SQLSTATES {
+            for beginning in *beginnings {
+                assert_eq!(Cause::of_code(&format!("{beginning:0<5}"), ""), *cause, "{beginning}");
+            }
         }
     }
 

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use cratestack_schema::columns::{CREATED_AT, EXPIRES_AT, LEASE_EXPIRES_AT, REQUEST_HASH, RESPONSE_STATUS};
+use cratestack_schema::columns::{
+    ATTEMPT, CREATED_AT, EXPIRES_AT, KEY, LEASE_EXPIRES_AT, PRINCIPAL_FINGERPRINT, REQUEST_HASH, RESERVATION_ID,
+    RESPONSE_BODY, RESPONSE_HEADERS, RESPONSE_STATUS,
+};
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 
 /// The condition under which a request whose hash is `request` may take a row over, in SQL: the row
@@ -20,6 +23,29 @@ pub(crate) fn dead(row: &str, now: &str, request: &str) -> String {
         "({row}.{EXPIRES_AT} <= {now} OR ({row}.{RESPONSE_STATUS} IS NULL AND {row}.{REQUEST_HASH} = {request} AND \
          CASE WHEN {row}.{LEASE_EXPIRES_AT} > {row}.{CREATED_AT} THEN {row}.{LEASE_EXPIRES_AT} \
          ELSE {row}.{EXPIRES_AT} END <= {now}))"
+    )
+}
+
+/// The finished row of a transaction at once, of `values`, kept from `began` on, when the transaction did.
+///
+/// A row that was dead then is replaced; whoever reserved the key since is not, as its effect may have happened.
+pub(crate) fn record(table: &str, values: &str, began: &str) -> String {
+    format!(
+        "INSERT INTO {table} AS held ({PRINCIPAL_FINGERPRINT}, {KEY}, {REQUEST_HASH}, {RESERVATION_ID},
+            {RESPONSE_STATUS}, {RESPONSE_HEADERS}, {RESPONSE_BODY}, {CREATED_AT}, {EXPIRES_AT}, {ATTEMPT})
+        {values}
+        ON CONFLICT ({PRINCIPAL_FINGERPRINT}, {KEY}) DO UPDATE SET
+            {REQUEST_HASH} = EXCLUDED.{REQUEST_HASH},
+            {RESERVATION_ID} = EXCLUDED.{RESERVATION_ID},
+            {RESPONSE_STATUS} = EXCLUDED.{RESPONSE_STATUS},
+            {RESPONSE_HEADERS} = EXCLUDED.{RESPONSE_HEADERS},
+            {RESPONSE_BODY} = EXCLUDED.{RESPONSE_BODY},
+            {CREATED_AT} = EXCLUDED.{CREATED_AT},
+            {LEASE_EXPIRES_AT} = NULL,
+            {EXPIRES_AT} = EXCLUDED.{EXPIRES_AT},
+            {ATTEMPT} = EXCLUDED.{ATTEMPT}
+        WHERE {dead}",
+        dead = dead("held", began, &format!("EXCLUDED.{REQUEST_HASH}")),
     )
 }
 

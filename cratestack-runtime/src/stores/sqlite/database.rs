@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, SqlitePool};
 
 use super::turn::Turn;
-use crate::store::StoreError;
+use crate::store::{Claim, ClaimOutcome, StoreError};
 use crate::stores::sql::{Row, Tick, in_table, store_error};
 
 pub(super) const TICK: Tick = Tick::Millisecond;
@@ -37,19 +37,21 @@ impl Database {
         self.pool.acquire().await.map_err(self.error())
     }
 
-    pub(super) fn live_row(&self, row: &SqliteRow) -> Result<Row, StoreError> {
+    /// What a live row means to a caller.
+    pub(super) fn classify(&self, row: &SqliteRow, claim: &Claim<'_>) -> Result<ClaimOutcome, StoreError> {
         let moment = |column| {
             let ticks = row.try_get(column).map_err(self.error())?;
             TICK.moment(ticks).map_err(in_table(&self.table))
         };
-        Ok(Row {
+        let row = Row {
             request_hash: row.try_get(0).map_err(self.error())?,
             status: row.try_get(1).map_err(self.error())?,
             headers: row.try_get(2).map_err(self.error())?,
             body: row.try_get(3).map_err(self.error())?,
             created_at: moment(4)?,
             expires_at: moment(5)?,
-        })
+        };
+        row.classify(claim.id(), claim.request_hash).map_err(in_table(&self.table))
     }
 }
 

@@ -21,19 +21,18 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cratestack_schema::{Dialect, NameError, Report, TableName};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, SqlStr, SqlitePool};
+use sqlx::{ConnectOptions as _, SqlStr, Sqlite, SqlitePool};
 use uuid::Uuid;
 
 use self::database::{Database, TICK};
 use self::reserve::ReserveArgs;
-use self::transaction::begin::Begin;
-use self::transaction::commit::Commit;
+use self::transaction::{Transactions, rollback};
 use self::write::{Answer, Write, Writer};
 use crate::store::{
-    Claim, ClaimOutcome, ClockSample, Completion, IdempotencyStore, LeaseState, RecordIdRef, ReservationOutcome,
-    StoreError,
+    Begun, Claim, ClaimOutcome, ClockSample, CommitError, Completion, Ending, IdempotencyStore, Isolation, LeaseState,
+    RecordIdRef, ReservationOutcome, StoreError, Transact, TransactionalStore,
 };
-use crate::stores::sql::{BatchQueue, Renewal, check, recordable, remaining, renew_in_time};
+use crate::stores::sql::{BatchQueue, OpenTransaction, Renewal, check, recordable, remaining, renew_in_time};
 
 /// Keeps reservations and outcomes in a table of an SQLite database: the store for one machine, a file and no server.
 ///
@@ -76,8 +75,7 @@ pub struct SqliteStore {
 struct Operations {
     writes: BatchQueue<Writer>,
     sweep: SqlStr,
-    begin: Begin,
-    commit: Commit,
+    transactions: Transactions,
 }
 
 impl Operations {
@@ -85,8 +83,7 @@ impl Operations {
         let writes = Writer::queue(database, is_batching);
         Self {
             sweep: sweep::statement(&database.table),
-            begin: Begin::new(database.clone(), Arc::clone(&writes.operation().statements)),
-            commit: Commit::new(database.clone()),
+            transactions: Transactions::new(database.clone(), Arc::clone(&writes.operation().statements)),
             writes,
         }
     }
@@ -302,6 +299,40 @@ impl IdempotencyStore for SqliteStore {
 
     async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {
         sweep::sweep(&self.database, &self.operations.sweep, limit).await
+    }
+}
+
+impl TransactionalStore for SqliteStore {}
+
+#[async_trait]
+impl Transact for SqliteStore {
+    type Transaction = OpenTransaction<Sqlite>;
+    type Leash = ();
+
+    fn leash(&self, _: &OpenTransaction<Sqlite>) {}
+
+    /// A transaction is within this process, and ends with whoever has it.
+    async fn cut(&self, (): ()) {}
+
+    async fn begin(
+        &self,
+        claim: Option<Claim<'_>>,
+        _: Isolation,
+    ) -> Result<Begun<OpenTransaction<Sqlite>>, StoreError> {
+        self.operations.transactions.begin(claim).await
+    }
+
+    async fn commit(&self, open: OpenTransaction<Sqlite>, ending: Option<Ending<'_>>) -> Result<(), CommitError> {
+        self.operations.transactions.commit(open, ending).await
+    }
+
+    async fn rollback(&self, open: OpenTransaction<Sqlite>) {
+        rollback(open).await;
+    }
+
+    async fn has_failed(&self, _: &mut OpenTransaction<Sqlite>) -> bool {
+        // A statement that fails leaves the transaction as it was before it.
+        false
     }
 }
 

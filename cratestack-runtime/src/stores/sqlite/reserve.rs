@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::database::{Database, NOW};
 use crate::store::{Claim, ClaimOutcome, RecordIdRef, StoreError};
-use crate::stores::sql::{Times, attempt, dead, in_table, shared};
+use crate::stores::sql::{Times, attempt, dead, shared};
 
 fn live(table: &str) -> String {
     format!(
@@ -84,11 +84,7 @@ impl Reserve {
             .fetch_optional(connection)
             .await
             .map_err(database.error())?;
-        let classify = |row: &_| {
-            let row = database.live_row(row)?;
-            row.classify(claim.id(), claim.request_hash).map_err(in_table(&database.table))
-        };
-        live.as_ref().map(classify).transpose()
+        live.map(|row| database.classify(&row, claim)).transpose()
     }
 
     /// `None` where somebody else has been quicker.

@@ -14,7 +14,7 @@ use super::rollback::rollback;
 use crate::store::{Begun, Claim, ClaimOutcome, Isolation, StoreError};
 use crate::stores::postgres::database::{Database, refuse_nul};
 use crate::stores::postgres::lock::lock_of;
-use crate::stores::sql::{OpenTransaction, SAVEPOINT, attempt, dead, held, in_table, shared};
+use crate::stores::sql::{OpenTransaction, SAVEPOINT, attempt, dead, held, shared};
 
 /// The setting that holds the token; of the transaction alone, so that it ends with it.
 pub(super) const CLAIM: &str = "cratestack.claim";
@@ -73,7 +73,7 @@ impl Begin {
         Self { look: shared(look(table, oid)), is_claimed: shared(is_claimed(oid)), database }
     }
 
-    pub(super) async fn run(
+    pub(in crate::stores::postgres) async fn run(
         &self,
         claim: Option<Claim<'_>>,
         isolation: Isolation,
@@ -190,8 +190,7 @@ impl Begin {
         if is_dead.unwrap_or(true) {
             return Ok(None);
         }
-        let row = self.database.live_row(row)?;
-        row.classify(claim.id(), claim.request_hash).map_err(in_table(&self.database.table)).map(Some)
+        self.database.classify(row, claim.id(), claim.request_hash).map(Some)
     }
 
     /// Which attempt comes after the ones of a dead row.

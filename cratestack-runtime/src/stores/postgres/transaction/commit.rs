@@ -1,9 +1,5 @@
 //! Committing a transaction, in one commit with the record of its outcome.
 
-use cratestack_schema::columns::{
-    ATTEMPT, CREATED_AT, EXPIRES_AT, KEY, LEASE_EXPIRES_AT, PRINCIPAL_FINGERPRINT, REQUEST_HASH, RESERVATION_ID,
-    RESPONSE_BODY, RESPONSE_HEADERS, RESPONSE_STATUS,
-};
 use sqlx::{AssertSqlSafe, Postgres, SqlStr};
 use uuid::Uuid;
 
@@ -15,36 +11,21 @@ use crate::stores::postgres::database::Database;
 use crate::stores::postgres::lock::class_of;
 use crate::stores::postgres::sql::{after, notifying};
 use crate::stores::postgres::timestamptz::TICK;
-use crate::stores::sql::{Cause, OpenTransaction, SAVEPOINT, dead, never_ended, recordable, shared};
+use crate::stores::sql::{Cause, OpenTransaction, SAVEPOINT, never_ended, record, recordable, shared};
 
 fn is_ours(oid: &str) -> String {
     format!("SELECT {}, {oid} = $2::bigint", ours("$1"))
 }
 
-/// The finished row at once, kept from the transaction's beginning on. A dead one is replaced; a live one that came in the
-/// meantime is left alone, and so is everything where the transaction has ended or the name means another table.
-fn record(table: &str, oid: &str, class: i32) -> String {
-    let record = format!(
-        "INSERT INTO {table} AS held ({PRINCIPAL_FINGERPRINT}, {KEY}, {REQUEST_HASH}, {RESERVATION_ID},
-            {RESPONSE_STATUS}, {RESPONSE_HEADERS}, {RESPONSE_BODY}, {CREATED_AT}, {EXPIRES_AT}, {ATTEMPT})
-        SELECT $1::text, $2::text, $3::bytea, $4::uuid, $5::int, $6::bytea, $7::bytea, NOW(), {expiry}, $9::int
-        WHERE {ours} AND {oid} = $11::bigint
-        ON CONFLICT ({PRINCIPAL_FINGERPRINT}, {KEY}) DO UPDATE SET
-            {REQUEST_HASH} = EXCLUDED.{REQUEST_HASH},
-            {RESERVATION_ID} = EXCLUDED.{RESERVATION_ID},
-            {RESPONSE_STATUS} = EXCLUDED.{RESPONSE_STATUS},
-            {RESPONSE_HEADERS} = EXCLUDED.{RESPONSE_HEADERS},
-            {RESPONSE_BODY} = EXCLUDED.{RESPONSE_BODY},
-            {CREATED_AT} = EXCLUDED.{CREATED_AT},
-            {LEASE_EXPIRES_AT} = NULL,
-            {EXPIRES_AT} = EXCLUDED.{EXPIRES_AT},
-            {ATTEMPT} = EXCLUDED.{ATTEMPT}
-        WHERE {dead}",
+/// Nothing is written where the transaction has ended or the name means another table.
+fn recorded(table: &str, oid: &str, class: i32) -> String {
+    let values = format!(
+        "SELECT $1::text, $2::text, $3::bytea, $4::uuid, $5::int, $6::bytea, $7::bytea, NOW(), {expiry}, $9::int
+        WHERE {ours} AND {oid} = $11::bigint",
         expiry = after("NOW()", "$8::bigint"),
         ours = ours("$4"),
-        dead = dead("held", "NOW()", &format!("EXCLUDED.{REQUEST_HASH}")),
     );
-    notifying(&record, class, "$10::bigint")
+    notifying(&record(table, &values, "NOW()"), class, "$10::bigint")
 }
 
 #[derive(Debug)]
@@ -57,10 +38,10 @@ pub(in crate::stores::postgres) struct Commit {
 impl Commit {
     pub(in crate::stores::postgres) fn new(database: Database) -> Self {
         let (table, oid, class) = (&database.table.sql(), &oid(&database.table), class_of(database.table.table()));
-        Self { record: shared(record(table, oid, class)), is_ours: shared(is_ours(oid)), database }
+        Self { record: shared(recorded(table, oid, class)), is_ours: shared(is_ours(oid)), database }
     }
 
-    pub(super) async fn run(
+    pub(in crate::stores::postgres) async fn run(
         &self,
         mut open: OpenTransaction<Postgres>,
         ending: Option<Ending<'_>>,
@@ -104,7 +85,7 @@ impl Commit {
             sqlx::raw_sql(AssertSqlSafe(undo)).execute(open.connection_mut()).await.map_err(self.uncommitted())?;
         }
         let Claim { principal, key, request_hash, retention, .. } = ending.claim;
-        let recorded = sqlx::query(self.record.clone())
+        let written = sqlx::query(self.record.clone())
             .bind(principal)
             .bind(key)
             .bind(request_hash.as_slice())
@@ -119,7 +100,7 @@ impl Commit {
             .fetch_optional(open.connection_mut())
             .await
             .map_err(self.uncommitted())?;
-        if recorded.is_some() { Ok(()) } else { Err(self.unrecorded(open, ending.token).await?) }
+        if written.is_some() { Ok(()) } else { Err(self.unrecorded(open, ending.token).await?) }
     }
 
     /// Why there is no record, though no statement has failed.
@@ -182,7 +163,7 @@ impl Commit {
 }
 
 /// Whether a statement has failed that the database does not let the transaction go on after.
-pub(super) async fn has_failed(open: &mut OpenTransaction<Postgres>) -> bool {
+pub(in crate::stores::postgres) async fn has_failed(open: &mut OpenTransaction<Postgres>) -> bool {
     sqlx::raw_sql("SELECT 1").execute(open.connection_mut()).await.is_err()
 }
 

@@ -15,7 +15,7 @@ const TERMINATION_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often it is looked whether a session that is to end has ended.
 const TERMINATION_POLL: Duration = Duration::from_millis(5);
 
-pub(super) async fn rollback(pool: &PgPool, mut open: OpenTransaction<Postgres>) {
+pub(in crate::stores::postgres) async fn rollback(pool: &PgPool, mut open: OpenTransaction<Postgres>) {
     let rolled_back = tokio::time::timeout(ROLLBACK_TIMEOUT, open.rollback()).await;
     if let Ok(Ok(())) = rolled_back {
         return;
@@ -28,7 +28,7 @@ pub(super) async fn rollback(pool: &PgPool, mut open: OpenTransaction<Postgres>)
     }
 }
 
-pub(super) async fn terminate(pool: &PgPool, session: SessionId) {
+pub(in crate::stores::postgres) async fn terminate(pool: &PgPool, session: SessionId) {
     if let Err(error) = end_session(pool, session).await {
         warn!(%error, "a transaction's session could not be ended; its key is taken until it ends by itself");
     }

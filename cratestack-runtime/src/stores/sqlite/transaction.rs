@@ -1,0 +1,161 @@
+//! Transactions that claim a key, and record its outcome in the commit of what the handler wrote.
+//!
+//! SQLite has one writer at a time, so a transaction that has begun to write has every key.
+
+use std::sync::Arc;
+
+use cratestack_schema::columns::{ATTEMPT, EXPIRES_AT, KEY, PRINCIPAL_FINGERPRINT};
+use sqlx::{AssertSqlSafe, Row as _, SqlSafeStr as _, SqlStr, Sqlite};
+use uuid::Uuid;
+
+use super::database::{Database, NOW, TICK};
+use super::write::Statements;
+use crate::store::{Begun, Claim, CommitError, Ending, StoreError};
+use crate::stores::sql::{
+    Cause, OpenTransaction, SAVEPOINT, attempt, dead, held, never_ended, record, recordable, shared,
+};
+
+/// Always one row: how often a reservation was attempted that is dead but has not expired, and what the time is.
+fn attempted(table: &str) -> String {
+    format!(
+        "SELECT (
+            SELECT COALESCE({ATTEMPT}, 1) FROM {table} AS held
+            WHERE {PRINCIPAL_FINGERPRINT} = ?1 AND {KEY} = ?2 AND {EXPIRES_AT} > {NOW} AND {dead}
+        ), {NOW}",
+        dead = dead("held", NOW, "?3"),
+    )
+}
+
+#[derive(Debug)]
+pub(super) struct Transactions {
+    database: Database,
+    statements: Arc<Statements>,
+    attempted: SqlStr,
+    record: SqlStr,
+}
+
+impl Transactions {
+    pub(super) fn new(database: Database, statements: Arc<Statements>) -> Self {
+        let table = &database.table.sql();
+        let values = "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?10, ?10 + ?8, ?9)";
+        Self { attempted: shared(attempted(table)), record: shared(record(table, values, "?10")), database, statements }
+    }
+
+    pub(super) async fn begin(&self, claim: Option<Claim<'_>>) -> Result<Begun<OpenTransaction<Sqlite>>, StoreError> {
+        let Some(claim) = claim else {
+            let transaction = self.open().await?;
+            return Ok(Begun::Reserved { transaction, token: Uuid::nil(), attempt: 0 });
+        };
+        let (database, reserve) = (&self.database, &self.statements.reserve);
+        // A replay needs no turn.
+        let mut connection = database.acquire().await?;
+        if let Some(outcome) = reserve.live(database, &mut connection, &claim).await? {
+            return Ok(held(outcome));
+        }
+        drop(connection);
+        let mut open = self.open().await?;
+        if let Some(outcome) = reserve.live(database, open.connection_mut(), &claim).await? {
+            return Ok(held(outcome));
+        }
+        let row = sqlx::query(self.attempted.clone())
+            .bind(claim.principal)
+            .bind(claim.key)
+            .bind(claim.request_hash.as_slice())
+            .fetch_one(open.connection_mut())
+            .await
+            .map_err(database.error())?;
+        open.began = row.try_get(1).map_err(database.error())?;
+        let dead: Option<i64> = row.try_get(0).map_err(database.error())?;
+        let attempt = dead.map_or(1, |count| attempt(Some(count)).saturating_add(1));
+        Ok(Begun::Reserved { transaction: open, token: Uuid::new_v4(), attempt })
+    }
+
+    async fn open(&self) -> Result<OpenTransaction<Sqlite>, StoreError> {
+        let turn = self.database.turn.take().await;
+        let connection = self.database.acquire().await?;
+        let begin = SqlStr::from_static("BEGIN IMMEDIATE");
+        let mut open = OpenTransaction::begin(connection, begin, Some(turn)).await.map_err(self.database.error())?;
+        on_savepoint(&mut open, "SAVEPOINT").await.map_err(self.database.error())?;
+        Ok(open)
+    }
+
+    pub(super) async fn commit(
+        &self,
+        mut open: OpenTransaction<Sqlite>,
+        ending: Option<Ending<'_>>,
+    ) -> Result<(), CommitError> {
+        let Some(ending) = ending else { return self.commit_unclaimed(open).await };
+        recordable(ending.status).map_err(CommitError::Refused)?;
+        if let Err(error) = self.record_in(&mut open, ending).await {
+            if error == CommitError::Ended {
+                // sqlx knows nothing of that end, and will roll back: there must be something to.
+                let _ = sqlx::raw_sql("BEGIN").execute(open.connection_mut()).await;
+            }
+            rollback(open).await;
+            return Err(error);
+        }
+        self.end(open).await
+    }
+
+    async fn commit_unclaimed(&self, mut open: OpenTransaction<Sqlite>) -> Result<(), CommitError> {
+        // It is gone where the handler has ended the transaction by itself; the depth is known afterwards.
+        if on_savepoint(&mut open, "RELEASE").await.is_ok() && !open.is_outermost() {
+            rollback(open).await;
+            return Err(CommitError::Refused(never_ended()));
+        }
+        self.end(open).await
+    }
+
+    async fn record_in(&self, open: &mut OpenTransaction<Sqlite>, ending: Ending<'_>) -> Result<(), CommitError> {
+        let refused = |error| CommitError::Refused(self.database.error()(error));
+        if !ending.keep_writes {
+            on_savepoint(open, "ROLLBACK TO").await.map_err(|_| CommitError::Ended)?;
+        }
+        // It is gone where the handler has ended the transaction by itself.
+        on_savepoint(open, "RELEASE").await.map_err(|_| CommitError::Ended)?;
+        // Known once the statement before has been through the connection's queue.
+        if !open.is_outermost() {
+            return Err(CommitError::Refused(never_ended()));
+        }
+        let Claim { principal, key, request_hash, retention, .. } = ending.claim;
+        let recorded = sqlx::query(self.record.clone())
+            .bind(principal)
+            .bind(key)
+            .bind(request_hash.as_slice())
+            .bind(ending.token)
+            .bind(i64::from(ending.status))
+            .bind(ending.headers)
+            .bind(ending.body.as_ref())
+            .bind(TICK.count(retention))
+            .bind(i64::from(ending.attempt))
+            .bind(open.began)
+            .execute(open.connection_mut())
+            .await
+            .map_err(refused)?;
+        if recorded.rows_affected() > 0 { Ok(()) } else { Err(CommitError::Taken) }
+    }
+
+    async fn end(&self, open: OpenTransaction<Sqlite>) -> Result<(), CommitError> {
+        open.commit().await.map_err(|error| {
+            let cause = Cause::of_sqlx(&error);
+            let error = self.database.error()(error);
+            match cause {
+                Some(cause) if cause.is_unavailable() => CommitError::Transient(error),
+                Some(_) => CommitError::Refused(error),
+                None => CommitError::Unknown(error),
+            }
+        })
+    }
+}
+
+pub(super) async fn rollback(mut open: OpenTransaction<Sqlite>) {
+    if open.rollback().await.is_err() {
+        open.close_on_drop();
+    }
+}
+
+/// A statement about the savepoint.
+async fn on_savepoint(open: &mut OpenTransaction<Sqlite>, verb: &str) -> Result<(), sqlx::Error> {
+    let statement = AssertSqlSafe(format!("{verb} {SAVEPOINT}")).into_sql_str();
+    sqlx::raw_sql(statement).execute(open.connection_mut()).await.map(drop)
+}
