@@ -295,7 +295,7 @@ impl History {
     }
 }
 
-/// Whether a tenure is the one that was to be told.
+/// Whether a lease's state is the one that was to be told.
 fn is(seen: LeaseState, expected: &Told) -> bool {
     match seen {
         LeaseState::Held => *expected == Told::Held,

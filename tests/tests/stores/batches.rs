@@ -1,6 +1,6 @@
 //! Calls that share a statement: each gets the answer that it would have got alone.
 //!
-//! These tests run on one thread, so that all calls have been made before the lane that they wait for comes free.
+//! These tests run on one thread, so that all calls have been made before the slot that they wait for comes free.
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -63,9 +63,9 @@ async fn reserved(store: &PostgresStore, key: &str) -> Uuid {
     token(&reserve(store, key, 1).await)
 }
 
-/// The kind of calls whose lane is occupied.
+/// The operation whose slot is occupied.
 #[derive(Clone, Copy)]
-enum Lane {
+enum Operation {
     Reserve,
     Finish,
     Renew,
@@ -73,28 +73,28 @@ enum Lane {
 }
 
 /// Makes a call of this kind that waits for a lock until the transaction ends.
-async fn occupy(pool: &PgPool, store: &PostgresStore, lane: Lane) -> Transaction<'static, Postgres> {
+async fn occupy(pool: &PgPool, store: &PostgresStore, operation: Operation) -> Transaction<'static, Postgres> {
     let key = Uuid::new_v4().to_string();
-    let held = match lane {
-        Lane::Reserve => Uuid::nil(),
+    let held = match operation {
+        Operation::Reserve => Uuid::nil(),
         _ => reserved(store, &key).await,
     };
     let mut other = pool.begin().await.unwrap();
-    let lock = match lane {
-        Lane::Reserve => {
+    let lock = match operation {
+        Operation::Reserve => {
             "INSERT INTO cratestack_idempotency (principal_fingerprint, key, request_hash, reservation_id, expires_at)
              VALUES ('p', $1, sha256(''), gen_random_uuid(), NOW() + INTERVAL '1 day')"
         }
         _ => "SELECT 1 FROM cratestack_idempotency WHERE key = $1 FOR UPDATE",
     };
     sqlx::query(lock).bind(&key).execute(&mut *other).await.unwrap();
-    match lane {
-        Lane::Reserve => drop(tokio::spawn(reserve(store, &key, 1))),
-        Lane::Finish => drop(tokio::spawn(finish(store, &key, held, "blocker"))),
-        Lane::Renew => drop(tokio::spawn(renew(store, &key, held))),
-        Lane::Release => drop(tokio::spawn(release(store, &key, held))),
+    match operation {
+        Operation::Reserve => drop(tokio::spawn(reserve(store, &key, 1))),
+        Operation::Finish => drop(tokio::spawn(finish(store, &key, held, "blocker"))),
+        Operation::Renew => drop(tokio::spawn(renew(store, &key, held))),
+        Operation::Release => drop(tokio::spawn(release(store, &key, held))),
     }
-    until("the lane is occupied", async || {
+    until("the slot is occupied", async || {
         sqlx::query_scalar(
             "SELECT EXISTS (SELECT FROM pg_stat_activity
              WHERE datname = current_database() AND wait_event_type = 'Lock' AND query NOT LIKE '%asked%')",
@@ -123,9 +123,14 @@ async fn polled_once() {
     }
 }
 
-/// Makes the calls while the lane is occupied, so that they go together.
-async fn together<T: Send + 'static>(pool: &PgPool, store: &PostgresStore, lane: Lane, calls: Vec<Call<T>>) -> Vec<T> {
-    let other = occupy(pool, store, lane).await;
+/// Makes the calls while the slot is occupied, so that they go together.
+async fn together<T: Send + 'static>(
+    pool: &PgPool,
+    store: &PostgresStore,
+    operation: Operation,
+    calls: Vec<Call<T>>,
+) -> Vec<T> {
+    let other = occupy(pool, store, operation).await;
     let calls: Vec<_> = calls.into_iter().map(tokio::spawn).collect();
     polled_once().await;
     other.rollback().await.unwrap();
@@ -145,7 +150,7 @@ fn keys(prefix: &str) -> Vec<String> {
     (0..20).map(|n| format!("{prefix}{n}")).collect()
 }
 
-/// A statement or two: a busy machine may let the lane stall before all have come.
+/// A statement or two: a busy machine may let the slot stall before all have come.
 fn shared(transactions: i64) -> bool {
     (1..=2).contains(&transactions)
 }
@@ -155,24 +160,24 @@ async fn many_callers_share_statements_of_every_kind() {
     let (_database, pool, store) = postgres(8).await;
     let keys = keys("k");
     let calls = keys.iter().map(|key| reserve(&store, key, 1)).collect();
-    let tokens: Vec<_> = together(&pool, &store, Lane::Reserve, calls).await.iter().map(token).collect();
+    let tokens: Vec<_> = together(&pool, &store, Operation::Reserve, calls).await.iter().map(token).collect();
     assert_eq!(tokens.iter().collect::<HashSet<_>>().len(), 20);
     assert!(shared(transactions(&pool, "k%").await));
 
     let calls = keys.iter().zip(&tokens).map(|(key, token)| renew(&store, key, *token)).collect();
-    let renewed = together(&pool, &store, Lane::Renew, calls).await;
+    let renewed = together(&pool, &store, Operation::Renew, calls).await;
     assert!(renewed.iter().all(|tenure| *tenure == Ok(LeaseState::Held)));
     assert!(shared(transactions(&pool, "k%").await));
 
     let calls = keys.iter().zip(&tokens).skip(10).map(|(key, token)| finish(&store, key, *token, "done")).collect();
-    let finished = together(&pool, &store, Lane::Finish, calls).await;
+    let finished = together(&pool, &store, Operation::Finish, calls).await;
     assert!(finished.iter().all(|tenure| *tenure == Ok(LeaseState::Held)));
     assert!(shared(transactions(&pool, "k1_").await));
 
     let calls = keys.iter().zip(&tokens).map(|(key, token)| release(&store, key, *token)).collect();
-    assert!(together(&pool, &store, Lane::Release, calls).await.iter().all(Result::is_ok));
+    assert!(together(&pool, &store, Operation::Release, calls).await.iter().all(Result::is_ok));
     let calls = keys.iter().map(|key| reserve(&store, key, 1)).collect();
-    for (n, outcome) in together(&pool, &store, Lane::Reserve, calls).await.into_iter().enumerate() {
+    for (n, outcome) in together(&pool, &store, Operation::Reserve, calls).await.into_iter().enumerate() {
         match outcome {
             Ok(ClaimOutcome::Reserved { attempt: 1, .. }) if n < 10 => {}
             Ok(ClaimOutcome::Replay(record)) if n >= 10 && record.response_body == b"done" => {}
@@ -186,7 +191,7 @@ async fn turned_off_every_call_is_a_statement() {
     let (_database, pool, store) = postgres(8).await;
     let store = store.group_commit(false);
     let calls = keys("k").iter().map(|key| reserve(&store, key, 1)).collect();
-    together(&pool, &store, Lane::Reserve, calls).await;
+    together(&pool, &store, Operation::Reserve, calls).await;
     assert_eq!(transactions(&pool, "k%").await, 20);
 }
 
@@ -194,14 +199,14 @@ async fn turned_off_every_call_is_a_statement() {
 async fn one_key_twice_is_answered_as_if_one_came_second() {
     let (_database, pool, store) = postgres(8).await;
     let calls = [1, 1, 2, 1].map(|hash| reserve(&store, "k1", hash)).into_iter().collect();
-    let answers = together(&pool, &store, Lane::Reserve, calls).await;
+    let answers = together(&pool, &store, Operation::Reserve, calls).await;
     let held = token(&answers[0]);
     assert_eq!(answers[1..], [Ok(ClaimOutcome::InFlight), Ok(ClaimOutcome::Conflict), Ok(ClaimOutcome::InFlight)]);
 
     let calls = ["first", "second"].map(|body| finish(&store, "k1", held, body)).into_iter().collect();
-    assert_eq!(together(&pool, &store, Lane::Finish, calls).await, [Ok(LeaseState::Held), Ok(LeaseState::Held)]);
+    assert_eq!(together(&pool, &store, Operation::Finish, calls).await, [Ok(LeaseState::Held), Ok(LeaseState::Held)]);
     let calls = [1, 2, 1].map(|hash| reserve(&store, "k1", hash)).into_iter().collect();
-    let answers = together(&pool, &store, Lane::Reserve, calls).await;
+    let answers = together(&pool, &store, Operation::Reserve, calls).await;
     assert_eq!(answers[1], Ok(ClaimOutcome::Conflict));
     for answer in [&answers[0], &answers[2]] {
         assert!(matches!(answer, Ok(ClaimOutcome::Replay(record)) if record.response_body == b"first"), "{answer:?}");
@@ -209,9 +214,9 @@ async fn one_key_twice_is_answered_as_if_one_came_second() {
 
     let held = reserved(&store, "k2").await;
     let calls = (0..3).map(|_| renew(&store, "k2", held)).collect();
-    assert_eq!(together(&pool, &store, Lane::Renew, calls).await, vec![Ok(LeaseState::Held); 3]);
+    assert_eq!(together(&pool, &store, Operation::Renew, calls).await, vec![Ok(LeaseState::Held); 3]);
     let calls = (0..3).map(|_| release(&store, "k2", held)).collect();
-    assert_eq!(together(&pool, &store, Lane::Release, calls).await, vec![Ok(()); 3]);
+    assert_eq!(together(&pool, &store, Operation::Release, calls).await, vec![Ok(()); 3]);
     reserved(&store, "k2").await;
 
     // What expires at once is taken over by whoever comes second. (Of a second and a third, each alone, one may have begun
@@ -221,7 +226,7 @@ async fn one_key_twice_is_answered_as_if_one_came_second() {
         Box::pin(async move { store.reserve(Claim { retention: Duration::ZERO, ..claim("k3", 1) }).await })
     };
     let calls = (0..2).map(|_| zero(&store)).collect();
-    let answers = together(&pool, &store, Lane::Reserve, calls).await;
+    let answers = together(&pool, &store, Operation::Reserve, calls).await;
     assert_eq!(answers.iter().map(token).collect::<HashSet<_>>().len(), 2);
 }
 
@@ -247,7 +252,7 @@ async fn takeovers_conflicts_and_stale_tokens_each_get_their_own_answer() {
         reserve(&store, "other", 1),
         reserve(&store, "other", 2),
     ];
-    let answers = together(&pool, &store, Lane::Reserve, calls).await;
+    let answers = together(&pool, &store, Operation::Reserve, calls).await;
     assert!(matches!(answers[0], Ok(ClaimOutcome::Reserved { attempt: 2, .. })), "{:?}", answers[0]);
     assert_eq!(answers[1..3], [Ok(ClaimOutcome::InFlight), Ok(ClaimOutcome::Conflict)]);
     assert!(matches!(&answers[3], Ok(ClaimOutcome::Replay(record)) if record.response_body == b"outcome"));
@@ -260,15 +265,15 @@ async fn takeovers_conflicts_and_stale_tokens_each_get_their_own_answer() {
     let new = token(&answers[0]);
     let calls = vec![renew(&store, "dead", dead), renew(&store, "live", live), renew(&store, "done", done)];
     let lost_held_lost = [Ok(LeaseState::Lost), Ok(LeaseState::Held), Ok(LeaseState::Lost)];
-    assert_eq!(together(&pool, &store, Lane::Renew, calls).await, lost_held_lost);
+    assert_eq!(together(&pool, &store, Operation::Renew, calls).await, lost_held_lost);
     let calls = vec![release(&store, "dead", dead), release(&store, "done", done)];
-    assert_eq!(together(&pool, &store, Lane::Release, calls).await, [Ok(()), Ok(())]);
+    assert_eq!(together(&pool, &store, Operation::Release, calls).await, [Ok(()), Ok(())]);
     let calls = vec![
         finish(&store, "dead", dead, "stale"),
         finish(&store, "live", live, "current"),
         finish(&store, "done", done, "again"),
     ];
-    let finished = together(&pool, &store, Lane::Finish, calls).await;
+    let finished = together(&pool, &store, Operation::Finish, calls).await;
     assert_eq!(finished, [Ok(LeaseState::Lost), Ok(LeaseState::Held), Ok(LeaseState::Held)]);
     assert_eq!(finish(&store, "dead", new, "new").await, Ok(LeaseState::Held), "the newer reservation was not touched");
     let Ok(ClaimOutcome::Replay(record)) = reserve(&store, "done", 1).await else { panic!() };
@@ -286,7 +291,7 @@ async fn infinite_times_are_replayed_alone_and_in_a_batch() {
     let update = "UPDATE cratestack_idempotency SET created_at = '-infinity', expires_at = 'infinity' WHERE key <> 'c'";
     sqlx::query(update).execute(&pool).await.unwrap();
     let calls = || ["a", "b", "c"].map(|key| reserve(&store, key, 1));
-    let batched = together(&pool, &store, Lane::Reserve, calls().into()).await;
+    let batched = together(&pool, &store, Operation::Reserve, calls().into()).await;
     let mut alone = Vec::new();
     for call in calls() {
         alone.push(call.await);
@@ -315,7 +320,7 @@ async fn a_poisonous_row_fails_its_own_caller_only() {
     objecting(&pool, "IF NEW.key = 'objectionable' THEN RAISE EXCEPTION 'no'; END IF;").await;
     let long: String = (0..200).map(|_| Uuid::new_v4().to_string()).collect();
     let calls = ["a", "objectionable", "nul\0", &long, "z"].map(|key| reserve(&store, key, 1)).into_iter().collect();
-    let answers = together(&pool, &store, Lane::Reserve, calls).await;
+    let answers = together(&pool, &store, Operation::Reserve, calls).await;
     for poisonous in &answers[1..4] {
         assert!(matches!(poisonous, Err(StoreError::Database(_))), "{poisonous:?}");
     }
@@ -329,7 +334,7 @@ async fn a_poisonous_row_fails_its_own_caller_only() {
     };
     objecting(&pool, "IF NEW.response_body = 'objectionable' THEN RAISE EXCEPTION 'no'; END IF;").await;
     let calls = vec![finish(&store, "a", a, "fine"), invalid, finish(&store, "z", z, "objectionable")];
-    let answers = together(&pool, &store, Lane::Finish, calls).await;
+    let answers = together(&pool, &store, Operation::Finish, calls).await;
     assert_eq!(answers[0], Ok(LeaseState::Held));
     assert!(matches!(answers[1], Err(StoreError::Internal(_))), "{:?}", answers[1]);
     assert!(matches!(answers[2], Err(StoreError::Database(_))), "{:?}", answers[2]);
@@ -357,7 +362,7 @@ async fn a_locked_row_holds_up_its_own_caller_only() {
         .execute(&mut *holder)
         .await
         .unwrap();
-    let other = occupy(&pool, &store, Lane::Finish).await;
+    let other = occupy(&pool, &store, Operation::Finish).await;
     let [a, locked, z] = [("a", tokens[0]), ("locked", tokens[1]), ("z", tokens[2])]
         .map(|(key, token)| tokio::spawn(finish(&store, key, token, "done")));
     polled_once().await;
@@ -384,7 +389,7 @@ async fn rows(pool: &PgPool, like: &str) -> i64 {
 async fn a_reservation_whose_caller_has_gone_is_given_back() {
     let (_database, pool, store) = postgres(8).await;
     objecting(&pool, "IF NEW.key = 'slow' THEN PERFORM pg_sleep(0.5); END IF;").await;
-    let other = occupy(&pool, &store, Lane::Reserve).await;
+    let other = occupy(&pool, &store, Operation::Reserve).await;
     let stays = tokio::spawn(reserve(&store, "slow", 1));
     let mut goes_before = reserve(&store, "gone before", 1);
     let goes_during = tokio::spawn(reserve(&store, "gone during", 1));
@@ -415,7 +420,7 @@ async fn a_reservation_whose_caller_has_gone_is_given_back() {
 async fn a_lost_connection_answers_everybody() {
     let (_database, pool, store) = postgres(8).await;
     objecting(&pool, "IF NEW.key = 'slow' THEN PERFORM pg_sleep(20); END IF;").await;
-    let other = occupy(&pool, &store, Lane::Reserve).await;
+    let other = occupy(&pool, &store, Operation::Reserve).await;
     let calls: Vec<_> = ["a", "slow", "z"].map(|key| tokio::spawn(reserve(&store, key, 1))).into_iter().collect();
     polled_once().await;
     other.rollback().await.unwrap();
@@ -469,7 +474,7 @@ async fn a_lost_answer_reserves_for_nobody() {
     let (url, muted) = muting(database.url()).await;
     let store = PostgresStore::new(postgres_pool(&url, 4).await);
     objecting(&pool, "IF NEW.key = 'slow' THEN PERFORM pg_sleep(0.3); END IF;").await;
-    let other = occupy(&pool, &store, Lane::Reserve).await;
+    let other = occupy(&pool, &store, Operation::Reserve).await;
     let calls: Vec<_> = ["a", "slow", "z"].map(|key| tokio::spawn(reserve(&store, key, 1))).into_iter().collect();
     polled_once().await;
     other.rollback().await.unwrap();
@@ -504,7 +509,8 @@ async fn batches_of_two_processes_do_not_deadlock() {
         held.push((reserved(&here, &key).await, key));
     }
     for _ in 0..3 {
-        let (mut one, mut other) = (occupy(&pool, &here, Lane::Renew).await, occupy(&pool, &there, Lane::Renew).await);
+        let (mut one, mut other) =
+            (occupy(&pool, &here, Operation::Renew).await, occupy(&pool, &there, Operation::Renew).await);
         let forth: Vec<_> = held.iter().map(|(token, key)| tokio::spawn(renew(&here, key, *token))).collect();
         let back: Vec<_> = held.iter().rev().map(|(token, key)| tokio::spawn(renew(&there, key, *token))).collect();
         polled_once().await;

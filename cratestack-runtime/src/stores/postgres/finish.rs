@@ -95,7 +95,7 @@ impl Operation for Finish {
             .bind(count_of(&batch));
         let rows = self.database.run_many_with_priority(statement).await;
         self.database.answer_by_ordinal(batch, rows, false, |_| Ok(true));
-        repeats.into_iter().for_each(Pending::run_alone);
+        repeats.into_iter().for_each(Pending::let_run_one);
     }
 }
 

@@ -151,7 +151,7 @@ impl Operation for Renew {
             }
             Err(error) => self.database.unknown()(error).answer_all(batch),
         }
-        repeats.into_iter().for_each(Pending::run_alone);
+        repeats.into_iter().for_each(Pending::let_run_one);
     }
 }
 

@@ -326,7 +326,7 @@ impl Reserve {
         for next in calls {
             if first.args.times.retention == 0 {
                 // It has expired already, so whoever comes next takes it over.
-                next.run_alone();
+                next.let_run_one();
             } else {
                 let is_same = first.args.request_hash == next.args.request_hash;
                 next.answer(Ok(Grant::taken(if is_same { ClaimOutcome::InFlight } else { ClaimOutcome::Conflict })));
@@ -346,7 +346,7 @@ impl Reserve {
         for call in group.calls {
             let outcome = self.database.classify(row, call.id.as_ref(), call.args.request_hash);
             if outcome == Ok(ClaimOutcome::InFlight) && call.args.request_hash != judged {
-                call.run_alone();
+                call.let_run_one();
             } else {
                 call.answer(outcome.map(Grant::taken));
             }

@@ -308,7 +308,7 @@ impl<O: Operation> Drop for Worker<O> {
             state.end_statement(self.number);
             (std::mem::take(&mut state.urgent), std::mem::take(&mut state.waiting))
         };
-        urgent.into_iter().chain(waiting).for_each(Pending::run_alone);
+        urgent.into_iter().chain(waiting).for_each(Pending::let_run_one);
     }
 }
 

@@ -51,7 +51,7 @@ pub(crate) struct Pending<O: Operation> {
 pub(super) enum Reply<A> {
     Answer(Result<A, StoreError>),
     /// The call is to be made in a statement of its own.
-    RunAlone,
+    RunOne,
 }
 
 /// Why a batch has no answers.
@@ -80,9 +80,9 @@ impl<O: Operation> Pending<O> {
     }
 
     /// Lets the caller make a statement of its own.
-    pub(crate) fn run_alone(self) {
+    pub(crate) fn let_run_one(self) {
         if let Some(reply) = self.reply {
-            drop(reply.send(Reply::RunAlone));
+            drop(reply.send(Reply::RunOne));
         }
     }
 }
@@ -92,7 +92,7 @@ impl BatchError {
     pub(crate) fn answer_all<O: Operation>(&self, batch: Vec<Pending<O>>) {
         for pending in batch {
             match self {
-                Self::Divisible => pending.run_alone(),
+                Self::Divisible => pending.let_run_one(),
                 #[cfg(feature = "sqlite")]
                 Self::Undone(error) => pending.answer(Err(error.clone())),
                 Self::Unknown(error) => pending.answer(Err(error.clone())),

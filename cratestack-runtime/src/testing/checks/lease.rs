@@ -267,9 +267,9 @@ pub(super) async fn late_finish_tells_who_won(bench: Bench) -> Checked {
     };
     let seen = bench.rush(KEYS * EACH, call).await?;
     for key in 0..KEYS {
-        let (tenures, claims): (Vec<_>, Vec<_>) = seen.iter().skip(key).step_by(KEYS).cloned().unzip();
+        let (states, claims): (Vec<_>, Vec<_>) = seen.iter().skip(key).step_by(KEYS).cloned().unzip();
         let key = format!("key {key}");
-        match (tenures.into_iter().flatten().next(), &tokens(&claims)[..]) {
+        match (states.into_iter().flatten().next(), &tokens(&claims)[..]) {
             (Some(LeaseState::Held), []) => drop(bench.replays(&key, A, &late, "the late holder was told Held").await?),
             (Some(LeaseState::Lost), [winner]) => {
                 bench.in_flight(&key, A, "the late holder was told Lost").await?;
@@ -277,9 +277,9 @@ pub(super) async fn late_finish_tells_who_won(bench: Bench) -> Checked {
                 bench.record(&key, *winner, &answer).await?;
                 bench.replays(&key, A, &answer, "the new holder's outcome").await?;
             }
-            (tenure, winners) => {
+            (state, winners) => {
                 return Err(Stop::Broken(format!(
-                    "a late finish raced with takeovers: the holder was told {tenure:?} while {} callers took over",
+                    "a late finish raced with takeovers: the holder was told {state:?} while {} callers took over",
                     winners.len()
                 )));
             }
