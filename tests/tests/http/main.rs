@@ -5,8 +5,8 @@
 
 mod app;
 mod bodies;
+mod failing_store;
 mod faults;
-mod faulty;
 mod headers;
 mod identity;
 mod intake;
