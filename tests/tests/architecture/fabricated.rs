@@ -171,12 +171,19 @@ fn a_parent_that_passes_on_its_children_is_no_circle_and_one_that_uses_them_is()
     let with = |parent| {
         circles(&imports(&[("lib.rs", "mod x;"), ("x/mod.rs", parent), ("x/a.rs", "use super::Shared; pub struct A;")]))
     };
-    assert_eq!(with("mod a; pub(crate) use a::A; pub struct Shared;"), [""; 0]);
+    for passes_on in [
+        "mod a; pub(crate) use a::A; pub struct Shared;",
+        "mod a; pub(crate) use a::reserve; pub struct Shared { reserve: u8 } fn f(s: Shared) -> u8 { s.reserve }",
+    ] {
+        assert_eq!(with(passes_on), [""; 0], "{passes_on}");
+    }
     for uses in [
         "mod a; pub(crate) use a::A; pub struct Shared(A);",
         "mod a; use a::A; pub struct Shared(A);",
         "mod a; pub struct Shared(a::A);",
         "mod a; use self::a as b; pub struct Shared(b::A);",
+        "mod a; pub(crate) use a::A; pub struct Shared; fn f() { A::<Shared>::new() }",
+        "mod a; pub(crate) use a::reserve; pub struct Shared; fn f() -> u8 { reserve() }",
     ] {
         assert_eq!(with(uses).len(), 1, "{uses}");
     }

@@ -28,7 +28,7 @@ pub struct Source {
     pub paths: Vec<Path>,
     /// What is defined here.
     pub items: BTreeSet<String>,
-    /// Every word of the code outside of `use`.
+    /// Every word of the code outside of `use`, but for the names of methods and fields.
     pub words: BTreeSet<String>,
     pub modules: Vec<Declared>,
     /// How many lines are for tests only.
@@ -153,8 +153,15 @@ impl Source {
             segments.push(next);
             end += 3;
         }
-        self.words.extend(segments.iter().cloned());
-        let continues = at >= 2 && is_punct(tokens, at - 1, ':') && is_punct(tokens, at - 2, ':');
+        let follows = |mark: [char; 2]| {
+            at >= 2 && [at - 2, at - 1].iter().zip(mark).all(|(at, mark)| is_punct(tokens, *at, mark))
+        };
+        let is_method = at > 0 && is_punct(tokens, at - 1, '.') && !follows(['.', '.']);
+        let is_field = is_punct(tokens, end, ':') && !is_punct(tokens, end + 1, ':');
+        if !(is_method || is_field) {
+            self.words.extend(segments.iter().cloned());
+        }
+        let continues = follows([':', ':']);
         if segments.len() > 1 {
             if !continues {
                 self.paths.push(Path { line: tokens[at].span().start().line, segments });
