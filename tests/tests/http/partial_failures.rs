@@ -1,139 +1,26 @@
 //! A store that answers some calls and refuses others, or never answers them: a full disk takes renewals and no outcomes, a
 //! row is locked, another process has a key in a transaction.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
-use cratestack_runtime::{
-    Claim, ClaimOutcome, Completion, Idempotency, IdempotencyStore, LeaseState, MemoryStore, OnStoreError,
-    ReservationOutcome, StoreError, Watch, async_trait, idempotent,
-};
+use cratestack_runtime::{Idempotency, OnStoreError, idempotent};
 use tokio::time::{Instant, sleep};
-use uuid::Uuid;
 
 use crate::app::{App, held, request, send};
+use crate::failing_store::{FailingStore, Failure, Method};
 
 const BODY: &str = r#"{"amount":100}"#;
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Each call takes a millisecond, and its faults can be switched on one by one.
-#[derive(Default)]
-struct Partial {
-    inner: MemoryStore,
-    /// Who has the key is in a transaction, and their request is not known.
-    in_transaction: AtomicBool,
-    refuses_reservations: AtomicBool,
-    refuses_outcomes: AtomicBool,
-    refuses_renewals: AtomicBool,
-    refuses_releases: AtomicBool,
-    loses_leases: AtomicBool,
-    /// Outcomes of the key `locked` get no answer.
-    locks: AtomicBool,
-    watches: Mutex<Option<Watches>>,
-    reservations: AtomicUsize,
-    outcomes: AtomicUsize,
-    renewals: AtomicUsize,
-}
-
-/// How a store takes it that its keys are to be watched.
-#[derive(Clone, Copy)]
-enum Watches {
-    WithoutAnAnswer,
-    Panicking,
-    PanickingLater,
-}
-
-fn is(fault: &AtomicBool) -> bool {
-    fault.load(Ordering::SeqCst)
-}
-
-fn refused<T>() -> Result<T, StoreError> {
-    Err(StoreError::Unavailable("switched off".to_owned()))
-}
-
-#[async_trait]
-impl IdempotencyStore for Partial {
-    async fn reserve_or_fetch(
-        &self,
-        principal: &str,
-        key: &str,
-        request_hash: [u8; 32],
-        expires_at: SystemTime,
-    ) -> Result<ReservationOutcome, StoreError> {
-        self.inner.reserve_or_fetch(principal, key, request_hash, expires_at).await
-    }
-
-    async fn complete(
-        &self,
-        principal: &str,
-        key: &str,
-        token: Uuid,
-        status: u16,
-        headers: &[u8],
-        body: &[u8],
-    ) -> Result<(), StoreError> {
-        self.inner.complete(principal, key, token, status, headers, body).await
-    }
-
-    async fn release(&self, principal: &str, key: &str, token: Uuid) -> Result<(), StoreError> {
-        if is(&self.refuses_releases) { refused() } else { self.inner.release(principal, key, token).await }
-    }
-
-    async fn reserve(&self, claim: Claim<'_>) -> Result<ClaimOutcome, StoreError> {
-        self.reservations.fetch_add(1, Ordering::SeqCst);
-        sleep(Duration::from_millis(1)).await;
-        if is(&self.in_transaction) {
-            return Ok(ClaimOutcome::InFlight);
-        }
-        if is(&self.refuses_reservations) { refused() } else { self.inner.reserve(claim).await }
-    }
-
-    async fn renew(
-        &self,
-        principal: &str,
-        key: &str,
-        token: Uuid,
-        lease: Duration,
-        retention: Duration,
-    ) -> Result<LeaseState, StoreError> {
-        sleep(Duration::from_millis(1)).await;
-        if is(&self.loses_leases) {
-            return Ok(LeaseState::Lost);
-        }
-        if is(&self.refuses_renewals) {
-            return refused();
-        }
-        self.renewals.fetch_add(1, Ordering::SeqCst);
-        self.inner.renew(principal, key, token, lease, retention).await
-    }
-
-    async fn watch(&self, _: &str, _: &str) -> Result<Option<Watch>, StoreError> {
-        let how = *self.watches.lock().unwrap();
-        match how {
-            None => Ok(None),
-            Some(Watches::WithoutAnAnswer) => std::future::pending().await,
-            Some(Watches::Panicking) => panic!("told to panic"),
-            Some(Watches::PanickingLater) => Ok(Some(Watch::new(async { panic!("told to panic") }))),
-        }
-    }
-
-    async fn finish(&self, completion: Completion<'_>) -> Result<LeaseState, StoreError> {
-        self.outcomes.fetch_add(1, Ordering::SeqCst);
-        sleep(Duration::from_millis(1)).await;
-        if is(&self.locks) && completion.key == "locked" {
-            std::future::pending::<()>().await;
-        }
-        if is(&self.refuses_outcomes) { refused() } else { self.inner.finish(completion).await }
-    }
-}
-
-fn partial() -> (App, Arc<Partial>) {
-    let store = Arc::new(Partial::default());
+/// Each call takes a millisecond.
+fn partial() -> (App, Arc<FailingStore>) {
+    let store = Arc::new(FailingStore::with_latency(SECOND / 1000));
     (App::over(Idempotency::new(Arc::clone(&store)).lease(SECOND * 3)), store)
 }
 
@@ -146,14 +33,14 @@ async fn wait(State(app): State<App>, _order: String) -> String {
 #[tokio::test(start_paused = true)]
 async fn different_requests_that_wait_for_one_key_do_not_ask_by_turns() {
     let (app, store) = partial();
-    store.in_transaction.store(true, Ordering::SeqCst);
+    store.fail(Method::Reserve, Failure::Overtaken);
     let router = Router::new().route("/wait", post(wait)).with_state(app.clone());
     let waiting =
         ["one", "another", "a third"].map(|order| tokio::spawn(send(router.clone(), request("k1", "/wait", order))));
     for waiter in waiting {
         assert_eq!(waiter.await.unwrap().code(), "idempotency_request_in_flight");
     }
-    let asked = store.reservations.load(Ordering::SeqCst);
+    let asked = store.called(Method::Reserve);
     assert!(asked < 50, "{asked} questions within ten seconds");
 }
 
@@ -161,16 +48,16 @@ async fn different_requests_that_wait_for_one_key_do_not_ask_by_turns() {
 #[tokio::test(start_paused = true)]
 async fn outcomes_that_are_refused_while_renewals_are_answered_are_sent_at_long_intervals() {
     let (app, store) = partial();
-    store.refuses_outcomes.store(true, Ordering::SeqCst);
+    store.fail(Method::Finish, Failure::Refused);
     for key in 0..200 {
         assert_eq!(app.send(request(&format!("k{key}"), "/payments", BODY)).await.status, StatusCode::CREATED);
     }
     sleep(SECOND * 20).await;
-    let before = store.outcomes.load(Ordering::SeqCst);
+    let before = store.called(Method::Finish);
     sleep(SECOND * 20).await;
-    let sent = store.outcomes.load(Ordering::SeqCst) - before;
+    let sent = store.called(Method::Finish) - before;
     assert!(sent < 20 * 100, "{sent} outcomes were sent within twenty seconds");
-    store.refuses_outcomes.store(false, Ordering::SeqCst);
+    store.mend(Method::Finish);
     sleep(SECOND * 6).await;
     let elsewhere = App::over(Idempotency::new(store.inner.clone()));
     for key in 0..200 {
@@ -181,7 +68,7 @@ async fn outcomes_that_are_refused_while_renewals_are_answered_are_sent_at_long_
 #[tokio::test(start_paused = true)]
 async fn one_outcome_without_an_answer_slows_no_reservation_but_the_first() {
     let (app, store) = partial();
-    store.locks.store(true, Ordering::SeqCst);
+    store.fail(Method::Finish, Failure::UnansweredFor("locked"));
     assert_eq!(app.send(request("locked", "/payments", BODY)).await.status, StatusCode::CREATED);
     sleep(SECOND * 20).await;
     let mut took = Vec::new();
@@ -198,10 +85,10 @@ async fn one_outcome_without_an_answer_slows_no_reservation_but_the_first() {
 async fn a_pending_outcome_is_not_told_once_the_store_says_that_the_key_was_taken_over() {
     let (app, store) = partial();
     let running = app.hold().await;
-    store.refuses_outcomes.store(true, Ordering::SeqCst);
+    store.fail(Method::Finish, Failure::Refused);
     app.gate.notify_one();
     assert_eq!(running.await.unwrap().status, StatusCode::CREATED);
-    store.loses_leases.store(true, Ordering::SeqCst);
+    store.fail(Method::Renew, Failure::Overtaken);
     sleep(SECOND * 10).await;
     let elsewhere = App::over(Idempotency::new(store.inner.clone()));
     elsewhere.effects.store(10, Ordering::SeqCst);
@@ -216,17 +103,17 @@ async fn a_pending_outcome_is_not_told_once_the_store_says_that_the_key_was_take
 async fn a_client_is_not_told_the_outcome_of_a_run_that_was_overtaken_though_it_could_not_be_written() {
     let (app, store) = partial();
     let running = app.hold().await;
-    store.loses_leases.store(true, Ordering::SeqCst);
+    store.fail(Method::Renew, Failure::Overtaken);
     sleep(SECOND * 10).await;
-    store.refuses_outcomes.store(true, Ordering::SeqCst);
+    store.fail(Method::Finish, Failure::Refused);
     app.gate.notify_one();
     assert_eq!(running.await.unwrap().code(), "idempotency_reservation_lost");
 }
 
 #[tokio::test(start_paused = true)]
 async fn no_more_handlers_run_without_a_reservation_than_may_run_with_one() {
-    let store = Arc::new(Partial::default());
-    store.refuses_reservations.store(true, Ordering::SeqCst);
+    let store = Arc::new(FailingStore::with_latency(SECOND / 1000));
+    store.fail(Method::Reserve, Failure::Refused);
     let app = App::over(Idempotency::new(Arc::clone(&store)).on_store_error(OnStoreError::Run).max_running(2));
     for key in ["k1", "k2"] {
         let app = app.clone();
@@ -243,19 +130,19 @@ async fn no_more_handlers_run_without_a_reservation_than_may_run_with_one() {
 /// A connection may be silent over which a store would listen: who waits finds the outcome all the same.
 #[tokio::test(start_paused = true)]
 async fn who_waits_gets_the_outcome_though_the_store_cannot_watch() {
-    for how in [Watches::WithoutAnAnswer, Watches::Panicking, Watches::PanickingLater] {
+    for how in [Failure::Unanswered, Failure::Panics, Failure::PanicsLater] {
         let (app, store) = partial();
-        *store.watches.lock().unwrap() = Some(how);
+        store.fail(Method::Watch, how);
         let router = |app: &App| Router::new().route("/wait", post(wait)).with_state(app.clone());
-        store.in_transaction.store(true, Ordering::SeqCst);
+        store.fail(Method::Reserve, Failure::Overtaken);
         let waiting = tokio::spawn(send(router(&app), request("k1", "/wait", "one")));
         sleep(SECOND * 3).await;
         let elsewhere = App::over(Idempotency::new(store.inner.clone()));
         let first = send(router(&elsewhere), request("k1", "/wait", "one")).await;
-        store.in_transaction.store(false, Ordering::SeqCst);
+        store.mend(Method::Reserve);
         let answer = waiting.await.unwrap();
         assert_eq!((answer.is_replay(), answer.body), (true, first.body));
-        let asked = store.reservations.load(Ordering::SeqCst);
+        let asked = store.called(Method::Reserve);
         assert!(asked < 100, "{asked} questions within three seconds");
     }
 }
@@ -264,21 +151,21 @@ async fn who_waits_gets_the_outcome_though_the_store_cannot_watch() {
 #[tokio::test(start_paused = true)]
 async fn renewals_are_sent_as_soon_as_a_reservation_shows_that_the_store_is_back() {
     let (app, store) = partial();
-    store.refuses_outcomes.store(true, Ordering::SeqCst);
+    store.fail(Method::Finish, Failure::Refused);
     for key in 0..100 {
         assert_eq!(app.send(request(&format!("k{key}"), "/payments", BODY)).await.status, StatusCode::CREATED);
     }
     sleep(SECOND * 2).await;
-    store.refuses_renewals.store(true, Ordering::SeqCst);
-    store.refuses_reservations.store(true, Ordering::SeqCst);
+    store.fail(Method::Renew, Failure::Refused);
+    store.fail(Method::Reserve, Failure::Refused);
     sleep(SECOND * 20).await;
-    store.refuses_renewals.store(false, Ordering::SeqCst);
-    store.refuses_reservations.store(false, Ordering::SeqCst);
-    let before = store.renewals.load(Ordering::SeqCst);
+    store.mend(Method::Renew);
+    store.mend(Method::Reserve);
+    let before = store.handed_on(Method::Renew);
     let new = app.send(request("new", "/payments", BODY)).await;
     assert_eq!(new.status, StatusCode::CREATED);
     sleep(SECOND / 10).await;
-    let renewed = store.renewals.load(Ordering::SeqCst) - before;
+    let renewed = store.handed_on(Method::Renew) - before;
     assert!(renewed >= 100, "{renewed} renewals");
 }
 
@@ -286,15 +173,15 @@ async fn renewals_are_sent_as_soon_as_a_reservation_shows_that_the_store_is_back
 #[tokio::test(start_paused = true)]
 async fn a_release_that_cannot_be_written_keeps_no_duplicate_from_asking() {
     let (app, store) = partial();
-    store.refuses_releases.store(true, Ordering::SeqCst);
+    store.fail(Method::Release, Failure::Refused);
     let panicked = app.send(request("k1", "/payments?panic=true", BODY)).await;
     assert_eq!(panicked.status, StatusCode::INTERNAL_SERVER_ERROR);
-    let asked = store.reservations.load(Ordering::SeqCst);
+    let asked = store.called(Method::Reserve);
     let again = || request("k1", "/payments?panic=true", BODY);
     assert_eq!(app.send(again()).await.code(), "idempotency_request_in_flight");
-    assert_eq!(store.reservations.load(Ordering::SeqCst), asked + 1, "the store was asked");
+    assert_eq!(store.called(Method::Reserve), asked + 1, "the store was asked");
     sleep(SECOND * 3).await;
-    store.refuses_releases.store(false, Ordering::SeqCst);
+    store.mend(Method::Release);
     assert_eq!(app.send(again()).await.code(), "idempotency_handler_panicked", "it has run once more");
 }
 
@@ -302,18 +189,17 @@ async fn a_release_that_cannot_be_written_keeps_no_duplicate_from_asking() {
 #[tokio::test(start_paused = true)]
 async fn who_waits_sits_out_a_moment_without_the_store() {
     let (app, store) = partial();
-    store.in_transaction.store(true, Ordering::SeqCst);
+    store.fail(Method::Reserve, Failure::Overtaken);
     let router = |app: &App| Router::new().route("/wait", post(wait)).with_state(app.clone());
     let waiting: Vec<_> = (0..3).map(|_| tokio::spawn(send(router(&app), request("k1", "/wait", "one")))).collect();
     sleep(SECOND).await;
-    store.in_transaction.store(false, Ordering::SeqCst);
-    store.refuses_reservations.store(true, Ordering::SeqCst);
+    store.fail(Method::Reserve, Failure::Refused);
     let elsewhere = App::over(Idempotency::new(store.inner.clone()));
     let first = send(router(&elsewhere), request("k1", "/wait", "one")).await;
     sleep(SECOND * 3).await;
-    let asked = store.reservations.load(Ordering::SeqCst);
+    let asked = store.called(Method::Reserve);
     assert!(asked < 20, "{asked} questions within four seconds");
-    store.refuses_reservations.store(false, Ordering::SeqCst);
+    store.mend(Method::Reserve);
     for waiter in waiting {
         let answer = waiter.await.unwrap();
         assert_eq!((answer.is_replay(), &answer.body), (true, &first.body));

@@ -1,8 +1,8 @@
 //! The handlers, the same ones on either database.
 
-/// One desk for each database. `$open` makes its store. `$pause` is a statement that takes `$1` milliseconds, or on
-/// SQLite as long as there is another writer.
-macro_rules! desk {
+/// A module of handlers for each database. `$open` makes its store. `$pause` is a statement that takes `$1` milliseconds, or
+/// on SQLite as long as there is another writer.
+macro_rules! handlers {
     ($name:ident, $db:ty, $store:ty, $open:expr, $pause:expr) => {
         pub(crate) mod $name {
             use axum::{
@@ -161,14 +161,14 @@ macro_rules! desk {
     };
 }
 
-desk!(
+handlers!(
     postgres,
     sqlx::Postgres,
     cratestack_runtime::PostgresStore,
     |pool, tuned| cratestack_runtime::PostgresStore::new(pool).group_commit(tuned),
     "SELECT pg_sleep($1::bigint / 1000.0::double precision)"
 );
-desk!(
+handlers!(
     sqlite,
     sqlx::Sqlite,
     cratestack_runtime::SqliteStore,

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use crate::{
     BANK,
-    ask::{Manner, Order, PATIENCE, Told},
+    clients::{Manner, Order, PATIENCE, Told},
 };
 
 pub const LEASE: Duration = Duration::from_secs(1);
@@ -88,7 +88,7 @@ pub async fn all_until_told(clients: &[Client], orders: &[Order], manner: Manner
         .iter()
         .map(|order| {
             let (clients, order) = (clients.to_vec(), order.clone());
-            tokio::spawn(async move { crate::ask::until_told(&clients, &order, manner).await })
+            tokio::spawn(async move { crate::clients::until_told(&clients, &order, manner).await })
         })
         .collect();
     let mut told = Vec::new();
