@@ -1,20 +1,25 @@
 //! The `#[idempotent]` attribute of `cratestack-runtime`. Depend on that crate: it re-exports the attribute, and the
 //! code that the attribute generates calls it.
 
-mod check;
-mod duration;
+// The order of the files. Each imports from those after it only:
+// expand → cfg_arguments, placement, signature, guarded → moved_handler, expressions, type_checks → context
+// → handler, options, spans → mistake. `runtime` finds the crate whose path `expand` is given.
+mod cfg_arguments;
+mod context;
 mod expand;
+mod expressions;
+mod guarded;
 mod handler;
 mod mistake;
+mod moved_handler;
 mod options;
-mod parts;
-mod probe;
+mod placement;
 mod runtime;
-mod suggest;
+mod signature;
+mod spans;
 #[cfg(test)]
 mod tests;
-mod values;
-mod variants;
+mod type_checks;
 
 use proc_macro::TokenStream;
 

@@ -10,6 +10,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use quote::{ToTokens, quote};
 
+use crate::options::TABLE;
+
 fn expand(attribute: &TokenStream, item: &TokenStream) -> TokenStream {
     crate::expand::idempotent(&quote!(::cratestack_runtime::__private), attribute, item)
 }
@@ -187,54 +189,14 @@ fn half_an_attribute_keeps_the_handler() {
     }
 }
 
+/// Of the language's words, those that the attribute looks for, or that begin something.
+const LANGUAGE: &str = "req self Self fn async const unsafe extern pub struct impl trait enum mod let mut ref where dyn \
+                        for await return break loop match if idempotent test main _";
+
 fn token() -> impl Strategy<Value = TokenTree> {
-    const WORDS: [&str; 44] = [
-        "ttl",
-        "lease",
-        "wait",
-        "optional",
-        "record",
-        "on_store_error",
-        "body_limit",
-        "key",
-        "principal",
-        "fingerprint",
-        "state",
-        "success",
-        "all",
-        "run",
-        "req",
-        "self",
-        "Self",
-        "fn",
-        "async",
-        "const",
-        "unsafe",
-        "extern",
-        "pub",
-        "struct",
-        "impl",
-        "trait",
-        "enum",
-        "mod",
-        "let",
-        "mut",
-        "ref",
-        "where",
-        "dyn",
-        "for",
-        "await",
-        "return",
-        "break",
-        "loop",
-        "match",
-        "if",
-        "idempotent",
-        "test",
-        "main",
-        "_",
-    ];
-    let word = select(&WORDS[..]).prop_map(|word| TokenTree::from(Ident::new(word, Span::call_site())));
+    let options = TABLE.iter().flat_map(|entry| [&[entry.name][..], entry.words()].concat());
+    let words: Vec<_> = options.chain(LANGUAGE.split(' ')).collect();
+    let word = select(words).prop_map(|word| TokenTree::from(Ident::new(word, Span::call_site())));
     let punct = (select("=,.:;#!?&*+-<>|'@$%^~/".chars().filter(|c| *c != '\'').collect::<Vec<_>>()), any::<bool>())
         .prop_map(|(mark, joint)| Punct::new(mark, if joint { Spacing::Joint } else { Spacing::Alone }).into());
     let literal =

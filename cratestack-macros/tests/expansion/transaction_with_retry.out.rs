@@ -38,9 +38,9 @@ fn pay<D: Database>(
         idempotent_call,
         ::cratestack_runtime::__private::Options::new()
             .lease_ms(10000u64)
+            .commit_all()
             .serializable()
-            .retry(5)
-            .commit_all(),
+            .retry(5),
         ::cratestack_runtime::__private::repeating(
                 idempotent_arguments,
                 |

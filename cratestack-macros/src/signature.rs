@@ -1,57 +1,15 @@
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 use syn::visit::{self, Visit};
-use syn::{
-    Attribute, FnArg, Lifetime, ReceiverKind, ReturnType, Safety, Signature, TypeImplTrait, TypePtr, TypeReference,
-};
+use syn::{FnArg, Lifetime, ReceiverKind, ReturnType, Safety, Signature, TypeImplTrait, TypePtr, TypeReference};
 
-use crate::handler::Handler;
 use crate::mistake::{Mistakes, mistake};
 
 /// As many as axum takes.
-const MOST_ARGUMENTS: usize = 16;
-
-/// `main`, with the runtime's own attribute below this one, or above, where it leaves a plain `fn main()`.
-pub(crate) fn entry_point(handler: &Handler) -> Option<syn::Error> {
-    let name = &handler.signature.ident;
-    let is_plain = handler.signature.asyncness.is_none() && matches!(handler.signature.output, ReturnType::Default);
-    let is_started = handler.attributes.iter().any(|attribute| last_is(attribute, "main"));
-    let help = "put `#[idempotent]` on the function that is mounted on a route";
-    (name == "main" && (is_plain || is_started)).then(|| mistake(name, "`main` is no handler", help))
-}
-
-/// Takes the attribute away that makes it a test.
-pub(crate) fn test(handler: &mut Handler) -> Option<syn::Error> {
-    let test = taken(handler, |attribute| {
-        // What is called `test` elsewhere may be something else.
-        let known = ["test", "core", "std", "tokio", "sqlx", "async_std", "test_log"];
-        let first = attribute.path().segments.first();
-        last_is(attribute, "test") && first.is_some_and(|first| known.iter().any(|known| first.ident == known))
-    })?;
-    let help = "put `#[idempotent]` on a handler, and call the router that it is mounted on from the test";
-    Some(mistake(test, "a test is no handler", help))
-}
-
-/// Takes the attribute away where it stands once more.
-pub(crate) fn once(handler: &mut Handler) -> Option<syn::Error> {
-    let again = taken(handler, |attribute| last_is(attribute, "idempotent"))?;
-    let help = "write all options in one: `#[idempotent(ttl = \"24h\", …)]`";
-    Some(mistake(again, "`#[idempotent]` is given twice", help))
-}
-
-/// The first of these attributes, all of which leave the handler.
-fn taken(handler: &mut Handler, these: impl FnMut(&Attribute) -> bool) -> Option<Attribute> {
-    let (taken, others): (Vec<_>, _) = handler.attributes.drain(..).partition(these);
-    handler.attributes = others;
-    taken.into_iter().next()
-}
-
-fn last_is(attribute: &Attribute, name: &str) -> bool {
-    attribute.path().segments.last().is_some_and(|segment| segment.ident == name)
-}
+const MAX_ARGUMENTS: usize = 16;
 
 /// What axum could not call, or the guard could not wrap, said at the token that is to blame.
-pub(crate) fn signature(signature: &Signature, mistakes: &mut Mistakes) {
+pub(crate) fn check(signature: &Signature, mistakes: &mut Mistakes) {
     // Each of these makes others of its kind; one is enough to know.
     if let Some(qualifier) = qualifier(signature) {
         mistakes.add(qualifier);
@@ -59,8 +17,8 @@ pub(crate) fn signature(signature: &Signature, mistakes: &mut Mistakes) {
         let what = "this handler is not `async`, and returns no future either";
         mistakes.add(mistake(signature.fn_token, what, "write `async fn`"));
     }
-    if let Some(argument) = signature.inputs.iter().nth(MOST_ARGUMENTS) {
-        let what = format!("axum takes at most {MOST_ARGUMENTS} arguments");
+    if let Some(argument) = signature.inputs.iter().nth(MAX_ARGUMENTS) {
+        let what = format!("axum takes at most {MAX_ARGUMENTS} arguments");
         let help = "put several of them into one extractor of your own, with axum's `#[derive(FromRequestParts)]`";
         mistakes.add(mistake(argument, what, help));
     }
