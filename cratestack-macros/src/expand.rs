@@ -20,7 +20,7 @@ pub(crate) fn idempotent(private: &TokenStream, attribute: &TokenStream, item: &
             return quote!(#mistakes #item);
         }
     };
-    // Each of the two handlers that this gives has the attribute again, and is told of its mistakes then.
+    // Both alternatives bear the attribute again, so its mistakes are reported when they are expanded.
     if let Some(alternatives) = cfg_arguments::alternatives(private, attribute, &handler) {
         return alternatives;
     }

@@ -7,7 +7,7 @@ use crate::expressions::{self, Evaluation};
 use crate::handler::Handler;
 use crate::moved_handler::MovedHandler;
 use crate::options::Options;
-use crate::spans::{private_at, span_of, variable};
+use crate::spans::{located, variable, variable_at};
 use crate::type_checks;
 
 /// The function that takes the handler's place: it takes one extractor over all of the handler's arguments, and runs the
@@ -53,16 +53,16 @@ pub(crate) fn guarded(private: &TokenStream, options: &Options, handler: Handler
     }
 }
 
-/// Where a trait has the function, this is what the compiler refuses.
+/// Stands at the handler's name, where the compiler reports that a trait's method has other arguments.
 fn parameter(context: &Context<'_>, guarded: &Ident) -> TokenStream {
-    let Context { options, signature, types, .. } = *context;
+    let Context { private, options, signature, types, .. } = *context;
     let keyed_by_arguments = options.has("key");
-    let constants = match options.number("body_limit") {
+    let constants = match options.value("body_limit") {
         Some(limit) => quote!(, #keyed_by_arguments, #limit),
         None if keyed_by_arguments => quote!(, true),
         None => TokenStream::new(),
     };
-    let (span, private) = (span_of(&signature.ident), private_at(&signature.ident, context.private));
+    let (span, private) = located(private, &signature.ident);
     if options.has("transaction") {
         quote_spanned!(span=> #guarded: #private::Transacted<(#(#types,)*) #constants>)
     } else {
@@ -70,19 +70,19 @@ fn parameter(context: &Context<'_>, guarded: &Ident) -> TokenStream {
     }
 }
 
-/// Where a type parameter of the handler's may borrow, this is what the compiler refuses.
+/// Stands at the handler's name, where the compiler reports a type parameter that may borrow.
 fn run(context: &Context<'_>, call: &Ident, tuple: &Ident, handler_call: &TokenStream) -> TokenStream {
-    let Context { options, signature, arguments, .. } = *context;
-    let (span, private) = (span_of(&signature.ident), private_at(&signature.ident, context.private));
-    let options = options.builder(context.private);
+    let Context { private, options, signature, arguments, .. } = *context;
+    let options = options.builder(private);
+    let (span, private) = located(private, &signature.ident);
     let handling = quote_spanned!(span=> #private::handling(#tuple, |(#(#arguments,)*)| #handler_call));
     quote_spanned!(span=> #private::run(#call, #options, #handling.go()))
 }
 
-/// The same in a transaction, which wants to know of what database error the handler's error came.
+/// The same in a transaction, which is told from what database error an error of the handler's came.
 fn run_in_transaction(context: &Context<'_>, call: &Ident, tuple: &Ident, handler_call: &TokenStream) -> TokenStream {
     let Context { private, options, signature, arguments, .. } = *context;
-    let (span, private_here) = (span_of(&signature.ident), private_at(&signature.ident, private));
+    let (span, private_here) = located(private, &signature.ident);
     let (future, causes) = (variable("future"), variable("causes"));
     let make_future = quote! {
         |(#(#arguments,)*)| {
@@ -92,7 +92,7 @@ fn run_in_transaction(context: &Context<'_>, call: &Ident, tuple: &Ident, handle
         }
     };
     let handling = if options.has("retry") {
-        let clone_arguments = type_checks::clone_arguments(context);
+        let clone_arguments = clone_arguments(context);
         quote_spanned!(span=> #private_here::repeating(#tuple, #clone_arguments, #make_future))
     } else {
         quote_spanned!(span=> #private_here::handling(#tuple, #make_future))
@@ -102,4 +102,15 @@ fn run_in_transaction(context: &Context<'_>, call: &Ident, tuple: &Ident, handle
         use #private::{AnyAttempts as _, AnyCauses as _, AnyRepeat as _};
         #private_here::run_in_transaction(#call, #options, #handling.attempts())
     }
+}
+
+/// The closure that clones the arguments for another run. One that cannot be cloned is reported at its type.
+fn clone_arguments(context: &Context<'_>) -> TokenStream {
+    let Context { private, types, arguments, .. } = *context;
+    let clones = types.iter().zip(arguments).map(|(ty, argument)| {
+        let (span, private) = located(private, ty);
+        let argument = variable_at(argument, ty);
+        quote_spanned!(span=> #private::Repeat(#argument).again())
+    });
+    quote!(|(#(#arguments,)*): &(#(#types,)*)| (#(#clones,)*))
 }

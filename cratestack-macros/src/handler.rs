@@ -65,7 +65,7 @@ impl Handler {
     }
 }
 
-/// The handler's generics, named, since nothing but its arguments could tell them.
+/// The handler's generics as arguments of its path, because they could be inferred from a call's arguments alone.
 pub(crate) fn turbofish(signature: &Signature) -> TokenStream {
     let parameters: Vec<_> = signature
         .generics

@@ -1,4 +1,4 @@
-//! What the attribute may stand on that is no handler.
+//! Where the attribute stands on something that is no handler, or stands twice.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::quote;

@@ -8,9 +8,9 @@ use crate::mistake::{Mistakes, mistake};
 /// As many as axum takes.
 const MAX_ARGUMENTS: usize = 16;
 
-/// What axum could not call, or the guard could not wrap, said at the token that is to blame.
+/// Reports what axum could not call, or the guard could not wrap, at the token that is to blame.
 pub(crate) fn check(signature: &Signature, mistakes: &mut Mistakes) {
-    // Each of these makes others of its kind; one is enough to know.
+    // One of these often brings the others along, so the first is enough.
     if let Some(qualifier) = qualifier(signature) {
         mistakes.add(qualifier);
     } else if signature.asyncness.is_none() && matches!(signature.output, ReturnType::Default) {

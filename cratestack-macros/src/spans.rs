@@ -15,16 +15,16 @@ pub(crate) fn span_of(token: &impl ToTokens) -> Span {
 }
 
 /// The generated code's variable, where `token` stands.
-pub(crate) fn variable_at(token: &impl ToTokens, variable: &Ident) -> Ident {
+pub(crate) fn variable_at(variable: &Ident, token: &impl ToTokens) -> Ident {
     Ident::new(&variable.to_string(), variable.span().located_at(token.span()))
 }
 
-/// The path `private`, as if the user had written it where `token` stands.
-pub(crate) fn private_at(token: &impl ToTokens, private: &TokenStream) -> TokenStream {
+/// The span of `token`, and the path `private` as if the user had written it there.
+pub(crate) fn located(private: &TokenStream, token: &impl ToTokens) -> (Span, TokenStream) {
     let span = span_of(token);
     let moved = private.clone().into_iter().map(|mut token| {
         token.set_span(span);
         token
     });
-    moved.collect()
+    (span, moved.collect())
 }

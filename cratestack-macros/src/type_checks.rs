@@ -1,5 +1,5 @@
-//! What only types can tell: each is asked for in a statement of its own, at the user's token, while the code that runs
-//! accepts anything. So a mistake is one error, and it stands where it was made.
+//! Checks that need types. Each is a statement of its own at the user's token, while the code that runs accepts anything:
+//! so a mistake is one error, and stands where it was made.
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
@@ -8,32 +8,32 @@ use syn::{GenericArgument, PathArguments, ReturnType, Signature, Type, TypeImplT
 
 use crate::context::Context;
 use crate::options::HAS_TRANSACTIONS;
-use crate::spans::{private_at, span_of, variable, variable_at};
+use crate::spans::{located, variable, variable_at};
 
 /// None of these statements runs, or costs code: they name functions, or stand in a closure that nobody calls.
 /// `handler_call` is the handler's call over its arguments.
 pub(crate) fn all(context: &Context<'_>, handler_call: &TokenStream) -> TokenStream {
     let Context { private, options, signature, types, arguments } = *context;
-    // The handle of a transaction is asked for at its `Tx`.
-    let state = options.state().filter(|_| !options.has("transaction")).map(|state| {
-        let private = private_at(state, private);
-        quote_spanned!(span_of(state)=> let _ = #private::state_provides_idempotency::<#state>;)
+    // A transaction's handle is checked at its `Tx`.
+    let state = options.value("state");
+    let provides_idempotency = state.filter(|_| !options.has("transaction")).map(|state| {
+        let (span, private) = located(private, state);
+        quote_spanned!(span=> let _ = #private::state_provides_idempotency::<#state>;)
     });
     let extractors = types.iter().enumerate().map(|(index, ty)| {
-        let private = private_at(ty, private);
-        let span = span_of(ty);
+        let (span, private) = located(private, ty);
         let place = Ident::new(if index + 1 == types.len() { "last" } else { "leading" }, span);
-        if let Some(state) = options.state() {
+        if let Some(state) = state {
             quote_spanned!(span=> let _ = #private::ArgumentOf::<#ty, #state>::#place;)
         } else {
             quote_spanned!(span=> let _ = #private::Argument::<#ty>::#place;)
         }
     });
     let transaction = transaction(context);
-    // The future of an `async fn` holds its arguments, and is asked below.
+    // An `async fn`'s future holds its arguments, and is checked below.
     let sent_arguments = types.iter().filter(|_| signature.asyncness.is_none()).map(|ty| {
-        let private = private_at(ty, private);
-        quote_spanned!(span_of(ty)=> let _ = #private::argument_is_send::<#ty>;)
+        let (span, private) = located(private, ty);
+        quote_spanned!(span=> let _ = #private::argument_is_send::<#ty>;)
     });
     let outcome = variable("outcome");
     let sent_future = future_is_send(private, signature, &outcome);
@@ -41,7 +41,7 @@ pub(crate) fn all(context: &Context<'_>, handler_call: &TokenStream) -> TokenStr
     let parameters = quote!(#(#arguments: #types),*);
     quote! {
         use #private::{AnyArgument as _, AnyArgumentOf as _, AnyHandling as _, AnyOutcome as _, AnyReturned as _};
-        #state
+        #provides_idempotency
         #(#extractors)*
         #transaction
         #(#sent_arguments)*
@@ -56,12 +56,12 @@ pub(crate) fn all(context: &Context<'_>, handler_call: &TokenStream) -> TokenStr
 /// Whether the handler has its `Tx`, one alone, and only where it may.
 fn transaction(context: &Context<'_>) -> TokenStream {
     let Context { private, options, types, .. } = *context;
-    // By its name alone, so that other handlers cost nothing; whether it is one, the type tells.
+    // Suspected by name alone, so that other handlers cost nothing; the type decides.
     let suspects: Vec<_> = types.iter().filter(|ty| HAS_TRANSACTIONS && mentions(ty.to_token_stream(), "Tx")).collect();
     let Some(transaction) = options.name("transaction") else {
         let suspects = suspects.into_iter().map(|ty| {
-            let private = private_at(ty, private);
-            quote_spanned!(span_of(ty)=> let _ = {
+            let (span, private) = located(private, ty);
+            quote_spanned!(span=> let _ = {
                 use #private::AnyUntransacted as _;
                 #private::Untransacted::<#ty>::argument
             };)
@@ -71,28 +71,18 @@ fn transaction(context: &Context<'_>) -> TokenStream {
     if let [first, others @ ..] = suspects.as_slice()
         && !others.is_empty()
     {
-        // Of two, the place of the one could not be told. Whether they are, their types tell.
+        // With two, the compiler could not infer the place of the one. Their types decide whether both are one.
         let pairs = others.iter().map(|other| {
-            let private = private_at(other, private);
-            quote_spanned!(span_of(other)=> let _ = {
+            let (span, private) = located(private, other);
+            quote_spanned!(span=> let _ = {
                 use #private::AnyPair as _;
                 #private::Pair::<#first, #other>::apart
             };)
         });
         return quote!(#(#pairs)*);
     }
-    let taken = private_at(transaction, private);
-    quote_spanned!(span_of(transaction)=> let _ = #taken::takes_tx::<(#(#types,)*), _>;)
-}
-
-/// A closure that clones the arguments for another run; where one cannot be cloned, this is where it is told.
-pub(crate) fn clone_arguments(context: &Context<'_>) -> TokenStream {
-    let Context { private, types, arguments, .. } = *context;
-    let clones = types.iter().zip(arguments).map(|(ty, argument)| {
-        let (private, argument) = (private_at(ty, private), variable_at(ty, argument));
-        quote_spanned!(span_of(ty)=> #private::Repeat(#argument).again())
-    });
-    quote!(|(#(#arguments,)*): &(#(#types,)*)| (#(#clones,)*))
+    let (span, private) = located(private, transaction);
+    quote_spanned!(span=> let _ = #private::takes_tx::<(#(#types,)*), _>;)
 }
 
 fn mentions(tokens: TokenStream, name: &str) -> bool {
@@ -107,10 +97,9 @@ fn mentions(tokens: TokenStream, name: &str) -> bool {
 /// name of an `async fn`.
 fn future_is_send(private: &TokenStream, signature: &Signature, outcome: &Ident) -> TokenStream {
     let ask = |token: &dyn ToTokens, question: &str| {
-        let private = private_at(&token, private);
-        let question = Ident::new(question, span_of(&token));
-        let outcome = variable_at(&token, outcome);
-        quote_spanned!(span_of(&token)=> #private::#question(&#outcome);)
+        let (span, private) = located(private, &token);
+        let (question, outcome) = (Ident::new(question, span), variable_at(outcome, &token));
+        quote_spanned!(span=> #private::#question(&#outcome);)
     };
     match &signature.output {
         ReturnType::Type(_, ty) if signature.asyncness.is_none() && !is_opaque(ty) => ask(ty, "handler_type_is_send"),
@@ -124,20 +113,19 @@ fn return_type(private: &TokenStream, signature: &Signature, outcome: &Ident) ->
     let ReturnType::Type(_, ty) = &signature.output else { return TokenStream::new() };
     let is_async = signature.asyncness.is_some();
     let future = (!is_async).then(|| {
-        let private = private_at(ty, private);
-        let outcome = variable_at(ty, outcome);
-        quote_spanned!(span_of(ty)=> #private::handler_is_future(&#outcome);)
+        let (span, private) = located(private, ty);
+        let outcome = variable_at(outcome, ty);
+        quote_spanned!(span=> #private::handler_is_future(&#outcome);)
     });
     // Where the type has no name of its own, the future's output stands for it.
     let is_named = is_async && !is_opaque(ty);
     let ask = |part: &Type, question: &str| {
-        let private = private_at(part, private);
-        let span = span_of(part);
+        let (span, private) = located(private, part);
         let question = Ident::new(question, span);
         if is_named {
             quote_spanned!(span=> let _ = #private::Returned::<#ty>::#question;)
         } else {
-            let outcome = variable_at(part, outcome);
+            let outcome = variable_at(outcome, part);
             quote_spanned!(span=> #outcome.returned().#question();)
         }
     };
@@ -152,7 +140,7 @@ fn return_type(private: &TokenStream, signature: &Signature, outcome: &Ident) ->
     quote!(#future #asked)
 }
 
-/// The two sides of what is spelt like a `Result`. Whether it is one, the type tells.
+/// The two sides of what is spelt like a `Result`; the type decides whether it is one.
 fn result_sides(ty: &Type) -> Option<(Type, Type)> {
     let path = match ty {
         Type::Path(path) => path,

@@ -16,10 +16,10 @@ pub(crate) fn check(options: &Options, signature: &Signature, mistakes: &mut Mis
             arguments.visit_pat(&argument.pat);
         }
     }
-    if let Some(Expr::Lit(ExprLit { lit: Lit::Str(literal), .. })) = options.expression("principal") {
-        quoted_principal(literal, &arguments, mistakes);
-    }
-    for expression in ["key", "principal", "fingerprint"].into_iter().filter_map(|name| options.expression(name)) {
+    for (name, expression) in options.expressions() {
+        if let Expr::Lit(ExprLit { lit: Lit::Str(literal), .. }) = expression {
+            quoted_expression(name, literal, &arguments, mistakes);
+        }
         let mut own = Bindings::default();
         own.visit_expr(expression);
         // A name that the expression binds itself may be changed.
@@ -29,13 +29,13 @@ pub(crate) fn check(options: &Options, signature: &Signature, mistakes: &mut Mis
 }
 
 /// A principal may be a string, but hardly one that reads like an expression over the arguments.
-fn quoted_principal(literal: &LitStr, arguments: &Bindings, mistakes: &mut Mistakes) {
+fn quoted_expression(name: &str, literal: &LitStr, arguments: &Bindings, mistakes: &mut Mistakes) {
     let Ok(expression) = literal.parse::<Expr>() else { return };
     let mut names = Names::default();
     names.visit_expr(&expression);
     if names.0.iter().any(|name| name == "self" || arguments.0.contains(name)) {
-        let what = "`principal` is an expression, and a string is the same for every request";
-        mistakes.add(mistake(literal, what, format!("write it without quotes: `principal = {}`", literal.value())));
+        let what = format!("`{name}` is an expression, and a string is the same for every request");
+        mistakes.add(mistake(literal, what, format!("write it without quotes: `{name} = {}`", literal.value())));
     }
 }
 

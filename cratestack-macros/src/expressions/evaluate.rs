@@ -5,7 +5,7 @@ use syn::{Expr, FnArg, Ident};
 use super::pattern::borrow;
 use crate::context::Context;
 use crate::handler::turbofish;
-use crate::spans::{private_at, span_of};
+use crate::spans::{located, span_of};
 
 /// How the expressions are evaluated over the extracted arguments, by reference.
 #[derive(Default)]
@@ -18,17 +18,14 @@ pub(crate) struct Evaluation {
 /// `call` is the variable that has the runtime's `Call`, and `tuple` the one that has the arguments.
 pub(crate) fn evaluate(context: &Context<'_>, call: &Ident, tuple: &Ident) -> Evaluation {
     let Context { private, options, signature, types, arguments } = *context;
-    let expressions: Vec<_> = ["key", "principal", "fingerprint"]
-        .into_iter()
-        .filter_map(|name| {
-            let expression = options.expression(name)?;
-            let span = span_of(expression);
-            let method = Ident::new(name, span);
-            let part = by_reference(private, expression);
-            Some(quote_spanned!(span=> #call.#method(&#part);))
-        })
-        .collect();
-    if expressions.is_empty() {
+    let calls = options.expressions().map(|(name, expression)| {
+        let span = span_of(expression);
+        let method = Ident::new(name, span);
+        let part = by_reference(private, expression);
+        quote_spanned!(span=> #call.#method(&#part);)
+    });
+    let calls: Vec<_> = calls.collect();
+    if calls.is_empty() {
         return Evaluation::default();
     }
     let bindings = signature.inputs.iter().zip(arguments).filter_map(|(argument, value)| match argument {
@@ -42,7 +39,7 @@ pub(crate) fn evaluate(context: &Context<'_>, call: &Ident, tuple: &Ident) -> Ev
         )*
         // The user need not know that the arguments are references here.
         #[allow(clippy::needless_borrow, clippy::needless_borrows_for_generic_args, clippy::op_ref)]
-        { #(#expressions)* }
+        { #(#calls)* }
     };
     let (method, evaluate) = match (signature.inputs.first(), types.split_first(), arguments.split_first()) {
         (Some(FnArg::Receiver(receiver)), Some((own, types)), Some((value, values))) => {
@@ -86,16 +83,16 @@ pub(crate) fn evaluate(context: &Context<'_>, call: &Ident, tuple: &Ident) -> Ev
 /// Each element of a tuple by reference, so that a field need not be `Copy` to be part of one, and each on its own, so
 /// that one that cannot be a part is blamed alone.
 fn by_reference(private: &TokenStream, expression: &Expr) -> TokenStream {
-    let span = span_of(expression);
     match expression {
         Expr::Tuple(tuple) => {
+            let span = span_of(expression);
             let elements = tuple.elems.iter().map(|element| by_reference(private, element));
             quote_spanned!(span=> (#(#elements,)*))
         }
         Expr::Paren(inner) => by_reference(private, &inner.expr),
         Expr::Group(inner) => by_reference(private, &inner.expr),
         other => {
-            let private = private_at(other, private);
+            let (span, private) = located(private, other);
             quote_spanned!(span=> #private::part(&&(#other)))
         }
     }

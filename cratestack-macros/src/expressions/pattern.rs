@@ -8,14 +8,10 @@ use syn::{Ident, Pat, PatIdent};
 pub(super) fn borrow(pattern: &Pat, value: &Ident) -> TokenStream {
     let mut borrows = ExplicitBorrows(false);
     borrows.visit_pat(pattern);
+    let by_ref = borrows.0;
     let mut pattern = pattern.clone();
-    WithoutMut.visit_pat_mut(&mut pattern);
-    if borrows.0 {
-        // Every binding says `ref`, so that nothing is moved and nothing is borrowed implicitly beside it.
-        WithRef.visit_pat_mut(&mut pattern);
-        return quote!(#pattern = *#value);
-    }
-    quote!(#pattern = #value)
+    Bindings { by_ref }.visit_pat_mut(&mut pattern);
+    if by_ref { quote!(#pattern = *#value) } else { quote!(#pattern = #value) }
 }
 
 /// Whether the pattern has a `ref` or a `&`, which cannot stand where the arguments are borrowed implicitly.
@@ -32,23 +28,17 @@ impl<'ast> Visit<'ast> for ExplicitBorrows {
     }
 }
 
-/// Takes `mut` from the bindings, because the expressions only read.
-struct WithoutMut;
-
-impl VisitMut for WithoutMut {
-    fn visit_pat_ident_mut(&mut self, pattern: &mut PatIdent) {
-        pattern.mutability = None;
-        visit_mut::visit_pat_ident_mut(self, pattern);
-    }
+/// Takes `mut` from the bindings, because the expressions only read, and gives them `ref` where one has it: then nothing
+/// is moved, and nothing is borrowed implicitly beside it.
+struct Bindings {
+    by_ref: bool,
 }
 
-/// Gives `ref` to the bindings.
-struct WithRef;
-
-impl VisitMut for WithRef {
+impl VisitMut for Bindings {
     fn visit_pat_ident_mut(&mut self, pattern: &mut PatIdent) {
+        pattern.mutability = None;
         // A constant looks like a binding, and is none.
-        if !pattern.ident.to_string().starts_with(char::is_uppercase) {
+        if self.by_ref && !pattern.ident.to_string().starts_with(char::is_uppercase) {
             pattern.by_ref.get_or_insert_with(Default::default);
         }
         visit_mut::visit_pat_ident_mut(self, pattern);

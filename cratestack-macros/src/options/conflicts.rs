@@ -1,18 +1,20 @@
 use super::given::Options;
 use super::table::HAS_TRANSACTIONS;
+use super::values::Value;
 use crate::mistake::{mistake, mistake_at};
 
-/// What the options have against each other. The first is enough to know.
+/// Reports the first conflict between options, because others often come of it.
 pub(super) fn check(options: &mut Options) -> syn::Result<()> {
     if !HAS_TRANSACTIONS && let Some(transaction) = options.remove("transaction") {
         let help = "turn on the feature `postgres` or `sqlite` of `cratestack-runtime`";
         return Err(mistake(transaction.name, "no store that is built in has transactions", help));
     }
-    if let (Some((ttl, _)), Some((lease, span))) = (options.duration("ttl"), options.duration("lease"))
-        && lease > ttl
+    if let Some(Value::Duration { milliseconds: ttl_ms, .. }) = options.value("ttl")
+        && let Some(Value::Duration { milliseconds: lease_ms, span }) = options.value("lease")
+        && lease_ms > ttl_ms
     {
         let help = "write a shorter `lease`, or keep the outcome longer with `ttl`";
-        return Err(mistake_at(span, "the lease is longer than the outcome is kept", help));
+        return Err(mistake_at(*span, "the lease is longer than the outcome is kept", help));
     }
     for given in options.iter() {
         if let Some(need) = &given.entry.needs

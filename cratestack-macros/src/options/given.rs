@@ -1,6 +1,6 @@
 use proc_macro2::{Span, TokenStream};
-use quote::quote;
-use syn::{Expr, Ident, LitInt, Type};
+use quote::{ToTokens, quote};
+use syn::{Expr, Ident};
 
 use super::table::{BuilderCall, Entry, TABLE};
 use super::values::Value;
@@ -50,33 +50,16 @@ impl Options {
         self.get(name).filter(|given| given.value.is_word(word)).map(|given| &given.name)
     }
 
-    /// In milliseconds, and where it stands.
-    pub(super) fn duration(&self, name: &str) -> Option<(u64, Span)> {
-        match self.get(name)?.value {
-            Value::Duration { milliseconds, span } => Some((milliseconds, span)),
-            _ => None,
-        }
+    pub(crate) fn value(&self, name: &str) -> Option<&Value> {
+        self.get(name).map(|given| &given.value)
     }
 
-    pub(crate) fn number(&self, name: &str) -> Option<&LitInt> {
-        match &self.get(name)?.value {
-            Value::Number(number) => Some(number),
+    /// The options that are expressions over the handler's arguments, in the table's order.
+    pub(crate) fn expressions(&self) -> impl Iterator<Item = (&'static str, &Expr)> {
+        TABLE.iter().filter_map(|entry| match self.value(entry.name)? {
+            Value::Expression(expression) => Some((entry.name, expression)),
             _ => None,
-        }
-    }
-
-    pub(crate) fn expression(&self, name: &str) -> Option<&Expr> {
-        match &self.get(name)?.value {
-            Value::Expression(expression) => Some(expression),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn state(&self) -> Option<&Type> {
-        match &self.get("state")?.value {
-            Value::Type(ty) => Some(ty),
-            _ => None,
-        }
+        })
     }
 
     /// Whether it is known only after the extractors that a request runs unguarded.
@@ -93,19 +76,13 @@ impl Options {
 
 impl Given {
     fn builder_call(&self) -> Option<TokenStream> {
-        let (method, argument) = match (&self.entry.call, &self.value) {
-            (BuilderCall::WithValue(method), Value::Flag) => (method, None),
-            (BuilderCall::WithValue(method), Value::Duration { milliseconds, .. }) => {
-                (method, Some(quote!(#milliseconds)))
-            }
-            (BuilderCall::WithValue(method), Value::Number(number)) => (method, Some(quote!(#number))),
-            (BuilderCall::IfWord(word, method), value) if value.is_word(word) => (method, None),
-            (BuilderCall::WhetherWord(word, method), value) => {
-                let is_word = value.is_word(word);
-                (method, Some(quote!(#is_word)))
-            }
-            (BuilderCall::NamedByWord, Value::Word(word)) => (word, None),
-            _ => return None,
+        let value = &self.value;
+        let (method, argument) = match self.entry.call {
+            BuilderCall::WithValue(method) => (method, value.to_token_stream()),
+            BuilderCall::IfWord(word, method) if value.is_word(word) => (method, TokenStream::new()),
+            BuilderCall::WhetherWord(word, method) => (method, value.is_word(word).to_token_stream()),
+            BuilderCall::NamedByWord => (value.word()?, TokenStream::new()),
+            BuilderCall::IfWord(..) | BuilderCall::None => return None,
         };
         let method = Ident::new(method, Span::mixed_site());
         Some(quote!(.#method(#argument)))

@@ -9,50 +9,45 @@ pub(crate) const HAS_TRANSACTIONS: bool = cfg!(any(feature = "transactions", tes
 
 /// In the order in which errors list them.
 pub(crate) static TABLE: &[Entry] = &[
-    Entry::new("ttl", "ttl = \"24h\"", Duration, WithValue("ttl_ms")),
-    Entry::new("lease", "lease = \"30s\"", Duration, WithValue("lease_ms")),
-    Entry::new("wait", "wait = \"5s\"", Duration, WithValue("wait_ms")),
-    Entry::new(
+    option("ttl", "ttl = \"24h\"", Duration, WithValue("ttl_ms")),
+    option("lease", "lease = \"30s\"", Duration, WithValue("lease_ms")),
+    option("wait", "wait = \"5s\"", Duration, WithValue("wait_ms")),
+    option(
         "optional",
         "optional",
-        Nothing { help: "write `optional` alone, or leave it out to require the header" },
+        Nothing("write `optional` alone, or leave it out to require the header"),
         WithValue("optional"),
     ),
-    Entry::new("record", "record = success", Either(["all", "success"]), IfWord("success", "record_success")),
-    // Either word is told, because either has the last word over the handle's own setting.
-    Entry::new(
+    option("record", "record = success", Either(["all", "success"]), IfWord("success", "record_success")),
+    // Both words reach the runtime, because either has the last word over the handle's own setting.
+    option(
         "on_store_error",
         "on_store_error = run",
         Either(["refuse", "run"]),
         WhetherWord("run", "run_on_store_error"),
     ),
-    Entry::new(
+    option(
         "transaction",
         "transaction",
-        Nothing { help: "write `transaction` alone; the argument `tx: Tx<Postgres>` says of which database" },
+        Nothing("write `transaction` alone; the argument `tx: Tx<Postgres>` says of which database"),
         NoCall,
     ),
-    Entry::new("commit", "commit = all", Either(["success", "all"]), IfWord("all", "commit_all")).of_a_transaction(),
-    Entry::new(
+    option("commit", "commit = all", Either(["success", "all"]), IfWord("all", "commit_all")).in_transaction(),
+    option(
         "isolation",
         "isolation = serializable",
         OneOf(&["read_committed", "repeatable_read", "serializable"]),
         NamedByWord,
     )
-    .of_a_transaction(),
+    .in_transaction(),
     // More than a hundred would only hold up a request that has no chance.
-    Entry::new(
-        "retry",
-        "retry = 3",
-        Number { of: "how often the handler may run again", max: 100 },
-        WithValue("retry"),
-    )
-    .of_a_transaction(),
-    Entry::new("body_limit", "body_limit = 65536", Number { of: "a number of bytes", max: u32::MAX }, NoCall),
-    Entry::new("key", "key = req.id", Expression, NoCall),
-    Entry::new("principal", "principal = user.id", Principal, NoCall),
-    Entry::new("fingerprint", "fingerprint = (req.amount, &req.currency)", Expression, NoCall),
-    Entry::new("state", "state = App", Type, NoCall),
+    option("retry", "retry = 3", Number("how often the handler may run again", 100), WithValue("retry"))
+        .in_transaction(),
+    option("body_limit", "body_limit = 65536", Number("a number of bytes", u32::MAX), NoCall),
+    option("key", "key = req.id", Expression, NoCall),
+    option("principal", "principal = user.id", Principal, NoCall),
+    option("fingerprint", "fingerprint = (req.amount, &req.currency)", Expression, NoCall),
+    option("state", "state = App", Type, NoCall),
 ];
 
 /// One option.
@@ -67,19 +62,14 @@ pub(crate) struct Entry {
 
 /// What may stand after an option's `=`.
 pub(crate) enum Takes {
-    /// The option is a flag; `help` is for whoever gives it a value.
-    Nothing {
-        help: &'static str,
-    },
+    /// The option is a flag; this is what to write instead of a value.
+    Nothing(&'static str),
     Duration,
     /// One of two words, the default first.
     Either([&'static str; 2]),
     OneOf(&'static [&'static str]),
-    /// A whole number from 1 to `max`.
-    Number {
-        of: &'static str,
-        max: u32,
-    },
+    /// A whole number from 1 to the second, and what it counts.
+    Number(&'static str, u32),
     Expression,
     /// An expression, or a string that names the one principal that there is.
     Principal,
@@ -87,6 +77,7 @@ pub(crate) enum Takes {
 }
 
 /// What the generated code calls on the runtime's `Options` where the option is given.
+#[derive(Clone, Copy)]
 pub(crate) enum BuilderCall {
     /// This method, with the value; without one for a flag.
     WithValue(&'static str),
@@ -107,19 +98,19 @@ pub(crate) struct Need {
     pub(crate) without: &'static str,
 }
 
-impl Entry {
-    const fn new(name: &'static str, usage: &'static str, takes: Takes, call: BuilderCall) -> Self {
-        Self { name, usage, takes, call, needs: None }
-    }
+const fn option(name: &'static str, usage: &'static str, takes: Takes, call: BuilderCall) -> Entry {
+    Entry { name, usage, takes, call, needs: None }
+}
 
-    const fn of_a_transaction(mut self) -> Self {
+impl Entry {
+    const fn in_transaction(mut self) -> Self {
         let without = "is about a transaction, and this handler runs in none";
         self.needs = Some(Need { option: "transaction", without });
         self
     }
 
     pub(crate) fn is_flag(&self) -> bool {
-        matches!(self.takes, Nothing { .. })
+        matches!(self.takes, Nothing(_))
     }
 
     /// The words that the option takes as a value.

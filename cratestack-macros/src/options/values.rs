@@ -16,7 +16,7 @@ pub(super) enum Written {
 }
 
 /// What the value of an option means.
-pub(super) enum Value {
+pub(crate) enum Value {
     Flag,
     Duration { milliseconds: u64, span: Span },
     Word(&'static str),
@@ -26,8 +26,15 @@ pub(super) enum Value {
 }
 
 impl Value {
+    pub(super) fn word(&self) -> Option<&'static str> {
+        match self {
+            Self::Word(word) => Some(word),
+            _ => None,
+        }
+    }
+
     pub(super) fn is_word(&self, word: &str) -> bool {
-        matches!(self, Self::Word(given) if *given == word)
+        self.word() == Some(word)
     }
 }
 
@@ -40,10 +47,23 @@ impl ToTokens for Written {
     }
 }
 
+/// As generated code has it.
+impl ToTokens for Value {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        match self {
+            Self::Flag | Self::Word(_) => {}
+            Self::Duration { milliseconds, .. } => milliseconds.to_tokens(tokens),
+            Self::Number(number) => number.to_tokens(tokens),
+            Self::Expression(expression) => expression.to_tokens(tokens),
+            Self::Type(ty) => ty.to_tokens(tokens),
+        }
+    }
+}
+
 /// Reads what was written as what the option takes. `name` is the option's, where it stands.
 pub(super) fn read(entry: &Entry, name: &Ident, written: Option<Written>, mistakes: &mut Mistakes) -> Option<Value> {
     let value = match &entry.takes {
-        Takes::Nothing { help } => {
+        Takes::Nothing(help) => {
             // A flag with a value counts as given, so that nothing else is said to lack it.
             if let Some(value) = written {
                 mistakes.add(mistake(value, format!("`{name}` takes no value"), help));
@@ -60,7 +80,7 @@ pub(super) fn read(entry: &Entry, name: &Ident, written: Option<Written>, mistak
             let what = format!("`{name}` is one of {}", listed.join(", "));
             read_word(entry, name, written, &what).map(Value::Word)
         }
-        Takes::Number { of, max } => read_number(entry, name, written, of, *max).map(Value::Number),
+        Takes::Number(of, max) => read_number(entry, name, written, of, *max).map(Value::Number),
         Takes::Expression => read_expression(name, written).map(Value::Expression),
         Takes::Principal => read_principal(name, written).map(Value::Expression),
         Takes::Type => read_type(entry, name, written).map(Value::Type),
@@ -100,8 +120,7 @@ fn read_word(entry: &Entry, name: &Ident, written: Option<Written>, what: &str) 
             let help = format!("write it without quotes: `{name} = {}`", literal.value());
             Err(mistake(literal, what, help))
         }
-        Some(value) => Err(mistake(value, what, help)),
-        None => Err(mistake(name, what, help)),
+        other => Err(mistake(value_or_name(other, name), what, help)),
     }
 }
 
@@ -115,8 +134,7 @@ fn read_number(entry: &Entry, name: &Ident, written: Option<Written>, of: &str, 
         {
             Ok(literal)
         }
-        Some(value) => Err(mistake(value, what, help)),
-        None => Err(mistake(name, what, help)),
+        other => Err(mistake(value_or_name(other, name), what, help)),
     }
 }
 
@@ -190,11 +208,12 @@ fn read_type(entry: &Entry, name: &Ident, written: Option<Written>) -> syn::Resu
 /// What stands at `tokens` is no type.
 pub(super) fn no_type(entry: &Entry, name: &Ident, tokens: Option<impl ToTokens>) -> syn::Error {
     let what = format!("`{name}` takes the type of the router's state, not a value");
-    let help = format!("name the type, such as `{}`", entry.usage);
-    match tokens {
-        Some(tokens) => mistake(tokens, what, help),
-        None => mistake(name, what, help),
-    }
+    mistake(value_or_name(tokens, name), what, format!("name the type, such as `{}`", entry.usage))
+}
+
+/// What is to blame where an option lacks its value, or has a wrong one.
+fn value_or_name(value: Option<impl ToTokens>, name: &Ident) -> TokenStream {
+    value.map_or_else(|| name.to_token_stream(), |value| value.to_token_stream())
 }
 
 /// `new()` parses as a type, with the arguments of a function trait.
