@@ -6,8 +6,8 @@ use syn::{Attribute, FnArg, Meta, PatType, Receiver};
 
 use crate::handler::Handler;
 
-/// The handler with and without its first conditional argument, where it has one. The attribute stands before either, so
-/// that the compiler decides, and what it leaves is expanded as if the other had never been there.
+/// The handler with and without its first conditional argument, where it has one. Both bear the attribute: the compiler
+/// decides which is left, and that one is expanded as if the other had never been there.
 pub(crate) fn alternatives(private: &TokenStream, attribute: &TokenStream, handler: &Handler) -> Option<TokenStream> {
     let position = handler.signature.inputs.iter().position(|argument| !conditions(argument).is_empty())?;
     let (mut with, mut without) = (handler.signature.clone(), handler.signature.clone());

@@ -10,8 +10,8 @@ use crate::options::Options;
 use crate::spans::{located, variable, variable_at};
 use crate::type_checks;
 
-/// The function that takes the handler's place: it takes one extractor over all of the handler's arguments, and runs the
-/// handler under the guard.
+/// The function that takes the handler's place. Its one argument is an extractor over all of the handler's arguments,
+/// and it runs the handler under the guard.
 pub(crate) fn guarded(private: &TokenStream, options: &Options, handler: Handler) -> TokenStream {
     let types = handler.argument_types();
     let arguments: Vec<_> = (0..types.len()).map(|index| variable(&format!("argument{index}"))).collect();

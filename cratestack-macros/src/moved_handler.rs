@@ -23,10 +23,8 @@ impl MovedHandler {
         let is_associated = handler.is_associated();
         let Handler { attributes, visibility, signature, body } = handler;
         let attributes: Vec<_> = attributes.into_iter().map(expect_as_allow).collect();
-        let (goes, stays): (Vec<_>, Vec<_>) = (
-            attributes.iter().filter(|attribute| goes_with_the_handler(attribute)).collect(),
-            attributes.iter().filter(|attribute| stays_in_place(attribute)).cloned().collect(),
-        );
+        let stays = attributes.iter().filter(|attribute| stays_in_place(attribute)).cloned().collect();
+        let goes = attributes.iter().filter(|attribute| goes_with_the_handler(attribute));
         let turbofish = turbofish(&signature);
         let mut inner = signature.clone();
         let (beside, inside, path) = if is_associated {

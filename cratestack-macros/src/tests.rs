@@ -16,7 +16,7 @@ fn expand(attribute: &TokenStream, item: &TokenStream) -> TokenStream {
     crate::expand::idempotent(&quote!(::cratestack_runtime::__private), attribute, item)
 }
 
-/// A handler as it is written, apart: what the attribute says, and the function.
+/// Takes a handler as it is written apart, into what the attribute says and the function.
 fn apart(source: &str) -> (TokenStream, TokenStream) {
     let mut function: syn::ItemFn = syn::parse_str(source).unwrap();
     let position = function.attrs.iter().position(|attribute| attribute.path().is_ident("idempotent")).unwrap();
@@ -47,14 +47,15 @@ fn pinned() -> Vec<(PathBuf, String)> {
     let mut paths: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.to_string_lossy().ends_with(".in.rs"));
     paths.sort();
-    assert!(paths.len() >= 16);
+    assert!(paths.len() >= 20);
     paths.into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
 }
 
 /// Every name in the tokens that is looked up where they stand: not behind a `.` or a `::`.
 fn names(tokens: TokenStream, found: &mut BTreeSet<String>) {
     let tokens: Vec<_> = tokens.into_iter().collect();
-    let is = |index: Option<usize>, mark: char| matches!(index.map(|index| &tokens[index]), Some(TokenTree::Punct(punct)) if punct.as_char() == mark);
+    let at = |index: Option<usize>| index.map(|index| &tokens[index]);
+    let is = |index: Option<usize>, mark: char| matches!(at(index), Some(TokenTree::Punct(punct)) if punct.as_char() == mark);
     for (index, token) in tokens.iter().enumerate() {
         let back = |count| index.checked_sub(count);
         match token {
@@ -62,8 +63,7 @@ fn names(tokens: TokenStream, found: &mut BTreeSet<String>) {
             TokenTree::Group(_) if is(back(1), '#') => {}
             TokenTree::Group(group) => names(group.stream(), found),
             TokenTree::Ident(ident) if is(back(1), ':') && is(back(2), ':') => {
-                let goes_on =
-                    matches!(back(3).map(|index| &tokens[index]), Some(TokenTree::Ident(_))) || is(back(3), '>');
+                let goes_on = matches!(at(back(3)), Some(TokenTree::Ident(_))) || is(back(3), '>');
                 if !goes_on {
                     found.insert(format!("::{ident}"));
                 }
@@ -101,13 +101,13 @@ fn generated_code_names_the_runtime_and_what_the_user_named() {
     }
 }
 
-/// Beside those that are pinned, what a mutation is hardly to come by.
+/// Beside the pinned ones, shapes that a mutation hardly comes by.
 const ODD_HANDLERS: [&str; 3] = [
     "#[idempotent(optional, record = success, wait = \"5s\")] #[cfg(all())] pub(crate) async fn pay<'a, T: 'static, \
      const N: usize>(self: Box<Self>, [first, ..]: Query<[T; N]>) -> Result<impl IntoResponse, Self> where T: Send { \
      let line = vec![self.x]; match line { _ => Ok(()) } }",
-    "#[idempotent(fingerprint = { let mut x = &a; x += 1; loop { break 7; } }, state = App<fn(u8) -> u8>)] const unsafe \
-     extern \"C\" fn pay(&mut self, a: &str, _: impl Send, ...) {}",
+    "#[idempotent(fingerprint = { let mut x = &a; x += 1; loop { break 7; } }, state = App<fn(u8) -> u8>)] const \
+     unsafe extern \"C\" fn pay(&mut self, a: &str, _: impl Send, ...) {}",
     "#[idempotent(key = a.await?, on_store_error = run, lease = \"1h 30m\")] #[idempotent] #[test] async fn main(r#in: \
      &'static str, ref mut a: (u8,)) -> ! { return }",
 ];
@@ -189,13 +189,13 @@ fn half_an_attribute_keeps_the_handler() {
     }
 }
 
-/// Of the language's words, those that the attribute looks for, or that begin something.
-const LANGUAGE: &str = "req self Self fn async const unsafe extern pub struct impl trait enum mod let mut ref where dyn \
-                        for await return break loop match if idempotent test main _";
+/// Words beside the options' own: those that the attribute looks for, and those that begin something.
+const OTHER_WORDS: &str = "req self Self fn async const unsafe extern pub struct impl trait enum mod let mut ref where \
+                           dyn for await return break loop match if idempotent test main _";
 
 fn token() -> impl Strategy<Value = TokenTree> {
     let options = TABLE.iter().flat_map(|entry| [&[entry.name][..], entry.words()].concat());
-    let words: Vec<_> = options.chain(LANGUAGE.split(' ')).collect();
+    let words: Vec<_> = options.chain(OTHER_WORDS.split(' ')).collect();
     let word = select(words).prop_map(|word| TokenTree::from(Ident::new(word, Span::call_site())));
     let punct = (select("=,.:;#!?&*+-<>|'@$%^~/".chars().filter(|c| *c != '\'').collect::<Vec<_>>()), any::<bool>())
         .prop_map(|(mark, joint)| Punct::new(mark, if joint { Spacing::Joint } else { Spacing::Alone }).into());

@@ -1,5 +1,5 @@
-//! Checks that need types. Each is a statement of its own at the user's token, while the code that runs accepts anything:
-//! so a mistake is one error, and stands where it was made.
+//! Checks that need types. Each is a statement of its own at the user's token, while the code that runs accepts
+//! anything: so a mistake is one error, and stands where it was made.
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};

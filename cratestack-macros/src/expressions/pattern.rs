@@ -28,8 +28,8 @@ impl<'ast> Visit<'ast> for ExplicitBorrows {
     }
 }
 
-/// Takes `mut` from the bindings, because the expressions only read, and gives them `ref` where one has it: then nothing
-/// is moved, and nothing is borrowed implicitly beside it.
+/// Takes `mut` from the bindings, because the expressions only read. Gives them `ref` where the pattern borrows
+/// explicitly, so that nothing is moved and nothing is borrowed implicitly beside it.
 struct Bindings {
     by_ref: bool,
 }

@@ -1,4 +1,5 @@
-//! Every option of the attribute, once. Parsing, errors, suggestions, fuzzing and the test of the documentation go by it.
+//! Every option of the attribute, once. Parsing, errors, suggestions, fuzzing and the tests of the documentation go by
+//! this table.
 
 use BuilderCall::{IfWord, NamedByWord, None as NoCall, WhetherWord, WithValue};
 use Takes::{Duration, Either, Expression, Nothing, Number, OneOf, Principal, Type};

@@ -162,8 +162,8 @@ fn is_quoted_expression(literal: &LitStr) -> bool {
 }
 
 fn read_principal(name: &Ident, written: Option<Written>) -> syn::Result<Expr> {
-    let help = "write an expression over the handler's arguments, such as `principal = user.id`; where all requests are one \
-                caller's, name it as a string, such as `principal = \"stripe\"`";
+    let help = "write an expression over the handler's arguments, such as `principal = user.id`; where all requests are \
+                one caller's, name it as a string, such as `principal = \"stripe\"`";
     let expression = match written {
         Some(Written::Expr(literal @ Expr::Lit(ExprLit { lit: Lit::Str(_), .. }))) => literal,
         Some(Written::Expr(literal @ Expr::Lit(_))) => {
