@@ -10,7 +10,7 @@ use crate::options::Options;
 
 /// Reports what leaves an expression instead of giving a value, or changes an argument, at the token that does.
 pub(crate) fn check(options: &Options, signature: &Signature, mistakes: &mut Mistakes) {
-    let mut arguments = Bindings::default();
+    let mut arguments = BoundNames::default();
     for argument in &signature.inputs {
         if let FnArg::Typed(argument) = argument {
             arguments.visit_pat(&argument.pat);
@@ -20,7 +20,7 @@ pub(crate) fn check(options: &Options, signature: &Signature, mistakes: &mut Mis
         if let Expr::Lit(ExprLit { lit: Lit::Str(literal), .. }) = expression {
             quoted_expression(name, literal, &arguments, mistakes);
         }
-        let mut own = Bindings::default();
+        let mut own = BoundNames::default();
         own.visit_expr(expression);
         // A name that the expression binds itself may be changed.
         let arguments: Vec<_> = arguments.0.iter().filter(|argument| !own.0.contains(argument)).collect();
@@ -29,9 +29,9 @@ pub(crate) fn check(options: &Options, signature: &Signature, mistakes: &mut Mis
 }
 
 /// A principal may be a string, but hardly one that reads like an expression over the arguments.
-fn quoted_expression(name: &str, literal: &LitStr, arguments: &Bindings, mistakes: &mut Mistakes) {
+fn quoted_expression(name: &str, literal: &LitStr, arguments: &BoundNames, mistakes: &mut Mistakes) {
     let Ok(expression) = literal.parse::<Expr>() else { return };
-    let mut names = Names::default();
+    let mut names = UsedNames::default();
     names.visit_expr(&expression);
     if names.0.iter().any(|name| name == "self" || arguments.0.contains(name)) {
         let what = format!("`{name}` is an expression, and a string is the same for every request");
@@ -41,9 +41,9 @@ fn quoted_expression(name: &str, literal: &LitStr, arguments: &Bindings, mistake
 
 /// Every name that could be an argument's.
 #[derive(Default)]
-struct Names(Vec<Ident>);
+struct UsedNames(Vec<Ident>);
 
-impl<'ast> Visit<'ast> for Names {
+impl<'ast> Visit<'ast> for UsedNames {
     fn visit_expr_path(&mut self, path: &'ast ExprPath) {
         self.0.extend(path.path.get_ident().cloned());
     }
@@ -51,9 +51,9 @@ impl<'ast> Visit<'ast> for Names {
 
 /// Every name that a pattern binds.
 #[derive(Default)]
-struct Bindings(Vec<Ident>);
+struct BoundNames(Vec<Ident>);
 
-impl<'ast> Visit<'ast> for Bindings {
+impl<'ast> Visit<'ast> for BoundNames {
     fn visit_pat_ident(&mut self, pattern: &'ast PatIdent) {
         self.0.push(pattern.ident.clone());
         visit::visit_pat_ident(self, pattern);

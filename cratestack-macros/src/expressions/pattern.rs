@@ -10,7 +10,7 @@ pub(super) fn borrow(pattern: &Pat, value: &Ident) -> TokenStream {
     borrows.visit_pat(pattern);
     let by_ref = borrows.0;
     let mut pattern = pattern.clone();
-    Bindings { by_ref }.visit_pat_mut(&mut pattern);
+    BindingModes { by_ref }.visit_pat_mut(&mut pattern);
     if by_ref { quote!(#pattern = *#value) } else { quote!(#pattern = #value) }
 }
 
@@ -30,11 +30,11 @@ impl<'ast> Visit<'ast> for ExplicitBorrows {
 
 /// Takes `mut` from the bindings, because the expressions only read. Gives them `ref` where the pattern borrows
 /// explicitly, so that nothing is moved and nothing is borrowed implicitly beside it.
-struct Bindings {
+struct BindingModes {
     by_ref: bool,
 }
 
-impl VisitMut for Bindings {
+impl VisitMut for BindingModes {
     fn visit_pat_ident_mut(&mut self, pattern: &mut PatIdent) {
         pattern.mutability = None;
         // A constant looks like a binding, and is none.

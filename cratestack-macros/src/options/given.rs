@@ -77,7 +77,7 @@ impl Options {
 impl Given {
     fn builder_call(&self) -> Option<TokenStream> {
         let value = &self.value;
-        let (method, argument) = match self.entry.call {
+        let (method, argument) = match self.entry.builder_call {
             BuilderCall::WithValue(method) => (method, value.to_token_stream()),
             BuilderCall::IfWord(word, method) if value.is_word(word) => (method, TokenStream::new()),
             BuilderCall::WhetherWord(word, method) => (method, value.is_word(word).to_token_stream()),

@@ -57,7 +57,7 @@ pub(crate) struct Entry {
     /// The option as it may be written.
     pub(crate) usage: &'static str,
     pub(crate) takes: Takes,
-    pub(crate) call: BuilderCall,
+    pub(crate) builder_call: BuilderCall,
     pub(crate) needs: Option<Need>,
 }
 
@@ -99,8 +99,8 @@ pub(crate) struct Need {
     pub(crate) without: &'static str,
 }
 
-const fn option(name: &'static str, usage: &'static str, takes: Takes, call: BuilderCall) -> Entry {
-    Entry { name, usage, takes, call, needs: None }
+const fn option(name: &'static str, usage: &'static str, takes: Takes, builder_call: BuilderCall) -> Entry {
+    Entry { name, usage, takes, builder_call, needs: None }
 }
 
 impl Entry {

@@ -20,9 +20,9 @@ fn mistakes_of(attribute: &str) -> String {
 #[test]
 fn an_option_that_the_runtime_should_be_told_of_is_told() {
     let nothing = builder_and_mistakes("").0;
-    for Entry { name, usage, call, .. } in TABLE {
+    for Entry { name, usage, builder_call, .. } in TABLE {
         let is_told = builder_and_mistakes(usage).0 != nothing;
-        assert_eq!(is_told, !matches!(call, BuilderCall::None), "{name}");
+        assert_eq!(is_told, !matches!(builder_call, BuilderCall::None), "{name}");
     }
 }
 
