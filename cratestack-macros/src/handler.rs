@@ -29,17 +29,6 @@ impl Parse for Handler {
     }
 }
 
-impl ToTokens for Handler {
-    fn to_tokens(&self, tokens: &mut TokenStream) {
-        for attribute in &self.attributes {
-            attribute.to_tokens(tokens);
-        }
-        self.visibility.to_tokens(tokens);
-        self.signature.to_tokens(tokens);
-        self.body.to_tokens(tokens);
-    }
-}
-
 impl Handler {
     /// The types of all arguments, the receiver's too.
     pub(crate) fn argument_types(&self) -> Vec<Type> {

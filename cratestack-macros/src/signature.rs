@@ -1,7 +1,9 @@
-use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 use syn::visit::{self, Visit};
-use syn::{FnArg, Lifetime, ReceiverKind, ReturnType, Safety, Signature, TypeImplTrait, TypePtr, TypeReference};
+use syn::{
+    FnArg, Lifetime, Receiver, ReceiverKind, ReturnType, Safety, Signature, Type, TypeFnPtr, TypeImplTrait, TypePtr,
+    TypeReference, TypeTraitObject,
+};
 
 use crate::mistake::{Mistakes, mistake};
 
@@ -23,31 +25,34 @@ pub(crate) fn check(signature: &Signature, mistakes: &mut Mistakes) {
         mistakes.add(mistake(argument, what, help));
     }
     for argument in &signature.inputs {
-        let mut borrows = Borrows::default();
-        match argument {
-            FnArg::Receiver(receiver) => match &receiver.kind {
-                ReceiverKind::Reference(ampersand, lifetime, mutability) if !is_static(lifetime.as_ref()) => {
-                    let token = &receiver.self_token;
-                    borrows.receiver = Some(quote!(#ampersand #lifetime #mutability #token));
-                }
-                ReceiverKind::Typed(_, ty) => {
-                    borrows.visit_type(ty);
-                    if borrows.mistake.take().is_some() {
-                        borrows.receiver = Some(quote!(#receiver));
-                    }
-                }
-                _ => {}
-            },
-            FnArg::Typed(argument) => borrows.visit_type(&argument.ty),
-        }
-        if let Some(receiver) = borrows.receiver {
-            let help = "take `State<Self>`, or `self` by value where `Self` is an extractor";
-            mistakes.add(mistake(receiver, "axum cannot call a handler that borrows `self`", help));
-        }
-        if let Some(mistake) = borrows.mistake {
-            mistakes.add(mistake);
+        let borrowed = match argument {
+            FnArg::Typed(argument) => borrowed_type(&argument.ty),
+            FnArg::Receiver(receiver) => borrowed_receiver(receiver),
+        };
+        if let Some(borrowed) = borrowed {
+            mistakes.add(borrowed);
         }
     }
+}
+
+fn borrowed_receiver(receiver: &Receiver) -> Option<syn::Error> {
+    let tokens = match &receiver.kind {
+        ReceiverKind::Reference(ampersand, lifetime, mutability) if !is_static(lifetime.as_ref()) => {
+            let token = &receiver.self_token;
+            quote!(#ampersand #lifetime #mutability #token)
+        }
+        ReceiverKind::Typed(_, ty) if borrowed_type(ty).is_some() => quote!(#receiver),
+        _ => return None,
+    };
+    let help = "take `State<Self>`, or `self` by value where `Self` is an extractor";
+    Some(mistake(tokens, "axum cannot call a handler that borrows `self`", help))
+}
+
+/// The first thing in an argument's type that no extractor can be.
+fn borrowed_type(ty: &Type) -> Option<syn::Error> {
+    let mut borrows = Borrows(None);
+    borrows.visit_type(ty);
+    borrows.0
 }
 
 /// A word before `fn` that no handler has.
@@ -76,17 +81,12 @@ fn is_static(lifetime: Option<&Lifetime>) -> bool {
     lifetime.is_some_and(|lifetime| lifetime.ident == "static")
 }
 
-/// Finds the first thing in an argument's type that no extractor can be.
-#[derive(Default)]
-struct Borrows {
-    receiver: Option<TokenStream>,
-    mistake: Option<syn::Error>,
-}
+struct Borrows(Option<syn::Error>);
 
 impl Borrows {
     fn borrowed(&mut self, token: impl ToTokens, help: &str) {
         let what = "a handler owns what it takes from the request";
-        self.mistake.get_or_insert_with(|| mistake(token, what, help));
+        self.0.get_or_insert_with(|| mistake(token, what, help));
     }
 }
 
@@ -94,7 +94,7 @@ impl<'ast> Visit<'ast> for Borrows {
     fn visit_type_impl_trait(&mut self, ty: &'ast TypeImplTrait) {
         let what = "an argument's type is `impl Trait`, which has no name for axum to extract it by";
         let help = "name a type, or make the handler generic: `async fn create<T: Trait>(State(t): State<T>)`";
-        self.mistake.get_or_insert_with(|| mistake(ty, what, help));
+        self.0.get_or_insert_with(|| mistake(ty, what, help));
     }
 
     fn visit_type_reference(&mut self, ty: &'ast TypeReference) {
@@ -117,7 +117,7 @@ impl<'ast> Visit<'ast> for Borrows {
     }
 
     // The lifetimes of `fn(&str) -> &str` and `dyn for<'a> Fn(&'a str)` are its own, and a pointer borrows nothing.
-    fn visit_type_fn_ptr(&mut self, _: &'ast syn::TypeFnPtr) {}
-    fn visit_type_trait_object(&mut self, _: &'ast syn::TypeTraitObject) {}
+    fn visit_type_fn_ptr(&mut self, _: &'ast TypeFnPtr) {}
+    fn visit_type_trait_object(&mut self, _: &'ast TypeTraitObject) {}
     fn visit_type_ptr(&mut self, _: &'ast TypePtr) {}
 }
