@@ -1,5 +1,5 @@
 /// The candidate that `word` most likely meant, where one is near enough to be worth naming.
-pub(crate) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
+pub(super) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
     let word = word.to_lowercase();
     let (distance, candidate) = candidates.iter().map(|candidate| (distance(&word, candidate), *candidate)).min()?;
     (distance <= candidate.len().div_ceil(3)).then_some(candidate)

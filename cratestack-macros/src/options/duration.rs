@@ -1,21 +1,19 @@
-use std::time::Duration;
-
 use syn::LitStr;
 
 use crate::mistake::mistake;
 
-/// Longer than this is a mistake, not a setting.
-const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
+/// Ten years. Longer than this is a mistake, not a setting.
+const MAX_MS: u64 = 10 * 366 * 24 * 60 * 60 * 1_000;
 
-const UNITS: [(&str, u64); 6] =
+const UNITS_IN_MS: [(&str, u64); 6] =
     [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("w", 604_800_000)];
 
-/// Reads `"24h"`, `"1h 30m"`, `"250ms"`.
-pub(crate) fn parse(literal: &LitStr) -> syn::Result<Duration> {
-    milliseconds(&literal.value()).map(Duration::from_millis).map_err(|(what, help)| mistake(literal, what, help))
+/// Reads `"24h"`, `"1h 30m"`, `"250ms"`, as milliseconds.
+pub(super) fn parse(literal: &LitStr) -> syn::Result<u64> {
+    milliseconds(&literal.value()).map_err(|(what, help)| mistake(literal, what, help))
 }
 
-/// Or what is wrong, and what to write instead.
+/// The error is what is wrong, and what to write instead.
 fn milliseconds(text: &str) -> Result<u64, (String, &'static str)> {
     const FORM: &str = "write a whole number and a unit (ms, s, m, h, d or w), such as \"24h\" or \"1h 30m\"";
     let mut rest = text.trim();
@@ -40,16 +38,13 @@ fn milliseconds(text: &str) -> Result<u64, (String, &'static str)> {
         if unit.is_empty() {
             return Err((format!("`{text}` has a number without a unit"), FORM));
         }
-        let Some((_, scale)) = UNITS.iter().find(|(name, _)| *name == unit) else {
+        let Some((_, scale)) = UNITS_IN_MS.iter().find(|(name, _)| *name == unit) else {
             return Err((format!("`{unit}` is not a unit of time"), FORM));
         };
         let part = number.parse::<u64>().ok().and_then(|number| number.checked_mul(*scale));
-        total = part
-            .and_then(|part| total.checked_add(part))
-            .filter(|total| Duration::from_millis(*total) <= LONGEST)
-            .ok_or_else(|| {
-                (format!("`{text}` is longer than ten years"), "write a shorter duration, such as \"24h\"")
-            })?;
+        total = part.and_then(|part| total.checked_add(part)).filter(|total| *total <= MAX_MS).ok_or_else(|| {
+            (format!("`{text}` is longer than ten years"), "write a shorter duration, such as \"24h\"")
+        })?;
         rest = after.trim_start();
     }
     if total == 0 {

@@ -2,13 +2,13 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{FnArg, Meta, PatType, Receiver};
+use syn::{Attribute, FnArg, Meta, PatType, Receiver};
 
 use crate::handler::Handler;
 
-/// The handler with and without its first conditional argument, where it has one. The attribute stands before either, so
-/// that the compiler decides, and what it leaves is expanded as if the other had never been there.
-pub(crate) fn of(private: &TokenStream, options: &TokenStream, handler: &Handler) -> Option<TokenStream> {
+/// The handler with and without its first conditional argument, where it has one. Both bear the attribute: the compiler
+/// decides which is left, and that one is expanded as if the other had never been there.
+pub(crate) fn alternatives(private: &TokenStream, attribute: &TokenStream, handler: &Handler) -> Option<TokenStream> {
     let position = handler.signature.inputs.iter().position(|argument| !conditions(argument).is_empty())?;
     let (mut with, mut without) = (handler.signature.clone(), handler.signature.clone());
     without.inputs =
@@ -24,11 +24,11 @@ pub(crate) fn of(private: &TokenStream, options: &TokenStream, handler: &Handler
     let Handler { attributes, visibility, body, .. } = handler;
     Some(quote! {
         #(#[cfg(#conditions)])*
-        #[#private::idempotent(#options)]
+        #[#private::idempotent(#attribute)]
         #(#attributes)* #visibility #with #body
 
         #[cfg(not(#all))]
-        #[#private::idempotent(#options)]
+        #[#private::idempotent(#attribute)]
         #(#attributes)* #visibility #without #body
     })
 }
@@ -36,9 +36,9 @@ pub(crate) fn of(private: &TokenStream, options: &TokenStream, handler: &Handler
 /// All that must hold for the argument to be there.
 fn conditions(argument: &FnArg) -> Vec<TokenStream> {
     let (FnArg::Receiver(Receiver { attrs, .. }) | FnArg::Typed(PatType { attrs, .. })) = argument;
-    let conditions = attrs.iter().filter_map(|attribute| match &attribute.meta {
+    let condition = |attribute: &Attribute| match &attribute.meta {
         Meta::List(list) if list.path.is_ident("cfg") => Some(list.tokens.clone()),
         _ => None,
-    });
-    conditions.collect()
+    };
+    attrs.iter().filter_map(condition).collect()
 }
