@@ -1,5 +1,6 @@
-use crate::name::quoted;
-use crate::{Dialect, TableName};
+use crate::dialect::Dialect;
+use crate::name::TableName;
+use crate::quote::quoted;
 
 /// One thing that a database says of the table: a row of what [`TableName::catalogue`] asks, seven columns of text.
 ///
