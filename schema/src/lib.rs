@@ -39,7 +39,6 @@
 //! | `live` | `cli`, and the commands that connect: `check`, `stats` and `sweep` |
 //! | `tls` | `live`, and encrypted connections |
 
-#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod catalogue;
@@ -63,3 +62,8 @@ pub use name::{NameError, TableName};
 pub use report::{Finding, FindingKind, Report};
 pub use stats::Stats;
 pub use table::{Column, IDEMPOTENCY, Index, LOCK_CLASS, StorageOption, TABLE, Table, columns};
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
