@@ -94,22 +94,17 @@ impl Comparison<'_> {
         let name = column.name;
         let found = fact.optional(2).filter(|found| !found.to_ascii_uppercase().starts_with("NULL"));
         let wanted = column.default_expression(self.dialect);
-        match (found, wanted) {
-            (None, None) => {}
-            (Some(found), Some(wanted)) if same_expression(found, wanted) => {}
-            (None, Some(wanted)) => {
-                let remedy = self.alter(&format!("ALTER COLUMN {name} SET DEFAULT {wanted}"));
-                self.find(FindingKind::Default, format!("{name} has no default, expected {wanted}"), remedy);
-            }
-            (Some(found), Some(wanted)) => {
-                let remedy = self.alter(&format!("ALTER COLUMN {name} SET DEFAULT {wanted}"));
-                self.find(FindingKind::Default, format!("{name} defaults to {found}, expected {wanted}"), remedy);
-            }
-            (Some(found), None) => {
-                let remedy = self.alter(&format!("ALTER COLUMN {name} DROP DEFAULT"));
-                self.find(FindingKind::Default, format!("{name} defaults to {found}, expected no default"), remedy);
-            }
+        let same = match (found, wanted) {
+            (Some(found), Some(wanted)) => same_expression(found, wanted),
+            (found, wanted) => found == wanted,
+        };
+        if same {
+            return;
         }
+        let has = found.map_or_else(|| "has no default".to_owned(), |found| format!("defaults to {found}"));
+        let change = wanted.map_or_else(|| "DROP DEFAULT".to_owned(), |wanted| format!("SET DEFAULT {wanted}"));
+        let text = format!("{name} {has}, expected {}", wanted.unwrap_or("no default"));
+        self.find(FindingKind::Default, text, self.alter(&format!("ALTER COLUMN {name} {change}")));
     }
 
     fn unknown_column(&mut self, fact: &Fact) {

@@ -23,17 +23,13 @@ impl Comparison<'_> {
                 format!("{} refers to the table by {}: a sweep fails or cascades", fact.detail(0), quoted(fact.name()));
             self.find(FindingKind::Interference, text, None);
         }
-        for fact in self.of("trigger") {
-            let name = quoted(fact.name());
-            let remedy = format!("DROP TRIGGER {name} ON {};", self.table);
-            let text = format!("the trigger {name} can refuse or change what is written");
-            self.find(FindingKind::Interference, text, Some(remedy));
-        }
-        for fact in self.of("rule") {
-            let name = quoted(fact.name());
-            let remedy = format!("DROP RULE {name} ON {};", self.table);
-            let text = format!("the rule {name} can replace what is written");
-            self.find(FindingKind::Interference, text, Some(remedy));
+        for (kind, does) in [("trigger", "refuse or change"), ("rule", "replace")] {
+            for fact in self.of(kind) {
+                let name = quoted(fact.name());
+                let remedy = format!("DROP {} {name} ON {};", kind.to_ascii_uppercase(), self.table);
+                let text = format!("the {kind} {name} can {does} what is written");
+                self.find(FindingKind::Interference, text, Some(remedy));
+            }
         }
         if table.is(3) {
             let text = format!("row security hides rows from the role {}", quoted(self.role()));

@@ -15,19 +15,17 @@ impl Comparison<'_> {
         };
         let parts: Vec<_> = key.detail(3).split(',').collect();
         // The order does not matter to who looks up both.
-        if parts.len() != IDEMPOTENCY.primary_key.len()
-            || !IDEMPOTENCY.primary_key.iter().all(|column| parts.contains(column))
-        {
-            self.find(
-                FindingKind::Key,
-                format!("the primary key is ({}), expected ({wanted})", parts.join(", ")),
-                self.alter(&format!("DROP CONSTRAINT {}, ADD PRIMARY KEY ({wanted})", quoted(key.name()))),
-            );
+        let serves = parts.len() == IDEMPOTENCY.primary_key.len()
+            && IDEMPOTENCY.primary_key.iter().all(|column| parts.contains(column));
+        let text = if !serves {
+            format!("the primary key is ({}), expected ({wanted})", parts.join(", "))
         } else if key.is(2) {
-            let text = "the primary key is deferrable, so ON CONFLICT cannot use it";
-            let remedy = self.alter(&format!("DROP CONSTRAINT {}, ADD PRIMARY KEY ({wanted})", quoted(key.name())));
-            self.find(FindingKind::Key, text, remedy);
-        }
+            "the primary key is deferrable, so ON CONFLICT cannot use it".to_owned()
+        } else {
+            return;
+        };
+        let remedy = self.alter(&format!("DROP CONSTRAINT {}, ADD PRIMARY KEY ({wanted})", quoted(key.name())));
+        self.find(FindingKind::Key, text, remedy);
     }
 
     pub(super) fn index(&mut self) {
