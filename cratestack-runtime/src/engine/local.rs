@@ -158,9 +158,14 @@ impl EntryGuard {
                     Look::Known(Known::Replay(Arc::clone(record)))
                 }
                 Phase::Running(_) | Phase::Pending(_) => Look::Known(Known::Conflict),
-                phase @ (Phase::Idle | Phase::Asking) => match entry.answer.as_ref().filter(|(at, ..)| *at > *heard) {
-                    Some((at, of, known)) if let Some(known) = known.told_to(*of, request, *is_in_flight) => {
-                        *heard = *at;
+                phase @ (Phase::Idle | Phase::Asking) => match entry
+                    .answer
+                    .as_ref()
+                    .filter(|(at, ..)| *at > *heard)
+                    .and_then(|(at, of, known)| Some((*at, known.told_to(*of, request, *is_in_flight)?)))
+                {
+                    Some((at, known)) => {
+                        *heard = at;
                         *is_in_flight |= matches!(known, Known::InFlight { .. });
                         Look::Known(known)
                     }

@@ -1,75 +1,9 @@
-use crate::columns::{CREATED_AT, EXPIRES_AT, LEASE_EXPIRES_AT, RESPONSE_STATUS};
-use crate::{Dialect, TableName};
-
-/// First half of the keys of every advisory lock that is taken for the table ("crst"), so that they meet nobody else's.
-///
-/// ```
-/// assert_eq!(cratestack_schema::LOCK_CLASS.to_be_bytes(), *b"crst");
-/// ```
-pub const LOCK_CLASS: i32 = 0x6372_7374;
-
-/// Milliseconds since the Unix epoch, in SQLite, the same throughout a statement.
-///
-/// A REAL of seconds times 1000 can land a hair under the whole millisecond that it stands for; truncating would then
-/// lose one.
-pub(crate) const SQLITE_NOW: &str = "CAST(ROUND(unixepoch('subsec') * 1000) AS INTEGER)";
+use crate::dialect::Dialect;
+use crate::lease::lease_end;
+use crate::name::TableName;
+use crate::table::columns::{CREATED_AT, EXPIRES_AT, RESPONSE_STATUS};
 
 impl TableName {
-    /// The statement that deletes expired rows, the oldest first, at most as many as its one parameter says.
-    ///
-    /// On Postgres a row that somebody holds is left for later, so several sweepers at once share the work: none waits for
-    /// another, and each row is deleted by one of them.
-    ///
-    /// ```
-    /// use cratestack_schema::{Dialect, TableName};
-    ///
-    /// let sweep = TableName::default().sweep(Dialect::Postgres);
-    /// assert!(sweep.contains("LIMIT $1 FOR UPDATE SKIP LOCKED"));
-    /// ```
-    pub fn sweep(&self, dialect: Dialect) -> String {
-        let table = self.sql();
-        match dialect {
-            // By `ctid`, because a join on the key may be planned as a scan of the table. In a partitioned table a
-            // `ctid` is another row's in each partition, hence `tableoid` beside it; as text, since before version 14
-            // Postgres cannot hash a `ctid`.
-            //
-            // The condition on the expiry is checked on the version of the row that is deleted: a row that was renewed
-            // or taken over meanwhile stays. It is put so that the index cannot serve it; else each sweep may be
-            // planned as a walk over all that is expired, however small the limit.
-            Dialect::Postgres => format!(
-                "WITH picked AS MATERIALIZED (
-                    SELECT tableoid::text || ctid::text AS id, ctid AS place FROM {table}
-                    WHERE {EXPIRES_AT} <= NOW()
-                    ORDER BY {EXPIRES_AT} LIMIT $1 FOR UPDATE SKIP LOCKED
-                )
-                DELETE FROM {table}
-                WHERE {EXPIRES_AT} + INTERVAL '0' <= NOW() AND ctid = ANY (ARRAY(SELECT place FROM picked))
-                  AND tableoid::text || ctid::text IN (SELECT id FROM picked)"
-            ),
-            Dialect::Sqlite => format!(
-                "DELETE FROM {table} WHERE rowid IN (
-                    SELECT rowid FROM {table} WHERE {EXPIRES_AT} <= {SQLITE_NOW} ORDER BY {EXPIRES_AT} LIMIT ?1
-                )"
-            ),
-        }
-    }
-
-    /// The statement that counts what a sweep would find, by the index.
-    ///
-    /// ```
-    /// use cratestack_schema::{Dialect, TableName};
-    ///
-    /// let count = TableName::default().expired(Dialect::Postgres);
-    /// assert_eq!(count, "SELECT count(*) FROM cratestack_idempotency WHERE expires_at <= NOW()");
-    /// ```
-    pub fn expired(&self, dialect: Dialect) -> String {
-        let now = match dialect {
-            Dialect::Postgres => "NOW()",
-            Dialect::Sqlite => SQLITE_NOW,
-        };
-        format!("SELECT count(*) FROM {} WHERE {EXPIRES_AT} <= {now}", self.sql())
-    }
-
     /// The statement that counts the rows: one row of seven integers, in the order of [`Stats`](crate::Stats).
     ///
     /// Reads the whole table once.
@@ -80,14 +14,7 @@ impl TableName {
     /// assert!(TableName::default().stats(Dialect::Sqlite).contains("FROM cratestack_idempotency"));
     /// ```
     pub fn stats(&self, dialect: Dialect) -> String {
-        let table = self.sql();
-        let now = match dialect {
-            Dialect::Postgres => "NOW()",
-            Dialect::Sqlite => SQLITE_NOW,
-        };
-        // A lease that a foreign takeover left behind does not count, see the stores' `dead`.
-        let lease =
-            format!("CASE WHEN {LEASE_EXPIRES_AT} > {CREATED_AT} THEN {LEASE_EXPIRES_AT} ELSE {EXPIRES_AT} END");
+        let (table, now, lease) = (self.sql(), dialect.now(), lease_end("held"));
         let running = format!("{EXPIRES_AT} > {now} AND {RESPONSE_STATUS} IS NULL");
         let counts = format!(
             "count(*),
@@ -106,7 +33,7 @@ impl TableName {
                     LEAST(EXTRACT(EPOCH FROM NOW() - min({CREATED_AT})), 9e15)::bigint,
                     (SELECT sum(pg_table_size(relid))::bigint FROM parts),
                     (SELECT sum(pg_indexes_size(relid))::bigint FROM parts)
-                FROM {table}",
+                FROM {table} AS held",
                 regclass = self.regclass(),
             ),
             // A page belongs to a table or to an index, but only the extension `dbstat` could tell; it is not
@@ -114,7 +41,7 @@ impl TableName {
             Dialect::Sqlite => format!(
                 "SELECT {counts}, ({now} - min({CREATED_AT})) / 1000,
                     (SELECT page_count * page_size FROM pragma_page_count, pragma_page_size), NULL
-                FROM {table}"
+                FROM {table} AS held"
             ),
         }
     }
