@@ -1,14 +1,14 @@
-//! What the requests of one handle know of each other's keys.
+//! In whose hands each key is within one engine.
 //!
-//! A handle and its clones never run a key beside themselves, whatever the store says, and of all who ask for one key at the
-//! same time one asks the store:
+//! An engine never runs a key beside itself, whatever the store says, and of all who ask for one key at the same time one asks
+//! the store:
 //!
 //! ```text
-//! request A                 the key here        request B, the same key
-//! take the turn ──────────▶ asking          ◀── waits for A's answer
-//! the store: reserved ────▶ running         ◀── in flight: 409, or it waits
-//! the store is away ──────▶ pending         ◀── the outcome, from here
-//! the store has it ───────▶ idle            ◀── takes the turn, asks the store
+//! request A                   the key here        request B, the same key
+//! takes the turn ───────────▶ asking          ◀── waits for A's answer
+//! the store: it is A's ─────▶ running         ◀── is told that it is in flight, or waits
+//! the store is away ────────▶ pending         ◀── is told the outcome, from here
+//! the outcome is written ───▶ idle            ◀── takes the turn, asks the store
 //! ```
 //!
 //! The turn is taken before the store is asked, and kept until the run has ended and its outcome is written. While a run
@@ -22,15 +22,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::model::OwnedClaim;
+use crate::engine::model::OwnedClaim;
 use crate::store::{IdempotencyRecord, RecordId, StoreError};
 
 /// Keys that share a shard wait for each other, for as long as an entry is looked at.
 const SHARDS: usize = 16;
 
-/// The keys that requests of this handle are concerned with.
+/// The keys that requests of this engine are concerned with.
 #[derive(Debug, Default)]
-pub(super) struct LocalKeys {
+pub(crate) struct LocalKeys {
     hasher: RandomState,
     shards: [Mutex<HashMap<RecordId, Entry>>; SHARDS],
 }
@@ -61,7 +61,7 @@ enum Phase {
 
 /// What is known of a key without asking the store.
 #[derive(Debug, Clone)]
-pub(super) enum Known {
+pub(crate) enum Known {
     Replay(Arc<IdempotencyRecord>),
     InFlight { here: bool },
     Conflict,
@@ -70,7 +70,7 @@ pub(super) enum Known {
 
 /// What a request finds when it looks.
 #[derive(Debug)]
-pub(super) enum Look {
+pub(crate) enum Look {
     /// Nobody here has the key: the store is to be asked, by whoever gets this.
     Turn(KeyTurn),
     /// Somebody else asks.
@@ -80,7 +80,7 @@ pub(super) enum Look {
 
 impl LocalKeys {
     /// Concerns a request with its key, until what is returned is dropped.
-    pub(super) fn enter(self: &Arc<Self>, claim: &Arc<OwnedClaim>) -> EntryGuard {
+    pub(crate) fn enter(self: &Arc<Self>, claim: &Arc<OwnedClaim>) -> EntryGuard {
         let mut shard = self.shard_of(&claim.id);
         let entry = shard.entry(claim.id.clone()).or_default();
         entry.present += 1;
@@ -138,7 +138,7 @@ impl Place {
 
 /// A request that is concerned with its key.
 #[derive(Debug)]
-pub(super) struct EntryGuard {
+pub(crate) struct EntryGuard {
     place: Place,
     /// Answers up to this version were given before the request came, or are known to it.
     heard: u64,
@@ -148,7 +148,7 @@ pub(super) struct EntryGuard {
 
 impl EntryGuard {
     /// What is known of the key; else, and where nobody asks the store, the turn to do so. The version is that of the look.
-    pub(super) fn look(&mut self) -> (u64, Look) {
+    pub(crate) fn look(&mut self) -> (u64, Look) {
         let Self { place, heard, is_in_flight } = self;
         let request = place.claim.request_hash;
         place.with(|entry| {
@@ -177,12 +177,12 @@ impl EntryGuard {
         })
     }
 
-    pub(super) fn claim(&self) -> &Arc<OwnedClaim> {
+    pub(crate) fn claim(&self) -> &Arc<OwnedClaim> {
         &self.place.claim
     }
 
     /// Waits until something has changed since a look.
-    pub(super) async fn changed_since(&self, version: u64) {
+    pub(crate) async fn changed_since(&self, version: u64) {
         loop {
             let changed = self.place.with(|entry| Arc::clone(entry.changed.get_or_insert_default()));
             let mut changed = pin!(changed.notified());
@@ -195,9 +195,9 @@ impl EntryGuard {
     }
 
     /// The right to watch the store for all who wait for this key, where nobody has it.
-    pub(super) fn lead(&self) -> Option<Lead> {
+    pub(crate) fn leader(&self) -> Option<Leader> {
         let leads = self.place.with(|entry| !std::mem::replace(&mut entry.is_watched, true));
-        leads.then(|| Lead(self.place.clone()))
+        leads.then(|| Leader(self.place.clone()))
     }
 }
 
@@ -225,14 +225,14 @@ impl Known {
 
 /// The right to ask the store for a key, and to run under it; the key is idle again when this is dropped.
 #[derive(Debug)]
-pub(super) struct KeyTurn {
+pub(crate) struct KeyTurn {
     place: Place,
     is_over: bool,
 }
 
 impl KeyTurn {
     /// Ends the turn with the store's answer, for all who are present.
-    pub(super) fn tell(mut self, known: Known) {
+    pub(crate) fn tell(mut self, known: Known) {
         self.is_over = true;
         let request = self.place.claim.request_hash;
         self.place.change(|entry| {
@@ -242,13 +242,13 @@ impl KeyTurn {
     }
 
     /// The key is reserved, and its work runs.
-    pub(super) fn run(&self) {
+    pub(crate) fn run(&self) {
         let request = self.place.claim.request_hash;
         self.place.change(|entry| entry.phase = Phase::Running(request));
     }
 
     /// The work has ended, and this outcome waits to be written.
-    pub(super) fn hold(&self, outcome: Arc<IdempotencyRecord>) {
+    pub(crate) fn hold(&self, outcome: Arc<IdempotencyRecord>) {
         self.place.change(|entry| entry.phase = Phase::Pending(outcome));
     }
 }
@@ -264,14 +264,14 @@ impl Drop for KeyTurn {
 
 /// Whoever watches the store for the others. When it is dropped, one of them goes on.
 #[derive(Debug)]
-pub(super) struct Lead(Place);
+pub(crate) struct Leader(Place);
 
-impl Drop for Lead {
+impl Drop for Leader {
     fn drop(&mut self) {
         self.0.change(|entry| entry.is_watched = false);
     }
 }
 
 #[cfg(test)]
-#[path = "local_tests.rs"]
+#[path = "keys_tests.rs"]
 mod tests;
