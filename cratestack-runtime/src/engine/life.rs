@@ -11,8 +11,8 @@
 //! answer ◀─────── turn, admission      let go of no earlier than the outcome is written
 //! ```
 //!
-//! All but the first line happens on a task of its own, so that a caller that goes away changes nothing. Nothing here depends
-//! on the mode: a new one implements [`Mode`], and a new door calls [`Engine::run`].
+//! A caller that goes away changes nothing, because of the task. Nothing here depends on the mode or on the door: a new mode
+//! implements [`Mode`], and a new door calls [`Engine::run`].
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -112,10 +112,10 @@ impl Engine {
         self.tasks.wait_idle(limit).await
     }
 
-    /// Has the key, runs the work and writes its outcome down, as the mode has it; or says who has the key.
+    /// Has the key, runs the work and writes its outcome down, all of it as the mode does that; or says who has the key.
     ///
-    /// `work` is called once the key is had, and only then; it must do nothing before its future is polled, so that a panic
-    /// of its is caught. Without a claim it is bounded and counted like any other, and nothing guards it.
+    /// The work is called only once the key is had. It must do nothing before its future is polled, so that a panic of its is
+    /// caught. Without a claim it is bounded and counted like any other work, but nothing guards it.
     pub(crate) async fn run<M, F, R>(
         &self,
         mode: M,
@@ -156,7 +156,7 @@ impl Engine {
             };
             let Acquisition { grant, turn, admission } = match acquired {
                 Ok(acquisition) => acquisition,
-                // Of what a damaged record is of, the effect may have happened.
+                // A damaged record says that the work may have run before.
                 Err(Answer::Unavailable(failure))
                     if policy.run_unreserved && !matches!(failure, StoreError::Codec(_)) =>
                 {
@@ -181,7 +181,7 @@ impl Engine {
     }
 }
 
-/// What a piece of work has of its process while it runs and until its outcome is written; and whom a mode tells.
+/// What a piece of work occupies in its process until its outcome is written, and what a mode tells of it.
 pub(crate) struct Execution<O> {
     policy: Policy,
     /// `None` once the key is free in this process.
@@ -199,15 +199,15 @@ impl<O: Fn(Step, &Hold)> Execution<O> {
         self.policy
     }
 
-    /// Tells of a step; of what nothing guards, there is nothing to tell.
+    /// Tells whoever watches of a step. Work that nothing guards makes none.
     pub(super) fn observe(&self, step: Step, hold: Option<&Hold>) {
         if let Some(hold) = hold {
             (self.observe)(step, hold);
         }
     }
 
-    /// The outcome is recorded. Where it is certain that it is, its replays need not ask the store: the claim was `asked` for
-    /// then.
+    /// The outcome is recorded. Where the store has confirmed that, replays of it need not ask the store from now on; the claim
+    /// was `asked` for then.
     pub(super) fn recorded(&self, hold: &Hold, outcome: &Outcome, asked: Option<Instant>) {
         (self.observe)(Step::Recorded { code: outcome.code }, hold);
         if let Some(asked) = asked {
@@ -215,7 +215,7 @@ impl<O: Fn(Step, &Hold)> Execution<O> {
         }
     }
 
-    /// The work has ended: another may run, and its outcome takes so many bytes until it is written.
+    /// The work has ended. Another piece may run, and the outcome takes so many bytes until it is written.
     pub(super) fn has_run(&mut self, bytes: usize) {
         self.admission.keep(bytes);
     }
@@ -233,7 +233,7 @@ impl<O: Fn(Step, &Hold)> Execution<O> {
     }
 }
 
-/// A sender that is closed once the caller is gone, and what the caller keeps until then; for those who wait.
+/// A sender that is closed once the caller is gone, and what the caller keeps until then. Only callers that wait need it.
 fn attendance(policy: Policy) -> (Option<oneshot::Sender<Infallible>>, Option<oneshot::Receiver<Infallible>>) {
     if policy.wait.is_zero() {
         return (None, None);
@@ -242,7 +242,7 @@ fn attendance(policy: Policy) -> (Option<oneshot::Sender<Infallible>>, Option<on
     (Some(attended), Some(attending))
 }
 
-/// Returns once the caller has gone, of those who are attended to.
+/// Returns once the caller has gone; never, where that is not looked at.
 async fn gone(attended: Option<oneshot::Sender<Infallible>>) {
     match attended {
         Some(mut attended) => attended.closed().await,

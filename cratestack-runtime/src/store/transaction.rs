@@ -2,7 +2,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::{Claim, IdempotencyRecord, IdempotencyStore, StoreError};
+use super::contract::{Claim, IdempotencyStore};
+use super::error::StoreError;
+use super::record::IdempotencyRecord;
 
 /// A store whose database a handler can write in within the transaction that records its outcome:
 /// `PostgresStore` and `SqliteStore`.

@@ -1,4 +1,4 @@
-//! The leases of this process' runs, renewed until their runs end.
+//! The leases of this process' reservations, renewed until their runs end.
 //!
 //! ```text
 //! reserved      asked: the lease counts from the write, so from here at the earliest

@@ -8,6 +8,7 @@ use super::renewal::RenewalTarget;
 use super::schedule::{DueRenewal, Renewable, Schedule};
 use crate::engine::retry::{Call, Recovery, until_answered};
 use crate::store::{LeaseState, StoreError};
+use crate::util::lock;
 
 /// Renews all leases of the process.
 #[derive(Debug)]
@@ -33,9 +34,8 @@ pub(super) static RENEWER: LazyLock<Renewer> =
     LazyLock::new(|| Renewer { state: Mutex::default(), earlier: Condvar::new() });
 
 impl Renewer {
-    /// Every change is whole before anything in it can panic, so a poisoned state is as good as any.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     pub(super) fn add(&'static self, renewable: Renewable, next: Instant) -> u64 {

@@ -18,12 +18,13 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
 use crate::engine::model::OwnedClaim;
 use crate::store::{IdempotencyRecord, RecordId, StoreError};
+use crate::util::lock;
 
 /// Keys that share a shard wait for each other, for as long as an entry is looked at.
 const SHARDS: usize = 16;
@@ -35,7 +36,7 @@ pub(crate) struct LocalKeys {
     shards: [Mutex<HashMap<RecordId, Entry>>; SHARDS],
 }
 
-/// There while a request is concerned with the key.
+/// One key. It is created by the first request that is concerned with it, and removed by the last.
 #[derive(Debug, Default)]
 struct Entry {
     present: usize,
@@ -44,9 +45,9 @@ struct Entry {
     version: u64,
     /// The answer that the store last gave to one of those who are present, and the version that came with it.
     answer: Option<(u64, [u8; 32], Known)>,
-    /// Somebody watches the store on behalf of all who wait.
+    /// A leader watches the store on behalf of all who wait.
     is_watched: bool,
-    /// Made by the first who waits.
+    /// Created by the first who waits.
     changed: Option<Arc<Notify>>,
 }
 
@@ -91,12 +92,11 @@ impl LocalKeys {
 
     fn shard_of(&self, id: &RecordId) -> MutexGuard<'_, HashMap<RecordId, Entry>> {
         let shard = usize::try_from(self.hasher.hash_one(id) % SHARDS as u64).unwrap_or_default();
-        // Every change is whole before anything in it can panic, so a poisoned shard is as good as any.
-        self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shards[shard])
     }
 }
 
-/// Where an entry is found.
+/// Finds an entry, for as long as it is there.
 #[derive(Debug, Clone)]
 struct Place {
     keys: Arc<LocalKeys>,
@@ -108,12 +108,12 @@ impl Place {
         let mut shard = self.keys.shard_of(&self.claim.id);
         match shard.get_mut(&self.claim.id) {
             Some(entry) => look(entry),
-            // Only after the last presence has gone, when nobody is left to see it.
+            // The last request has gone, so nobody is left who could see the change.
             None => look(&mut Entry::default()),
         }
     }
 
-    /// One fewer is concerned with the key; the last one takes the entry down.
+    /// One request fewer is concerned with the key; the last one removes the entry.
     fn leave(&self) {
         let mut shard = self.keys.shard_of(&self.claim.id);
         let Some(entry) = shard.get_mut(&self.claim.id) else { return };
@@ -123,7 +123,7 @@ impl Place {
         }
     }
 
-    /// Changes the entry and wakes all who wait for that.
+    /// Changes the entry and wakes all who wait for a change.
     fn change(&self, change: impl FnOnce(&mut Entry)) {
         let changed = self.with(|entry| {
             change(entry);
@@ -140,14 +140,14 @@ impl Place {
 #[derive(Debug)]
 pub(crate) struct EntryGuard {
     place: Place,
-    /// Answers up to this version were given before the request came, or are known to it.
+    /// Answers up to this version were given before the request came, or it has been told them.
     heard: u64,
-    /// It has been told so, as far as the store goes.
+    /// The request has been told that the store finds the key in flight.
     is_in_flight: bool,
 }
 
 impl EntryGuard {
-    /// What is known of the key; else, and where nobody asks the store, the turn to do so. The version is that of the look.
+    /// What is known of the key; or else, where nobody is asking the store, the turn to do so. The version is that of the look.
     pub(crate) fn look(&mut self) -> (u64, Look) {
         let Self { place, heard, is_in_flight } = self;
         let request = place.claim.request_hash;
@@ -210,13 +210,14 @@ impl Drop for EntryGuard {
 impl Known {
     /// What the store's answer to the request `of` says to a request that may be another one.
     ///
-    /// Of two that wait for a run elsewhere, one that is in flight as well would otherwise ask at once what the other has just
-    /// asked, which would then do the same, without a pause.
+    /// A request that has been told that it is in flight takes every such answer, whatever request that was given to. Otherwise
+    /// two requests that differ and wait for a run elsewhere would ask in turns, each as soon as the other has been told, and
+    /// never pause.
     fn told_to(&self, of: [u8; 32], request: [u8; 32], is_in_flight: bool) -> Option<Self> {
         match self {
             Self::Replay(record) if record.request_hash != request => Some(Self::Conflict),
             Self::Replay(_) | Self::Failed(_) => Some(self.clone()),
-            // Whose the key is where it is not this request's, the store has not said.
+            // To another request the store has not said whose the key is.
             Self::InFlight { .. } => (of == request || is_in_flight).then(|| self.clone()),
             Self::Conflict => (of == request).then(|| self.clone()),
         }
@@ -262,7 +263,7 @@ impl Drop for KeyTurn {
     }
 }
 
-/// Whoever watches the store for the others. When it is dropped, one of them goes on.
+/// Watches the store for all who wait. When it is dropped, one of the others becomes the leader.
 #[derive(Debug)]
 pub(crate) struct Leader(Place);
 

@@ -142,7 +142,7 @@ impl ReplayCache {
         self.outcomes.remove(&RecordIdRef { principal, key });
     }
 
-    /// Keeps what the store told.
+    /// Keeps what the store told, until the record expires by the store's clock.
     pub(crate) fn insert_fetched(&self, witness: Witness, record: &Arc<IdempotencyRecord>) {
         let Some(session) = self.keepable(witness, &record.response_headers, &record.response_body) else { return };
         let Some(now) = self.clock.now() else { return };
@@ -158,7 +158,7 @@ impl ReplayCache {
 
     fn insert(&self, record: Arc<IdempotencyRecord>, session: u64, from: Instant, remaining: Duration) {
         let id = RecordId::new(&record.principal_fingerprint, &record.key);
-        // What expires within the margin is not worth it.
+        // What expires within the margin is not worth keeping.
         let Some(remaining) = remaining.checked_sub(EXPIRY_MARGIN) else { return };
         let started = SystemTime::now().checked_sub(from.elapsed());
         let until_by_the_wall = started.and_then(|started| started.checked_add(remaining));
@@ -173,7 +173,7 @@ impl ReplayCache {
         session.filter(|session| has_room && self.clock.is_current(*session))
     }
 
-    /// Looks at the store beside the request. What the answer takes the ground from is dropped when it comes.
+    /// Asks the store for a sample, beside the request that needs it. Where the answer ends a session, all of it is dropped.
     fn sample(self: &Arc<Self>, store: &Arc<dyn IdempotencyStore>) {
         let Some(sampling) = self.clock.begin_sample() else { return };
         let (cache, store) = (Arc::clone(self), Arc::clone(store));

@@ -1,10 +1,11 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
 use crate::store::{ClockSample, StoreError};
+use crate::util::lock;
 
 /// A session counts for this long after the sending of a sample that showed it.
 pub(super) const SESSION_MAX_AGE: Duration = Duration::from_secs(1);
@@ -107,7 +108,7 @@ impl StoreClock {
     }
 
     fn lock(&self) -> MutexGuard<'_, Latest> {
-        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.latest)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::engine::retry::Recovery;
 use crate::store::{IdempotencyStore, StoreError};
 use crate::util::catch_panic;
 
-/// See the module.
+/// Runs work under a reservation of the engine's store.
 #[derive(Debug)]
 pub(crate) struct Leased {
     store: Arc<dyn IdempotencyStore>,

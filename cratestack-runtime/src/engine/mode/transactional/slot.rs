@@ -1,10 +1,11 @@
 use std::future::Future;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use tracing::{Instrument, error};
 
 use crate::engine::model::Settled;
+use crate::util::lock;
 
 /// Where a transaction is while neither the engine nor the work has it in hand.
 #[derive(Debug)]
@@ -18,11 +19,11 @@ impl<T> Default for TransactionSlot<T> {
 
 impl<T> TransactionSlot<T> {
     pub(crate) fn put(&self, transaction: T) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(transaction);
+        *lock(&self.0) = Some(transaction);
     }
 
     pub(crate) fn take(&self) -> Option<T> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.0).take()
     }
 }
 
