@@ -7,6 +7,7 @@ mod acquire;
 mod finalize;
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 
 use self::acquire::{AcquireReservation, Grant};
@@ -63,7 +64,11 @@ where
         };
         let lease = Lease::new(target.clone(), Arc::clone(&self.recovery), leased);
         execution.observe(Step::Reserved, Some(&target.hold));
-        let settled = lease.during(catch_panic(work(Some(&target.hold)))).await;
+        let settled = {
+            // Pinned here, and not by each future around it, which would be as large again.
+            let work = pin!(work(Some(&target.hold)));
+            lease.during(catch_panic(work)).await
+        };
         Finalize { target, lease, recovery: self.recovery, execution }.finalize(settled).await
     }
 }
