@@ -261,3 +261,7 @@ async fn answered<R>(life: JoinHandle<Answer<R>>) -> Answer<R> {
         Answer::Unavailable(StoreError::Internal(what.to_owned()))
     })
 }
+
+#[cfg(test)]
+#[path = "life_tests.rs"]
+mod tests;
