@@ -8,8 +8,8 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use sqlx::Database;
 
-use crate::engine::TransactionSlot;
-use crate::http::{Call, InStore, Problem};
+use crate::engine::{StoreParticipant, TransactionSlot};
+use crate::http::{Call, Problem};
 use crate::store::{Transact, TransactionalStore};
 use crate::stores::Open;
 
@@ -187,7 +187,7 @@ impl TransactionalDatabase for sqlx::Postgres {
     type Store = crate::PostgresStore;
 
     fn join(call: Call, store: Arc<Self::Store>, slot: Arc<TransactionSlot<Open<Self>>>) -> Call {
-        call.in_transaction_of(Arc::new(InStore { store, slot }))
+        call.in_transaction_of(Arc::new(StoreParticipant { store, slot }))
     }
 }
 
@@ -196,6 +196,6 @@ impl TransactionalDatabase for sqlx::Sqlite {
     type Store = crate::SqliteStore;
 
     fn join(call: Call, store: Arc<Self::Store>, slot: Arc<TransactionSlot<Open<Self>>>) -> Call {
-        call.in_transaction_of(Arc::new(InStore { store, slot }))
+        call.in_transaction_of(Arc::new(StoreParticipant { store, slot }))
     }
 }

@@ -1,11 +1,12 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::Request;
 use axum::response::Response;
 use http::{Method, Uri};
-use tracing::{Instrument, error, warn};
+use tracing::{Instrument, Span, error, warn};
 
 use super::body::BodyTap;
 use super::caller::{MARK, Unidentified, caller, within};
@@ -21,10 +22,11 @@ use super::problem::Problem;
 use super::replay::{Damaged, replay, tombstone, unmark};
 use super::request::{is_safe, original_uri, tapped};
 use super::slot::{Slot, Vacancy};
-use super::transaction::{Attempts, Cause, Participant, Settling};
+use super::transaction::{Attempts, Cause};
 use super::unrecorded::Unrecorded;
 use crate::engine::{
-    Answer, Disposition, Failure, Hold, Limit, Outcome, OwnedClaim, Policy, Settled, Step, TransactionOptions,
+    Answer, AttemptFuture, Disposition, Failure, Hold, Leased, Limit, Outcome, OwnedClaim, Participant, Policy,
+    Settled, Step, TransactionOptions, TransactionalRun,
 };
 use crate::store::{RecordId, StoreError};
 
@@ -67,7 +69,7 @@ pub struct Call {
     idempotency: Idempotency,
     standing: Standing,
     /// Where the handler runs in a transaction.
-    participant: Option<Arc<dyn Participant>>,
+    participant: Option<Arc<dyn Participant<Response>>>,
 }
 
 #[derive(Debug)]
@@ -146,7 +148,7 @@ impl Call {
 
     /// The handler writes in a transaction of this one's.
     #[cfg(any(feature = "postgres", feature = "sqlite"))]
-    pub(crate) fn in_transaction_of(mut self, participant: Arc<dyn Participant>) -> Self {
+    pub(crate) fn in_transaction_of(mut self, participant: Arc<dyn Participant<Response>>) -> Self {
         self.participant = Some(participant);
         self
     }
@@ -204,12 +206,12 @@ impl Call {
             Judged::Guarded(guarded) => guarded,
         };
         let observe = observer(&idempotency, subject);
-        let work = move |hold: &Hold| {
-            slot.fill(hold.clone());
-            let span = subject.span(hold);
+        let work = move |hold: Option<&Hold>| {
+            let span = begin(&slot, subject, hold);
             async move { keep.settle(handler.await).await }.instrument(span)
         };
-        let answered = idempotency.engine().guard(claim, policy, observe, work).await;
+        let engine = idempotency.engine();
+        let answered = engine.run(Leased::over(engine), Some(claim), policy, observe, work).await;
         respond(&idempotency, answered, &subject)
     }
 
@@ -224,27 +226,31 @@ impl Call {
             isolation: options.isolation,
             retries: options.retries,
             keep_all: options.commit_all,
-            deadline: lease,
+            timeout: lease,
         };
         let Guarded { idempotency, claim, policy, subject, slot, keep } = match self.judge(&options) {
             Judged::Unguarded(idempotency) => {
                 let deadline = options.lease.unwrap_or(idempotency.settings().lease).max(SHORTEST_LEASE);
                 let keep = Keep { idempotency: idempotency.clone(), success_only: false };
-                let work = Box::new(move || keep.clone().settling(attempts.next()));
-                let answered = participant.unguarded(idempotency.engine(), terms(deadline), work).await;
+                let work = Box::new(move |_: Option<&Hold>| keep.clone().settling(attempts.next()));
+                // Nobody waits for a key here.
+                let policy = Policy { store_timeout: Duration::MAX, wait: Duration::ZERO, run_unreserved: false };
+                let (options, observe) = (terms(deadline), Box::new(|_, _: &Hold| {}));
+                let run = TransactionalRun { options, claim: None, policy, observe, work };
+                let answered = participant.run(idempotency.engine(), run).await;
                 return respond(&idempotency, answered, &Subject::of("", ""));
             }
             Judged::Answered(response) => return response,
             Judged::Guarded(guarded) => guarded,
         };
         let observe = Box::new(observer(&idempotency, subject));
-        let work = Box::new(move |hold: &Hold| {
-            slot.fill(hold.clone());
-            let settling = keep.clone().settling(attempts.next()).instrument(subject.span(hold));
-            Box::pin(settling) as Settling
+        let work = Box::new(move |hold: Option<&Hold>| {
+            let span = begin(&slot, subject, hold);
+            let settling = keep.clone().settling(attempts.next()).instrument(span);
+            Box::pin(settling) as AttemptFuture<Response>
         });
-        let terms = terms(claim.lease);
-        let answered = participant.guarded(idempotency.engine(), claim, policy, terms, observe, work).await;
+        let run = TransactionalRun { options: terms(claim.lease), claim: Some(claim), policy, observe, work };
+        let answered = participant.run(idempotency.engine(), run).await;
         respond(&idempotency, answered, &subject)
     }
 
@@ -281,7 +287,7 @@ impl Call {
         let lease = options.lease.unwrap_or(settings.lease).max(SHORTEST_LEASE).min(retention);
         let claim = OwnedClaim { id: RecordId::new(&principal, &key), request_hash, lease, retention };
         let policy = Policy {
-            patience: settings.store_timeout,
+            store_timeout: settings.store_timeout,
             wait: options.wait.unwrap_or_default(),
             run_unreserved: options.run_on_store_error.unwrap_or(settings.on_store_error == OnStoreError::Run),
         };
@@ -308,6 +314,13 @@ struct Guarded {
     keep: Keep,
 }
 
+/// The handler is about to run: its arguments find the reservation, and its log lines the span that is returned.
+fn begin(slot: &Slot, subject: Subject, hold: Option<&Hold>) -> Span {
+    let Some(hold) = hold else { return Span::none() };
+    slot.fill(hold.clone());
+    subject.span(hold)
+}
+
 fn observer(idempotency: &Idempotency, subject: Subject) -> impl Fn(Step, &Hold) + Send + Sync + 'static {
     let idempotency = idempotency.clone();
     move |step, hold| idempotency.tell(&subject.event(EventKind::from(step)).of_attempt(hold.attempt))
@@ -321,7 +334,7 @@ struct Keep {
 }
 
 impl Keep {
-    fn settling(self, handler: Work) -> Settling {
+    fn settling(self, handler: Work) -> AttemptFuture<Response> {
         Box::pin(async move { self.settle(handler.await).await })
     }
 
@@ -357,6 +370,10 @@ impl Keep {
     }
 }
 
+/// How a handler tells what a 5xx of its was caused by.
+const SHOW_THE_CAUSE: &str =
+    "return an error that implements `std::error::Error` and has the `sqlx::Error` among its sources";
+
 /// What a response says about a failure of its handler.
 fn failure(response: &mut Response) -> Option<Failure> {
     let cause = response.extensions_mut().remove::<Cause>();
@@ -366,7 +383,7 @@ fn failure(response: &mut Response) -> Option<Failure> {
     }
     Some(match cause {
         Some(Cause::Transient) => Failure::Transient,
-        None if status.is_server_error() => Failure::Unknown,
+        None if status.is_server_error() => Failure::Unknown { remedy: SHOW_THE_CAUSE },
         Some(Cause::Other) | None => Failure::Deliberate,
     })
 }

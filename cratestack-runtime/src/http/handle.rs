@@ -443,7 +443,7 @@ impl<S: ?Sized> Idempotency<S> {
     /// # }
     /// ```
     pub async fn shutdown(&self, deadline: Duration) -> usize {
-        self.engine.drained(deadline).await
+        self.engine.wait_idle(deadline).await
     }
 
     /// Deletes the records that have expired, in batches, and says how many.

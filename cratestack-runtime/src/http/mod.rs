@@ -44,5 +44,5 @@ pub(crate) use problem::Problem;
 pub(crate) use slot::{Granted, Slot, Vacancy};
 pub use transaction::Attempts;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub(crate) use transaction::{Cause, InStore};
+pub(crate) use transaction::Cause;
 pub use unrecorded::Unrecorded;

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::{IdempotencyRecord, ReservationOutcome, StoreError};
+use super::error::StoreError;
+use super::record::{IdempotencyRecord, ReservationOutcome};
 
 /// A place that keeps reservations and recorded outcomes.
 ///

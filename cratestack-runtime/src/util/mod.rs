@@ -1,7 +1,9 @@
-//! What has nothing to do with idempotency: futures and panics.
+//! What has nothing to do with idempotency: futures, panics, locks.
 
 mod catch_panic;
+mod mutex;
 mod timeout;
 
 pub(crate) use catch_panic::catch_panic;
+pub(crate) use mutex::lock;
 pub(crate) use timeout::{poll_once, timeout};

@@ -39,13 +39,13 @@ impl TransactionalStore for PostgresStore {}
 #[async_trait]
 impl Transact for PostgresStore {
     type Transaction = Open<Postgres>;
-    type Leash = Session;
+    type SessionId = Session;
 
-    fn leash(&self, open: &Open<Postgres>) -> Session {
+    fn session_id(&self, open: &Open<Postgres>) -> Session {
         open.session
     }
 
-    async fn cut(&self, session: Session) {
+    async fn terminate(&self, session: Session) {
         if let Err(error) = terminate(&self.pool, session).await {
             warn!(%error, "a transaction's session could not be ended; its key is taken until it ends by itself");
         }
@@ -104,7 +104,7 @@ impl Transact for PostgresStore {
         // The server notices that a connection is gone only after the statement that it executes; the key, and
         // whatever else is locked, must not wait for that.
         if rolled_back.is_err() {
-            self.cut(open.session).await;
+            self.terminate(open.session).await;
         }
     }
 

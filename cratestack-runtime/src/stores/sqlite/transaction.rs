@@ -18,12 +18,12 @@ impl TransactionalStore for SqliteStore {}
 #[async_trait]
 impl Transact for SqliteStore {
     type Transaction = Open<Sqlite>;
-    type Leash = ();
+    type SessionId = ();
 
-    fn leash(&self, _: &Open<Sqlite>) {}
+    fn session_id(&self, _: &Open<Sqlite>) {}
 
     /// A transaction is within this process, and ends with whoever has it.
-    async fn cut(&self, (): ()) {}
+    async fn terminate(&self, (): ()) {}
 
     async fn begin(&self, claim: Option<Claim<'_>>, _: Isolation) -> Result<Begun<Open<Sqlite>>, StoreError> {
         let Some(claim) = claim else {

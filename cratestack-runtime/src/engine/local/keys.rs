@@ -1,14 +1,14 @@
-//! What the requests of one handle know of each other's keys.
+//! In whose hands each key is within one engine.
 //!
-//! A handle and its clones never run a key beside themselves, whatever the store says, and of all who ask for one key at the
-//! same time one asks the store:
+//! An engine never runs a key beside itself, whatever the store says, and of all who ask for one key at the same time one asks
+//! the store:
 //!
 //! ```text
-//! request A                 the key here        request B, the same key
-//! take the turn ──────────▶ asking          ◀── waits for A's answer
-//! the store: reserved ────▶ running         ◀── in flight: 409, or it waits
-//! the store is away ──────▶ pending         ◀── the outcome, from here
-//! the store has it ───────▶ idle            ◀── takes the turn, asks the store
+//! request A                   the key here        request B, the same key
+//! takes the turn ───────────▶ asking          ◀── waits for A's answer
+//! the store: it is A's ─────▶ running         ◀── is told that it is in flight, or waits
+//! the store is away ────────▶ pending         ◀── is told the outcome, from here
+//! the outcome is written ───▶ idle            ◀── takes the turn, asks the store
 //! ```
 //!
 //! The turn is taken before the store is asked, and kept until the run has ended and its outcome is written. While a run
@@ -18,24 +18,25 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
-use super::model::OwnedClaim;
+use crate::engine::model::OwnedClaim;
 use crate::store::{IdempotencyRecord, RecordId, StoreError};
+use crate::util::lock;
 
 /// Keys that share a shard wait for each other, for as long as an entry is looked at.
 const SHARDS: usize = 16;
 
-/// The keys that requests of this handle are concerned with.
+/// The keys that requests of this engine are concerned with.
 #[derive(Debug, Default)]
-pub(super) struct LocalKeys {
+pub(crate) struct LocalKeys {
     hasher: RandomState,
     shards: [Mutex<HashMap<RecordId, Entry>>; SHARDS],
 }
 
-/// There while a request is concerned with the key.
+/// One key. It is created by the first request that is concerned with it, and removed by the last.
 #[derive(Debug, Default)]
 struct Entry {
     present: usize,
@@ -44,9 +45,9 @@ struct Entry {
     version: u64,
     /// The answer that the store last gave to one of those who are present, and the version that came with it.
     answer: Option<(u64, [u8; 32], Known)>,
-    /// Somebody watches the store on behalf of all who wait.
+    /// A leader watches the store on behalf of all who wait.
     is_watched: bool,
-    /// Made by the first who waits.
+    /// Created by the first who waits.
     changed: Option<Arc<Notify>>,
 }
 
@@ -61,7 +62,7 @@ enum Phase {
 
 /// What is known of a key without asking the store.
 #[derive(Debug, Clone)]
-pub(super) enum Known {
+pub(crate) enum Known {
     Replay(Arc<IdempotencyRecord>),
     InFlight { here: bool },
     Conflict,
@@ -70,7 +71,7 @@ pub(super) enum Known {
 
 /// What a request finds when it looks.
 #[derive(Debug)]
-pub(super) enum Look {
+pub(crate) enum Look {
     /// Nobody here has the key: the store is to be asked, by whoever gets this.
     Turn(KeyTurn),
     /// Somebody else asks.
@@ -80,7 +81,7 @@ pub(super) enum Look {
 
 impl LocalKeys {
     /// Concerns a request with its key, until what is returned is dropped.
-    pub(super) fn enter(self: &Arc<Self>, claim: &Arc<OwnedClaim>) -> EntryGuard {
+    pub(crate) fn enter(self: &Arc<Self>, claim: &Arc<OwnedClaim>) -> EntryGuard {
         let mut shard = self.shard_of(&claim.id);
         let entry = shard.entry(claim.id.clone()).or_default();
         entry.present += 1;
@@ -91,12 +92,11 @@ impl LocalKeys {
 
     fn shard_of(&self, id: &RecordId) -> MutexGuard<'_, HashMap<RecordId, Entry>> {
         let shard = usize::try_from(self.hasher.hash_one(id) % SHARDS as u64).unwrap_or_default();
-        // Every change is whole before anything in it can panic, so a poisoned shard is as good as any.
-        self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shards[shard])
     }
 }
 
-/// Where an entry is found.
+/// Finds an entry, for as long as it is there.
 #[derive(Debug, Clone)]
 struct Place {
     keys: Arc<LocalKeys>,
@@ -108,12 +108,12 @@ impl Place {
         let mut shard = self.keys.shard_of(&self.claim.id);
         match shard.get_mut(&self.claim.id) {
             Some(entry) => look(entry),
-            // Only after the last presence has gone, when nobody is left to see it.
+            // The last request has gone, so nobody is left who could see the change.
             None => look(&mut Entry::default()),
         }
     }
 
-    /// One fewer is concerned with the key; the last one takes the entry down.
+    /// One request fewer is concerned with the key; the last one removes the entry.
     fn leave(&self) {
         let mut shard = self.keys.shard_of(&self.claim.id);
         let Some(entry) = shard.get_mut(&self.claim.id) else { return };
@@ -123,7 +123,7 @@ impl Place {
         }
     }
 
-    /// Changes the entry and wakes all who wait for that.
+    /// Changes the entry and wakes all who wait for a change.
     fn change(&self, change: impl FnOnce(&mut Entry)) {
         let changed = self.with(|entry| {
             change(entry);
@@ -138,17 +138,17 @@ impl Place {
 
 /// A request that is concerned with its key.
 #[derive(Debug)]
-pub(super) struct EntryGuard {
+pub(crate) struct EntryGuard {
     place: Place,
-    /// Answers up to this version were given before the request came, or are known to it.
+    /// Answers up to this version were given before the request came, or it has been told them.
     heard: u64,
-    /// It has been told so, as far as the store goes.
+    /// The request has been told that the store finds the key in flight.
     is_in_flight: bool,
 }
 
 impl EntryGuard {
-    /// What is known of the key; else, and where nobody asks the store, the turn to do so. The version is that of the look.
-    pub(super) fn look(&mut self) -> (u64, Look) {
+    /// What is known of the key; or else, where nobody is asking the store, the turn to do so. The version is that of the look.
+    pub(crate) fn look(&mut self) -> (u64, Look) {
         let Self { place, heard, is_in_flight } = self;
         let request = place.claim.request_hash;
         place.with(|entry| {
@@ -182,12 +182,12 @@ impl EntryGuard {
         })
     }
 
-    pub(super) fn claim(&self) -> &Arc<OwnedClaim> {
+    pub(crate) fn claim(&self) -> &Arc<OwnedClaim> {
         &self.place.claim
     }
 
     /// Waits until something has changed since a look.
-    pub(super) async fn changed_since(&self, version: u64) {
+    pub(crate) async fn changed_since(&self, version: u64) {
         loop {
             let changed = self.place.with(|entry| Arc::clone(entry.changed.get_or_insert_default()));
             let mut changed = pin!(changed.notified());
@@ -200,9 +200,9 @@ impl EntryGuard {
     }
 
     /// The right to watch the store for all who wait for this key, where nobody has it.
-    pub(super) fn lead(&self) -> Option<Lead> {
+    pub(crate) fn leader(&self) -> Option<Leader> {
         let leads = self.place.with(|entry| !std::mem::replace(&mut entry.is_watched, true));
-        leads.then(|| Lead(self.place.clone()))
+        leads.then(|| Leader(self.place.clone()))
     }
 }
 
@@ -215,13 +215,14 @@ impl Drop for EntryGuard {
 impl Known {
     /// What the store's answer to the request `of` says to a request that may be another one.
     ///
-    /// Of two that wait for a run elsewhere, one that is in flight as well would otherwise ask at once what the other has just
-    /// asked, which would then do the same, without a pause.
+    /// A request that has been told that it is in flight takes every such answer, whatever request that was given to. Otherwise
+    /// two requests that differ and wait for a run elsewhere would ask in turns, each as soon as the other has been told, and
+    /// never pause.
     fn told_to(&self, of: [u8; 32], request: [u8; 32], is_in_flight: bool) -> Option<Self> {
         match self {
             Self::Replay(record) if record.request_hash != request => Some(Self::Conflict),
             Self::Replay(_) | Self::Failed(_) => Some(self.clone()),
-            // Whose the key is where it is not this request's, the store has not said.
+            // To another request the store has not said whose the key is.
             Self::InFlight { .. } => (of == request || is_in_flight).then(|| self.clone()),
             Self::Conflict => (of == request).then(|| self.clone()),
         }
@@ -230,14 +231,14 @@ impl Known {
 
 /// The right to ask the store for a key, and to run under it; the key is idle again when this is dropped.
 #[derive(Debug)]
-pub(super) struct KeyTurn {
+pub(crate) struct KeyTurn {
     place: Place,
     is_over: bool,
 }
 
 impl KeyTurn {
     /// Ends the turn with the store's answer, for all who are present.
-    pub(super) fn tell(mut self, known: Known) {
+    pub(crate) fn tell(mut self, known: Known) {
         self.is_over = true;
         let request = self.place.claim.request_hash;
         self.place.change(|entry| {
@@ -247,13 +248,13 @@ impl KeyTurn {
     }
 
     /// The key is reserved, and its work runs.
-    pub(super) fn run(&self) {
+    pub(crate) fn run(&self) {
         let request = self.place.claim.request_hash;
         self.place.change(|entry| entry.phase = Phase::Running(request));
     }
 
     /// The work has ended, and this outcome waits to be written.
-    pub(super) fn hold(&self, outcome: Arc<IdempotencyRecord>) {
+    pub(crate) fn hold(&self, outcome: Arc<IdempotencyRecord>) {
         self.place.change(|entry| entry.phase = Phase::Pending(outcome));
     }
 }
@@ -267,16 +268,16 @@ impl Drop for KeyTurn {
     }
 }
 
-/// Whoever watches the store for the others. When it is dropped, one of them goes on.
+/// Watches the store for all who wait. When it is dropped, one of the others becomes the leader.
 #[derive(Debug)]
-pub(super) struct Lead(Place);
+pub(crate) struct Leader(Place);
 
-impl Drop for Lead {
+impl Drop for Leader {
     fn drop(&mut self) {
         self.0.change(|entry| entry.is_watched = false);
     }
 }
 
 #[cfg(test)]
-#[path = "local_tests.rs"]
+#[path = "keys_tests.rs"]
 mod tests;

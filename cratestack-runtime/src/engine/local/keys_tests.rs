@@ -50,7 +50,7 @@ fn one_asks_and_while_its_work_runs_nobody_does() {
     drop(turn(&mut other));
 }
 
-/// An outcome that waits to be written is answered from when its client has long gone.
+/// An outcome that waits to be written is answered from when its caller has long gone.
 #[test]
 fn a_turn_outlives_its_request() {
     let keys: Arc<LocalKeys> = Arc::default();
@@ -96,8 +96,8 @@ async fn a_change_between_the_look_and_the_wait_is_not_missed() {
     let (version, _) = waits.look();
     drop(asking);
     waits.changed_since(version).await;
-    let lead = waits.lead();
-    assert!(lead.is_some() && first.lead().is_none());
-    drop(lead);
-    assert!(first.lead().is_some());
+    let leader = waits.leader();
+    assert!(leader.is_some() && first.leader().is_none());
+    drop(leader);
+    assert!(first.leader().is_some());
 }

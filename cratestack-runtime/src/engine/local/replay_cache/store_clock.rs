@@ -1,21 +1,22 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
 use crate::store::{ClockSample, StoreError};
+use crate::util::lock;
 
 /// A session counts for this long after the sending of a sample that showed it.
-pub(super) const UNCONFIRMED: Duration = Duration::from_secs(1);
+pub(super) const SESSION_MAX_AGE: Duration = Duration::from_secs(1);
 /// A hit by a sample of this age asks for the next one, so that under traffic it is there before hits stop counting.
-pub(super) const REFRESH_SESSION: Duration = Duration::from_millis(750);
+pub(super) const SESSION_REFRESH_AGE: Duration = Duration::from_millis(750);
 /// Without hits, a sample of this age is renewed for the sake of its clock.
-pub(super) const REFRESH_CLOCK: Duration = Duration::from_secs(60);
+pub(super) const CLOCK_REFRESH_AGE: Duration = Duration::from_secs(60);
 /// Two clocks may differ in their rate: a sample of this age does not say how late it is.
 pub(super) const CLOCK_MAX_AGE: Duration = Duration::from_secs(120);
 /// A store that answers to a sample that it has none, or fails, is not asked again for this long.
-pub(super) const RETRY: Duration = Duration::from_secs(5);
+pub(super) const SAMPLE_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Numbers the sessions that this process has seen the store in, and knows until when the latest one counts.
 ///
@@ -38,13 +39,13 @@ pub(super) struct StoreClock {
 
 #[derive(Debug, Default)]
 struct Latest {
-    sample: Option<Taken>,
+    sample: Option<TimedSample>,
     not_before: Option<Instant>,
     sessions: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Taken {
+struct TimedSample {
     sample: ClockSample,
     /// Before the store was asked, so that its clock is behind what is reckoned from here rather than ahead.
     sent: Instant,
@@ -85,7 +86,7 @@ impl StoreClock {
     pub(super) fn session(&self) -> (Option<u64>, bool) {
         let latest = self.lock();
         let is_due = match latest.sample {
-            Some(taken) => taken.sent.elapsed() >= REFRESH_CLOCK,
+            Some(taken) => taken.sent.elapsed() >= CLOCK_REFRESH_AGE,
             None => latest.not_before.is_none_or(|end| end <= Instant::now()),
         };
         (latest.sample.map(|_| latest.sessions), is_due)
@@ -93,7 +94,7 @@ impl StoreClock {
 
     /// The latest that the store's clock can show now.
     pub(super) fn now(&self) -> Option<SystemTime> {
-        let Taken { sample, sent } = self.lock().sample?;
+        let TimedSample { sample, sent } = self.lock().sample?;
         let age = Some(sent.elapsed()).filter(|age| *age < CLOCK_MAX_AGE)?;
         sample.now.checked_add(age)
     }
@@ -107,7 +108,7 @@ impl StoreClock {
     }
 
     fn lock(&self) -> MutexGuard<'_, Latest> {
-        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.latest)
     }
 }
 
@@ -128,7 +129,7 @@ impl Sampling {
         let Ok(Some(sample)) = *answer else {
             clock.session.store(0, Ordering::Release);
             latest.sample = None;
-            latest.not_before = Instant::now().checked_add(RETRY);
+            latest.not_before = Instant::now().checked_add(SAMPLE_RETRY_AFTER);
             return before.is_some();
         };
         let is_the_same = before.is_some_and(|before| before.sample.session == sample.session);
@@ -138,7 +139,7 @@ impl Sampling {
         }
         clock.confirmed_by_the_wall.store(since_unix(self.sent_by_the_wall), Ordering::Release);
         clock.confirmed.store(micros(self.sent.saturating_duration_since(clock.epoch)), Ordering::Release);
-        latest.sample = Some(Taken { sample, sent: self.sent });
+        latest.sample = Some(TimedSample { sample, sent: self.sent });
         latest.not_before = None;
         before.is_some() && !is_the_same
     }

@@ -5,10 +5,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::store_clock::{CLOCK_MAX_AGE, REFRESH_CLOCK, RETRY};
+use super::store_clock::{CLOCK_MAX_AGE, CLOCK_REFRESH_AGE, SAMPLE_RETRY_AFTER};
 use super::*;
-use crate::engine::model::Outcome;
-use crate::store::{ClockSample, ReservationOutcome};
+use crate::store::{ClockSample, ReservationOutcome, StoreError};
 
 /// A store that shows a clock, and nothing else.
 struct Clockwork {
@@ -177,9 +176,8 @@ async fn the_retention_of_what_is_recorded_here_counts_from_its_reservation() {
     let bench = Bench::known().await;
     let (witness, asked) = (bench.witness(), Instant::now());
     tokio::time::advance(50 * SECOND).await;
-    let hold = Hold { claim: Arc::new(claim("k", 1)), token: Uuid::nil(), attempt: 1 };
-    let disposition = Disposition::Record(Outcome { code: 201, metadata: vec![1], body: Bytes::from_static(b"paid") });
-    bench.cache.insert_recorded(witness, &hold, &disposition, asked);
+    let outcome = Outcome { code: 201, metadata: vec![1], body: Bytes::from_static(b"paid") };
+    bench.cache.insert_recorded(witness, &claim("k", 1), &outcome, asked);
     confirm(&bench).await;
     let Some(Hit::Replay(record)) = bench.find("k", 1) else { panic!() };
     assert_eq!(
@@ -201,7 +199,7 @@ async fn a_suspended_machine_keeps_nothing_for_longer() {
     assert!(hour > 58 * MINUTE && hour < 60 * MINUTE, "{hour:?}");
     let age = |by_the_wall| bench.cache.clock.unconfirmed_for(1, Instant::now(), by_the_wall).unwrap();
     assert!(age(SystemTime::now() + 2 * SECOND) >= 2 * SECOND, "while it was suspended, the server may have crashed");
-    assert!(age(SystemTime::now() - MINUTE) > UNCONFIRMED, "the clock on the wall was set back");
+    assert!(age(SystemTime::now() - MINUTE) > SESSION_MAX_AGE, "the clock on the wall was set back");
     bench.cache.outcomes.insert(RecordId::new("p", "k"), Cached { until_by_the_wall: SystemTime::now(), ..kept });
     assert!(!bench.hits("k") && bench.cache.outcomes.is_empty());
 }
@@ -211,17 +209,17 @@ async fn a_hit_counts_while_its_session_is_confirmed_and_asks_for_that() {
     let bench = Bench::known().await;
     bench.fetch("k", noon() + 60 * MINUTE);
     assert_eq!((bench.hits("k"), bench.samples()), (true, 1));
-    tokio::time::advance(UNCONFIRMED + Duration::from_millis(1)).await;
+    tokio::time::advance(SESSION_MAX_AGE + Duration::from_millis(1)).await;
     assert_eq!((bench.hits("k"), bench.samples()), (false, 1), "who asks for it asks the store");
     bench.settle().await;
     assert_eq!((bench.hits("k"), bench.samples()), (true, 2), "its session was confirmed meanwhile");
     for n in 3..100 {
-        tokio::time::advance(REFRESH_SESSION).await;
+        tokio::time::advance(SESSION_REFRESH_AGE).await;
         assert!(bench.hits("k"), "where hits are frequent, they are not interrupted");
         bench.settle().await;
         assert!((0..10).all(|_| bench.hits("k")) && bench.samples() == n, "{n}");
     }
-    tokio::time::advance(REFRESH_CLOCK / 2).await;
+    tokio::time::advance(CLOCK_REFRESH_AGE / 2).await;
     assert_eq!(bench.samples(), 99, "without hits there are no samples");
 }
 
@@ -232,13 +230,13 @@ async fn with_its_session_all_that_is_kept_ends() {
         bench.fetch("k", noon() + 60 * MINUTE);
         bench.fetch("l", noon() + 60 * MINUTE);
         bench.set(answer);
-        tokio::time::advance(REFRESH_SESSION).await;
+        tokio::time::advance(SESSION_REFRESH_AGE).await;
         assert!(bench.hits("k"), "within the second it is still told");
         bench.settle().await;
         assert!(!bench.hits("k") && !bench.hits("l") && bench.cache.outcomes.is_empty());
         // And comes not back with a session of the same number.
         bench.set(Ok(Some(1)));
-        tokio::time::advance(RETRY).await;
+        tokio::time::advance(SAMPLE_RETRY_AFTER).await;
         confirm(&bench).await;
         assert!(!bench.hits("k") && !bench.hits("l"));
         bench.fetch("k", noon() + 60 * MINUTE);
@@ -253,12 +251,11 @@ async fn what_is_asked_for_in_one_session_is_not_kept_in_the_next() {
     // Committed, lost by a crash, and only then to be kept.
     bench.set(Ok(Some(2)));
     confirm(&bench).await;
-    let hold = Hold { claim: Arc::new(claim("k", 1)), token: Uuid::nil(), attempt: 1 };
-    let disposition = Disposition::Record(Outcome { code: 201, metadata: Vec::new(), body: Bytes::new() });
-    bench.cache.insert_recorded(before, &hold, &disposition, asked);
+    let outcome = Outcome { code: 201, metadata: Vec::new(), body: Bytes::new() };
+    bench.cache.insert_recorded(before, &claim("k", 1), &outcome, asked);
     bench.cache.insert_fetched(before, &record("l", noon() + 60 * MINUTE, 1));
     assert!(!bench.hits("k") && !bench.hits("l"));
-    bench.cache.insert_recorded(bench.witness(), &hold, &disposition, asked);
+    bench.cache.insert_recorded(bench.witness(), &claim("k", 1), &outcome, asked);
     assert!(bench.hits("k"));
 }
 
@@ -289,7 +286,7 @@ async fn a_store_that_shows_nothing_is_asked_now_and_then() {
         assert!(!bench.hits("k"));
     }
     assert_eq!(bench.samples(), 1);
-    tokio::time::advance(RETRY).await;
+    tokio::time::advance(SAMPLE_RETRY_AFTER).await;
     bench.witness();
     bench.settle().await;
     assert_eq!(bench.samples(), 2);

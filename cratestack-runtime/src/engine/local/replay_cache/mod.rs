@@ -6,11 +6,11 @@
 //! session of the store ([`ClockSample`](crate::store::ClockSample)), and counts while that session is confirmed:
 //!
 //! ```text
-//! client            process                                          server
+//! caller            process                                          server
 //!                   sample sent ------------------------------------> session 1: alive
 //! pay, key k -----> miss: witness of session 1
 //!                   reserve, run, record ---------------------------> committed (not yet on disk)
-//! <--------- 201    kept, as of session 1
+//! <-------- paid    kept, as of session 1
 //! again ----------> hit: session 1 was confirmed within a second
 //!                                                                    crash: the commit is lost; session 1 ends with it
 //! again ----------> hit within that second: the outcome that was told, and that is lost
@@ -37,13 +37,12 @@ use quick_cache::{Equivalent, Weighter};
 use tokio::time::Instant;
 use tracing::debug;
 
-use self::store_clock::{REFRESH_SESSION, StoreClock, UNCONFIRMED};
-use crate::engine::model::{Disposition, Hold, OwnedClaim};
-use crate::engine::store_call::store_call;
-use crate::store::{IdempotencyRecord, IdempotencyStore, RecordId, RecordIdRef, StoreError};
+use self::store_clock::{SESSION_MAX_AGE, SESSION_REFRESH_AGE, StoreClock};
+use crate::engine::model::{Outcome, OwnedClaim};
+use crate::engine::store_call::{store_call, too_late};
+use crate::store::{IdempotencyRecord, IdempotencyStore, RecordId, RecordIdRef};
 use crate::util::timeout;
 
-/// All clones of a handle share one.
 #[derive(Debug)]
 pub(crate) struct ReplayCache {
     outcomes: quick_cache::sync::Cache<RecordId, Cached, Weight>,
@@ -52,13 +51,13 @@ pub(crate) struct ReplayCache {
 }
 
 /// What a process may spend on it unless it is told otherwise, in bytes.
-const BOUND: u64 = 8 * 1024 * 1024;
+const DEFAULT_BOUND_BYTES: u64 = 8 * 1024 * 1024;
 
 /// What an entry costs besides its record's bytes, generously.
-const OVERHEAD: usize = 512;
+const ENTRY_OVERHEAD_BYTES: usize = 512;
 
 /// An outcome is let go this long before it expires, for clocks that do not go at the same rate.
-const MARGIN: Duration = Duration::from_secs(1);
+const EXPIRY_MARGIN: Duration = Duration::from_secs(1);
 
 /// How long a sample may take. One that takes longer than a second confirms nothing, but still shows the clock.
 const SAMPLE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -88,13 +87,13 @@ pub(crate) enum Hit {
 }
 
 /// The session that the store was in before it was asked; without one, what it tells is not kept.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Witness(Option<u64>);
 
 impl Default for ReplayCache {
     fn default() -> Self {
-        let outcomes = quick_cache::sync::Cache::with_weighter(1024, BOUND, Weight);
-        Self { outcomes, bound: AtomicU64::new(BOUND), clock: Arc::default() }
+        let outcomes = quick_cache::sync::Cache::with_weighter(1024, DEFAULT_BOUND_BYTES, Weight);
+        Self { outcomes, bound: AtomicU64::new(DEFAULT_BOUND_BYTES), clock: Arc::default() }
     }
 }
 
@@ -118,10 +117,10 @@ impl ReplayCache {
             let (now, by_the_wall) = (Instant::now(), SystemTime::now());
             match self.clock.unconfirmed_for(outcome.session, now, by_the_wall) {
                 Some(age) if outcome.until > now && outcome.until_by_the_wall > by_the_wall => {
-                    if age >= REFRESH_SESSION {
+                    if age >= SESSION_REFRESH_AGE {
                         self.sample(store);
                     }
-                    if age <= UNCONFIRMED {
+                    if age <= SESSION_MAX_AGE {
                         return Lookup::Hit(if outcome.record.request_hash == claim.request_hash {
                             Hit::Replay(outcome.record)
                         } else {
@@ -143,7 +142,7 @@ impl ReplayCache {
         self.outcomes.remove(&RecordIdRef { principal, key });
     }
 
-    /// Keeps what the store told.
+    /// Keeps what the store told, until the record expires by the store's clock.
     pub(crate) fn insert_fetched(&self, witness: Witness, record: &Arc<IdempotencyRecord>) {
         let Some(session) = self.keepable(witness, &record.response_headers, &record.response_body) else { return };
         let Some(now) = self.clock.now() else { return };
@@ -151,18 +150,16 @@ impl ReplayCache {
         self.insert(Arc::clone(record), session, Instant::now(), remaining);
     }
 
-    /// Keeps what was recorded for a reservation that was asked for at `asked`.
-    pub(crate) fn insert_recorded(&self, witness: Witness, hold: &Hold, disposition: &Disposition, asked: Instant) {
-        let Disposition::Record(outcome) = disposition else { return };
+    /// Keeps what was recorded under a claim that was `asked` for then.
+    pub(crate) fn insert_recorded(&self, witness: Witness, claim: &OwnedClaim, outcome: &Outcome, asked: Instant) {
         let Some(session) = self.keepable(witness, &outcome.metadata, &outcome.body) else { return };
-        let Some(record) = hold.record(disposition, asked) else { return };
-        self.insert(Arc::new(record), session, asked, hold.claim.retention);
+        self.insert(Arc::new(outcome.to_record(claim, asked)), session, asked, claim.retention);
     }
 
     fn insert(&self, record: Arc<IdempotencyRecord>, session: u64, from: Instant, remaining: Duration) {
         let id = RecordId::new(&record.principal_fingerprint, &record.key);
-        // What expires within the margin is not worth it.
-        let Some(remaining) = remaining.checked_sub(MARGIN) else { return };
+        // What expires within the margin is not worth keeping.
+        let Some(remaining) = remaining.checked_sub(EXPIRY_MARGIN) else { return };
         let started = SystemTime::now().checked_sub(from.elapsed());
         let until_by_the_wall = started.and_then(|started| started.checked_add(remaining));
         let (Some(until), Some(until_by_the_wall)) = (from.checked_add(remaining), until_by_the_wall) else { return };
@@ -176,14 +173,13 @@ impl ReplayCache {
         session.filter(|session| has_room && self.clock.is_current(*session))
     }
 
-    /// Looks at the store beside the request. What the answer takes the ground from is dropped when it comes.
+    /// Asks the store for a sample, beside the request that needs it. Where the answer ends a session, all of it is dropped.
     fn sample(self: &Arc<Self>, store: &Arc<dyn IdempotencyStore>) {
         let Some(sampling) = self.clock.begin_sample() else { return };
         let (cache, store) = (Arc::clone(self), Arc::clone(store));
         tokio::spawn(async move {
-            let late = |_| Err(StoreError::Unavailable(format!("no answer within {SAMPLE_TIMEOUT:?}")));
-            let looking = async { timeout(SAMPLE_TIMEOUT, store.now()).await.unwrap_or_else(late) };
-            let answer = store_call(looking).await;
+            let looking = async { timeout(SAMPLE_TIMEOUT, store.now()).await };
+            let answer = store_call(async { looking.await.unwrap_or_else(|_| Err(too_late(SAMPLE_TIMEOUT))) }).await;
             if let Err(error) = &answer {
                 debug!(%error, "idempotency replays ask the store: its session is not known");
             }
@@ -201,7 +197,7 @@ impl Weighter<RecordId, Cached> for Weight {
     fn weight(&self, id: &RecordId, outcome: &Cached) -> u64 {
         let record = &outcome.record;
         let names = id.principal().len() + id.key().len();
-        (OVERHEAD + 2 * names + record.response_headers.len() + record.response_body.len()) as u64
+        (ENTRY_OVERHEAD_BYTES + 2 * names + record.response_headers.len() + record.response_body.len()) as u64
     }
 }
 
