@@ -55,7 +55,7 @@
 #[path = "private/mod.rs"]
 pub mod __private;
 mod engine;
-mod extract;
+mod handle;
 mod http;
 pub mod store;
 mod stores;
@@ -71,13 +71,12 @@ pub use cratestack_schema::POSTGRES_DDL as IDEMPOTENCY_TABLE_DDL;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use cratestack_schema::{Finding, FindingKind, NameError, Report as SchemaReport, TableName};
 pub use engine::Sweeper;
-pub use extract::Reservation;
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub use extract::{TransactionalDatabase, Tx};
-pub use http::{
-    Event, EventKind, Idempotency, KeyPart, NamespaceError, OnStoreError, PartHasher, Presence, Unrecorded,
-    decode_headers, encode_headers, hash_request,
+pub use handle::{
+    Event, EventKind, Idempotency, KeyPart, NamespaceError, OnStoreError, PartHasher, Presence, Reservation,
 };
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use handle::{TransactionalDatabase, Tx};
+pub use http::{Unrecorded, decode_headers, encode_headers, hash_request};
 pub use store::{
     Claim, ClaimOutcome, ClockSample, Completion, CoolError, IdempotencyRecord, IdempotencyStore, LeaseState,
     MAX_BODY_BYTES, ReservationOutcome, StoreError, TransactionalStore, Watch,

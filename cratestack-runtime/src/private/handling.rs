@@ -4,7 +4,8 @@ use std::marker::PhantomData;
 use axum::response::{IntoResponse, Response};
 
 use super::returned::Returned;
-use crate::http::{Call, Options, Work};
+use crate::handle::Options;
+use crate::http::{Call, Work};
 
 /// The call of a handler, yet to be made: a plain `fn` that returns a future may do its work before it returns it.
 ///

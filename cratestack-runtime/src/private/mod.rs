@@ -19,8 +19,8 @@ pub use axum::response::Response;
 #[cfg(feature = "macros")]
 pub use cratestack_macros::idempotent;
 
-pub use crate::extract::{Guarded, Via};
-pub use crate::http::{Call, Options, Part, Work, part};
+pub use crate::handle::{Options, Part, part};
+pub use crate::http::{Call, Guarded, Via, Work};
 pub use argument::{AnyArgument, AnyArgumentOf, Argument, ArgumentOf, ProvidesIdempotency, state_provides_idempotency};
 pub use handling::{
     AnyHandling, AnyOutcome, HandlerFuture, Handling, Outcome, SendArgument, SendFuture, argument_is_send,

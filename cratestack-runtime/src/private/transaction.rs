@@ -15,10 +15,9 @@ use super::argument::{Argument, ArgumentOf};
 use super::handling::{Handling, Outcome, never, refused};
 use super::returned::Returned;
 use crate::Idempotency;
-pub use crate::extract::{TakesTx, Transacted, ViaTx};
-use crate::extract::{TransactionalDatabase, Tx};
-pub use crate::http::Attempts;
-use crate::http::{Call, Cause, Options, Work};
+use crate::handle::{Options, TransactionalDatabase, Tx};
+pub use crate::http::{Attempts, TakesTx, Transacted, ViaTx};
+use crate::http::{Call, Cause, Work};
 use crate::stores::is_transient;
 
 /// Guards the handler, in a transaction.

@@ -3,7 +3,8 @@ use std::marker::PhantomData;
 use axum::extract::{FromRef, FromRequest, Request};
 use axum::response::{IntoResponse, Response};
 
-use crate::http::{Call, Idempotency, Intake};
+use crate::handle::Idempotency;
+use crate::http::guard::{Call, Intake};
 
 /// A handler's arguments `A` (a tuple of extractors), together with the guard that its body will run under.
 ///

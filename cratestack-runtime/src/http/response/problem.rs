@@ -9,7 +9,7 @@ use ::http::header::{CACHE_CONTROL, CONTENT_TYPE, LINK, RETRY_AFTER};
 use ::http::{HeaderValue, Response, StatusCode};
 use axum::body::Body;
 
-use super::key::KeyError;
+use crate::http::identity::KeyError;
 
 /// What went wrong. Codes and statuses are stable: clients branch on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use axum::extract::{FromRef, FromRequest, Request};
 use axum::response::{IntoResponse, Response};
 
-use super::tx::{Meeting, TransactionalDatabase, Tx};
-use crate::http::{Call, Idempotency, Intake};
+use crate::handle::{Idempotency, Meeting, TransactionalDatabase, Tx};
+use crate::http::guard::{Call, Intake};
 
 /// [`Guarded`](super::Guarded), for a handler that has a [`Tx`] among its arguments: the handle that the state provides
 /// must be one over a store of that database.

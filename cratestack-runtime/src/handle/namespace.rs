@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::handle::Idempotency;
+use super::idempotency::Idempotency;
 
 /// Bounded, so that namespace, mark and digest fit where a principal is stored.
 const LONGEST: usize = 64;

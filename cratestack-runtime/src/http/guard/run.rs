@@ -7,24 +7,19 @@ use axum::response::Response;
 use http::{Method, Uri};
 use tracing::{Instrument, error, warn};
 
-use super::body::BodyTap;
-use super::caller::{MARK, Unidentified, caller, within};
-use super::capture::{Captured, capture, harmless};
-use super::event::{EventKind, Subject};
-use super::handle::{Idempotency, OnStoreError, SHORTEST_LEASE};
-use super::headers::encode_headers;
-use super::key::{self, KeyError};
-use super::options::Options;
-use super::part::{KeyPart, PartHasher, digest};
-use super::presence::Presence;
-use super::problem::Problem;
-use super::replay::{Damaged, replay, tombstone, unmark};
-use super::request::{is_safe, original_uri, tapped};
-use super::slot::{Slot, Vacancy};
 use super::transaction::{Attempts, Cause, Participant, Settling};
-use super::unrecorded::Unrecorded;
 use crate::engine::{
     Answer, Disposition, Failure, Hold, Limit, Outcome, OwnedClaim, Policy, Settled, Step, TransactionOptions,
+};
+use crate::handle::{
+    EventKind, Idempotency, KeyPart, OnStoreError, Options, PartHasher, Presence, SHORTEST_LEASE, Slot, Subject,
+    Vacancy, digest,
+};
+use crate::http::identity::principal::{MARK, Unidentified, caller, within};
+use crate::http::identity::request::{is_safe, original_uri, tapped};
+use crate::http::identity::{BodyTap, KeyError, key};
+use crate::http::response::{
+    Captured, Damaged, Problem, Unrecorded, capture, encode_headers, harmless, replay, tombstone, unmark,
 };
 use crate::store::{RecordId, StoreError};
 

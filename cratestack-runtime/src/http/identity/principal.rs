@@ -21,20 +21,20 @@ use http::request::Parts;
 use tracing::error;
 
 use super::fingerprint::principal_from_authorization;
-use super::part::digest;
+use crate::handle::digest;
 
 /// What a service says its callers are.
-pub(super) type Identify = dyn Fn(&Parts) -> Option<String> + Send + Sync;
+pub(crate) type Identify = dyn Fn(&Parts) -> Option<String> + Send + Sync;
 
 /// What no header and no stored name contains but where it is put.
-pub(super) const MARK: char = '\u{2192}';
+pub(crate) const MARK: char = '\u{2192}';
 
 /// Longer ones would not fit an index of every database.
 const LONGEST: usize = 255;
 
 /// Why a request has no caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unidentified {
+pub(crate) enum Unidentified {
     /// No `Authorization`, and no address either.
     NoAddress,
     /// A session's cookie, say, which only the application can read.
@@ -48,7 +48,7 @@ pub(super) enum Unidentified {
 }
 
 /// Who sends this request, where no expression of the attribute says it.
-pub(super) fn caller(identify: Option<&Identify>, parts: &Parts) -> Result<String, Unidentified> {
+pub(crate) fn caller(identify: Option<&Identify>, parts: &Parts) -> Result<String, Unidentified> {
     let Some(identify) = identify else { return verified_caller(parts) };
     // An empty name is nobody's, and would be everybody's.
     identify(parts).filter(|name| !name.is_empty()).map(given).ok_or(Unidentified::Unnamed)
@@ -96,7 +96,7 @@ fn looks_like_a_digest(name: &str) -> bool {
 }
 
 /// The name as a handle with this namespace stores it.
-pub(super) fn within(namespace: Option<&str>, name: String) -> String {
+pub(crate) fn within(namespace: Option<&str>, name: String) -> String {
     let Some(namespace) = namespace else { return name };
     let whole = format!("{namespace}{MARK}{name}");
     if whole.len() > LONGEST {
@@ -107,7 +107,7 @@ pub(super) fn within(namespace: Option<&str>, name: String) -> String {
 
 impl Unidentified {
     /// Tells the operator what to mend.
-    pub(super) fn log(self) {
+    pub(crate) fn log(self) {
         match self {
             Self::NoAddress => error!(
                 "idempotency: a request has no verifiable caller and was refused. Serve the router with \

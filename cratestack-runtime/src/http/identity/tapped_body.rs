@@ -31,7 +31,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{Full, LengthLimitError, Limited};
 
 use super::fingerprint::RequestHasher;
-use super::problem::Problem;
+use crate::http::Problem;
 
 /// Puts a body of at most `limit` bytes into a slot; `hasher` has seen what comes before it.
 pub(crate) fn tap(body: Body, limit: usize, hasher: RequestHasher) -> (BodyTap, TappedBody) {
@@ -315,4 +315,5 @@ fn is_caused_by_a_limit(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 #[cfg(test)]
+#[path = "tapped_body_tests.rs"]
 mod tests;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::response::Response;
 
-use super::guard::Work;
+use super::run::Work;
 use crate::engine::{Answer, Engine, Hold, OwnedClaim, Policy, Settled, Step, TransactionOptions, TransactionSlot};
 use crate::store::Transact;
 

@@ -3,8 +3,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use uuid::Uuid;
 
-use super::problem::Problem;
 use crate::engine::{Hold, OwnedClaim};
+use crate::http::Problem;
 
 /// Where the engine puts the reservation, and the handler's arguments find it. It travels in the request's extensions,
 /// because extractors run before anything is reserved.

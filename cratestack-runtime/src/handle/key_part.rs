@@ -5,8 +5,8 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::fingerprint::hex;
 use super::presence::Presence;
+use crate::http::identity::hex;
 
 /// What can be part of a key, a principal or a fingerprint in the attribute: `key = EXPR`, `principal = EXPR`,
 /// `fingerprint = EXPR`.
@@ -347,5 +347,5 @@ tuples! {
 }
 
 #[cfg(test)]
-#[path = "part_tests.rs"]
+#[path = "key_part_tests.rs"]
 mod tests;

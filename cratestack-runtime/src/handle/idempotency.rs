@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use http::request::Parts;
 
-use super::caller::Identify;
 use super::event::Event;
-use super::omitted::OmittedHeaders;
-use super::problem::valid_documentation;
 use crate::engine::{Engine, Sweeper, sweep};
+use crate::http::identity::principal::Identify;
+use crate::http::{OmittedHeaders, valid_documentation};
 use crate::store::{IdempotencyStore, MAX_BODY_BYTES, StoreError, TransactionalStore};
 
 /// The handle on a store that `#[idempotent]` handlers find in the router's state, with the defaults that apply where
@@ -70,8 +69,8 @@ pub(crate) struct Settings {
     pub(crate) store_timeout: Duration,
     pub(crate) max_request_bytes: Option<usize>,
     pub(crate) max_response_bytes: usize,
-    pub(super) principal: Option<Arc<Identify>>,
-    pub(super) namespace: Option<Arc<str>>,
+    pub(crate) principal: Option<Arc<Identify>>,
+    pub(crate) namespace: Option<Arc<str>>,
     pub(crate) documentation: Option<Arc<str>>,
     pub(crate) on_store_error: OnStoreError,
     pub(crate) omitted_headers: OmittedHeaders,
@@ -186,7 +185,7 @@ impl Default for Settings {
 }
 
 impl<S: ?Sized> Idempotency<S> {
-    pub(super) fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+    pub(crate) fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(Arc::make_mut(&mut self.settings));
         self
     }

@@ -5,8 +5,8 @@ use ::http::header::{AUTHORIZATION, SET_COOKIE, WWW_AUTHENTICATE};
 use ::http::{HeaderMap, HeaderName};
 use tracing::warn;
 
-use super::handle::Idempotency;
 use super::headers::encode_headers_where;
+use crate::handle::Idempotency;
 
 /// What hands a secret to one session, or challenges one, by its own definition. A record lies in a table for as long as
 /// its `ttl`, and is replayed to whichever session of its caller repeats the request.

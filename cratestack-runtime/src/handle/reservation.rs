@@ -7,8 +7,9 @@ use axum::response::Response;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::reservation_slot::{Granted, Slot, Vacancy};
 use crate::engine::OwnedClaim;
-use crate::http::{Granted, Problem, Slot, Vacancy};
+use crate::http::Problem;
 
 /// The reservation that a handler runs under: an argument of an `#[idempotent]` handler.
 ///

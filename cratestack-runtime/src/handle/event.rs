@@ -2,8 +2,8 @@ use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 
-use super::fingerprint::{ShortHash, short_hash};
 use crate::engine::{Hold, Step};
+use crate::http::identity::{ShortHash, short_hash};
 
 /// What happened to one guarded request, as [`Idempotency::on_event`](crate::Idempotency::on_event) is told it.
 ///

@@ -10,8 +10,8 @@ use http::request::Parts;
 use http::{Method, Uri, header};
 use http_body::{Body as _, Frame};
 
-use super::body::{BodyTap, tap};
 use super::fingerprint::RequestHasher;
+use super::tapped_body::{BodyTap, tap};
 use crate::store::MAX_BODY_BYTES;
 
 /// RFC 9110, 9.2.1: what changes nothing needs no guard.
