@@ -71,11 +71,13 @@ pub use cratestack_schema::POSTGRES_DDL as IDEMPOTENCY_TABLE_DDL;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use cratestack_schema::{Finding, FindingKind, NameError, Report as SchemaReport, TableName};
 pub use engine::Sweeper;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use handle::Tx;
 pub use handle::{
     Event, EventKind, Idempotency, KeyPart, NamespaceError, OnStoreError, PartHasher, Presence, Reservation,
 };
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub use handle::{TransactionalDatabase, Tx};
+pub use http::TransactionalDatabase;
 pub use http::{Unrecorded, decode_headers, encode_headers, hash_request};
 pub use store::{
     Claim, ClaimOutcome, ClockSample, Completion, CoolError, IdempotencyRecord, IdempotencyStore, LeaseState,

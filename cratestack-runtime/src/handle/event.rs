@@ -2,8 +2,7 @@ use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 
-use crate::engine::{Hold, Step};
-use crate::http::identity::{ShortHash, short_hash};
+use crate::engine::Step;
 
 /// What happened to one guarded request, as [`Idempotency::on_event`](crate::Idempotency::on_event) is told it.
 ///
@@ -106,33 +105,6 @@ impl EventKind {
             Self::Recorded { status } | Self::Replayed { status } => Some(status.as_u16()),
             _ => None,
         }
-    }
-}
-
-/// A key and its principal as a log may show them.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Subject {
-    key: ShortHash,
-    principal: ShortHash,
-}
-
-impl Subject {
-    pub(crate) fn of(principal: &str, key: &str) -> Self {
-        Self { key: short_hash(key), principal: short_hash(principal) }
-    }
-
-    /// What a handler's own log lines are found by.
-    pub(crate) fn span(&self, hold: &Hold) -> tracing::Span {
-        tracing::info_span!(
-            "idempotent",
-            key = self.key.as_str(),
-            principal = self.principal.as_str(),
-            attempt = hold.attempt
-        )
-    }
-
-    pub(crate) fn event(&self, kind: EventKind) -> Event<'_> {
-        Event { kind, key: self.key.as_str(), principal: self.principal.as_str(), attempt: 0, age: None }
     }
 }
 

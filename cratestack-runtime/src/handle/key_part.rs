@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::presence::Presence;
-use crate::http::identity::hex;
+use crate::util::hex;
 
 /// What can be part of a key, a principal or a fingerprint in the attribute: `key = EXPR`, `principal = EXPR`,
 /// `fingerprint = EXPR`.

@@ -1,9 +1,28 @@
 use std::sync::Arc;
 
 use super::idempotency::Idempotency;
+use super::key_part::digest;
+use crate::store::RecordId;
 
 /// Bounded, so that namespace, mark and digest fit where a principal is stored.
-const LONGEST: usize = 64;
+const MAX_NAMESPACE_BYTES: usize = 64;
+
+/// Longer principals would not fit an index of every database.
+pub(crate) const MAX_PRINCIPAL_BYTES: usize = 255;
+
+/// What no header and no stored name contains but where it is put.
+pub(crate) const MARK: char = '\u{2192}';
+
+/// What a request's record is found by, as a handle with this namespace stores it: nothing else puts a principal beside a key.
+pub(crate) fn record_id(namespace: Option<&str>, principal: &str, key: &str) -> RecordId {
+    let Some(namespace) = namespace else { return RecordId::new(principal, key) };
+    let whole = format!("{namespace}{MARK}{principal}");
+    if whole.len() <= MAX_PRINCIPAL_BYTES {
+        return RecordId::new(&whole, key);
+    }
+    let digest = digest("namespaced principal", &(namespace, principal));
+    RecordId::new(&format!("{namespace}{MARK}{MARK}{digest}"), key)
+}
 
 /// Why a text is no namespace.
 ///
@@ -45,7 +64,7 @@ impl<S: ?Sized> Idempotency<S> {
     /// among the keys of others.
     pub fn namespace(self, name: &str) -> Result<Self, NamespaceError> {
         let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'-');
-        if name.is_empty() || name.len() > LONGEST || !name.bytes().all(is_legal) {
+        if name.is_empty() || name.len() > MAX_NAMESPACE_BYTES || !name.bytes().all(is_legal) {
             return Err(NamespaceError);
         }
         Ok(self.set(|settings| settings.namespace = Some(Arc::from(name))))

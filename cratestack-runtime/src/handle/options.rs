@@ -1,6 +1,11 @@
 use std::time::Duration;
 
-use crate::store::Isolation;
+use super::settings::{OnStoreError, Settings};
+use crate::engine::{OwnedClaim, Policy};
+use crate::store::{Isolation, RecordId};
+
+/// A shorter lease would be renewed more often than a store can answer.
+const MIN_LEASE: Duration = Duration::from_millis(30);
 
 /// What the attribute says, as the generated code hands it over.
 #[derive(Debug, Clone, Copy, Default)]
@@ -107,5 +112,23 @@ impl Options {
     pub const fn commit_all(mut self) -> Self {
         self.commit_all = true;
         self
+    }
+
+    /// What a request claims under these options, and where they say nothing, under its handle's settings.
+    pub(crate) fn claim(&self, settings: &Settings, id: RecordId, request_hash: [u8; 32]) -> OwnedClaim {
+        let retention = self.ttl.unwrap_or(settings.ttl);
+        OwnedClaim { id, request_hash, lease: self.lease(settings).min(retention), retention }
+    }
+
+    pub(crate) fn lease(&self, settings: &Settings) -> Duration {
+        self.lease.unwrap_or(settings.lease).max(MIN_LEASE)
+    }
+
+    pub(crate) fn policy(&self, settings: &Settings) -> Policy {
+        Policy {
+            patience: settings.store_timeout,
+            wait: self.wait.unwrap_or_default(),
+            run_unreserved: self.run_on_store_error.unwrap_or(settings.on_store_error == OnStoreError::Run),
+        }
     }
 }

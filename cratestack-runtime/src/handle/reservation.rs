@@ -1,15 +1,8 @@
-use std::convert::Infallible;
-use std::sync::Arc;
-
-use axum::extract::{FromRequestParts, OptionalFromRequestParts};
-use axum::http::request::Parts;
-use axum::response::Response;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::reservation_slot::{Granted, Slot, Vacancy};
+use super::reservation_slot::ReservationSlot;
 use crate::engine::OwnedClaim;
-use crate::http::Problem;
 
 /// The reservation that a handler runs under: an argument of an `#[idempotent]` handler.
 ///
@@ -33,10 +26,11 @@ use crate::http::Problem;
 ///
 /// A handler that also runs unguarded (with `optional`, or for a safe method) takes `Option<Reservation>`, as an argument of its
 /// own where the attribute has `key = …`: whether there is a key is then known after all extractors have run, so a request without
-/// one is refused (400) where an extractor of yours holds the reservation. It is the handler's to use, not another extractor's: until the key is reserved it has nothing to tell, and its methods panic.
+/// one is refused (400) where an extractor of yours holds the reservation. It is the handler's to use, not another extractor's:
+/// until the key is reserved it has nothing to tell, and its methods panic.
 #[derive(Debug)]
 pub struct Reservation {
-    slot: Arc<Granted>,
+    slot: ReservationSlot,
 }
 
 impl Clone for Reservation {
@@ -54,9 +48,8 @@ impl Drop for Reservation {
 const TOO_EARLY: &str = "a `Reservation` tells nothing before its handler runs: use it in the handler only";
 
 impl Reservation {
-    fn of(slot: &Arc<Granted>) -> Self {
-        slot.lend();
-        Self { slot: Arc::clone(slot) }
+    pub(crate) fn of(slot: &ReservationSlot) -> Self {
+        Self { slot: slot.lend() }
     }
 
     fn claim(&self) -> &OwnedClaim {
@@ -125,37 +118,5 @@ impl Reservation {
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&digest[..16]);
         uuid::Builder::from_custom_bytes(bytes).into_uuid()
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for Reservation {
-    type Rejection = Response;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        match parts.extensions.get::<Slot>() {
-            Some(Slot::Guarded(slot)) => Ok(Self::of(slot)),
-            Some(Slot::Vacant(Vacancy::NoKey(problem))) => Err(problem.into_response(None)),
-            Some(Slot::Vacant(Vacancy::SafeMethod)) => {
-                tracing::error!(
-                    "a `Reservation` was asked for by a safe method, which reserves nothing: take `Option<Reservation>`"
-                );
-                Err(Problem::NoReservation.into_response(None))
-            }
-            None => {
-                tracing::error!("a `Reservation` was asked for by a handler without `#[idempotent]`");
-                Err(Problem::NoReservation.into_response(None))
-            }
-        }
-    }
-}
-
-impl<S: Sync> OptionalFromRequestParts<S> for Reservation {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Self::Rejection> {
-        Ok(match parts.extensions.get::<Slot>() {
-            Some(Slot::Guarded(slot)) => Some(Self::of(slot)),
-            _ => None,
-        })
     }
 }

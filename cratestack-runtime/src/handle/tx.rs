@@ -3,15 +3,8 @@ use std::future::{Ready, ready};
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, OnceLock};
 
-use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
-use axum::response::Response;
-use sqlx::Database;
-
 use crate::engine::TransactionSlot;
-use crate::http::{Call, InStore, Problem};
-use crate::store::{Transact, TransactionalStore};
-use crate::stores::Open;
+use crate::store::StoreDatabase;
 
 /// The transaction that records the outcome, for the handler to write in: an argument of an `#[idempotent(transaction)]`
 /// handler, at any place among them.
@@ -61,17 +54,17 @@ use crate::stores::Open;
 /// # Panics
 ///
 /// It is the handler's to use: an extractor that derefs it, before the handler runs, panics.
-pub struct Tx<DB: Database> {
-    slot: Arc<TransactionSlot<Open<DB>>>,
-    open: OnceLock<Open<DB>>,
+pub struct Tx<DB: StoreDatabase> {
+    slot: Arc<TransactionSlot<DB::Transaction>>,
+    open: OnceLock<DB::Transaction>,
 }
 
-impl<DB: Database> Tx<DB> {
-    fn new(slot: Arc<TransactionSlot<Open<DB>>>) -> Self {
+impl<DB: StoreDatabase> Tx<DB> {
+    pub(crate) fn new(slot: Arc<TransactionSlot<DB::Transaction>>) -> Self {
         Self { slot, open: OnceLock::new() }
     }
 
-    fn open(&self) -> &Open<DB> {
+    fn open(&self) -> &DB::Transaction {
         self.open.get_or_init(|| {
             let open = self.slot.take();
             open.expect("a `Tx` has no transaction before its handler runs: use it in the handler only")
@@ -110,22 +103,22 @@ impl<DB: Database> Tx<DB> {
 )]
 pub trait EndsItself {}
 
-impl<DB: Database> Deref for Tx<DB> {
+impl<DB: StoreDatabase> Deref for Tx<DB> {
     type Target = DB::Connection;
 
     fn deref(&self) -> &DB::Connection {
-        self.open().connection()
+        DB::connection(self.open())
     }
 }
 
-impl<DB: Database> DerefMut for Tx<DB> {
+impl<DB: StoreDatabase> DerefMut for Tx<DB> {
     fn deref_mut(&mut self) -> &mut DB::Connection {
         self.open();
-        self.open.get_mut().expect("it has just been opened").connection_mut()
+        DB::connection_mut(self.open.get_mut().expect("it has just been opened"))
     }
 }
 
-impl<DB: Database> Drop for Tx<DB> {
+impl<DB: StoreDatabase> Drop for Tx<DB> {
     fn drop(&mut self) {
         if let Some(open) = self.open.take() {
             self.slot.put(open);
@@ -133,69 +126,8 @@ impl<DB: Database> Drop for Tx<DB> {
     }
 }
 
-impl<DB: Database> fmt::Debug for Tx<DB> {
+impl<DB: StoreDatabase> fmt::Debug for Tx<DB> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Tx")
-    }
-}
-
-/// Where a request's `Tx` finds its transaction; among the request's extensions.
-pub(crate) struct Meeting<DB: Database>(pub(crate) Arc<TransactionSlot<Open<DB>>>);
-
-impl<DB: Database> Clone for Meeting<DB> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<S: Sync, DB: TransactionalDatabase> FromRequestParts<S> for Tx<DB> {
-    type Rejection = Response;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        if let Some(Meeting(slot)) = parts.extensions.get::<Meeting<DB>>() {
-            return Ok(Self::new(Arc::clone(slot)));
-        }
-        tracing::error!("a `Tx` was asked for by a handler without `#[idempotent(transaction)]`");
-        Err(Problem::NoReservation.into_response(None))
-    }
-}
-
-/// A database whose transactions a handler can take part in: Postgres and SQLite. It is what code that is generic over the
-/// database of its [`Tx`] asks for; nobody else can implement it.
-///
-/// ```
-/// use cratestack_runtime::{Idempotency, TransactionalDatabase};
-///
-/// struct Shop<DB: TransactionalDatabase> {
-///     idempotency: Idempotency<DB::Store>,
-///     pool: sqlx::Pool<DB>,
-/// }
-/// # fn main() {}
-/// ```
-pub trait TransactionalDatabase: Database {
-    /// The store that keeps its records there.
-    type Store: TransactionalStore + Transact<Transaction = Open<Self>>;
-
-    /// Lets a call's handler run in a transaction of the store's, handed over there. Written out for each database, so that
-    /// the engine behind it is compiled in this crate.
-    #[doc(hidden)]
-    fn join(call: Call, store: Arc<Self::Store>, slot: Arc<TransactionSlot<Open<Self>>>) -> Call;
-}
-
-#[cfg(feature = "postgres")]
-impl TransactionalDatabase for sqlx::Postgres {
-    type Store = crate::PostgresStore;
-
-    fn join(call: Call, store: Arc<Self::Store>, slot: Arc<TransactionSlot<Open<Self>>>) -> Call {
-        call.in_transaction_of(Arc::new(InStore { store, slot }))
-    }
-}
-
-#[cfg(feature = "sqlite")]
-impl TransactionalDatabase for sqlx::Sqlite {
-    type Store = crate::SqliteStore;
-
-    fn join(call: Call, store: Arc<Self::Store>, slot: Arc<TransactionSlot<Open<Self>>>) -> Call {
-        call.in_transaction_of(Arc::new(InStore { store, slot }))
     }
 }

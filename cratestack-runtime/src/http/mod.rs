@@ -1,16 +1,24 @@
-//! The HTTP door: from a request to a claim, and from what became of it to a response.
+//! The HTTP door: `#[idempotent]` on an axum handler.
+//!
+//! By what a request meets: its extractors (`extract`) begin with the guard (`guard`), which takes from `identity` what the
+//! request is known by, and from `response` how an outcome is recorded and answered. `settings` is what a handle says to this
+//! door alone, `work` the handler as all of them see it.
+//!
+//! Each imports only what stands before it: `work`, `identity`, `response`, `settings`, `guard`, `extract`.
 
 mod extract;
 mod guard;
-pub(crate) mod identity;
+mod identity;
 mod response;
+mod settings;
+mod work;
 
 pub use extract::{Guarded, Via};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub use extract::{TakesTx, Transacted, ViaTx};
-pub use guard::{Attempts, Call, Work};
+pub use extract::{TakesTx, Transacted, TransactionalDatabase, ViaTx};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub(crate) use guard::{Cause, InStore};
+pub(crate) use guard::Cause;
+pub use guard::GuardedRequest;
 pub use identity::hash_request;
-pub(crate) use response::{OmittedHeaders, Problem, valid_documentation};
 pub use response::{Unrecorded, decode_headers, encode_headers};
+pub use work::{Attempts, Work};

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::returned::Returned;
 use crate::handle::Options;
-use crate::http::{Call, Work};
+use crate::http::{GuardedRequest, Work};
 
 /// The call of a handler, yet to be made: a plain `fn` that returns a future may do its work before it returns it.
 ///
@@ -37,8 +37,8 @@ where
 
 /// Guards the handler. Boxed as well, because a coroutine for every handler costs its compilation more than a box a
 /// request costs its run.
-pub fn run(call: Call, options: Options, handler: Work) -> Work {
-    Box::pin(call.run(options, handler))
+pub fn run(request: GuardedRequest, options: Options, handler: Work) -> Work {
+    Box::pin(request.run(options, handler))
 }
 
 /// Stands in where the handler cannot run, which is told apart.
@@ -65,20 +65,20 @@ pub fn refused() -> Response {
 
 /// What the handler's call gives, as a type to ask about.
 #[derive(Debug)]
-pub struct Outcome<F>(PhantomData<fn() -> F>);
+pub struct CallOutput<F>(PhantomData<fn() -> F>);
 
-impl<F> Default for Outcome<F> {
+impl<F> Default for CallOutput<F> {
     fn default() -> Self {
         Self(PhantomData)
     }
 }
 
 /// What the handler's call gives.
-pub fn outcome<F>(_: F) -> Outcome<F> {
-    Outcome(PhantomData)
+pub fn outcome<F>(_: F) -> CallOutput<F> {
+    CallOutput(PhantomData)
 }
 
-impl<F: Future> Outcome<F> {
+impl<F: Future> CallOutput<F> {
     /// What the future gives.
     pub fn returned(&self) -> Returned<F::Output> {
         Returned::default()
@@ -93,17 +93,17 @@ pub trait AnyOutcome {
     }
 }
 
-impl<F> AnyOutcome for Outcome<F> {}
+impl<F> AnyOutcome for CallOutput<F> {}
 
 /// Asks for a future.
-pub fn handler_is_future<F: HandlerFuture>(_: &Outcome<F>) {}
+pub fn handler_is_future<F: HandlerFuture>(_: &CallOutput<F>) {}
 
 /// Asks for a future that can move between threads. The bound is the bare one, because the compiler then tells which
 /// value is held across which await.
-pub fn handler_is_send<F: Send>(_: &Outcome<F>) {}
+pub fn handler_is_send<F: Send>(_: &CallOutput<F>) {}
 
 /// The same of a type with a name, which says itself what it is.
-pub fn handler_type_is_send<F: SendFuture>(_: &Outcome<F>) {}
+pub fn handler_type_is_send<F: SendFuture>(_: &CallOutput<F>) {}
 
 /// Asks for an argument that can move between threads, of a handler whose future need not hold it.
 pub fn argument_is_send<T: SendArgument>() {}

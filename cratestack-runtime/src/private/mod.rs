@@ -20,10 +20,10 @@ pub use axum::response::Response;
 pub use cratestack_macros::idempotent;
 
 pub use crate::handle::{Options, Part, part};
-pub use crate::http::{Call, Guarded, Via, Work};
+pub use crate::http::{Guarded, GuardedRequest as Call, Via, Work};
 pub use argument::{AnyArgument, AnyArgumentOf, Argument, ArgumentOf, ProvidesIdempotency, state_provides_idempotency};
 pub use handling::{
-    AnyHandling, AnyOutcome, HandlerFuture, Handling, Outcome, SendArgument, SendFuture, argument_is_send,
+    AnyHandling, AnyOutcome, CallOutput, HandlerFuture, Handling, SendArgument, SendFuture, argument_is_send,
     handler_is_future, handler_is_send, handler_type_is_send, handling, outcome, refused, run,
 };
 pub use keyless::{AnyKeyless, Keyless};

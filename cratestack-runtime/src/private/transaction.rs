@@ -9,20 +9,20 @@ use std::task::{Context, Poll};
 
 use axum::extract::{FromRef, Path, RawQuery};
 use axum::response::{IntoResponse, Response};
-use sqlx::Database;
+use sqlx::error::DatabaseError;
 
 use super::argument::{Argument, ArgumentOf};
-use super::handling::{Handling, Outcome, never, refused};
+use super::handling::{CallOutput, Handling, never, refused};
 use super::returned::Returned;
 use crate::Idempotency;
-use crate::handle::{Options, TransactionalDatabase, Tx};
+use crate::handle::{Options, Tx};
 pub use crate::http::{Attempts, TakesTx, Transacted, ViaTx};
-use crate::http::{Call, Cause, Work};
-use crate::stores::is_transient;
+use crate::http::{Cause, GuardedRequest, TransactionalDatabase, Work};
+use crate::store::StoreDatabase;
 
 /// Guards the handler, in a transaction.
-pub fn run_in_transaction(call: Call, options: Options, attempts: Attempts) -> Work {
-    Box::pin(call.run_in_transaction(options, attempts))
+pub fn run_in_transaction(request: GuardedRequest, options: Options, attempts: Attempts) -> Work {
+    Box::pin(request.run_in_transaction(options, attempts))
 }
 
 impl<A, C, F> Handling<A, C, F>
@@ -104,7 +104,7 @@ impl<T> AnyRepeat<T> for Repeat<'_, T> {
     }
 }
 
-impl<DB: Database> Repeat<'_, Tx<DB>> {
+impl<DB: StoreDatabase> Repeat<'_, Tx<DB>> {
     /// The next transaction's.
     pub fn again(&self) -> Tx<DB> {
         self.0.again()
@@ -160,7 +160,7 @@ pub trait AnyPair {
 
 impl<T, U> AnyPair for Pair<T, U> {}
 
-impl<A: Database, B: Database> Pair<Tx<A>, Tx<B>> {
+impl<A: StoreDatabase, B: StoreDatabase> Pair<Tx<A>, Tx<B>> {
     /// Fails.
     pub fn apart()
     where
@@ -215,8 +215,8 @@ impl<F: Future<Output = O>, O: IntoResponse> Future for Noting<F, O> {
 }
 
 /// What the handler's call gives, as a type to ask about.
-pub fn outcome_of<F>(_: &F) -> Outcome<F> {
-    Outcome::default()
+pub fn outcome_of<F>(_: &F) -> CallOutput<F> {
+    CallOutput::default()
 }
 
 impl<T, E: Error + 'static> Returned<Result<T, E>> {
@@ -234,6 +234,16 @@ fn cause_of(error: &(dyn Error + 'static)) -> Option<Cause> {
         }
         _ => None,
     })
+}
+
+fn is_transient(error: &dyn DatabaseError) -> bool {
+    let databases: &[fn(&dyn DatabaseError) -> bool] = &[
+        #[cfg(feature = "postgres")]
+        sqlx::Postgres::is_transient,
+        #[cfg(feature = "sqlite")]
+        sqlx::Sqlite::is_transient,
+    ];
+    databases.iter().any(|is_transient| is_transient(error))
 }
 
 /// Of other outputs nothing is known.
@@ -258,7 +268,7 @@ pub trait AnyUntransacted {
 
 impl<T> AnyUntransacted for Untransacted<T> {}
 
-impl<DB: Database> Untransacted<Tx<DB>> {
+impl<DB: StoreDatabase> Untransacted<Tx<DB>> {
     /// Fails.
     pub fn argument()
     where

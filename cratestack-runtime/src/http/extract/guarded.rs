@@ -4,7 +4,7 @@ use axum::extract::{FromRef, FromRequest, Request};
 use axum::response::{IntoResponse, Response};
 
 use crate::handle::Idempotency;
-use crate::http::guard::{Call, Intake};
+use crate::http::guard::{ArrivingRequest, GuardedRequest, IntakeOptions};
 
 /// A handler's arguments `A` (a tuple of extractors), together with the guard that its body will run under.
 ///
@@ -12,7 +12,7 @@ use crate::http::guard::{Call, Intake};
 /// the header, and the attribute's bound on the body, where 0 is none.
 #[derive(Debug)]
 pub struct Guarded<A, const KEYED_BY_ARGUMENTS: bool = false, const BODY_LIMIT: usize = 0> {
-    call: Call,
+    guarded: GuardedRequest,
     arguments: A,
 }
 
@@ -23,8 +23,8 @@ pub struct Via<M>(PhantomData<M>);
 
 impl<A, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> Guarded<A, KEYED_BY_ARGUMENTS, BODY_LIMIT> {
     /// The guard and the arguments.
-    pub fn into_parts(self) -> (Call, A) {
-        (self.call, self.arguments)
+    pub fn into_parts(self) -> (GuardedRequest, A) {
+        (self.guarded, self.arguments)
     }
 }
 
@@ -38,10 +38,10 @@ where
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
-        let intake = Intake::new(KEYED_BY_ARGUMENTS, BODY_LIMIT);
-        let (arriving, request) = Call::prepare(Idempotency::from_ref(state), request, intake);
+        let intake = IntakeOptions::new(KEYED_BY_ARGUMENTS, BODY_LIMIT);
+        let (arriving, request) = ArrivingRequest::prepare(Idempotency::from_ref(state), request, intake);
         match A::from_request(request, state).await.map_err(IntoResponse::into_response) {
-            Ok(arguments) => Ok(Self { call: arriving.admit().await?, arguments }),
+            Ok(arguments) => Ok(Self { guarded: arriving.admit().await?, arguments }),
             Err(rejection) => Err(arriving.reject(rejection)),
         }
     }

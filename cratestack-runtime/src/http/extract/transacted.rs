@@ -4,14 +4,17 @@ use std::sync::Arc;
 use axum::extract::{FromRef, FromRequest, Request};
 use axum::response::{IntoResponse, Response};
 
-use crate::handle::{Idempotency, Meeting, TransactionalDatabase, Tx};
-use crate::http::guard::{Call, Intake};
+use super::transactional_database::TransactionalDatabase;
+use super::tx::TxSlot;
+use crate::handle::{Idempotency, Tx};
+use crate::http::guard::{ArrivingRequest, GuardedRequest, IntakeOptions};
+use crate::store::StoreDatabase;
 
 /// [`Guarded`](super::Guarded), for a handler that has a [`Tx`] among its arguments: the handle that the state provides
 /// must be one over a store of that database.
 #[derive(Debug)]
 pub struct Transacted<A, const KEYED_BY_ARGUMENTS: bool = false, const BODY_LIMIT: usize = 0> {
-    call: Call,
+    guarded: GuardedRequest,
     arguments: A,
 }
 
@@ -60,8 +63,8 @@ takes_tx!(T0 T1 T2 T3 T4 T5 T6 T7 T8 T9 T10 T11 T12 T13 T14 T15);
 
 impl<A, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> Transacted<A, KEYED_BY_ARGUMENTS, BODY_LIMIT> {
     /// The guard and the arguments.
-    pub fn into_parts(self) -> (Call, A) {
-        (self.call, self.arguments)
+    pub fn into_parts(self) -> (GuardedRequest, A) {
+        (self.guarded, self.arguments)
     }
 }
 
@@ -69,21 +72,21 @@ impl<S, A, M, I, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> FromRe
     for Transacted<A, KEYED_BY_ARGUMENTS, BODY_LIMIT>
 where
     A: FromRequest<S, M> + TakesTx<I> + Send,
-    Idempotency<<A::Database as TransactionalDatabase>::Store>: FromRef<S>,
+    Idempotency<<A::Database as StoreDatabase>::Store>: FromRef<S>,
     S: Send + Sync,
 {
     type Rejection = Response;
 
     async fn from_request(mut request: Request, state: &S) -> Result<Self, Self::Rejection> {
-        let handle = Idempotency::<<A::Database as TransactionalDatabase>::Store>::from_ref(state);
+        let handle = Idempotency::<<A::Database as StoreDatabase>::Store>::from_ref(state);
         let (store, slot) = (Arc::clone(handle.store()), Arc::default());
-        request.extensions_mut().insert(Meeting::<A::Database>(Arc::clone(&slot)));
-        let intake = Intake::new(KEYED_BY_ARGUMENTS, BODY_LIMIT);
-        let (arriving, request) = Call::prepare(handle.into(), request, intake);
+        request.extensions_mut().insert(TxSlot::<A::Database>(Arc::clone(&slot)));
+        let intake = IntakeOptions::new(KEYED_BY_ARGUMENTS, BODY_LIMIT);
+        let (arriving, request) = ArrivingRequest::prepare(handle.into(), request, intake);
         match A::from_request(request, state).await.map_err(IntoResponse::into_response) {
             Ok(arguments) => {
-                let call = <A::Database as TransactionalDatabase>::join(arriving.admit().await?, store, slot);
-                Ok(Self { call, arguments })
+                let guarded = A::Database::join(arriving.admit().await?, store, slot);
+                Ok(Self { guarded, arguments })
             }
             Err(rejection) => Err(arriving.reject(rejection)),
         }

@@ -1,10 +1,22 @@
-//! Drives the engine: from a request to a claim, and from what became of it to a response.
+//! Between a request's extractors and its response.
+//!
+//! A request passes through these files once each, in this order: `prepare` reads its key before the extractors run; `decide`
+//! tells whether there is anything to guard, and what its claim is; `run` has the engine `execute` the handler under that
+//! claim; `record` makes of the handler's response what is to be recorded; `respond` answers whatever became of it.
+//! [`GuardedRequest`] is what travels.
 
+mod decide;
+mod execute;
+mod prepare;
+mod record;
+mod request;
+mod respond;
 mod run;
-mod transaction;
 
-pub(crate) use run::Intake;
-pub use run::{Call, Work};
-pub use transaction::Attempts;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub(crate) use transaction::{Cause, InStore};
+pub(crate) use execute::InStore;
+pub(crate) use prepare::{ArrivingRequest, IntakeOptions};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(crate) use record::Cause;
+pub use request::GuardedRequest;
+pub(crate) use request::NoReservation;

@@ -1,6 +1,8 @@
-//! What a request and its caller look like, as hashes: the record must recognise both and should reveal neither.
+//! What a request looks like, as a hash: the record must recognise it and should not reveal it.
 
-use ::http::Method;
+use axum::extract::OriginalUri;
+use http::request::Parts;
+use http::{Method, Uri, header};
 use sha2::{Digest, Sha256};
 
 /// What makes two requests the same: SHA-256 over method, `\0`, path with query, `\0`, content type or nothing, `\0`,
@@ -40,6 +42,14 @@ impl RequestHasher {
         Self(hasher)
     }
 
+    /// It has seen all of a request but its body.
+    pub(crate) fn of(parts: &Parts) -> Self {
+        let uri = original_uri(parts);
+        let path = uri.path_and_query().map_or_else(|| uri.path(), http::uri::PathAndQuery::as_str);
+        let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        Self::new(&parts.method, path, content_type)
+    }
+
     /// The next piece of the body.
     pub(crate) fn update(&mut self, piece: &[u8]) {
         self.0.update(piece);
@@ -50,45 +60,15 @@ impl RequestHasher {
     }
 }
 
-/// The caller that an `Authorization` value stands for. A hash, because the value is a credential and this is stored.
-pub(crate) fn principal_from_authorization(value: &[u8]) -> String {
-    hex(&Sha256::digest(value))
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().flat_map(|byte| digits(*byte)).map(char::from).collect()
-}
-
-fn digits(byte: u8) -> [u8; 2] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]
-}
-
-/// Sixteen hexadecimal digits, held without an allocation.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ShortHash([u8; 16]);
-
-impl ShortHash {
-    pub(crate) fn as_str(&self) -> &str {
-        // Hexadecimal digits are ASCII.
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
-/// What logs show of a key or a principal: enough to find the same one again, not enough to use it.
-pub(crate) fn short_hash(text: &str) -> ShortHash {
-    let digest: [u8; 32] = Sha256::digest(text).into();
-    let mut short = [0; 16];
-    for (digits_of_byte, byte) in short.chunks_exact_mut(2).zip(digest) {
-        digits_of_byte.copy_from_slice(&digits(byte));
-    }
-    ShortHash(short)
+/// Inside a nested router the URI has lost its prefix, and two routes would look the same.
+pub(crate) fn original_uri(parts: &Parts) -> &Uri {
+    parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::util::hex;
 
     /// Computed with Python's `hashlib`.
     #[test]
@@ -127,19 +107,5 @@ mod tests {
         let hash = |path, content_type, body| hash_request(&Method::POST, path, Some(content_type), body);
         assert_ne!(hash("/a", "b", b"c"), hash("/ab", "", b"c"));
         assert_ne!(hash("/a", "b", b"c"), hash("/a", "", b"bc"));
-    }
-
-    /// Computed with Python's `hashlib`.
-    #[test]
-    fn principals_and_short_hashes_are_pinned() {
-        let principal = principal_from_authorization(b"Bearer sk_test_123");
-        assert_eq!(principal, "622e64b2c22f425807dd4e58a766a477bf47edd1548967fa4fd37ec9ff36d2b1");
-        assert_eq!(short_hash("8e03978e-40d5-43dd-bc93-6894a57f9324").as_str(), "d77da8028f3c5a13");
-    }
-
-    #[test]
-    fn hex_is_lower_case_and_padded() {
-        assert_eq!(hex(&[]), "");
-        assert_eq!(hex(&[0x00, 0x0a, 0xff]), "000aff");
     }
 }

@@ -18,19 +18,14 @@ use axum::extract::ConnectInfo;
 use axum::extract::connect_info::MockConnectInfo;
 use http::header;
 use http::request::Parts;
+use sha2::{Digest, Sha256};
 use tracing::error;
 
-use super::fingerprint::principal_from_authorization;
-use crate::handle::digest;
+use crate::handle::{MARK, MAX_PRINCIPAL_BYTES, digest};
+use crate::util::hex;
 
 /// What a service says its callers are.
 pub(crate) type Identify = dyn Fn(&Parts) -> Option<String> + Send + Sync;
-
-/// What no header and no stored name contains but where it is put.
-pub(crate) const MARK: char = '\u{2192}';
-
-/// Longer ones would not fit an index of every database.
-const LONGEST: usize = 255;
 
 /// Why a request has no caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +60,7 @@ fn verified_caller(parts: &Parts) -> Result<String, Unidentified> {
     // An empty value is nobody's: to hash it would put all who send one under one name.
     let authorization = parts.headers.get(header::AUTHORIZATION).map(|value| value.as_bytes().trim_ascii());
     if let Some(value) = authorization.filter(|value| !value.is_empty()) {
-        return Ok(principal_from_authorization(value));
+        return Ok(holder_of(value));
     }
     if parts.headers.contains_key(header::COOKIE) {
         return Err(Unidentified::Cookie);
@@ -79,11 +74,16 @@ fn verified_caller(parts: &Parts) -> Result<String, Unidentified> {
     peer.map(|peer| peer.ip().to_canonical().to_string()).ok_or(Unidentified::NoAddress)
 }
 
+/// Whoever holds an `Authorization` value. A hash, because the value is a credential and this is stored.
+fn holder_of(authorization: &[u8]) -> String {
+    hex(&Sha256::digest(authorization))
+}
+
 /// A name that the service gives.
 fn given(name: String) -> String {
     if name.contains(MARK) || looks_like_a_digest(&name) {
         format!("{MARK}{}", digest("given principal", &name))
-    } else if name.len() > LONGEST || name.contains('\0') {
+    } else if name.len() > MAX_PRINCIPAL_BYTES || name.contains('\0') {
         // One database has no place for NUL.
         digest("long principal", &name)
     } else {
@@ -93,16 +93,6 @@ fn given(name: String) -> String {
 
 fn looks_like_a_digest(name: &str) -> bool {
     name.len() == 64 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-}
-
-/// The name as a handle with this namespace stores it.
-pub(crate) fn within(namespace: Option<&str>, name: String) -> String {
-    let Some(namespace) = namespace else { return name };
-    let whole = format!("{namespace}{MARK}{name}");
-    if whole.len() > LONGEST {
-        return format!("{namespace}{MARK}{MARK}{}", digest("namespaced principal", &(namespace, &name)));
-    }
-    whole
 }
 
 impl Unidentified {
@@ -172,8 +162,13 @@ impl OncePer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::handle::record_id;
 
     const DIGEST: &str = "622e64b2c22f425807dd4e58a766a477bf47edd1548967fa4fd37ec9ff36d2b1";
+
+    fn within(namespace: Option<&str>, name: &str) -> String {
+        record_id(namespace, name, "8e03").principal().to_owned()
+    }
 
     fn is_marked(name: &str) -> bool {
         name.strip_prefix(MARK).is_some_and(looks_like_a_digest)
@@ -198,12 +193,13 @@ mod tests {
     /// Rows in databases hold these: they do not change. Computed with Python's `hashlib`.
     #[test]
     fn stored_names_are_pinned() {
+        assert_eq!(holder_of(b"Bearer sk_test_123"), DIGEST);
         assert_eq!(given(DIGEST.to_owned()), "→56670fe6eb2e33b0de77730b802d0d8781070cf9ebf7462daef08a71d68f6c0e");
         assert_eq!(given("a".repeat(256)), "7a4996fdaf8040546cf8eab9a46c12d549d5deb39a44ea21537bf6f01bfe507f");
-        assert_eq!(within(None, "alice".to_owned()), "alice");
-        assert_eq!(within(Some("orders"), "alice".to_owned()), "orders→alice");
+        assert_eq!(within(None, "alice"), "alice");
+        assert_eq!(within(Some("orders"), "alice"), "orders→alice");
         assert_eq!(
-            within(Some("orders"), "a".repeat(255)),
+            within(Some("orders"), &"a".repeat(255)),
             "orders→→05eabc9c5e0253a7b42305b023de5e876d365caea6ecdf6371e772e6cbb74513"
         );
     }
@@ -215,8 +211,8 @@ mod tests {
         let mut stored = std::collections::HashSet::new();
         for namespace in [None, Some("orders"), Some("order"), Some(longest.as_str())] {
             for name in &names {
-                let whole = within(namespace, name.clone());
-                assert!(whole.len() <= LONGEST, "{whole}");
+                let whole = within(namespace, name);
+                assert!(whole.len() <= MAX_PRINCIPAL_BYTES, "{whole}");
                 assert!(stored.insert(whole.clone()), "{whole} is another's");
             }
         }

@@ -31,11 +31,21 @@ use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{Full, LengthLimitError, Limited};
 
 use super::fingerprint::RequestHasher;
-use crate::http::Problem;
+
+/// What is wrong with a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyError {
+    TooLarge {
+        /// The most bytes that a body may have, where the limit is the guard's own.
+        limit: Option<usize>,
+    },
+    /// It could not be read to its end.
+    Incomplete,
+}
 
 /// Puts a body of at most `limit` bytes into a slot; `hasher` has seen what comes before it.
 pub(crate) fn tap(body: Body, limit: usize, hasher: RequestHasher) -> (BodyTap, TappedBody) {
-    let slot = Slot {
+    let slot = BodySlot {
         body,
         hasher,
         limit,
@@ -52,19 +62,19 @@ pub(crate) fn tap(body: Body, limit: usize, hasher: RequestHasher) -> (BodyTap, 
 }
 
 /// The guard's end.
-pub(crate) struct BodyTap(Arc<Mutex<Slot>>);
+pub(crate) struct BodyTap(Arc<Mutex<BodySlot>>);
 
 /// The request's end.
-pub(crate) struct TappedBody(Arc<Mutex<Slot>>);
+pub(crate) struct TappedBody(Arc<Mutex<BodySlot>>);
 
-struct Slot {
+struct BodySlot {
     body: Body,
     hasher: RequestHasher,
     limit: usize,
     /// How many bytes have come.
     arrived: usize,
     /// How the body ended, once it has.
-    end: Option<Result<(), Problem>>,
+    end: Option<Result<(), BodyError>>,
     /// What the guard met and the request's end has yet to be told.
     error: Option<BoxError>,
     kept: Kept,
@@ -78,12 +88,12 @@ struct Slot {
 
 type Polled = Poll<Option<Result<Frame<Bytes>, BoxError>>>;
 
-impl Slot {
+impl BodySlot {
     /// The next frame of the real body, counted and hashed.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Polled {
         // A length that is announced over the limit needs no reading.
         if self.body.size_hint().lower().saturating_add(self.arrived as u64) > self.limit as u64 {
-            return self.fail(Problem::RequestTooLarge { limit: Some(self.limit) }, over_the_limit());
+            return self.fail(BodyError::TooLarge { limit: Some(self.limit) }, over_the_limit());
         }
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Pending => Poll::Pending,
@@ -95,7 +105,7 @@ impl Slot {
                 let data = frame.data_ref().map(Bytes::as_ref).unwrap_or_default();
                 self.arrived = self.arrived.saturating_add(data.len());
                 if self.arrived > self.limit {
-                    return self.fail(Problem::RequestTooLarge { limit: Some(self.limit) }, over_the_limit());
+                    return self.fail(BodyError::TooLarge { limit: Some(self.limit) }, over_the_limit());
                 }
                 self.hasher.update(data);
                 Poll::Ready(Some(Ok(frame)))
@@ -104,16 +114,16 @@ impl Slot {
                 // axum wraps a body's error in one of its own, and looks for the cause below a fixed number of them.
                 let error = error.into_inner();
                 let problem = if is_caused_by_a_limit(&*error) {
-                    Problem::RequestTooLarge { limit: None }
+                    BodyError::TooLarge { limit: None }
                 } else {
-                    Problem::RequestIncomplete
+                    BodyError::Incomplete
                 };
                 self.fail(problem, error)
             }
         }
     }
 
-    fn fail(&mut self, problem: Problem, error: BoxError) -> Polled {
+    fn fail(&mut self, problem: BodyError, error: BoxError) -> Polled {
         self.end = Some(Err(problem));
         Poll::Ready(Some(Err(error)))
     }
@@ -144,19 +154,19 @@ impl Slot {
 
 impl BodyTap {
     /// What is wrong with as much of the body as has been read.
-    pub(crate) fn problem(&self) -> Option<Problem> {
+    pub(crate) fn problem(&self) -> Option<BodyError> {
         lock(&self.0).end.and_then(Result::err)
     }
 
     /// Reads what the extractors have left, and says what the request looks like as a whole.
-    pub(crate) async fn read_on(self) -> Result<[u8; 32], Problem> {
+    pub(crate) async fn read_on(self) -> Result<[u8; 32], BodyError> {
         poll_fn(|cx| {
             let mut slot = lock(&self.0);
             let is_over = slot.read_on(cx);
             let hash = match slot.end {
                 Some(Ok(())) => Ok(slot.hasher.clone().finish()),
                 Some(Err(problem)) => Err(problem),
-                None => Err(Problem::RequestIncomplete),
+                None => Err(BodyError::Incomplete),
             };
             // After step 2 it is as a rule the guard's own task that polled last.
             let reader = slot.reader.take().filter(|reader| !reader.will_wake(cx.waker()));
@@ -174,7 +184,7 @@ impl Drop for BodyTap {
     fn drop(&mut self) {
         let mut slot = lock(&self.0);
         let reader = if slot.is_read_on && slot.end.is_none() {
-            slot.end = Some(Err(Problem::RequestIncomplete));
+            slot.end = Some(Err(BodyError::Incomplete));
             slot.error = Some("the request was given up before its body had come".into());
             slot.reader.take()
         } else {
@@ -235,7 +245,7 @@ impl Drop for TappedBody {
 }
 
 /// A panic of the real body leaves nothing half done here.
-fn lock(slot: &Mutex<Slot>) -> MutexGuard<'_, Slot> {
+fn lock(slot: &Mutex<BodySlot>) -> MutexGuard<'_, BodySlot> {
     slot.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -88,7 +88,7 @@ async fn the_bound_holds_whoever_reads() {
             let _ = requests.frame().await.unwrap();
         }
         let problem = guards.read_on().await.unwrap_err();
-        assert_eq!(problem, Problem::RequestTooLarge { limit: Some(7) }, "{first}");
+        assert_eq!(problem, BodyError::TooLarge { limit: Some(7) }, "{first}");
         if first == 3 {
             assert!(requests.frame().await.is_none(), "told once");
         }
@@ -120,7 +120,7 @@ async fn what_is_announced_over_the_bound_is_not_read() {
     assert!(guards.problem().is_none(), "nobody has looked");
     let error = requests.frame().await.unwrap().unwrap_err();
     assert!(error.is::<LengthLimitError>(), "axum knows it by that");
-    assert_eq!(guards.problem(), Some(Problem::RequestTooLarge { limit: Some(7) }));
+    assert_eq!(guards.problem(), Some(BodyError::TooLarge { limit: Some(7) }));
     assert_eq!(polls.load(Ordering::SeqCst), 0);
 }
 

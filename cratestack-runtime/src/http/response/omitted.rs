@@ -1,12 +1,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ::http::header::{AUTHORIZATION, SET_COOKIE, WWW_AUTHENTICATE};
-use ::http::{HeaderMap, HeaderName};
+use http::header::{AUTHORIZATION, SET_COOKIE, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderName};
 use tracing::warn;
 
 use super::headers::encode_headers_where;
-use crate::handle::Idempotency;
 
 /// What hands a secret to one session, or challenges one, by its own definition. A record lies in a table for as long as
 /// its `ttl`, and is replayed to whichever session of its caller repeats the request.
@@ -54,7 +53,12 @@ impl OmittedHeaders {
         })
     }
 
-    fn remove(&mut self, name: &HeaderName) {
+    pub(crate) fn omit(&mut self, name: HeaderName) {
+        self.record(&name);
+        self.0.push(Omitted { name, logged: None });
+    }
+
+    pub(crate) fn record(&mut self, name: &HeaderName) {
         self.0.retain(|omitted| omitted.name != *name);
     }
 }
@@ -68,57 +72,5 @@ impl Omitted {
                  it. `Idempotency::record_header` records it; `Idempotency::omit_header` says that this is meant"
             );
         }
-    }
-}
-
-impl<S: ?Sized> Idempotency<S> {
-    /// Does not record a response header: the first answer has it, its replays do not.
-    ///
-    /// By default those are omitted that carry a session's secret. A record lies in a table for as long as its `ttl`, and
-    /// is replayed to whoever repeats the request: the same caller, but maybe another of its sessions.
-    ///
-    /// - `set-cookie`, `set-cookie2`;
-    /// - `www-authenticate`, `optional-www-authenticate`, `authentication-info`, `dpop-nonce`: challenges and nonces are
-    ///   for one exchange;
-    /// - `authorization`, `x-auth-token`, `x-csrf-token`, `x-xsrf-token`: the names under which services hand out tokens.
-    ///
-    /// `proxy-authenticate` and `proxy-authentication-info` are never recorded, because they are for one connection, as
-    /// everything is that [`encode_headers`](crate::encode_headers) leaves out. Whatever of the default list was left out
-    /// is told to the log once, by its name, unless it was asked for here. A header of your own that carries a secret, such
-    /// as a `location` with a token in it, is for you to add. Records that are there already are replayed as they are.
-    ///
-    /// ```
-    /// # use cratestack_runtime::{Idempotency, MemoryStore};
-    /// use axum::http::{HeaderName, header};
-    ///
-    /// let idempotency = Idempotency::new(MemoryStore::new())
-    ///     .omit_header(HeaderName::from_static("x-session-key"))
-    ///     // Omitted anyway, but now the log need not say so.
-    ///     .omit_header(header::SET_COOKIE);
-    /// # let _ = idempotency;
-    /// ```
-    #[must_use]
-    pub fn omit_header(self, name: HeaderName) -> Self {
-        self.set(|settings| {
-            settings.omitted_headers.remove(&name);
-            settings.omitted_headers.0.push(Omitted { name, logged: None });
-        })
-    }
-
-    /// Records a response header that is omitted by default (see [`omit_header`](Self::omit_header)), because it is part of
-    /// the outcome and holds nothing that another session of the same caller must not see.
-    ///
-    /// ```
-    /// # use cratestack_runtime::{Idempotency, MemoryStore};
-    /// use axum::http::header;
-    ///
-    /// // This service's cookies remember a language.
-    /// let idempotency = Idempotency::new(MemoryStore::new()).record_header(header::SET_COOKIE);
-    /// # let _ = idempotency;
-    /// ```
-    #[must_use]
-    #[allow(clippy::needless_pass_by_value)] // As `omit_header` has it.
-    pub fn record_header(self, name: HeaderName) -> Self {
-        self.set(|settings| settings.omitted_headers.remove(&name))
     }
 }

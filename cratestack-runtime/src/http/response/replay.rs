@@ -47,7 +47,7 @@ pub(crate) fn replay(record: Arc<IdempotencyRecord>) -> Result<Response, Damaged
     } else {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
-    *response.body_mut() = Body::from(Bytes::from_owner(SharedBody(record)));
+    *response.body_mut() = Body::from(Bytes::from_owner(RecordBody(record)));
     Ok(response)
 }
 
@@ -63,9 +63,9 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 }
 
 /// A record's body, without a copy of it: many waiters may be answered from one record.
-struct SharedBody(Arc<IdempotencyRecord>);
+struct RecordBody(Arc<IdempotencyRecord>);
 
-impl AsRef<[u8]> for SharedBody {
+impl AsRef<[u8]> for RecordBody {
     fn as_ref(&self) -> &[u8] {
         &self.0.response_body
     }

@@ -2,6 +2,7 @@ mod alone;
 mod batch;
 mod check;
 mod connection;
+mod database;
 mod migrate;
 mod moment;
 mod prepared;

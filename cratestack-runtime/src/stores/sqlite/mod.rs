@@ -1,5 +1,6 @@
 mod batch;
 mod check;
+mod database;
 mod migrate;
 mod pace;
 mod sql;

@@ -4,20 +4,13 @@ use std::task::{Context, Poll};
 
 use axum::RequestExt;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, OriginalUri, Request};
+use axum::extract::{DefaultBodyLimit, Request};
 use bytes::Bytes;
-use http::request::Parts;
-use http::{Method, Uri, header};
 use http_body::{Body as _, Frame};
 
 use super::fingerprint::RequestHasher;
 use super::tapped_body::{BodyTap, tap};
 use crate::store::MAX_BODY_BYTES;
-
-/// RFC 9110, 9.2.1: what changes nothing needs no guard.
-pub(crate) fn is_safe(method: &Method) -> bool {
-    method.is_safe()
-}
 
 /// The request with its body tapped, and the guard's end of that. The bound is `bound`, or else axum's.
 pub(crate) fn tapped(request: Request, bound: Option<usize>) -> (Request, BodyTap) {
@@ -31,7 +24,7 @@ pub(crate) fn tapped(request: Request, bound: Option<usize>) -> (Request, BodyTa
         (request, limit.unwrap_or(MAX_BODY_BYTES))
     };
     let (parts, body) = request.into_parts();
-    let (tap, body) = tap(body, limit, hasher_of(&parts));
+    let (tap, body) = tap(body, limit, RequestHasher::of(&parts));
     (Request::from_parts(parts, Body::new(body)), tap)
 }
 
@@ -55,16 +48,4 @@ impl http_body::Body for OfUnknownLength {
     fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         Poll::Ready(None)
     }
-}
-
-/// Inside a nested router the URI has lost its prefix, and two routes would look the same.
-pub(crate) fn original_uri(parts: &Parts) -> &Uri {
-    parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0)
-}
-
-fn hasher_of(parts: &Parts) -> RequestHasher {
-    let uri = original_uri(parts);
-    let path = uri.path_and_query().map_or_else(|| uri.path(), http::uri::PathAndQuery::as_str);
-    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    RequestHasher::new(&parts.method, path, content_type)
 }

@@ -1,3 +1,5 @@
+//! What the guard asks of the engine, and nothing else of this door does.
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -5,44 +7,25 @@ use std::sync::Arc;
 
 use axum::response::Response;
 
-use super::run::Work;
 use crate::engine::{Answer, Engine, Hold, OwnedClaim, Policy, Settled, Step, TransactionOptions, TransactionSlot};
 use crate::store::Transact;
 
-/// A handler that may run more than once for a request, each time in a transaction of its own.
-pub struct Attempts(Box<dyn FnMut() -> Work + Send>);
-
-impl Attempts {
-    /// As often as it is asked to.
-    pub fn new(attempt: impl FnMut() -> Work + Send + 'static) -> Self {
-        Self(Box::new(attempt))
-    }
-
-    pub(super) fn next(&mut self) -> Work {
-        (self.0)()
-    }
-}
-
-impl fmt::Debug for Attempts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Attempts")
-    }
-}
-
-/// What an error that became a response was caused by; it travels in the response's extensions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cause {
-    /// A serialization failure or a deadlock.
-    Transient,
-    /// Any other error of the database.
-    Other,
+/// A handler under a reservation.
+pub(super) fn run_leased<W: Future<Output = Settled<Response>> + Send + 'static>(
+    engine: &Engine,
+    claim: OwnedClaim,
+    policy: Policy,
+    observe: impl Fn(Step, &Hold) + Send + Sync + 'static,
+    work: impl FnOnce(&Hold) -> W + Send + 'static,
+) -> impl Future<Output = Answer<Response>> {
+    engine.guard(claim, policy, observe, work)
 }
 
 pub(super) type Settling = Pin<Box<dyn Future<Output = Settled<Response>> + Send>>;
 /// The work of a guarded request, once for each attempt.
-pub(super) type Guarded = Box<dyn FnMut(&Hold) -> Settling + Send>;
+pub(super) type GuardedWork = Box<dyn FnMut(&Hold) -> Settling + Send>;
 /// The same of one that nothing guards.
-pub(super) type Unguarded = Box<dyn FnMut() -> Settling + Send>;
+pub(super) type UnguardedWork = Box<dyn FnMut() -> Settling + Send>;
 type Observe = Box<dyn Fn(Step, &Hold) + Send + Sync>;
 type Answering<'a> = Pin<Box<dyn Future<Output = Answer<Response>> + Send + 'a>>;
 
@@ -56,10 +39,10 @@ pub(crate) trait Participant: fmt::Debug + Send + Sync {
         policy: Policy,
         terms: TransactionOptions,
         observe: Observe,
-        work: Guarded,
+        work: GuardedWork,
     ) -> Answering<'a>;
 
-    fn unguarded<'a>(&self, engine: &'a Engine, terms: TransactionOptions, work: Unguarded) -> Answering<'a>;
+    fn unguarded<'a>(&self, engine: &'a Engine, terms: TransactionOptions, work: UnguardedWork) -> Answering<'a>;
 }
 
 /// A store, and where its transaction and the handler's `Tx` meet.
@@ -82,13 +65,13 @@ impl<S: Transact> Participant for InStore<S> {
         policy: Policy,
         terms: TransactionOptions,
         observe: Observe,
-        work: Guarded,
+        work: GuardedWork,
     ) -> Answering<'a> {
         let (store, slot) = (Arc::clone(&self.store), Arc::clone(&self.slot));
         Box::pin(engine.transact(store, slot, claim, policy, terms, observe, work))
     }
 
-    fn unguarded<'a>(&self, engine: &'a Engine, terms: TransactionOptions, work: Unguarded) -> Answering<'a> {
+    fn unguarded<'a>(&self, engine: &'a Engine, terms: TransactionOptions, work: UnguardedWork) -> Answering<'a> {
         let (store, slot) = (Arc::clone(&self.store), Arc::clone(&self.slot));
         Box::pin(engine.transact_unclaimed(store, slot, terms, work))
     }
