@@ -10,8 +10,8 @@ use crate::store::{IdempotencyStore, StoreError, TransactionalStore};
 /// The handle on a store that `#[idempotent]` handlers find in the router's state, with the defaults that apply where
 /// the attribute says nothing.
 ///
-/// Cheap to clone: all clones share one store and one set of running requests. It is reached through axum's `FromRef`, so it
-/// is a field of the state (or the state itself).
+/// Cheap to clone: all clones share one store and one set of running requests. It is reached through axum's `FromRef`,
+/// so it is a field of the state (or the state itself).
 ///
 /// ```
 /// use std::time::Duration;
@@ -43,9 +43,9 @@ use crate::store::{IdempotencyStore, StoreError, TransactionalStore};
 ///
 /// # Transactions
 ///
-/// `Idempotency<PostgresStore>` and `Idempotency<SqliteStore>`, made by [`transactional`](Self::transactional), are handles
-/// that `#[idempotent(transaction)]` works with; the plain `Idempotency` has forgotten which store it is over. One becomes
-/// the other with `Idempotency::from`, and the two then share everything.
+/// `Idempotency<PostgresStore>` and `Idempotency<SqliteStore>`, made by [`transactional`](Self::transactional), are
+/// handles that `#[idempotent(transaction)]` works with; the plain `Idempotency` has forgotten which store it is over.
+/// One becomes the other with `Idempotency::from`, and the two then share everything.
 pub struct Idempotency<S: ?Sized = dyn IdempotencyStore> {
     engine: Arc<Engine>,
     store: Arc<S>,
@@ -114,6 +114,7 @@ impl<S: TransactionalStore> Idempotency<S> {
         Self { engine, store, settings: Arc::default() }
     }
 
+    #[cfg(all(feature = "axum", any(feature = "postgres", feature = "sqlite")))]
     pub(crate) fn store(&self) -> &Arc<S> {
         &self.store
     }
@@ -143,9 +144,9 @@ impl<S: ?Sized> Idempotency<S> {
     /// Lets what is running finish and record, for at most `deadline`, and says how many requests were still unfinished
     /// then: with 0, every outcome is recorded.
     ///
-    /// Call it after axum's graceful shutdown: that waits for connections, this for the handlers whose clients have hung
-    /// up and for outcomes that the store has not taken yet. What is cut off by the end of the process leaves its key
-    /// reserved until the lease ends.
+    /// Call it after axum's graceful shutdown: that waits for connections, this for the handlers whose clients have
+    /// hung up and for outcomes that the store has not taken yet. What is cut off by the end of the process leaves its
+    /// key reserved until the lease ends.
     ///
     /// ```
     /// use std::time::Duration;

@@ -1,8 +1,8 @@
 //! The HTTP door: `#[idempotent]` on an axum handler.
 //!
-//! By what a request meets: its extractors (`extract`) begin with the guard (`guard`), which takes from `identity` what the
-//! request is known by, and from `response` how an outcome is recorded and answered. `settings` is what a handle says to this
-//! door alone, `work` the handler as all of them see it.
+//! By what a request meets: its extractors (`extract`) begin with the guard (`guard`), which takes from `identity` what
+//! the request is known by, and from `response` how an outcome is recorded and answered. `settings` is what a handle
+//! says to this door alone, `work` the handler as all of them see it.
 //!
 //! Each imports only what stands before it: `work`, `identity`, `response`, `settings`, `guard`, `extract`.
 
@@ -21,4 +21,6 @@ pub(crate) use guard::Cause;
 pub use guard::GuardedRequest;
 pub use identity::hash_request;
 pub use response::{Unrecorded, decode_headers, encode_headers};
-pub use work::{Attempts, Work};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use work::Attempts;
+pub use work::Work;

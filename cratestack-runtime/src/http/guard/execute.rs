@@ -46,6 +46,7 @@ pub(crate) trait Participant: fmt::Debug + Send + Sync {
 }
 
 /// A store, and where its transaction and the handler's `Tx` meet.
+#[cfg_attr(not(any(feature = "postgres", feature = "sqlite")), expect(dead_code, reason = "no store has transactions"))]
 pub(crate) struct InStore<S: Transact> {
     pub(crate) store: Arc<S>,
     pub(crate) slot: Arc<TransactionSlot<S::Transaction>>,

@@ -93,7 +93,8 @@ impl SqliteStore {
     /// A schema is the name of an attached database: every connection of the pool must have attached it.
     ///
     /// ```no_run
-    /// use cratestack_runtime::{SqliteStore, TableName};
+    /// use cratestack_runtime::schema::TableName;
+    /// use cratestack_runtime::SqliteStore;
     ///
     /// # fn make(pool: sqlx::SqlitePool) -> Result<(), Box<dyn std::error::Error>> {
     /// let store = SqliteStore::with_table(pool, TableName::new(None, "Idempotency Keys")?);
