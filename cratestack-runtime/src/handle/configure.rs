@@ -6,8 +6,8 @@ use super::idempotency::Idempotency;
 use super::settings::OnStoreError;
 
 impl<S: ?Sized> Idempotency<S> {
-    /// How long an outcome is kept, from the moment that its key is reserved, or its transaction begins. Default: 24 hours.
-    /// The attribute's `ttl = "…"` overrides it.
+    /// How long an outcome is kept, from the moment that its key is reserved, or its transaction begins. Default: 24
+    /// hours. The attribute's `ttl = "…"` overrides it.
     ///
     /// A retry that comes later is a new request and runs again.
     ///
@@ -25,11 +25,11 @@ impl<S: ?Sized> Idempotency<S> {
     /// How long a reservation outlives its process. Default: 30 seconds. The attribute's `lease = "…"` overrides it.
     ///
     /// While the handler runs its lease is renewed, three times per lease, so a handler may take any time. When the
-    /// process dies, the same request may run again once the lease has ended; another one under the key is refused until the
-    /// [`ttl`](Self::ttl) ends. A process that stalls for longer than the lease loses it, and a retry then runs beside it. The
-    /// same happens where an outcome or a renewal waits for the store for longer than the lease. Make the lease longer than any
-    /// stall or outage that you are ready to believe in.
-    /// A lease is at least 30 ms and at most the `ttl`.
+    /// process dies, the same request may run again once the lease has ended; another one under the key is refused
+    /// until the [`ttl`](Self::ttl) ends. A process that stalls for longer than the lease loses it, and a retry then
+    /// runs beside it. The same happens where an outcome or a renewal waits for the store for longer than the lease.
+    /// Make the lease longer than any stall or outage that you are ready to believe in. A lease is at least 30 ms and
+    /// at most the `ttl`.
     ///
     /// ```
     /// # use cratestack_runtime::{Idempotency, MemoryStore};
@@ -83,19 +83,21 @@ impl<S: ?Sized> Idempotency<S> {
         self.set(|settings| settings.on_event = Some(Arc::new(hook)))
     }
 
-    /// How many bytes of outcomes this process keeps in memory, so that a retry of a request whose outcome it has seen asks
-    /// no store. Default: 8 MiB; 0 keeps none.
+    /// How many bytes of outcomes this process keeps in memory, so that a retry of a request whose outcome it has seen
+    /// asks no store. Default: 8 MiB; 0 keeps none.
     ///
-    /// A recorded outcome does not change until it expires, and is not kept longer than that, by the store's clock (a
-    /// store that shows none, such as [`MemoryStore`](crate::MemoryStore), has nothing kept of it). Nor is it kept longer
-    /// than the session of the store that it was recorded in: a server that crashes, or is replaced by its standby, may have
-    /// lost it. A session counts for a second; while outcomes are replayed from memory it is looked at about once a second,
-    /// on Postgres by one small statement over a connection of this process' own, which is opened with the first guarded
-    /// request (not with 0). Within that second, an outcome that the server has lost may still be replayed; after it, never.
-    /// Retries that are further apart ask the store. Behind a pooler in transaction mode nothing is kept.
+    /// A recorded outcome does not change until it expires. It is kept until then at most, by the store's clock;
+    /// outcomes of a store without a clock, such as [`MemoryStore`](crate::MemoryStore), are not kept. Nor is an
+    /// outcome kept longer than the session of the store that it was recorded in: a server that crashes, or is replaced
+    /// by its standby, may have lost it. A session counts for a second; while outcomes are replayed from memory it is
+    /// looked at about once a second, on Postgres by one small statement over a connection of this process' own, which
+    /// is opened with the first guarded request (not with 0). Within that second, an outcome that the server has lost
+    /// may still be replayed; after it, never. Retries that are further apart ask the store. Behind a pooler in
+    /// transaction mode nothing is kept.
     ///
-    /// The kept outcomes are all clones'. Whoever deletes a row by hand, so that its request may run again, has every process
-    /// [`forget`](Self::forget) it, or sets this to 0. An outcome of more than a sixteenth of this is not kept.
+    /// All clones of a handle share what is kept. Whoever deletes a row by hand, so that its request may run again, has
+    /// every process [`forget`](Self::forget) it, or sets this to 0. An outcome of more than a sixteenth of this is not
+    /// kept.
     ///
     /// ```
     /// # use cratestack_runtime::{Idempotency, MemoryStore};
@@ -110,10 +112,11 @@ impl<S: ?Sized> Idempotency<S> {
 
     /// How many guarded handlers of this process run at once. Default: 10,000.
     ///
-    /// A handler goes on when its client hangs up, so a limit on connections, or a layer that counts responses, does not bound
-    /// how many run; this does. One request more is answered 503 (`idempotency_overloaded`, with `Retry-After`) before
-    /// anything is reserved. As many duplicates may wait (`wait = "…"`); one more is answered 409 at once. All clones share the
-    /// bound. A replay that only the store can tell needs a place as well, for as long as the store takes.
+    /// A handler goes on when its client hangs up, so a limit on connections, or a layer that counts responses, does
+    /// not bound how many run; this does. One request more is answered 503 (`idempotency_overloaded`, with
+    /// `Retry-After`) before anything is reserved. As many duplicates may wait (`wait = "…"`); one more is answered 409
+    /// at once. All clones share the bound. A replay that only the store can tell needs a place as well, for as long as
+    /// the store takes.
     ///
     /// ```
     /// # use cratestack_runtime::{Idempotency, MemoryStore};
@@ -126,12 +129,12 @@ impl<S: ?Sized> Idempotency<S> {
         self
     }
 
-    /// How many bytes of outcomes this process holds that are in the making, or wait to be written because the store cannot
-    /// take them. Default: 256 MiB.
+    /// How many bytes of outcomes this process holds that are in the making, or wait to be written because the store
+    /// cannot take them. Default: 256 MiB.
     ///
-    /// Each run takes 16 KiB before its key is reserved, and its outcome's size once that is known. Where there is no room,
-    /// a request is answered 503 (`idempotency_overloaded`, with `Retry-After`) before anything is reserved. An outcome is never
-    /// dropped for its size: what runs already may go beyond the bound, by at most
+    /// Each run takes 16 KiB before its key is reserved, and its outcome's size once that is known. Where there is no
+    /// room, a request is answered 503 (`idempotency_overloaded`, with `Retry-After`) before anything is reserved. An
+    /// outcome is never dropped for its size: what runs already may go beyond the bound, by at most
     /// [`max_response_bytes`](Self::max_response_bytes) each. All clones share it.
     ///
     /// ```

@@ -67,8 +67,8 @@ pub enum EventKind {
     Lost,
     /// The handler panicked.
     Panicked,
-    /// The handler's transaction was undone, and its key is free: it did not end in time, could not be committed, or was
-    /// in another one's way.
+    /// The handler's transaction was undone, and its key is free: it did not end in time, could not be committed, or
+    /// was in another one's way.
     RolledBack,
     /// The store could not reserve.
     Unavailable,

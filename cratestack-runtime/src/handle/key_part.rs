@@ -11,8 +11,8 @@ use crate::util::hex;
 /// What can be part of a key, a principal or a fingerprint in the attribute: `key = EXPR`, `principal = EXPR`,
 /// `fingerprint = EXPR`.
 ///
-/// Parts are combined without ambiguity: `("a", "bc")` never equals `("ab", "c")`, `None` never equals `Some("")`, and a
-/// number never equals its digits. Integers of different widths are the same number, so that a field may be widened.
+/// Parts are combined without ambiguity: `("a", "bc")` never equals `("ab", "c")`, `None` never equals `Some("")`, and
+/// a number never equals its digits. Integers of different widths are the same number, so that a field may be widened.
 ///
 /// Strings, integers, `bool`, `char`, [`Uuid`], and options, slices, tuples and references of parts are parts. Floats
 /// are not: two spellings of one amount need not be one float. A type of your own becomes a part by saying which of its
@@ -47,8 +47,8 @@ pub trait KeyPart {
 
     /// Whether there is a value, and not just a place for one.
     ///
-    /// It need not be written for a type of your own: by default such a type is as present as the parts that it feeds. Write
-    /// it where a value of yours stands for none:
+    /// It need not be written for a type of your own: by default such a type is as present as the parts that it feeds.
+    /// Write it where a value of yours stands for none:
     ///
     /// ```
     /// use cratestack_runtime::{KeyPart, PartHasher, Presence};

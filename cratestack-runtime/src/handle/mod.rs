@@ -1,11 +1,13 @@
 //! What a service says once, and what its handlers see, whichever door their work comes in by.
 //!
-//! [`Idempotency`] is the handle on a store, with the `settings` that apply to all its handlers; `configure` changes them, and
-//! `namespace` keeps handles on one table apart. An attribute's own `options` go before them. A `key_part` is what the
-//! attribute's expressions may be made of, and `presence` whether one came to nothing. Through its `reservation_slot` a run has
-//! its [`Reservation`], through `tx` its transaction. `event` is what the operator is told, of a `subject`.
+//! [`Idempotency`] is the handle on a store, with the `settings` that apply to all its handlers; `configure` changes
+//! them, and `namespace` keeps handles on one table apart. An attribute's own `options` go before them. A `key_part` is
+//! what the attribute's expressions may be made of, and `presence` whether one came to nothing. Through its
+//! `reservation_slot` a run has its [`Reservation`], through `tx` its transaction. `event` is what the operator is
+//! told, of a `subject`.
 //!
-//! Nothing here knows how work comes in. What only one kind of door needs of a handle lies in the settings as the door's own.
+//! Nothing here knows how work comes in. What only one kind of door needs of a handle lies in the settings as the
+//! door's own.
 
 mod configure;
 mod event;

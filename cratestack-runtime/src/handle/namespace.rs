@@ -13,7 +13,8 @@ pub(crate) const MAX_PRINCIPAL_BYTES: usize = 255;
 /// What no header and no stored name contains but where it is put.
 pub(crate) const MARK: char = '\u{2192}';
 
-/// What a request's record is found by, as a handle with this namespace stores it: nothing else puts a principal beside a key.
+/// What a request's record is found by, as a handle with this namespace stores it: nothing else puts a principal beside
+/// a key.
 pub(crate) fn record_id(namespace: Option<&str>, principal: &str, key: &str) -> RecordId {
     let Some(namespace) = namespace else { return RecordId::new(principal, key) };
     let whole = format!("{namespace}{MARK}{principal}");
@@ -39,15 +40,16 @@ pub(crate) fn record_id(namespace: Option<&str>, principal: &str, key: &str) -> 
 pub struct NamespaceError;
 
 impl<S: ?Sized> Idempotency<S> {
-    /// Keeps this handle's keys apart from those of other namespaces in the same table or database: the keys themselves, the
-    /// keys that [`Reservation::derive`](crate::Reservation::derive) makes of them, and the locks that transactions take.
+    /// Keeps this handle's keys apart from those of other namespaces in the same table or database: the keys
+    /// themselves, the keys that [`Reservation::derive`](crate::Reservation::derive) makes of them, and the locks that
+    /// transactions take.
     ///
-    /// Two services that share a table need it where one caller may send both the same key. So do two schemas of one Postgres
-    /// database with a table of the same name each, because the database's locks know no schema: without it, a transaction in
-    /// one may be answered 409 while the other has that key.
+    /// Two services that share a table need it where one caller may send both the same key. So do two schemas of one
+    /// Postgres database with a table of the same name each, because the database's locks know no schema: without it, a
+    /// transaction in one may be answered 409 while the other has that key.
     ///
-    /// A namespace is part of each row's principal (`orders→…`), so to set, change or remove it makes every key a new one:
-    /// do that only when no retries are under way. Clones that are made before are not in it.
+    /// A namespace is part of each row's principal (`orders→…`), so to set, change or remove it makes every key a new
+    /// one: do that only when no retries are under way. Clones that are made before are not in it.
     ///
     /// ```
     /// # use cratestack_runtime::{Idempotency, MemoryStore, NamespaceError};
@@ -60,8 +62,8 @@ impl<S: ?Sized> Idempotency<S> {
     ///
     /// # Errors
     ///
-    /// When it is not 1 to 64 of the characters `A-Z a-z 0-9 . _ : -`. It is not ignored, because the service would then run
-    /// among the keys of others.
+    /// When it is not 1 to 64 of the characters `A-Z a-z 0-9 . _ : -`. It is not ignored, because the service would
+    /// then run among the keys of others.
     pub fn namespace(self, name: &str) -> Result<Self, NamespaceError> {
         let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'-');
         if name.is_empty() || name.len() > MAX_NAMESPACE_BYTES || !name.bytes().all(is_legal) {

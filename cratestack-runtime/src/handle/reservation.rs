@@ -6,8 +6,8 @@ use crate::engine::OwnedClaim;
 
 /// The reservation that a handler runs under: an argument of an `#[idempotent]` handler.
 ///
-/// Its use is to make the calls that the handler makes idempotent in their turn: [`derive`](Self::derive) gives the same
-/// value for every attempt of one request, whichever process makes it.
+/// Its use is to make the calls that the handler makes idempotent in their turn: [`derive`](Self::derive) gives the
+/// same value for every attempt of one request, whichever process makes it.
 ///
 /// ```
 /// use axum::http::StatusCode;
@@ -24,10 +24,10 @@ use crate::engine::OwnedClaim;
 /// }
 /// ```
 ///
-/// A handler that also runs unguarded (with `optional`, or for a safe method) takes `Option<Reservation>`, as an argument of its
-/// own where the attribute has `key = …`: whether there is a key is then known after all extractors have run, so a request without
-/// one is refused (400) where an extractor of yours holds the reservation. It is the handler's to use, not another extractor's:
-/// until the key is reserved it has nothing to tell, and its methods panic.
+/// A handler that also runs unguarded (with `optional`, or for a safe method) takes `Option<Reservation>`, as an
+/// argument of its own where the attribute has `key = …`: whether there is a key is then known after all extractors
+/// have run, so a request without one is refused (400) where an extractor of yours holds the reservation. It is the
+/// handler's to use, not another extractor's: until the key is reserved it has nothing to tell, and its methods panic.
 #[derive(Debug)]
 pub struct Reservation {
     slot: ReservationSlot,
@@ -79,7 +79,8 @@ impl Reservation {
     }
 
     /// The token of this reservation. Another attempt at the same request has another one, so a system that remembers
-    /// the latest can tell a stale holder off. Nil where the store failed and `on_store_error = run` let the handler run.
+    /// the latest can tell a stale holder off. Nil where the store failed and `on_store_error = run` let the handler
+    /// run.
     ///
     /// # Panics
     ///
@@ -99,7 +100,8 @@ impl Reservation {
     }
 
     /// An idempotency key for a call that the handler makes: the same for every attempt of this request and this
-    /// `purpose`, and for no other. A version 8 UUID (RFC 9562, 5.8) of the caller, the key, the request and the purpose.
+    /// `purpose`, and for no other. A version 8 UUID (RFC 9562, 5.8) of the caller, the key, the request and the
+    /// purpose.
     ///
     /// # Panics
     ///

@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use crate::engine::{Hold, OwnedClaim};
 
-/// Where a door puts the reservation and the work finds it. There is one before there is a reservation, because the work has
-/// its arguments before anything is reserved.
+/// Where a door puts the reservation and the work finds it. There is one before there is a reservation, because the
+/// work has its arguments before anything is reserved.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ReservationSlot(Arc<Holds>);
 

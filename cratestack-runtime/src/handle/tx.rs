@@ -6,11 +6,11 @@ use std::sync::{Arc, OnceLock};
 use crate::engine::TransactionSlot;
 use crate::store::StoreDatabase;
 
-/// The transaction that records the outcome, for the handler to write in: an argument of an `#[idempotent(transaction)]`
-/// handler, at any place among them.
+/// The transaction that records the outcome, for the handler to write in: an argument of an
+/// `#[idempotent(transaction)]` handler, at any place among them.
 ///
-/// It derefs to sqlx's connection, so `&mut *tx` is what queries are executed on. What the handler writes with it and the
-/// recorded outcome are committed together, or neither is:
+/// It derefs to sqlx's connection, so `&mut *tx` is what queries are executed on. What the handler writes with it and
+/// the recorded outcome are committed together, or neither is:
 ///
 /// - a response that is no error commits the writes;
 /// - an error, a status from 400, undoes them and commits the record alone (or not even that, as `record` and
@@ -18,10 +18,10 @@ use crate::store::StoreDatabase;
 /// - a panic, a handler that takes longer than its `lease`, or a process that dies undoes everything and frees the key
 ///   at once.
 ///
-/// The type has no way to commit, to roll back or to take the connection out, and nothing is committed before it has been
-/// dropped, which is when the handler ends; a task that was spawned with it and still runs is an error, and everything is
-/// undone. Within it, `tx.begin()` of sqlx's `Connection` makes a savepoint. A statement that ends the transaction by
-/// itself (`COMMIT`) is beyond what types can see: it is found afterwards and logged as an error.
+/// The type has no way to commit, to roll back or to take the connection out, and nothing is committed before it has
+/// been dropped, which is when the handler ends; a task that was spawned with it and still runs is an error, and
+/// everything is undone. Within it, `tx.begin()` of sqlx's `Connection` makes a savepoint. A statement that ends the
+/// transaction by itself (`COMMIT`) is beyond what types can see: it is found afterwards and logged as an error.
 ///
 /// ```
 /// use axum::extract::Json;

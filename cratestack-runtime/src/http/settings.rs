@@ -36,8 +36,8 @@ impl<S: ?Sized> Idempotency<S> {
     ///
     /// Default: what axum's [`DefaultBodyLimit`](axum::extract::DefaultBodyLimit) says for the route, which is 2 MiB
     /// unless it was set; where it was disabled, [`MAX_BODY_BYTES`], because a body must be read whole to be compared.
-    /// A bound set here replaces axum's for guarded handlers, so that the two always agree. Who may not call is told that
-    /// first: nothing of a body is read before the extractors that need none of it have run.
+    /// A bound set here replaces axum's for guarded handlers, so that the two always agree. Who may not call is told
+    /// that first: nothing of a body is read before the extractors that need none of it have run.
     ///
     /// ```
     /// # use cratestack_runtime::{Idempotency, MemoryStore};
@@ -66,14 +66,14 @@ impl<S: ?Sized> Idempotency<S> {
 
     /// Who the caller of a request is, instead of its `Authorization` header or IP address.
     ///
-    /// Keys of different callers never meet. Use what was verified (a session, a client certificate), never a header that a
-    /// client can choose freely. `None`, or an empty name, refuses a request that has a key with a 500, because a caller that
-    /// nobody knows must not share another's keys. `principal = …` of a handler replaces the answer.
+    /// Keys of different callers never meet. Use what was verified (a session, a client certificate), never a header
+    /// that a client can choose freely. `None`, or an empty name, refuses a request that has a key with a 500, because
+    /// a caller that nobody knows must not share another's keys. `principal = …` of a handler replaces the answer.
     ///
-    /// The name is stored as it is, so hash what must not be readable in the table. Three kinds of names are stored as digests:
-    /// those of more than 255 bytes or with a NUL; those that could be taken for another caller's digest, which are exactly 64
-    /// lower-case hexadecimal digits; and those with a `→`. A hash that is to be found in the table again bears a
-    /// prefix, such as `user:`.
+    /// The name is stored as it is, so hash what must not be readable in the table. Three kinds of names are stored as
+    /// digests: those of more than 255 bytes or with a NUL; those that could be taken for another caller's digest,
+    /// which are exactly 64 lower-case hexadecimal digits; and those with a `→`. A hash that is to be found in the
+    /// table again bears a prefix, such as `user:`.
     ///
     /// ```
     /// # use cratestack_runtime::{Idempotency, MemoryStore};
@@ -111,18 +111,20 @@ impl<S: ?Sized> Idempotency<S> {
 
     /// Does not record a response header: the first answer has it, its replays do not.
     ///
-    /// By default those are omitted that carry a session's secret. A record lies in a table for as long as its `ttl`, and
-    /// is replayed to whoever repeats the request: the same caller, but maybe another of its sessions.
+    /// By default those are omitted that carry a session's secret. A record lies in a table for as long as its `ttl`,
+    /// and is replayed to whoever repeats the request: the same caller, but maybe another of its sessions.
     ///
     /// - `set-cookie`, `set-cookie2`;
-    /// - `www-authenticate`, `optional-www-authenticate`, `authentication-info`, `dpop-nonce`: challenges and nonces are
-    ///   for one exchange;
-    /// - `authorization`, `x-auth-token`, `x-csrf-token`, `x-xsrf-token`: the names under which services hand out tokens.
+    /// - `www-authenticate`, `optional-www-authenticate`, `authentication-info`, `dpop-nonce`: challenges and nonces
+    ///   are for one exchange;
+    /// - `authorization`, `x-auth-token`, `x-csrf-token`, `x-xsrf-token`: the names under which services hand out
+    ///   tokens.
     ///
     /// `proxy-authenticate` and `proxy-authentication-info` are never recorded, because they are for one connection, as
-    /// everything is that [`encode_headers`](crate::encode_headers) leaves out. Whatever of the default list was left out
-    /// is told to the log once, by its name, unless it was asked for here. A header of your own that carries a secret, such
-    /// as a `location` with a token in it, is for you to add. Records that are there already are replayed as they are.
+    /// everything is that [`encode_headers`](crate::encode_headers) leaves out. Whatever of the default list was left
+    /// out is told to the log once, by its name, unless it was asked for here. A header of your own that carries a
+    /// secret, such as a `location` with a token in it, is for you to add. Records that are there already are replayed
+    /// as they are.
     ///
     /// ```
     /// # use cratestack_runtime::{Idempotency, MemoryStore};
@@ -139,8 +141,8 @@ impl<S: ?Sized> Idempotency<S> {
         self.set_http(|settings| settings.omitted_headers.omit(name))
     }
 
-    /// Records a response header that is omitted by default (see [`omit_header`](Self::omit_header)), because it is part of
-    /// the outcome and holds nothing that another session of the same caller must not see.
+    /// Records a response header that is omitted by default (see [`omit_header`](Self::omit_header)), because it is
+    /// part of the outcome and holds nothing that another session of the same caller must not see.
     ///
     /// ```
     /// # use cratestack_runtime::{Idempotency, MemoryStore};

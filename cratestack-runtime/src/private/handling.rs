@@ -9,8 +9,8 @@ use crate::http::{GuardedRequest, Work};
 
 /// The call of a handler, yet to be made: a plain `fn` that returns a future may do its work before it returns it.
 ///
-/// The arguments stand beside the closure, not in it. What a closure captures is not known to the type checker until late,
-/// too late to tell whether it is `Send` where that decides between the two `go`.
+/// The arguments stand beside the closure, not in it. What a closure captures is not known to the type checker until
+/// late, too late to tell whether it is `Send` where that decides between the two `go`.
 #[derive(Debug)]
 pub struct Handling<A, C, F> {
     arguments: A,
@@ -50,8 +50,8 @@ pub trait AnyHandling: Sized {
     }
 }
 
-/// Fails to compile where it is instantiated. It asks about the type because a constant without one is evaluated where it
-/// stands, in every optimised build of this crate.
+/// Fails to compile where it is instantiated. It asks about the type because a constant without one is evaluated where
+/// it stands, in every optimised build of this crate.
 pub(super) const fn never<T: Sized>(why: &str) {
     assert!(size_of::<T>() > isize::MAX.cast_unsigned(), "{}", why);
 }

@@ -1,5 +1,5 @@
-//! The axum extractors: `guarded` and `transacted` are what generated code takes, `reservation` and `tx` what users name in
-//! their handlers.
+//! The axum extractors: `guarded` and `transacted` are what generated code takes, `reservation` and `tx` what users
+//! name in their handlers.
 
 mod guarded;
 mod reservation;

@@ -4,9 +4,9 @@ use crate::engine::TransactionSlot;
 use crate::http::guard::{GuardedRequest, InStore};
 use crate::store::StoreDatabase;
 
-/// A database whose transactions a handler can take part in: Postgres and SQLite. It is what code that is generic over the
-/// database of its [`Tx`](crate::Tx) asks for; nobody else can implement it. Its `Store` is the store that keeps its records
-/// there.
+/// A database whose transactions a handler can take part in: Postgres and SQLite. It is what code that is generic over
+/// the database of its [`Tx`](crate::Tx) asks for; nobody else can implement it. Its `Store` is the store that keeps
+/// its records there.
 ///
 /// ```
 /// use cratestack_runtime::{Idempotency, TransactionalDatabase};
@@ -18,8 +18,8 @@ use crate::store::StoreDatabase;
 /// # fn main() {}
 /// ```
 pub trait TransactionalDatabase: StoreDatabase {
-    /// Lets a request's handler run in a transaction of the store's, handed over in the slot. Written out for each database,
-    /// so that the engine behind it is compiled in this crate.
+    /// Lets a request's handler run in a transaction of the store's, handed over in the slot. Written out for each
+    /// database, so that the engine behind it is compiled in this crate.
     #[doc(hidden)]
     fn join(
         request: GuardedRequest,

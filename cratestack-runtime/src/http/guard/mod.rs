@@ -1,9 +1,9 @@
 //! Between a request's extractors and its response.
 //!
-//! A request passes through these files once each, in this order: `prepare` reads its key before the extractors run; `decide`
-//! tells whether there is anything to guard, and what its claim is; `run` has the engine `execute` the handler under that
-//! claim; `record` makes of the handler's response what is to be recorded; `respond` answers whatever became of it.
-//! [`GuardedRequest`] is what travels.
+//! A request passes through these files once each, in this order: `prepare` reads its key before the extractors run;
+//! `decide` tells whether there is anything to guard, and what its claim is; `run` has the engine `execute` the handler
+//! under that claim; `record` makes of the handler's response what is to be recorded; `respond` answers whatever became
+//! of it. [`GuardedRequest`] is what travels.
 
 mod decide;
 mod execute;

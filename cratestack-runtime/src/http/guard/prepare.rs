@@ -78,7 +78,8 @@ impl ArrivingRequest {
         Ok(request)
     }
 
-    /// An extractor has rejected the request; where that is because its body is not what it should be, ours is the answer.
+    /// An extractor has rejected the request; where that is because its body is not what it should be, ours is the
+    /// answer.
     pub(crate) fn reject(self, rejection: Response) -> Response {
         match self.body.and_then(|body| body.problem()) {
             Some(error) => refuse(&self.request.idempotency, error.into()),

@@ -30,7 +30,8 @@ pub(crate) fn tapped(request: Request, bound: Option<usize>) -> (Request, BodyTa
 
 /// The limit that axum applies to this request; `None` where it is disabled.
 ///
-/// axum does not tell the number. But it announces it: a limited body of unknown length has the limit as its upper size.
+/// axum does not tell the number. But it announces it: a limited body of unknown length has the limit as its upper
+/// size.
 fn axum_limit(request: Request) -> (Request, Option<usize>) {
     let (parts, body) = request.into_parts();
     let probe = Request::from_parts(parts, Body::new(OfUnknownLength)).with_limited_body();

@@ -1,8 +1,8 @@
 //! What a request is known by: its key, its caller, its fingerprint.
 //!
-//! [`RequestIdentity`] has all three. `key` reads the header, whose syntax `structured_field` knows; `principal` tells who the
-//! caller is; `fingerprint` says what a request looks like, and `tapped_body` hashes its body as it is read, within its
-//! `body_limit`.
+//! [`RequestIdentity`] has all three. `key` reads the header, whose syntax `structured_field` knows; `principal` tells
+//! who the caller is; `fingerprint` says what a request looks like, and `tapped_body` hashes its body as it is read,
+//! within its `body_limit`.
 
 mod body_limit;
 mod fingerprint;

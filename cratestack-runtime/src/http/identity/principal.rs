@@ -6,9 +6,9 @@
 //! | `principal = EXPR` | a digest under a context of its own, as 64 hexadecimal digits |
 //! | [`Idempotency::principal`](crate::Idempotency::principal) | what it returns |
 //!
-//! The digests' spelling lies in tables and does not change. So what that function returns gives way to it: a name that looks like a
-//! digest, or bears the [`MARK`], is stored as a marked digest of itself. A handle's namespace stands before any of them,
-//! `orders→…`, and so does not read like a name without one.
+//! The digests' spelling lies in tables and does not change. So what that function returns gives way to it: a name that
+//! looks like a digest, or bears the [`MARK`], is stored as a marked digest of itself. A handle's namespace stands
+//! before any of them, `orders→…`, and so does not read like a name without one.
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
@@ -51,8 +51,8 @@ pub(crate) fn caller(identify: Option<&Identify>, parts: &Parts) -> Result<Strin
 
 /// The default caller: whoever holds the `Authorization` value, else the peer's address.
 ///
-/// Forwarded-for headers are not looked at, because a client writes them as it likes. Where there are cookies, the address may
-/// be that of a proxy which many sessions share.
+/// Forwarded-for headers are not looked at, because a client writes them as it likes. Where there are cookies, the
+/// address may be that of a proxy which many sessions share.
 fn verified_caller(parts: &Parts) -> Result<String, Unidentified> {
     if parts.headers.get_all(header::AUTHORIZATION).iter().nth(1).is_some() {
         return Err(Unidentified::Ambiguous);

@@ -1,20 +1,23 @@
-//! The body of a guarded request. It must be hashed, but not before the extractors have said who is calling, and whoever
-//! takes it must get all of it. So it lies in a slot with two ends: the guard has a [`BodyTap`], and the request has a
-//! [`TappedBody`] in its body's place.
+//! The body of a guarded request. It must be hashed, but not before the extractors have said who is calling, and
+//! whoever takes it must get all of it. So it lies in a slot with two ends: the guard has a [`BodyTap`], and the
+//! request has a [`TappedBody`] in its body's place.
 //!
 //! 1. The guard has read the key and puts the body into the slot. Nobody has polled it: a client that expects
 //!    `100 Continue` is not told to go on, and what it sends all the same stays in the connection.
-//! 2. The extractors run. Where one takes the body, its polls reach the real one: each frame is counted, hashed and passed
-//!    on, and the slot keeps nothing. A rejection ends the request here, and the rest of the body is never read. Where the
-//!    body itself is what failed (it broke off, or is over its bound), that is the answer instead of the rejection.
-//! 3. The extractors have let the request pass, and the guard reads on to the end. The request's end no longer polls the
-//!    real body. Where an argument (a `Request`, a `Multipart`) holds that end, what comes is kept for it; where it was
-//!    dropped, nobody will read what comes, and it is hashed and thrown away.
+//! 2. The extractors run. Where one takes the body, its polls reach the real one: each frame is counted, hashed and
+//!    passed on, and the slot keeps nothing. A rejection ends the request here, and the rest of the body is never read.
+//!    Where the body itself is what failed (it broke off, or is over its bound), that is the answer instead of the
+//!    rejection.
+//! 3. The extractors have let the request pass, and the guard reads on to the end. The request's end no longer polls
+//!    the real body. Where an argument (a `Request`, a `Multipart`) holds that end, what comes is kept for it; where it
+//!    was dropped, nobody will read what comes, and it is hashed and thrown away.
 //! 4. The hash is whole, and the key is reserved.
-//! 5. The handler runs. An argument that holds the request's end reads what was kept, which is all that it has not read.
+//! 5. The handler runs. An argument that holds the request's end reads what was kept, which is all that it has not
+//!    read.
 //!
-//! Two may poll in step 3, because an extractor may have handed its end to another task: that one sleeps until the guard
-//! has kept something for it. If the client goes away meanwhile, the guard's future is dropped, and it is woken to an error.
+//! Two may poll in step 3, because an extractor may have handed its end to another task: that one sleeps until the
+//! guard has kept something for it. If the client goes away meanwhile, the guard's future is dropped, and it is woken
+//! to an error.
 
 use std::collections::VecDeque;
 use std::fmt;

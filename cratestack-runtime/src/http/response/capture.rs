@@ -62,8 +62,8 @@ pub(crate) async fn capture(response: Response, bound: usize) -> Captured {
     }
 }
 
-/// A body that the handler is done with, and that is not read here. It may be dropped where the outcome is dealt with, and a
-/// panic there must not take that along.
+/// A body that the handler is done with, and that is not read here. It may be dropped where the outcome is dealt with,
+/// and a panic there must not take that along.
 pub(crate) fn harmless(body: Body) -> Body {
     Body::new(Taken { first: None, frames: VecDeque::new(), bytes: 0, rest: body })
 }
@@ -74,8 +74,8 @@ fn is_event_stream(headers: &http::HeaderMap) -> bool {
     essence.eq_ignore_ascii_case("text/event-stream")
 }
 
-/// A body of which the first frames have been read; as a body it gives them back before the rest. Its drop does not panic,
-/// whatever that of the rest does.
+/// A body of which the first frames have been read; as a body it gives them back before the rest. Its drop does not
+/// panic, whatever that of the rest does.
 struct Taken {
     /// Most bodies have one frame, which then needs no queue.
     first: Option<Result<Frame<Bytes>, axum::Error>>,
@@ -130,8 +130,8 @@ impl Taken {
         whole.freeze()
     }
 
-    /// A body is the handler's own code, and so is its drop. The effect has happened, so a panic in it is worth a line in
-    /// the log, which the panic hook writes, and nothing else.
+    /// A body is the handler's own code, and so is its drop. The effect has happened, so a panic in it is worth a line
+    /// in the log, which the panic hook writes, and nothing else.
     fn drop_rest(&mut self) {
         let rest = std::mem::take(&mut self.rest);
         let _ = catch_unwind(AssertUnwindSafe(|| drop(rest)));

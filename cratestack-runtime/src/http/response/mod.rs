@@ -1,8 +1,8 @@
 //! What a client is answered, and what is recorded of it.
 //!
 //! `capture` reads what a handler returned, `headers` makes a blob of its headers without those that are `omitted`, and
-//! `replay` turns a record back into a response; with `unrecorded` a response says that there is nothing to keep. `problem` is
-//! every answer of the guard's own, as the `problem_details` that it is sent as.
+//! `replay` turns a record back into a response; with `unrecorded` a response says that there is nothing to keep.
+//! `problem` is every answer of the guard's own, as the `problem_details` that it is sent as.
 
 mod capture;
 mod headers;

@@ -7,8 +7,8 @@ use tracing::warn;
 
 use super::headers::encode_headers_where;
 
-/// What hands a secret to one session, or challenges one, by its own definition. A record lies in a table for as long as
-/// its `ttl`, and is replayed to whichever session of its caller repeats the request.
+/// What hands a secret to one session, or challenges one, by its own definition. A record lies in a table for as long
+/// as its `ttl`, and is replayed to whichever session of its caller repeats the request.
 static SECRETS: [HeaderName; 10] = [
     // RFC 6265, 4.1, and RFC 2965, 3.2.2.
     SET_COOKIE,

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::http::identity::KeyError;
 
-/// Every problem, as often as the compiler counts, with its code, status, recommended phrase and `Retry-After`, which clients rely on.
+/// Every problem, as often as the compiler counts, with its code, status, recommended phrase and `Retry-After`, which
+/// clients rely on.
 const PINNED: [(Problem, &str, u16, &str, Option<&str>); Problem::COUNT] = [
     (Problem::KeyMissing, "idempotency_key_missing", 400, "Bad Request", None),
     (Problem::KeyAbsent, "idempotency_key_missing", 400, "Bad Request", None),

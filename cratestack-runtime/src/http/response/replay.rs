@@ -23,8 +23,8 @@ pub(crate) fn tombstone(original_status: u16, documentation: Option<&str>) -> ht
     problem
 }
 
-/// Both marks are ours. A handler's response that bears one, as that of a gateway to another service like this may, goes
-/// out and is recorded without it: it would pose as a replay, or its replay as a first answer.
+/// Both marks are ours. A handler's response that bears one, as that of a gateway to another service like this may,
+/// goes out and is recorded without it: it would pose as a replay, or its replay as a first answer.
 pub(crate) fn unmark(headers: &mut HeaderMap) {
     headers.remove(REPLAYED);
     headers.remove(TOMBSTONE);
@@ -34,8 +34,8 @@ pub(crate) fn unmark(headers: &mut HeaderMap) {
 #[derive(Debug)]
 pub(crate) struct Damaged(pub(crate) &'static str);
 
-/// The response that a record holds, marked as a replay unless a tombstone stands in for it. A record that is not whole is
-/// not answered in part.
+/// The response that a record holds, marked as a replay unless a tombstone stands in for it. A record that is not whole
+/// is not answered in part.
 pub(crate) fn replay(record: Arc<IdempotencyRecord>) -> Result<Response, Damaged> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() =
