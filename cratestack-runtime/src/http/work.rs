@@ -11,7 +11,7 @@ pub type Work = Pin<Box<dyn Future<Output = Response> + Send>>;
 pub struct Attempts(Box<dyn FnMut() -> Work + Send>);
 
 impl Attempts {
-    /// As often as it is asked to.
+    /// `attempt` makes the work of one run, as often as it is called.
     pub fn new(attempt: impl FnMut() -> Work + Send + 'static) -> Self {
         Self(Box::new(attempt))
     }

@@ -43,7 +43,7 @@ pub fn run(request: GuardedRequest, options: Options, handler: Work) -> Work {
 
 /// Stands in where the handler cannot run, which is told apart.
 pub trait AnyHandling: Sized {
-    /// Passes the type checker, and nothing after it: should ever no error tell that the handler cannot run, this does.
+    /// It passes the type checker, and nothing after it: should ever no error tell that the handler cannot run, this does.
     fn go(self) -> Work {
         const { never::<Self>("this handler is no future of a response that moves between threads") };
         unreachable!()
@@ -79,7 +79,7 @@ pub fn outcome<F>(_: F) -> CallOutput<F> {
 }
 
 impl<F: Future> CallOutput<F> {
-    /// What the future gives.
+    /// What the future gives, as a type to ask about.
     pub fn returned(&self) -> Returned<F::Output> {
         Returned::default()
     }
@@ -87,7 +87,7 @@ impl<F: Future> CallOutput<F> {
 
 /// What is no future is told by [`handler_is_future`] alone.
 pub trait AnyOutcome {
-    /// Nothing that could be wrong.
+    /// A type that is always right.
     fn returned(&self) -> Returned<()> {
         Returned::default()
     }

@@ -1,4 +1,4 @@
-//! What handlers with `transaction` need besides.
+//! What generated code names where the attribute says `transaction`, beside the rest.
 
 use std::error::Error;
 use std::fmt;
@@ -31,7 +31,7 @@ where
     C: FnOnce(A) -> F + Send + 'static,
     F: Future<Output: IntoResponse> + Send + 'static,
 {
-    /// Boxed for one run. The engine asks for no more than the attribute lets it.
+    /// The handler is boxed for one run: without `retry` in the attribute, the engine asks for no more.
     pub fn attempts(self) -> Attempts {
         let mut handler = Some(self);
         Attempts::new(move || match handler.take() {
@@ -62,7 +62,7 @@ where
     C: Fn(A) -> F + Clone + Send + 'static,
     F: Future<Output: IntoResponse> + Send + 'static,
 {
-    /// Boxed for as many runs as are asked for.
+    /// The handler is boxed anew for each run that the engine asks for.
     pub fn attempts(self) -> Attempts {
         Attempts::new(move || {
             let (arguments, call) = ((self.again)(&self.arguments), self.call.clone());
@@ -73,7 +73,7 @@ where
 
 /// Stands in where the handler cannot run, which is told apart.
 pub trait AnyAttempts: Sized {
-    /// Passes the type checker, and nothing after it.
+    /// It passes the type checker, and nothing after it.
     fn attempts(self) -> Attempts {
         const { never::<Self>("this handler is no future of a response that moves between threads") };
         unreachable!()
@@ -87,7 +87,7 @@ impl<A, G, C, F> AnyAttempts for Repeating<A, G, C, F> {}
 #[derive(Debug)]
 pub struct Repeat<'a, T>(pub &'a T);
 
-/// Whatever is `Clone`.
+/// Most arguments are given to the next run by cloning them.
 pub trait AnyRepeat<T> {
     /// The same for the next run.
     fn again(&self) -> T
@@ -152,16 +152,16 @@ pub fn takes_tx<A: TakesTx<I>, I>() {}
 #[derive(Debug)]
 pub struct Pair<T, U>(PhantomData<fn() -> (T, U)>);
 
-/// Of most pairs there is nothing to ask.
+/// Most pairs may stand beside each other.
 pub trait AnyPair {
-    /// Passes.
+    /// It asks for nothing.
     fn apart() {}
 }
 
 impl<T, U> AnyPair for Pair<T, U> {}
 
 impl<A: StoreDatabase, B: StoreDatabase> Pair<Tx<A>, Tx<B>> {
-    /// Fails.
+    /// It asks for what is never there, because a handler runs in one transaction.
     pub fn apart()
     where
         Tx<B>: TheOnlyOne,
@@ -246,9 +246,9 @@ fn is_transient(error: &dyn DatabaseError) -> bool {
     databases.iter().any(|is_transient| is_transient(error))
 }
 
-/// Of other outputs nothing is known.
+/// Other outputs do not tell what caused them.
 pub trait AnyCauses<O> {
-    /// None.
+    /// There is no cause to be found.
     fn causes(&self) -> Causes<O> {
         Causes(|_| None)
     }
@@ -260,16 +260,16 @@ impl<T> AnyCauses<T> for Returned<T> {}
 #[derive(Debug)]
 pub struct Untransacted<T>(PhantomData<fn() -> T>);
 
-/// Of other types there is nothing to ask.
+/// Other types need no transaction.
 pub trait AnyUntransacted {
-    /// Passes.
+    /// It asks for nothing.
     fn argument() {}
 }
 
 impl<T> AnyUntransacted for Untransacted<T> {}
 
 impl<DB: StoreDatabase> Untransacted<Tx<DB>> {
-    /// Fails.
+    /// It asks for what is never there, because this handler has no transaction.
     pub fn argument()
     where
         Tx<DB>: OutsideOfTransactions,

@@ -38,7 +38,7 @@ pub trait TakesTx<I> {
     type Database: TransactionalDatabase;
 }
 
-/// For each number of arguments, a `Tx` at each place.
+/// Implements it for each number of arguments, with the `Tx` at each place.
 macro_rules! takes_tx {
     (@places [$($before:ident)*] $here:ident $($after:ident)*) => {
         #[diagnostic::do_not_recommend]

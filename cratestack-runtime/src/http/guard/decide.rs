@@ -8,7 +8,8 @@ use crate::handle::{Idempotency, Options, ReservationSlot, Subject, record_id};
 use crate::http::identity::RequestIdentity;
 use crate::http::response::Problem;
 
-// It is taken apart where it is made.
+/// What becomes of a request once its arguments are had.
+// It is taken apart where it is made, so a box would only cost an allocation.
 #[allow(clippy::large_enum_variant)]
 pub(super) enum Decision {
     Unguarded(Idempotency),
@@ -16,7 +17,7 @@ pub(super) enum Decision {
     Guarded(GuardedRun),
 }
 
-/// A run of a handler that is to be guarded.
+/// A run of a handler under a claim, yet to be begun.
 pub(super) struct GuardedRun {
     pub(super) idempotency: Idempotency,
     pub(super) claim: OwnedClaim,
@@ -40,7 +41,7 @@ impl GuardedRequest {
         };
         let RequestIdentity { key, principal, request_hash, .. } = *identity;
         let Some(key) = key else {
-            // An argument that still has the reservation would have nothing to tell.
+            // An argument that still holds the reservation would panic when the handler uses it.
             if options.optional && !slot.is_lent() {
                 return Decision::Unguarded(idempotency);
             }

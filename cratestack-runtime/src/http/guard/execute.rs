@@ -10,7 +10,7 @@ use axum::response::Response;
 use crate::engine::{Answer, Engine, Hold, OwnedClaim, Policy, Settled, Step, TransactionOptions, TransactionSlot};
 use crate::store::Transact;
 
-/// A handler under a reservation.
+/// Runs a handler under a reservation.
 pub(super) fn run_leased<W: Future<Output = Settled<Response>> + Send + 'static>(
     engine: &Engine,
     claim: OwnedClaim,

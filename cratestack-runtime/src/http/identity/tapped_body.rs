@@ -55,7 +55,7 @@ pub(crate) fn tap(body: Body, limit: usize, hasher: RequestHasher) -> (BodyTap, 
         arrived: 0,
         end: None,
         error: None,
-        kept: Kept::default(),
+        kept: Unread::default(),
         is_read_on: false,
         is_wanted: true,
         reader: None,
@@ -80,7 +80,7 @@ struct BodySlot {
     end: Option<Result<(), BodyError>>,
     /// What the guard met and the request's end has yet to be told.
     error: Option<BoxError>,
-    kept: Kept,
+    kept: Unread,
     /// Only the guard polls the body from now on.
     is_read_on: bool,
     /// The request's end is still there.
@@ -260,7 +260,7 @@ impl fmt::Debug for BodyTap {
 
 /// What has come and was not read yet.
 #[derive(Default)]
-struct Kept {
+struct Unread {
     whole: VecDeque<Bytes>,
     /// Small frames in one piece, after all of `whole`.
     small: BytesMut,
@@ -269,9 +269,9 @@ struct Kept {
 }
 
 /// A client that sends its body byte by byte must not make us keep a frame for each.
-const SMALL: usize = 1024;
+const SMALL_FRAME_BYTES: usize = 1024;
 
-impl Kept {
+impl Unread {
     fn push(&mut self, frame: Frame<Bytes>) {
         let data = match frame.into_data() {
             Ok(data) => data,
@@ -282,7 +282,7 @@ impl Kept {
         };
         self.bytes = self.bytes.saturating_add(data.len() as u64);
         let is_first = self.whole.is_empty() && self.small.is_empty();
-        if data.len() < SMALL && !is_first {
+        if data.len() < SMALL_FRAME_BYTES && !is_first {
             self.small.extend_from_slice(&data);
         } else if !data.is_empty() {
             if !self.small.is_empty() {

@@ -13,7 +13,7 @@ use http_body_util::BodyExt;
 
 use crate::util::{catch_panic, timeout};
 
-/// A response, held against the bound on what can be kept.
+/// A response, of which is known whether it can be kept.
 pub(crate) enum Captured {
     /// All of it is here.
     Whole(Response<()>, Bytes),
@@ -37,7 +37,7 @@ pub(crate) enum Unkept {
 }
 
 /// How long a body that arrives in pieces may take before it is passed on as a stream.
-const UNHURRIED: Duration = Duration::from_secs(5);
+const CAPTURE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Reads a response's body up to `bound` bytes.
 pub(crate) async fn capture(response: Response, bound: usize) -> Captured {
@@ -54,8 +54,8 @@ pub(crate) async fn capture(response: Response, bound: usize) -> Captured {
     if let Some(why) = early {
         return Captured::Unkept(Response::from_parts(parts, harmless(body)), why);
     }
-    let mut taken = Taken { first: None, frames: VecDeque::new(), bytes: 0, rest: body };
-    let read = timeout(UNHURRIED, taken.fill(bound)).await.unwrap_or(Err(Unkept::Unending));
+    let mut taken = PartlyRead { first: None, frames: VecDeque::new(), bytes: 0, rest: body };
+    let read = timeout(CAPTURE_TIMEOUT, taken.fill(bound)).await.unwrap_or(Err(Unkept::Unending));
     match read {
         Ok(()) => Captured::Whole(Response::from_parts(parts, ()), taken.concat()),
         Err(why) => Captured::Unkept(Response::from_parts(parts, Body::new(taken)), why),
@@ -65,7 +65,7 @@ pub(crate) async fn capture(response: Response, bound: usize) -> Captured {
 /// A body that the handler is done with, and that is not read here. It may be dropped where the outcome is dealt with,
 /// and a panic there must not take that along.
 pub(crate) fn harmless(body: Body) -> Body {
-    Body::new(Taken { first: None, frames: VecDeque::new(), bytes: 0, rest: body })
+    Body::new(PartlyRead { first: None, frames: VecDeque::new(), bytes: 0, rest: body })
 }
 
 fn is_event_stream(headers: &http::HeaderMap) -> bool {
@@ -76,7 +76,7 @@ fn is_event_stream(headers: &http::HeaderMap) -> bool {
 
 /// A body of which the first frames have been read; as a body it gives them back before the rest. Its drop does not
 /// panic, whatever that of the rest does.
-struct Taken {
+struct PartlyRead {
     /// Most bodies have one frame, which then needs no queue.
     first: Option<Result<Frame<Bytes>, axum::Error>>,
     frames: VecDeque<Result<Frame<Bytes>, axum::Error>>,
@@ -84,7 +84,7 @@ struct Taken {
     rest: Body,
 }
 
-impl Taken {
+impl PartlyRead {
     async fn fill(&mut self, bound: usize) -> Result<(), Unkept> {
         while let Some(frame) = self.next().await {
             let disposition = match &frame {
@@ -138,13 +138,13 @@ impl Taken {
     }
 }
 
-impl Drop for Taken {
+impl Drop for PartlyRead {
     fn drop(&mut self) {
         self.drop_rest();
     }
 }
 
-impl http_body::Body for Taken {
+impl http_body::Body for PartlyRead {
     type Data = Bytes;
     type Error = axum::Error;
 
