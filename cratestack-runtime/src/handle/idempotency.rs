@@ -61,7 +61,8 @@ impl<S: ?Sized> Clone for Idempotency<S> {
 
 impl Idempotency {
     /// A handle on `store` with the defaults: outcomes are kept for 24 hours, a lease lasts 30 seconds, bodies are
-    /// bounded by [`MAX_BODY_BYTES`], a caller is its `Authorization` header or else its IP address.
+    /// bounded by [`MAX_BODY_BYTES`](crate::MAX_BODY_BYTES), a caller is its `Authorization` header or else its IP
+    /// address.
     ///
     /// ```
     /// use cratestack_runtime::{Idempotency, MemoryStore};
