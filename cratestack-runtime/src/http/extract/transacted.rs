@@ -5,7 +5,6 @@ use axum::extract::{FromRef, FromRequest, Request};
 use axum::response::{IntoResponse, Response};
 
 use super::transactional_database::TransactionalDatabase;
-use super::tx::TxSlot;
 use crate::handle::{Idempotency, Tx};
 use crate::http::guard::{ArrivingRequest, GuardedRequest, IntakeOptions};
 use crate::store::StoreDatabase;
@@ -80,7 +79,7 @@ where
     async fn from_request(mut request: Request, state: &S) -> Result<Self, Self::Rejection> {
         let handle = Idempotency::<<A::Database as StoreDatabase>::Store>::from_ref(state);
         let (store, slot) = (Arc::clone(handle.store()), Arc::default());
-        request.extensions_mut().insert(TxSlot::<A::Database>(Arc::clone(&slot)));
+        request.extensions_mut().insert(Arc::clone(&slot));
         let intake = IntakeOptions::new(KEYED_BY_ARGUMENTS, BODY_LIMIT);
         let (arriving, request) = ArrivingRequest::prepare(handle.into(), request, intake);
         match A::from_request(request, state).await.map_err(IntoResponse::into_response) {
