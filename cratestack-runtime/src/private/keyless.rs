@@ -4,9 +4,9 @@ use crate::Reservation;
 #[derive(Debug)]
 pub struct Keyless<'a, T>(pub &'a mut T);
 
-/// Of most arguments there is nothing to take.
+/// Most arguments have no reservation to be taken.
 pub trait AnyKeyless: Sized {
-    /// Leaves it as it is.
+    /// The argument stays as it is.
     fn unreserved(self) {}
 }
 

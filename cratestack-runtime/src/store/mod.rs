@@ -24,12 +24,16 @@
 //! ```
 
 mod contract;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod database;
 mod error;
 mod record;
 mod record_id;
 mod transaction;
 
 pub use contract::{Claim, ClaimOutcome, ClockSample, Completion, IdempotencyStore, LeaseState, Watch};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use database::StoreDatabase;
 pub use error::{CoolError, StoreError};
 pub use record::{IdempotencyRecord, ReservationOutcome};
 pub(crate) use record_id::{RecordId, RecordIdRef};

@@ -20,10 +20,6 @@ mod row;
 mod sqlite;
 
 pub use memory::MemoryStore;
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub use open::Open;
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub(crate) use open::is_transient;
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresStore;
 #[cfg(feature = "sqlite")]

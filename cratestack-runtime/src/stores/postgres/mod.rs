@@ -2,6 +2,7 @@ mod alone;
 mod batch;
 mod check;
 mod connection;
+mod database;
 mod migrate;
 mod moment;
 mod prepared;
@@ -103,7 +104,8 @@ impl PostgresStore {
     /// A store over `pool` whose table has a name of the user's. Does not connect.
     ///
     /// ```no_run
-    /// use cratestack_runtime::{PostgresStore, TableName};
+    /// use cratestack_runtime::schema::TableName;
+    /// use cratestack_runtime::PostgresStore;
     ///
     /// # fn make(pool: sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {
     /// let store = PostgresStore::with_table(pool, TableName::new(Some("payments"), "Idempotency Keys")?);

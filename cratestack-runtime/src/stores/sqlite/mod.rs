@@ -1,5 +1,6 @@
 mod batch;
 mod check;
+mod database;
 mod migrate;
 mod pace;
 mod sql;
@@ -92,7 +93,8 @@ impl SqliteStore {
     /// A schema is the name of an attached database: every connection of the pool must have attached it.
     ///
     /// ```no_run
-    /// use cratestack_runtime::{SqliteStore, TableName};
+    /// use cratestack_runtime::schema::TableName;
+    /// use cratestack_runtime::SqliteStore;
     ///
     /// # fn make(pool: sqlx::SqlitePool) -> Result<(), Box<dyn std::error::Error>> {
     /// let store = SqliteStore::with_table(pool, TableName::new(None, "Idempotency Keys")?);
