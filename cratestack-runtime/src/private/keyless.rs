@@ -1,4 +1,4 @@
-use crate::Reservation;
+use crate::handle::Reservation;
 
 /// An argument of a request whose `key = …` has come to nothing, and which runs unguarded if `optional` lets it.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use sqlx::error::DatabaseError;
 use super::argument::{Argument, ArgumentOf};
 use super::handling::{CallOutput, Handling, never, refused};
 use super::returned::Returned;
-use crate::Idempotency;
+use crate::handle::Idempotency;
 use crate::handle::{Options, Tx};
 pub use crate::http::{Attempts, TakesTx, Transacted, ViaTx};
 use crate::http::{Cause, GuardedRequest, TransactionalDatabase, Work};
