@@ -1,7 +1,7 @@
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::parse::{Parse, ParseStream};
-use syn::{Attribute, FnArg, ReceiverKind, Signature, Type, Visibility};
+use syn::{Attribute, FnArg, GenericParam, ReceiverKind, Signature, Type, Visibility};
 
 use crate::mistake::mistake;
 
@@ -26,17 +26,6 @@ impl Parse for Handler {
             }
         };
         Ok(Self { attributes, visibility, signature, body })
-    }
-}
-
-impl ToTokens for Handler {
-    fn to_tokens(&self, tokens: &mut TokenStream) {
-        for attribute in &self.attributes {
-            attribute.to_tokens(tokens);
-        }
-        self.visibility.to_tokens(tokens);
-        self.signature.to_tokens(tokens);
-        self.body.to_tokens(tokens);
     }
 }
 
@@ -65,74 +54,20 @@ impl Handler {
     }
 }
 
-/// Why `item` is no handler: what it is instead, or where its function goes wrong.
-pub(crate) fn refuse(item: &TokenStream, error: syn::Error) -> syn::Error {
-    const KINDS: [(&str, &str); 13] = [
-        ("struct", "a struct"),
-        ("enum", "an enum"),
-        ("union", "a union"),
-        ("trait", "a trait"),
-        ("impl", "an `impl` block"),
-        ("mod", "a module"),
-        ("static", "a static"),
-        ("const", "a constant"),
-        ("type", "a type alias"),
-        ("use", "an import"),
-        ("macro_rules", "a macro"),
-        ("let", "a statement"),
-        ("fn", ""),
-    ];
-    let mut first = None;
-    let mut tokens = item.clone().into_iter().peekable();
-    while let Some(token) = tokens.next() {
-        match &token {
-            TokenTree::Punct(punct) if punct.as_char() == '#' => {
-                tokens.next();
-                continue;
-            }
-            TokenTree::Ident(ident) if ident == "pub" => {
-                tokens.next_if(|next| matches!(next, TokenTree::Group(_)));
-                continue;
-            }
-            TokenTree::Ident(ident) => {
-                // `const fn`, `unsafe impl`: the last of these words says what it is.
-                let qualifies = ["const", "unsafe", "async", "extern"].iter().any(|word| ident == word);
-                let goes_on =
-                    matches!(tokens.peek(), Some(TokenTree::Ident(next)) if KINDS.iter().any(|(word, _)| next == word));
-                if qualifies && (goes_on || ident != "const") {
-                    first.get_or_insert(token);
-                    continue;
-                }
-                match KINDS.iter().find(|(word, _)| ident == word) {
-                    Some(("fn", _)) => return error,
-                    Some((_, kind)) => {
-                        let what = format!("`#[idempotent]` goes on a handler, and this is {kind}");
-                        return mistake(token, what, ON_A_HANDLER);
-                    }
-                    None => {}
-                }
-            }
-            _ => {}
-        }
-        first.get_or_insert(token);
-        break;
-    }
-    mistake(first, "`#[idempotent]` goes on a handler, and this is none", ON_A_HANDLER)
+/// The handler's generics as arguments of its path, because they could be inferred from a call's arguments alone.
+pub(crate) fn turbofish(signature: &Signature) -> TokenStream {
+    let parameters: Vec<_> = signature
+        .generics
+        .params
+        .iter()
+        .filter_map(|parameter| match parameter {
+            GenericParam::Type(parameter) => Some(&parameter.ident),
+            GenericParam::Const(parameter) => Some(&parameter.ident),
+            GenericParam::Lifetime(_) => None,
+        })
+        .collect();
+    if parameters.is_empty() { TokenStream::new() } else { quote!(::<#(#parameters),*>) }
 }
-
-/// A function that lacks its body gets one, because the compiler would ask for it once more.
-pub(crate) fn with_body(item: &TokenStream) -> TokenStream {
-    let mut tokens: Vec<_> = item.clone().into_iter().collect();
-    let has = |word: &str| tokens.iter().any(|token| matches!(token, TokenTree::Ident(ident) if ident == word));
-    let ends = matches!(tokens.last(), Some(TokenTree::Punct(punct)) if punct.as_char() == ';');
-    if ends && has("async") && has("fn") {
-        tokens.pop();
-        tokens.extend(quote!({ loop {} }));
-    }
-    tokens.into_iter().collect()
-}
-
-const ON_A_HANDLER: &str = "put it on an `async fn`, or on a `fn` that returns a future";
 
 /// Whether the tokens mean the enclosing type by `Self` or `self`. Items that bring a `Self` of their own are skipped,
 /// and so are paths that start at the current module.

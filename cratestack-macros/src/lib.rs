@@ -1,20 +1,25 @@
 //! The `#[idempotent]` attribute of `cratestack-runtime`. Depend on that crate: it re-exports the attribute, and the
 //! code that the attribute generates calls it.
 
-mod check;
-mod duration;
+// The order of the files. Each imports from those after it only:
+// expand → cfg_arguments, placement, signature, guarded → moved_handler, expressions, type_checks → context
+// → handler, options, spans → mistake. `runtime` finds the crate whose path `expand` is given.
+mod cfg_arguments;
+mod context;
 mod expand;
+mod expressions;
+mod guarded;
 mod handler;
 mod mistake;
+mod moved_handler;
 mod options;
-mod parts;
-mod probe;
+mod placement;
 mod runtime;
-mod suggest;
+mod signature;
+mod spans;
 #[cfg(test)]
 mod tests;
-mod values;
-mod variants;
+mod type_checks;
 
 use proc_macro::TokenStream;
 
@@ -22,8 +27,8 @@ use proc_macro::TokenStream;
 ///
 /// The first request with a key runs the handler and records its response. A later one with the same key and the same
 /// content gets that response back, byte for byte but for headers that carry a session's secret
-/// (`Idempotency::omit_header`), with `Idempotency-Replayed: true`; while the first still runs it gets 409; with other content it
-/// gets 422. Requests with a safe method (GET, HEAD, OPTIONS, TRACE) pass unguarded.
+/// (`Idempotency::omit_header`), with `Idempotency-Replayed: true`; while the first still runs it gets 409; with other
+/// content it gets 422. Requests with a safe method (GET, HEAD, OPTIONS, TRACE) pass unguarded.
 ///
 /// The router's state provides a `cratestack_runtime::Idempotency` through axum's `FromRef`. All extractors run before
 /// the key is looked at, so a request that fails authentication or validation costs no key and sees no replay.
@@ -72,22 +77,22 @@ use proc_macro::TokenStream;
 /// | [`fingerprint`](#fingerprint) | expression | the whole request | what must match on a retry, beside method and path |
 /// | [`state`](#state) | type | | checks arguments and state at compile time |
 ///
-/// Options stand in any order, each at most once: `#[idempotent(ttl = "24h", optional)]`. An unknown one is refused, with
-/// the name that was probably meant.
+/// Options stand in any order, each at most once: `#[idempotent(ttl = "24h", optional)]`. An unknown one is refused,
+/// with the name that was probably meant, or with all names.
 ///
 /// A **duration** is a string of whole numbers, each with a unit, `ms`, `s`, `m`, `h`, `d` or `w`: `"90s"`, `"1h 30m"`.
 /// Refused are a number without a unit or quotes, a fraction, zero, a negative one, and more than ten years.
 ///
 /// An **expression** is ordinary Rust over the handler's own arguments, by the names that its patterns give them and by
-/// reference, so that a field need not be `Copy`. Its value is a `KeyPart`: strings, integers, `bool`, `char`, `Uuid`, and
-/// options, slices, tuples and references of them. It is evaluated after the extractors and before the handler. Refused are
-/// a type that is no `KeyPart` (a float, for one), a literal (but a string as [`principal`](#principal)), a closure, an
-/// assignment to an argument, and what leaves the expression: `.await`, `?`, `return`, `break`.
+/// reference, so that a field need not be `Copy`. Its value is a `KeyPart`: strings, integers, `bool`, `char`, `Uuid`,
+/// and options, slices, tuples and references of them. It is evaluated after the extractors and before the handler.
+/// Refused are a type that is no `KeyPart` (a float, for one), a literal (but a string as [`principal`](#principal)), a
+/// closure, an assignment to an argument, and what leaves the expression: `.await`, `?`, `return`, `break`.
 ///
 /// ## `ttl`
 ///
-/// How long the outcome is kept, from the moment that its key is reserved, or its transaction begins; a retry after that runs
-/// the handler again.
+/// How long the outcome is kept, from the moment that its key is reserved, or its transaction begins; a retry after
+/// that runs the handler again.
 ///
 /// ```
 /// # use cratestack_runtime::idempotent;
@@ -97,9 +102,9 @@ use proc_macro::TokenStream;
 ///
 /// ## `lease`
 ///
-/// How long the key stays reserved when its process died; a retry of the same request then takes over, and another request
-/// under the key gets 422 until the `ttl` ends. A handler that runs longer renews its lease, so this is not a bound on its
-/// time. Refused where it is longer than the `ttl` beside it.
+/// How long the key stays reserved when its process died; a retry of the same request then takes over, and another
+/// request under the key gets 422 until the `ttl` ends. A handler that runs longer renews its lease, so this is not a
+/// bound on its time. Refused where it is longer than the `ttl` beside it.
 ///
 /// ```
 /// # use cratestack_runtime::idempotent;
@@ -109,8 +114,8 @@ use proc_macro::TokenStream;
 ///
 /// ## `wait`
 ///
-/// A duplicate that arrives while the first request still runs waits that long for its outcome, and replays it; without an
-/// outcome by then it gets the 409 that it would get at once otherwise.
+/// A duplicate that arrives while the first request still runs waits that long for its outcome, and replays it; without
+/// an outcome by then it gets the 409 that it would get at once otherwise.
 ///
 /// ```
 /// # use cratestack_runtime::idempotent;
@@ -120,8 +125,8 @@ use proc_macro::TokenStream;
 ///
 /// ## `optional`
 ///
-/// A request without a key runs unguarded, where it would get 400 otherwise: one without the header, or one whose
-/// [`key = …`](#key) comes to nothing. A malformed header is 400 all the same. Refused is a value (`optional = true`).
+/// A request without a key runs unguarded, where it would get 400 otherwise: one without the header, or one whose [`key
+/// = …`](#key) comes to nothing. A malformed header is 400 all the same. Refused is a value (`optional = true`).
 ///
 /// ```
 /// # use cratestack_runtime::idempotent;
@@ -131,8 +136,9 @@ use proc_macro::TokenStream;
 ///
 /// ## `record`
 ///
-/// With `record = success` only outcomes with a status of 2xx and 3xx are kept; any other frees the key, and a retry runs
-/// the handler again. Only for handlers that have no effect when they fail. Refused is any other word, also in quotes.
+/// With `record = success` only outcomes with a status of 2xx and 3xx are kept; any other frees the key, and a retry
+/// runs the handler again. Only for handlers that have no effect when they fail. Refused is any other word, also in
+/// quotes.
 ///
 /// ```
 /// # use cratestack_runtime::idempotent;
@@ -142,9 +148,9 @@ use proc_macro::TokenStream;
 ///
 /// ## `on_store_error`
 ///
-/// With `run` the handler runs **unprotected** where the store cannot reserve; with `refuse` the request gets 503. Either
-/// has the last word over `Idempotency::on_store_error`, which decides without it, and refuses by default. Refused are any
-/// other word, also in quotes, and `run` beside `transaction`.
+/// With `run` the handler runs **unprotected** where the store cannot reserve; with `refuse` the request gets 503.
+/// Either has the last word over `Idempotency::on_store_error`, which decides without it, and refuses by default.
+/// Refused are any other word, also in quotes, and `run` beside `transaction`.
 ///
 /// ```
 /// # use cratestack_runtime::idempotent;
@@ -154,23 +160,23 @@ use proc_macro::TokenStream;
 ///
 /// ## `transaction`
 ///
-/// The handler takes a `Tx<Postgres>` or a `Tx<Sqlite>`, at any place among its arguments, and what it writes with it is
-/// committed together with the recorded outcome, or neither is. A process that dies leaves nothing behind and frees the key
-/// with its connection; a panic, and a handler that takes longer than its `lease`, undo everything and free the key at once.
-/// (The lease is not renewed here: it is the transaction's deadline.) The router's state provides an
+/// The handler takes a `Tx<Postgres>` or a `Tx<Sqlite>`, at any place among its arguments, and what it writes with it
+/// is committed together with the recorded outcome, or neither is. A process that dies leaves nothing behind and frees
+/// the key with its connection; a panic, and a handler that takes longer than its `lease`, undo everything and free the
+/// key at once. (The lease is not renewed here: it is the transaction's deadline.) The router's state provides an
 /// `Idempotency<PostgresStore>`, or one of `SqliteStore`, made by `Idempotency::transactional`.
 ///
 /// What a handler does elsewhere, in another database or at a payment provider, is not part of the transaction: it may
 /// happen and the transaction be undone.
 ///
-/// An error is recorded, and a retry gets it again, unless the next run may fare better: after a deadlock or a serialization
-/// failure the request gets 503 and the key is free. Where the handler's error hides its cause (see [`retry`](#retry)), that
-/// holds for every 5xx in a transaction that Postgres has given up, after a unique violation too: an error that has the
-/// `sqlx::Error` among its sources is recorded.
+/// An error is recorded, and a retry gets it again, unless the next run may fare better: after a deadlock or a
+/// serialization failure the request gets 503 and the key is free. Where the handler's error hides its cause (see
+/// [`retry`](#retry)), that holds for every 5xx in a transaction that Postgres has given up, after a unique violation
+/// too: an error that has the `sqlx::Error` among its sources is recorded.
 ///
 /// With `optional`, a request without a key still runs in a transaction, unguarded. Refused are a value; a handler
-/// without a `Tx`, or with two; a `Tx` without `transaction`; a state that has no such handle, where `state = …` names it;
-/// `on_store_error = run` beside it; and `tx.commit()`.
+/// without a `Tx`, or with two; a `Tx` without `transaction`; a state that has no such handle, where `state = …` names
+/// it; `on_store_error = run` beside it; and `tx.commit()`.
 ///
 /// ```
 /// # use axum::http::StatusCode;
@@ -186,10 +192,10 @@ use proc_macro::TokenStream;
 ///
 /// ## `commit`
 ///
-/// With `commit = success`, the default, an error (a status from 400) undoes what the handler wrote, and is recorded alone.
-/// With `commit = all` an error's writes are kept, in one commit with its record. A response that is `Unrecorded` undoes its
-/// writes either way, and so does one that `record = success` does not keep. Refused are any other word, `record = success`
-/// beside `commit = all`, and either word without `transaction`.
+/// With `commit = success`, the default, an error (a status from 400) undoes what the handler wrote, and is recorded
+/// alone. With `commit = all` an error's writes are kept, in one commit with its record. A response that is
+/// `Unrecorded` undoes its writes either way, and so does one that `record = success` does not keep. Refused are any
+/// other word, `record = success` beside `commit = all`, and either word without `transaction`.
 ///
 /// ```
 /// # use cratestack_runtime::{Tx, idempotent};
@@ -202,9 +208,9 @@ use proc_macro::TokenStream;
 ///
 /// ## `isolation`
 ///
-/// `read_committed`, `repeatable_read` or `serializable`: the level that the transaction begins with. SQLite's transactions
-/// are serializable whatever is asked for. Refused are any other word, also in quotes, and an `isolation` without
-/// `transaction`.
+/// `read_committed`, `repeatable_read` or `serializable`: the level that the transaction begins with. SQLite's
+/// transactions are serializable whatever is asked for. Refused are any other word, also in quotes, and an `isolation`
+/// without `transaction`.
 ///
 /// ```
 /// # use cratestack_runtime::{Tx, idempotent};
@@ -217,13 +223,13 @@ use proc_macro::TokenStream;
 ///
 /// ## `retry`
 ///
-/// How often the whole handler runs again, in a new transaction and with clones of its arguments, where another transaction
-/// was in its way: a serialization failure or a deadlock of one of its statements, or of the commit. Without it, and after
-/// the last time, the request gets 503 with `Retry-After`, nothing is changed, and the key is free. A statement's failure is
-/// known where the handler's error implements `std::error::Error` and has the `sqlx::Error` among its sources. Other errors,
-/// `(StatusCode, String)` among them, hide their cause: one with a status from 500 whose transaction the database has given up
-/// counts, whatever the statement failed of. Refused are zero, more than 100, a string, an argument that is not `Clone`, and a
-/// `retry` without `transaction`.
+/// How often the whole handler runs again, in a new transaction and with clones of its arguments, where another
+/// transaction was in its way: a serialization failure or a deadlock of one of its statements, or of the commit.
+/// Without it, and after the last time, the request gets 503 with `Retry-After`, nothing is changed, and the key is
+/// free. A statement's failure is known where the handler's error implements `std::error::Error` and has the
+/// `sqlx::Error` among its sources. Other errors, `(StatusCode, String)` among them, hide their cause: one with a
+/// status from 500 whose transaction the database has given up counts, whatever the statement failed of. Refused are
+/// zero, more than 100, a string, an argument that is not `Clone`, and a `retry` without `transaction`.
 ///
 /// ```
 /// # use cratestack_runtime::{Tx, idempotent};
@@ -248,9 +254,10 @@ use proc_macro::TokenStream;
 ///
 /// ## `key`
 ///
-/// The key comes from the arguments, and the header is not read. What comes to nothing (`None`, an empty string or slice, or a
-/// tuple of nothing else) is no key: such a request gets 400, or runs unguarded with `optional`. A key that its caller does not
-/// choose, such as an event's number, belongs to whoever numbers the events: say so with [`principal`](#principal).
+/// The key comes from the arguments, and the header is not read. What comes to nothing (`None`, an empty string or
+/// slice, or a tuple of nothing else) is no key: such a request gets 400, or runs unguarded with `optional`. A key that
+/// its caller does not choose, such as an event's number, belongs to whoever numbers the events: say so with
+/// [`principal`](#principal).
 ///
 /// ```
 /// # use axum::Json;
@@ -265,13 +272,13 @@ use proc_macro::TokenStream;
 ///
 /// ## `principal`
 ///
-/// Who the key belongs to: two principals with one key never meet. It should be what authentication says, never what the
-/// caller says of himself. Where all requests are one caller's, as those of a provider's webhook are, a string or a `const` names
-/// it: `principal = "stripe"`; the requests' signatures are then an extractor's to check.
+/// Who the key belongs to: two principals with one key never meet. It should be what authentication says, never what
+/// the caller says of himself. Where all requests are one caller's, as those of a provider's webhook are, a string or a
+/// `const` names it: `principal = "stripe"`; the requests' signatures are then an extractor's to check.
 ///
-/// What comes to nothing names nobody: a request whose principal is `None` or empty, or a tuple of which any part is, gets 500,
-/// with a line in the log. Reject it in an extractor before. Refused are an empty string, `()` and `None` where they stand, and
-/// any other literal.
+/// What comes to nothing names nobody: a request whose principal is `None` or empty, or a tuple of which any part is,
+/// gets 500, with a line in the log. Reject it in an extractor before. Refused are an empty string, `()` and `None`
+/// where they stand, and any other literal.
 ///
 /// ```
 /// # use axum::extract::FromRequestParts;
@@ -307,9 +314,10 @@ use proc_macro::TokenStream;
 /// ## `state`
 ///
 /// The type of the router's state. It changes nothing at run time. With it, a state without `Idempotency`, a `State<T>`
-/// that is no part of it, and an argument that is no extractor are errors at the handler; without it, they are axum's error
-/// at the route. An argument `State<T>` does not tell as much, because `T` may be a part of the state. Where several states
-/// make an extractor of one type that is not yours, such as `bool`, name any of them. Refused are a value and a string.
+/// that is no part of it, and an argument that is no extractor are errors at the handler; without it, they are axum's
+/// error at the route. An argument `State<T>` does not tell as much, because `T` may be a part of the state. Where
+/// several states make an extractor of one type that is not yours, such as `bool`, name any of them. Refused are a
+/// value and a string.
 ///
 /// ```
 /// # use axum::extract::{FromRef, State};
@@ -329,16 +337,16 @@ use proc_macro::TokenStream;
 /// # What the function may be
 ///
 /// Whatever axum takes: an `async fn` or a `fn` that returns a future, free or associated, with `self` by value or
-/// without it, generic or not. A type parameter says itself what the handler's future needs to move between threads, most
-/// often `T: Send + Sync + 'static`, because that is asked here and not at the route.
+/// without it, generic or not. A type parameter says itself what the handler's future needs to move between threads,
+/// most often `T: Send + Sync + 'static`, because that is asked here and not at the route.
 ///
 /// Refused are anything but a function; `const`, `unsafe`, `extern` and variadic ones; `&self`; borrowed arguments and
-/// `impl Trait` in argument position; more than 16 arguments; `main` and tests; a future that is not `Send`; what returns
-/// neither a response nor a `Result` of two; a body extractor that is not last; content that is not `Deserialize`; and an
-/// argument that is a plain number, `bool` or `Uuid`.
+/// `impl Trait` in argument position; more than 16 arguments; `main` and tests; a future that is not `Send`; what
+/// returns neither a response nor a `Result` of two; a body extractor that is not last; content that is not
+/// `Deserialize`; and an argument that is a plain number, `bool` or `Uuid`.
 ///
-/// The attribute replaces the function by one of the same name that takes a single extractor. It is there to be mounted on a
-/// route, and cannot be called directly.
+/// The attribute replaces the function by one of the same name that takes a single extractor. It is there to be mounted
+/// on a route, and cannot be called directly.
 ///
 /// # Beside other attributes
 ///

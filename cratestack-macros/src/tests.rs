@@ -1,7 +1,7 @@
 //! The attribute as a function of tokens.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use proc_macro2::{Delimiter, Group, Ident, Punct, Spacing, Span, TokenStream, TokenTree};
@@ -10,11 +10,13 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use quote::{ToTokens, quote};
 
+use crate::options::TABLE;
+
 fn expand(attribute: &TokenStream, item: &TokenStream) -> TokenStream {
     crate::expand::idempotent(&quote!(::cratestack_runtime::__private), attribute, item)
 }
 
-/// A handler as it is written, apart: what the attribute says, and the function.
+/// Takes a handler as it is written apart, into what the attribute says and the function.
 fn apart(source: &str) -> (TokenStream, TokenStream) {
     let mut function: syn::ItemFn = syn::parse_str(source).unwrap();
     let position = function.attrs.iter().position(|attribute| attribute.path().is_ident("idempotent")).unwrap();
@@ -28,22 +30,32 @@ fn apart(source: &str) -> (TokenStream, TokenStream) {
 /// `BLESS=1` pins the expansions anew.
 #[test]
 fn expansions_are_pinned() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/expansion");
-    for name in ["free", "keyed", "associated"] {
-        let (attribute, item) = apart(&fs::read_to_string(directory.join(format!("{name}.in.rs"))).unwrap());
+    for (path, source) in pinned() {
+        let (attribute, item) = apart(&source);
         let expansion = prettyplease::unparse(&syn::parse2(expand(&attribute, &item)).unwrap());
-        let pinned = directory.join(format!("{name}.out.rs"));
+        let pinned = path.with_extension("").with_extension("out.rs");
         if env::var_os("BLESS").is_some() {
             fs::write(&pinned, &expansion).unwrap();
         }
-        assert_eq!(fs::read_to_string(&pinned).unwrap(), expansion, "{name}");
+        assert_eq!(fs::read_to_string(&pinned).unwrap(), expansion, "{}", path.display());
     }
+}
+
+/// The handlers of `tests/expansion`: one for each mode, and for each way to refuse one.
+fn pinned() -> Vec<(PathBuf, String)> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/expansion");
+    let mut paths: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.to_string_lossy().ends_with(".in.rs"));
+    paths.sort();
+    assert!(paths.len() >= 20);
+    paths.into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
 }
 
 /// Every name in the tokens that is looked up where they stand: not behind a `.` or a `::`.
 fn names(tokens: TokenStream, found: &mut BTreeSet<String>) {
     let tokens: Vec<_> = tokens.into_iter().collect();
-    let is = |index: Option<usize>, mark: char| matches!(index.map(|index| &tokens[index]), Some(TokenTree::Punct(punct)) if punct.as_char() == mark);
+    let at = |index: Option<usize>| index.map(|index| &tokens[index]);
+    let is = |index: Option<usize>, mark: char| matches!(at(index), Some(TokenTree::Punct(punct)) if punct.as_char() == mark);
     for (index, token) in tokens.iter().enumerate() {
         let back = |count| index.checked_sub(count);
         match token {
@@ -51,8 +63,7 @@ fn names(tokens: TokenStream, found: &mut BTreeSet<String>) {
             TokenTree::Group(_) if is(back(1), '#') => {}
             TokenTree::Group(group) => names(group.stream(), found),
             TokenTree::Ident(ident) if is(back(1), ':') && is(back(2), ':') => {
-                let goes_on =
-                    matches!(back(3).map(|index| &tokens[index]), Some(TokenTree::Ident(_))) || is(back(3), '>');
+                let goes_on = matches!(at(back(3)), Some(TokenTree::Ident(_))) || is(back(3), '>');
                 if !goes_on {
                     found.insert(format!("::{ident}"));
                 }
@@ -68,36 +79,43 @@ fn names(tokens: TokenStream, found: &mut BTreeSet<String>) {
 
 #[test]
 fn generated_code_names_the_runtime_and_what_the_user_named() {
-    const KEYWORDS: [&str; 11] = ["Self", "_", "as", "async", "fn", "if", "let", "move", "mut", "true", "use"];
-    for name in ["free", "keyed", "associated"] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/expansion/{name}.in.rs"));
-        let (attribute, item) = apart(&fs::read_to_string(path).unwrap());
+    const KEYWORDS: [&str; 13] =
+        ["Self", "_", "as", "async", "false", "fn", "if", "let", "move", "mut", "ref", "true", "use"];
+    for (path, source) in pinned() {
+        let (attribute, item) = apart(&source);
         let (mut given, mut made) = (BTreeSet::new(), BTreeSet::new());
         names(quote!(#attribute #item), &mut given);
-        names(expand(&attribute, &item), &mut made);
+        let expansion = expand(&attribute, &item);
+        let is_refused = expansion.to_string().contains("compile_error");
+        names(expansion, &mut made);
         made.retain(|name| {
             // The traits of `__private`, imported without their names.
             let ours = ["::cratestack_runtime", "__idempotent_", "idempotent_", "Any"]
                 .iter()
                 .any(|prefix| name.starts_with(prefix));
-            !given.contains(name) && !ours && !KEYWORDS.contains(&&**name)
+            // `compile_error!` has a whole path.
+            let is_error = is_refused && name == "::core";
+            !given.contains(name) && !ours && !is_error && !KEYWORDS.contains(&&**name)
         });
-        assert_eq!(made, BTreeSet::new(), "{name}");
+        assert_eq!(made, BTreeSet::new(), "{}", path.display());
     }
 }
 
-const HANDLERS: [&str; 6] = [
-    include_str!("../tests/expansion/free.in.rs"),
-    include_str!("../tests/expansion/keyed.in.rs"),
-    include_str!("../tests/expansion/associated.in.rs"),
+/// Beside the pinned ones, shapes that a mutation hardly comes by.
+const ODD_HANDLERS: [&str; 3] = [
     "#[idempotent(optional, record = success, wait = \"5s\")] #[cfg(all())] pub(crate) async fn pay<'a, T: 'static, \
      const N: usize>(self: Box<Self>, [first, ..]: Query<[T; N]>) -> Result<impl IntoResponse, Self> where T: Send { \
      let line = vec![self.x]; match line { _ => Ok(()) } }",
-    "#[idempotent(fingerprint = { let mut x = &a; x += 1; loop { break 7; } }, state = App<fn(u8) -> u8>)] const unsafe \
-     extern \"C\" fn pay(&mut self, a: &str, _: impl Send, ...) {}",
+    "#[idempotent(fingerprint = { let mut x = &a; x += 1; loop { break 7; } }, state = App<fn(u8) -> u8>)] const \
+     unsafe extern \"C\" fn pay(&mut self, a: &str, _: impl Send, ...) {}",
     "#[idempotent(key = a.await?, on_store_error = run, lease = \"1h 30m\")] #[idempotent] #[test] async fn main(r#in: \
      &'static str, ref mut a: (u8,)) -> ! { return }",
 ];
+
+fn handlers() -> Vec<String> {
+    let pinned = pinned().into_iter().map(|(_, source)| source);
+    pinned.chain(ODD_HANDLERS.map(str::to_owned)).collect()
+}
 
 /// The first `left` tokens, in the order in which they are typed.
 fn typed(tokens: TokenStream, left: &mut usize) -> TokenStream {
@@ -137,12 +155,18 @@ fn identifiers(tokens: TokenStream, found: &mut BTreeSet<String>) {
 /// While a handler is typed, everything that stands there already comes out again: completion works on what comes out.
 #[test]
 fn a_handler_that_is_half_typed_is_emitted() {
-    for source in &HANDLERS[..3] {
-        let (attribute, item) = apart(source);
+    for (path, source) in pinned() {
+        let (attribute, item) = apart(&source);
+        // In these, words and attributes that the compiler would refuse once more are taken away.
+        if path.ends_with("refused.in.rs") || path.ends_with("refused_test.in.rs") {
+            continue;
+        }
         for mut length in 1..count(item.clone()) {
             let half = typed(item.clone(), &mut length);
             let (mut given, mut emitted) = (BTreeSet::new(), BTreeSet::new());
             identifiers(half.clone(), &mut given);
+            // It is emitted as `allow`.
+            given.remove("expect");
             identifiers(expand(&attribute, &half), &mut emitted);
             assert!(given.is_subset(&emitted), "{half}");
         }
@@ -152,66 +176,27 @@ fn a_handler_that_is_half_typed_is_emitted() {
 /// A handler with half an attribute still expands, and the mistake is told.
 #[test]
 fn half_an_attribute_keeps_the_handler() {
-    for source in &HANDLERS[..3] {
-        let (attribute, item) = apart(source);
+    for (_, source) in pinned() {
+        let (attribute, item) = apart(&source);
+        let name = syn::parse2::<syn::ItemFn>(item.clone()).unwrap().sig.ident;
         for mut length in 0..count(attribute.clone()) {
             let expansion = expand(&typed(attribute.clone(), &mut length), &item);
             let file: syn::File = syn::parse2(expansion).unwrap();
             let is_emitted =
-                file.items.iter().any(|item| matches!(item, syn::Item::Fn(item) if item.sig.ident == "pay"));
+                file.items.iter().any(|item| matches!(item, syn::Item::Fn(item) if item.sig.ident == name));
             assert!(is_emitted);
         }
     }
 }
 
+/// Words beside the options' own: those that the attribute looks for, and those that begin something.
+const OTHER_WORDS: &str = "req self Self fn async const unsafe extern pub struct impl trait enum mod let mut ref where \
+                           dyn for await return break loop match if idempotent test main _";
+
 fn token() -> impl Strategy<Value = TokenTree> {
-    const WORDS: [&str; 44] = [
-        "ttl",
-        "lease",
-        "wait",
-        "optional",
-        "record",
-        "on_store_error",
-        "body_limit",
-        "key",
-        "principal",
-        "fingerprint",
-        "state",
-        "success",
-        "all",
-        "run",
-        "req",
-        "self",
-        "Self",
-        "fn",
-        "async",
-        "const",
-        "unsafe",
-        "extern",
-        "pub",
-        "struct",
-        "impl",
-        "trait",
-        "enum",
-        "mod",
-        "let",
-        "mut",
-        "ref",
-        "where",
-        "dyn",
-        "for",
-        "await",
-        "return",
-        "break",
-        "loop",
-        "match",
-        "if",
-        "idempotent",
-        "test",
-        "main",
-        "_",
-    ];
-    let word = select(&WORDS[..]).prop_map(|word| TokenTree::from(Ident::new(word, Span::call_site())));
+    let options = TABLE.iter().flat_map(|entry| [&[entry.name][..], entry.words()].concat());
+    let words: Vec<_> = options.chain(OTHER_WORDS.split(' ')).collect();
+    let word = select(words).prop_map(|word| TokenTree::from(Ident::new(word, Span::call_site())));
     let punct = (select("=,.:;#!?&*+-<>|'@$%^~/".chars().filter(|c| *c != '\'').collect::<Vec<_>>()), any::<bool>())
         .prop_map(|(mark, joint)| Punct::new(mark, if joint { Spacing::Joint } else { Spacing::Alone }).into());
     let literal =
@@ -260,12 +245,12 @@ proptest! {
 
     #[test]
     fn no_half_of_a_handler_panics(
-        source in select(&HANDLERS[..]),
+        source in select(handlers()),
         attribute_length in 0_usize..40,
         length in 0_usize..100,
         changes in vec((0_u8..24, token()), 0..100),
     ) {
-        let (attribute, item) = apart(source);
+        let (attribute, item) = apart(&source);
         let mut changes = changes.into_iter();
         let attribute = typed(mutated(attribute, &mut changes), &mut attribute_length.clone());
         let item = typed(mutated(item, &mut changes), &mut length.clone());

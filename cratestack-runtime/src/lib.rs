@@ -1,9 +1,9 @@
 //! Idempotency for axum: `#[idempotent]` on a handler makes a retried request safe.
 //!
 //! A client that did not hear an answer sends its request again. With `#[idempotent]` the first request that carries an
-//! `Idempotency-Key` runs the handler and its outcome is kept; every later one gets that outcome back, byte for byte but for
-//! headers that carry a session's secret ([`Idempotency::omit_header`]); two at the same time never both run; the same key
-//! with another request is refused.
+//! `Idempotency-Key` runs the handler and its outcome is kept; every later one gets that outcome back, byte for byte
+//! but for headers that carry a session's secret ([`Idempotency::omit_header`]); two at the same time never both run;
+//! the same key with another request is refused.
 //!
 //! ```
 //! use axum::extract::{FromRef, Json, State};
@@ -36,28 +36,57 @@
 //! # Where things are
 //!
 //! - [`idempotent`]: the attribute; [`Idempotency`]: the handle that it finds in the router's state.
-//! - [`MemoryStore`] (one process, tests), `SqliteStore` (feature `sqlite`), `PostgresStore` (feature `postgres`, on by
-//!   default): where reservations and outcomes live. Each creates its table with `migrate()`, when asked to.
-//! - `Tx` and `#[idempotent(transaction)]`: what the handler writes and its recorded outcome are one commit.
-//! - [`IdempotencyStore`]: the contract, for a store of your own; the feature `testing` has a conformance suite for it.
+//! - [`MemoryStore`] (one process, tests), `SqliteStore` and `PostgresStore`: where reservations and outcomes live. The
+//!   SQL stores create their table with `migrate()`, when asked to; [`schema`] has the table's name and statements.
+//! - [`Reservation`]: what a handler runs under, for calls of its own that are to be idempotent as well. With `Tx` and
+//!   `#[idempotent(transaction)]`, what the handler writes and its recorded outcome are one commit.
+//! - [`Event`]: what happens to guarded requests, for metrics.
+//! - [`IdempotencyStore`]: the contract, for a store of your own; `testing` has a conformance suite for it.
+//!
+//! # Features
+//!
+//! | feature | on by default | what it brings |
+//! |---|---|---|
+//! | `axum` | yes | the door for axum's handlers, and [`hash_request`], [`encode_headers`], [`decode_headers`], [`Unrecorded`] |
+//! | `macros` | yes | the attribute `#[idempotent]`; with it comes `axum` |
+//! | `postgres` | yes | `PostgresStore`, and transactions in Postgres |
+//! | `sqlite` | | `SqliteStore`, and transactions in SQLite |
+//! | `testing` | | the conformance suite |
+//!
+//! Without any of them there are the handle, the engine and the memory store.
 //!
 //! # What is promised
 //!
 //! For one principal and key, a handler runs at most once per reservation, a recorded outcome is never lost or altered,
-//! and no caller sees another's. Where a process dies between the effect and its record, a retry runs the handler again once
-//! the lease has ended. The same happens where a process stalls, or an outcome or a renewal waits for the store, for longer
-//! than the lease. In a transaction there is nothing between the two.
+//! and no caller sees another's. Where a process dies between the effect and its record, a retry runs the handler again
+//! once the lease has ended. The same happens where a process stalls, or an outcome or a renewal waits for the store,
+//! for longer than the lease. In a transaction there is nothing between the two.
 
-// Without a store that has transactions, the engine's and the guard's part in them rests.
-#![cfg_attr(not(any(feature = "postgres", feature = "sqlite")), allow(dead_code, unused_imports))]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "axum")]
 #[doc(hidden)]
 #[path = "private/mod.rs"]
 pub mod __private;
+#[cfg_attr(
+    not(all(feature = "axum", any(feature = "postgres", feature = "sqlite"))),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "without a door, or a store with transactions, parts of the protocol rest"
+    )
+)]
 mod engine;
-mod extract;
+#[cfg_attr(
+    not(feature = "axum"),
+    expect(dead_code, unused_imports, reason = "what a handle gives to doors rests without one")
+)]
+mod handle;
+#[cfg(feature = "axum")]
 mod http;
-pub mod store;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub mod schema;
+mod store;
 mod stores;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -66,18 +95,16 @@ mod util;
 pub use async_trait::async_trait;
 #[cfg(feature = "macros")]
 pub use cratestack_macros::idempotent;
-#[cfg(feature = "postgres")]
-pub use cratestack_schema::POSTGRES_DDL as IDEMPOTENCY_TABLE_DDL;
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub use cratestack_schema::{Finding, FindingKind, NameError, Report as SchemaReport, TableName};
 pub use engine::Sweeper;
-pub use extract::Reservation;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub use extract::{TransactionalDatabase, Tx};
-pub use http::{
-    Event, EventKind, Idempotency, KeyPart, NamespaceError, OnStoreError, PartHasher, Presence, Unrecorded,
-    decode_headers, encode_headers, hash_request,
+pub use handle::Tx;
+pub use handle::{
+    Event, EventKind, Idempotency, KeyPart, NamespaceError, OnStoreError, PartHasher, Presence, Reservation,
 };
+#[cfg(all(feature = "axum", any(feature = "postgres", feature = "sqlite")))]
+pub use http::TransactionalDatabase;
+#[cfg(feature = "axum")]
+pub use http::{Unrecorded, decode_headers, encode_headers, hash_request};
 pub use store::{
     Claim, ClaimOutcome, ClockSample, Completion, CoolError, IdempotencyRecord, IdempotencyStore, LeaseState,
     MAX_BODY_BYTES, ReservationOutcome, StoreError, TransactionalStore, Watch,

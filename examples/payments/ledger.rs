@@ -10,7 +10,9 @@ use sqlx::{
 };
 
 /// How long a request waits for a connection before it is answered with 503.
-const PATIENCE: Duration = Duration::from_secs(3);
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(3);
+/// The same where it waits behind all who write before it, each of whom waits for the disk.
+const WRITER_TIMEOUT: Duration = Duration::from_secs(15);
 
 #[derive(Serialize)]
 pub(crate) struct Payment {
@@ -98,7 +100,7 @@ pub(crate) async fn open_postgres(options: &PgConnectOptions) -> Result<PgPool, 
         format!("cannot use the database `{database}` at {host}:{port}: {cause}. Its address comes from DATABASE_URL.")
     };
     // The pool would try again for as long as it may and then tell nothing but that.
-    let mut connection = match tokio::time::timeout(PATIENCE, PgConnection::connect_with(options)).await {
+    let mut connection = match tokio::time::timeout(CONNECTION_TIMEOUT, PgConnection::connect_with(options)).await {
         Ok(connected) => connected.map_err(|error| unusable(&error))?,
         Err(_) => return Err(unusable(&"it does not answer")),
     };
@@ -120,7 +122,7 @@ pub(crate) async fn open_postgres(options: &PgConnectOptions) -> Result<PgPool, 
         COMMIT";
     sqlx::raw_sql(create).execute(&mut connection).await.map_err(|error| unusable(&error))?;
     connection.close().await.map_err(|error| unusable(&error))?;
-    Ok(PgPoolOptions::new().max_connections(10).acquire_timeout(PATIENCE).connect_lazy_with(options.clone()))
+    Ok(PgPoolOptions::new().max_connections(10).acquire_timeout(CONNECTION_TIMEOUT).connect_lazy_with(options.clone()))
 }
 
 pub(crate) async fn open_sqlite(options: &SqliteConnectOptions) -> Result<SqlitePool, String> {
@@ -141,7 +143,7 @@ pub(crate) async fn open_sqlite(options: &SqliteConnectOptions) -> Result<Sqlite
             currency TEXT NOT NULL
         )";
     // SQLite has one writer at a time. Waiting for one connection is fair; waiting for a lock is not.
-    let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(PATIENCE);
+    let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(WRITER_TIMEOUT);
     let pool = pool.connect_with(options.clone()).await.map_err(unusable)?;
     sqlx::raw_sql(create).execute(&pool).await.map_err(unusable)?;
     Ok(pool)
@@ -149,6 +151,6 @@ pub(crate) async fn open_sqlite(options: &SqliteConnectOptions) -> Result<Sqlite
 
 /// Connections that only read, and so wait for no writer.
 pub(crate) fn read_sqlite(options: &SqliteConnectOptions) -> SqlitePool {
-    let pool = SqlitePoolOptions::new().max_connections(2).acquire_timeout(PATIENCE);
+    let pool = SqlitePoolOptions::new().max_connections(2).acquire_timeout(CONNECTION_TIMEOUT);
     pool.connect_lazy_with(options.clone().read_only(true).create_if_missing(false))
 }

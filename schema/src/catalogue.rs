@@ -1,5 +1,39 @@
-use crate::name::quoted;
-use crate::{Dialect, TableName};
+//! What a database says of the table, as rows of one shape: a kind, a name and five details, of which `Fact::detail` counts
+//! from 0.
+//!
+//! | Postgres | name | 0 | 1 | 2 | 3 | 4 |
+//! |---|---|---|---|---|---|---|
+//! | `role` | who is connected | the server's version | owns the table | | | |
+//! | `schema` | the table's | may be used | | | | |
+//! | `elsewhere` | a schema off the search path | what kind of relation | | | | |
+//! | `table` | | kind | persistence | owner | hides rows | is a partition |
+//! | `read-only` | `standby` or `setting` | | | | | |
+//! | `hidden` | the schema of a namesake | the schema in use | | | | |
+//! | `relative` | a table that it inherits with | | | | | |
+//! | `publication` | | | | | | |
+//! | `option` | | value | | | | |
+//! | `column` | | type | NOT NULL | default | `generated`, `an identity` | collation |
+//! | `constraint` | | type | definition | deferrable | columns | |
+//! | `reference` | a foreign key | the table that has it | | | | |
+//! | `index` | | valid | unique | columns | partial | method |
+//! | `trigger`, `rule` | | | | | | |
+//! | `right` | `SELECT` and so on | held | | | | |
+//! | `partitioning` | strategy | definition | | | | |
+//! | `partition` | | bound | kind | persistence | | |
+//! | `partition option` | the partition | option | value | | | |
+//!
+//! | SQLite | name | 0 | 1 | 2 | 3 | 4 |
+//! |---|---|---|---|---|---|---|
+//! | `table` | | kind | WITHOUT ROWID | STRICT | schema | |
+//! | `column` | | type | NOT NULL | default | hidden: 0 for an ordinary one | place in the primary key |
+//! | `index` | | unique | origin | partial | columns | collations |
+//! | `read-only` | `setting` | | | | | |
+//! | `foreign key` | column | the table that it refers to | | | | |
+//! | `trigger`, `text` | | its SQL | | | | |
+
+use crate::dialect::Dialect;
+use crate::name::TableName;
+use crate::quote::quoted;
 
 /// One thing that a database says of the table: a row of what [`TableName::catalogue`] asks, seven columns of text.
 ///

@@ -28,30 +28,42 @@
 //! A program that knows version 1 alone works on a table of version 2: the added columns are nullable and have no
 //! default.
 //!
-//! # Features
+//! # Feature flags
 //!
-//! The library needs `std` only: it renders SQL, and compares what a database answered. The features are the command's,
-//! `cratestack-schema`:
+//! The library needs `std` only: it renders SQL, and compares what a database answered. None is on by default; all are
+//! the command's, `cratestack-schema`, which `cargo install cratestack-schema --features live` installs.
 //!
-//! - `cli`: `ddl` and `migration`, which connect to nothing;
-//! - `live` (on by default): also `check`, `stats` and `sweep`;
-//! - `tls`: these over encrypted connections.
-//!
-//! A program that depends on the library alone says `default-features = false`.
+//! | feature | what it adds |
+//! |---|---|
+//! | `cli` | the command, with `ddl` and `migration`, which connect to nothing |
+//! | `live` | `cli`, and the commands that connect: `check`, `stats` and `sweep` |
+//! | `tls` | `live`, and encrypted connections |
 
 #![forbid(unsafe_code)]
+
 mod catalogue;
 mod ddl;
+mod dialect;
 mod files;
+mod lease;
 mod name;
+mod quote;
 mod report;
+mod stats;
+mod sweep;
 mod table;
-mod upkeep;
 
 pub use catalogue::Fact;
 pub use ddl::{Layout, POSTGRES_DDL, UnknownVersion};
+pub use dialect::Dialect;
 pub use files::{Format, MigrationError, MigrationFile, Numbering};
+pub use lease::lease_end;
 pub use name::{NameError, TableName};
 pub use report::{Finding, FindingKind, Report};
-pub use table::{Column, Dialect, IDEMPOTENCY, Index, StorageOption, TABLE, Table, columns};
-pub use upkeep::{LOCK_CLASS, Stats};
+pub use stats::Stats;
+pub use table::{Column, IDEMPOTENCY, Index, LOCK_CLASS, StorageOption, TABLE, Table, columns};
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

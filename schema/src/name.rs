@@ -1,6 +1,8 @@
 use std::fmt;
 
-use crate::{Dialect, TABLE};
+use crate::dialect::Dialect;
+use crate::quote::{literal, quoted, shell};
+use crate::table::TABLE;
 
 /// What Postgres keeps of a name. It cuts a longer one short without an error, and two names become one.
 const LONGEST: usize = 63;
@@ -31,11 +33,16 @@ pub struct TableName {
 
 impl Default for TableName {
     fn default() -> Self {
-        Self { schema: None, table: TABLE.to_owned() }
+        Self::of(TABLE)
     }
 }
 
 impl TableName {
+    /// Of a name that this program made, and that is not checked.
+    pub(crate) fn of(table: &str) -> Self {
+        Self { schema: None, table: table.to_owned() }
+    }
+
     /// A table of this name, in this schema or wherever the database finds it.
     ///
     /// # Errors
@@ -182,30 +189,6 @@ impl fmt::Display for TableName {
     }
 }
 
-/// An identifier, whatever it contains.
-///
-/// Always in quotes, so that no list of reserved words can be out of date, except for the names of our own, which were
-/// published without.
-pub(crate) fn quoted(name: &str) -> String {
-    let ours = name
-        .strip_prefix(TABLE)
-        .is_some_and(|rest| rest.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_')));
-    if ours { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
-}
-
-/// A string, whatever it contains, under either setting of Postgres' `standard_conforming_strings`.
-pub(crate) fn literal(text: &str) -> String {
-    let doubled = text.replace('\'', "''");
-    if text.contains('\\') { format!("E'{}'", doubled.replace('\\', "\\\\")) } else { format!("'{doubled}'") }
-}
-
-/// What follows a flag. After a space, a word that begins with a hyphen would be a flag of its own.
-fn shell(word: &str) -> String {
-    let joint = if word.starts_with('-') { '=' } else { ' ' };
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'/');
-    if word.bytes().all(plain) { format!("{joint}{word}") } else { format!("{joint}'{}'", word.replace('\'', r"'\''")) }
-}
-
 fn refuse(part: Part, name: &str) -> Result<(), NameError> {
     let flaw = if name.is_empty() {
         Flaw::Empty
@@ -282,68 +265,5 @@ impl fmt::Display for NameError {
 impl std::error::Error for NameError {}
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn name(table: &str) -> TableName {
-        TableName::new(None, table).unwrap()
-    }
-
-    #[test]
-    fn what_no_database_takes_is_refused_with_its_reason() {
-        for (schema, table, reason) in [
-            (None, String::new(), "the table's name is empty"),
-            (None, "x".repeat(64), "64 bytes long"),
-            (None, "ü".repeat(32), "64 bytes long"),
-            (None, "a\0b".to_owned(), "NUL"),
-            (Some(""), "t".to_owned(), "the schema's name is empty"),
-            (Some("a\0"), "t".to_owned(), "the schema's name contains a NUL"),
-        ] {
-            let error = TableName::new(schema, &table).unwrap_err();
-            assert!(error.to_string().contains(reason), "{error}");
-        }
-        assert!(TableName::new(Some(&"s".repeat(63)), &"x".repeat(63)).is_ok());
-    }
-
-    #[test]
-    fn quotes_cannot_be_left() {
-        assert_eq!(name(r#"a"b"#).sql(), r#""a""b""#);
-        assert_eq!(name(r#""; DROP TABLE x; --"#).sql(), r#""""; DROP TABLE x; --""#);
-        assert_eq!(name("a.b").sql(), r#""a.b""#);
-        assert_eq!(name("Upper").sql(), r#""Upper""#);
-        assert_eq!(name(r"back\slash'").regclass(), r#"E'"back\\slash''"'"#);
-        assert_eq!(name("cratestack_idempotency\"").sql(), "\"cratestack_idempotency\"\"\"");
-    }
-
-    #[test]
-    fn a_flag_s_value_is_no_flag() {
-        assert_eq!(name("-- x").flags(), " --table='-- x'");
-        assert_eq!(name("-x").flags(), " --table='-x'");
-        assert_eq!(name("keys").flags(), " --table keys");
-    }
-
-    #[test]
-    fn derived_names_fit_and_differ() {
-        assert_eq!(TableName::default().derived("_expires_idx"), "cratestack_idempotency_expires_idx");
-        assert_eq!(name(&"x".repeat(51)).derived("_expires_idx").len(), 63);
-        let (one, other) = (format!("{}1", "x".repeat(62)), format!("{}2", "x".repeat(62)));
-        let derived = [name(&one), name(&other)].map(|name| name.derived("_expires_idx"));
-        assert_ne!(derived[0], derived[1]);
-        for name in [one, other, "ü".repeat(31), "😀".repeat(15)] {
-            let derived = TableName::new(None, &name).unwrap().derived("_expires_idx");
-            assert!(derived.len() <= LONGEST && derived.ends_with("_expires_idx"), "{derived}");
-        }
-    }
-
-    #[test]
-    fn a_database_s_own_names_are_its_own() {
-        assert!(name("sqlite_x").check(Dialect::Sqlite).is_err());
-        assert!(name("sqlitex").check(Dialect::Sqlite).is_ok());
-        let temporary = TableName::new(Some("pg_temp"), "t").unwrap();
-        assert!(
-            temporary.check(Dialect::Postgres).unwrap_err().is_schema() && temporary.check(Dialect::Sqlite).is_ok()
-        );
-        // A boundary within a character must not panic.
-        assert!(name("sqlite😀").check(Dialect::Sqlite).is_ok());
-    }
-}
+#[path = "name_tests.rs"]
+mod tests;

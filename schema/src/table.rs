@@ -1,5 +1,4 @@
-use std::fmt;
-use std::str::FromStr;
+use crate::dialect::{Dialect, SQLITE_NOW};
 
 /// The table's name.
 ///
@@ -7,6 +6,13 @@ use std::str::FromStr;
 /// assert_eq!(cratestack_schema::TABLE, "cratestack_idempotency");
 /// ```
 pub const TABLE: &str = "cratestack_idempotency";
+
+/// First half of the keys of every advisory lock that is taken for the table ("crst"), so that they meet nobody else's.
+///
+/// ```
+/// assert_eq!(cratestack_schema::LOCK_CLASS.to_be_bytes(), *b"crst");
+/// ```
+pub const LOCK_CLASS: i32 = 0x6372_7374;
 
 /// What the name of a table's index adds to the table's own.
 pub(crate) const INDEX_SUFFIX: &str = "_expires_idx";
@@ -61,7 +67,7 @@ pub const IDEMPOTENCY: Table = Table {
         Column::new(columns::RESPONSE_STATUS, "INT", "INTEGER"),
         Column::new(columns::RESPONSE_HEADERS, "BYTEA", "BLOB"),
         Column::new(columns::RESPONSE_BODY, "BYTEA", "BLOB"),
-        Column::new(columns::CREATED_AT, "TIMESTAMPTZ", "INTEGER").not_null().default("NOW()", SQLITE_DEFAULT),
+        Column::new(columns::CREATED_AT, "TIMESTAMPTZ", "INTEGER").not_null().default("NOW()", SQLITE_NOW),
         Column::new(columns::EXPIRES_AT, "TIMESTAMPTZ", "INTEGER").not_null(),
         Column::new(columns::LEASE_EXPIRES_AT, "TIMESTAMPTZ", "INTEGER").since(2),
         Column::new(columns::ATTEMPT, "INT", "INTEGER").since(2),
@@ -76,8 +82,6 @@ pub const IDEMPOTENCY: Table = Table {
         StorageOption { name: "autovacuum_analyze_scale_factor", value: "0.02", since: 2 },
     ],
 };
-
-const SQLITE_DEFAULT: &str = "(CAST(ROUND(unixepoch('subsec') * 1000) AS INTEGER))";
 
 /// A table, in all its versions and dialects.
 ///
@@ -234,58 +238,4 @@ pub struct Index {
     pub name: &'static str,
     /// The columns that it is over.
     pub columns: &'static [&'static str],
-}
-
-/// A database's way to say it.
-///
-/// ```
-/// use cratestack_schema::Dialect;
-///
-/// assert_eq!("sqlite".parse(), Ok(Dialect::Sqlite));
-/// assert_eq!(Dialect::Postgres.to_string(), "postgres");
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Dialect {
-    /// PostgreSQL 12 or newer.
-    Postgres,
-    /// SQLite 3.42 or newer. Times are INTEGER milliseconds since the Unix epoch.
-    Sqlite,
-}
-
-impl Dialect {
-    /// All of them.
-    ///
-    /// ```
-    /// assert_eq!(cratestack_schema::Dialect::ALL.len(), 2);
-    /// ```
-    pub const ALL: [Self; 2] = [Self::Postgres, Self::Sqlite];
-
-    /// The name that the command line uses.
-    ///
-    /// ```
-    /// assert_eq!(cratestack_schema::Dialect::Postgres.name(), "postgres");
-    /// ```
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Postgres => "postgres",
-            Self::Sqlite => "sqlite",
-        }
-    }
-}
-
-impl fmt::Display for Dialect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Dialect {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|dialect| dialect.name() == name).ok_or_else(|| {
-            format!("there is no dialect {name:?}; there are {}", Self::ALL.map(Self::name).join(" and "))
-        })
-    }
 }

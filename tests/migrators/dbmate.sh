@@ -10,7 +10,7 @@ dbmate=${2:-dbmate}
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 here=$(mktemp -d)
 trap 'rm -rf "$here"' EXIT
-cargo build --quiet --package cratestack-schema
+cargo build --quiet --package cratestack-schema --features live
 task=target/debug/cratestack-schema
 tables=(cratestack_idempotency 'drop table' 'a"b; DROP TABLE x; --' '-- migrate:down' '${user}' "it's \\ ключи")
 

@@ -1,6 +1,7 @@
-//! The example `payments` as a process of its own: it can be killed, abort, and come back.
+//! An example as a process of its own: it can be killed, abort, and come back.
 
 use std::{
+    collections::HashMap,
     env,
     io::{BufRead as _, BufReader, Read},
     net::SocketAddr,
@@ -20,16 +21,22 @@ use crate::Client;
 /// Far more than a start takes, also on a machine that is busy.
 const STARTS_WITHIN: Duration = Duration::from_mins(1);
 
-/// The environment of a service. Without a database it keeps a file in its own directory.
-#[derive(Debug, Clone, Default)]
+/// Which example it is, and its environment. `payments` without a database keeps a file in its own directory.
+#[derive(Debug, Clone)]
 pub struct Settings {
+    example: String,
     variables: Vec<(String, String)>,
 }
 
 impl Settings {
-    /// The defaults, on a port that is free.
+    /// `payments` with its defaults, on a port that is free.
     pub fn new() -> Self {
-        Self::default().set("PORT", "0")
+        Self::of("payments")
+    }
+
+    /// Another example, on a port that is free.
+    pub fn of(example: &str) -> Self {
+        Self { example: example.to_owned(), variables: Vec::new() }.set("PORT", "0")
     }
 
     /// Where the ledger and the records are.
@@ -49,6 +56,12 @@ impl Settings {
     pub fn set(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -172,7 +185,7 @@ struct Running {
 
 impl Running {
     async fn spawn(settings: &Settings, directory: &Path) -> Self {
-        let program = program().await;
+        let program = program(&settings.example).await;
         let mut command = Command::new(program);
         for inherited in ["DATABASE_URL", "LEASE", "PORT", "RUST_LOG"] {
             command.env_remove(inherited);
@@ -302,17 +315,18 @@ impl Output {
     }
 }
 
-/// The example's executable, built on the first call.
-async fn program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    let built = tokio::task::spawn_blocking(|| PROGRAM.get_or_init(build)).await;
-    built.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()))
+/// The example's executable; all of them are built on the first call.
+async fn program(example: &str) -> &'static Path {
+    static PROGRAMS: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
+    let built = tokio::task::spawn_blocking(|| PROGRAMS.get_or_init(build)).await;
+    let programs = built.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()));
+    programs.get(example).unwrap_or_else(|| panic!("there is no example {example:?}"))
 }
 
-fn build() -> PathBuf {
+fn build() -> HashMap<String, PathBuf> {
     let mut cargo = Command::new(env!("CARGO"));
     // `--workspace` for the same features as `cargo test --workspace` has, which then has built everything already.
-    cargo.args(["build", "--workspace", "--example", "payments", "--message-format", "json"]);
+    cargo.args(["build", "--workspace", "--examples", "--message-format", "json"]);
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
@@ -321,11 +335,13 @@ fn build() -> PathBuf {
         .stderr(Stdio::piped())
         .output()
         .expect("cargo runs where it ran to build this test");
-    assert!(output.status.success(), "the example does not build:\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "the examples do not build:\n{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout)
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message["target"]["name"] == "payments")
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .expect("cargo names the executable that it built")
+        .filter_map(|message| {
+            let name = message["target"]["name"].as_str()?.to_owned();
+            Some((name, PathBuf::from(message["executable"].as_str()?)))
+        })
+        .collect()
 }

@@ -20,7 +20,7 @@ const NO_TESTS: [&str; 4] =
 
 #[test]
 fn every_guarantee_names_tests_that_exist() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace is above");
+    let root = root();
     let page = fs::read_to_string(root.join("docs/guarantees.md")).expect("the page is there");
     let mut tests = String::new();
     sources(&root.join("tests/tests"), &mut tests);
@@ -37,4 +37,58 @@ fn every_guarantee_names_tests_that_exist() {
         }
     }
     assert!(checked > 25, "only {checked} names were found: has the page changed its form?");
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace is above")
+}
+
+fn in_backquotes(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// A path as the pages write it: from the root, or from the runtime's sources.
+fn found(path: &str) -> Option<std::path::PathBuf> {
+    [root().join(path), root().join("cratestack-runtime/src").join(path)].into_iter().find(|path| path.exists())
+}
+
+#[test]
+fn every_file_that_the_map_names_is_there() {
+    let mut checked = 0;
+    for page in ["docs/architecture.md", "docs/adding.md"] {
+        let text = fs::read_to_string(root().join(page)).expect("the page is there");
+        // A fence has three backquotes, and what is in it is no path.
+        let prose: String = text.split("```").step_by(2).collect();
+        for name in in_backquotes(&prose) {
+            let is_path =
+                name.contains('/') && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte));
+            if is_path && !name.contains("NAME") {
+                assert!(found(name).is_some(), "{page} names `{name}`, which is not there");
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 40, "only {checked} paths were found: have the pages changed their form?");
+}
+
+#[test]
+fn every_term_of_the_glossary_has_its_type_in_its_file() {
+    let text = fs::read_to_string(root().join("docs/architecture.md")).expect("the page is there");
+    let (_, glossary) = text.split_once("## Glossary").expect("there is a glossary");
+    let mut checked = 0;
+    for row in glossary.lines().filter(|line| line.starts_with("| ")).skip(1) {
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        let sources: String = in_backquotes(cells[4])
+            .filter_map(|path| found(path).filter(|path| path.is_file()))
+            .map(|path| fs::read_to_string(path).expect("sources are text"))
+            .collect();
+        assert!(!sources.is_empty(), "no file in: {row}");
+        let first = in_backquotes(cells[3]).next().unwrap_or_else(|| panic!("no type in: {row}"));
+        let name = first.split("::").next().unwrap_or(first);
+        let is_defined =
+            ["struct", "enum", "trait", "fn"].iter().any(|kind| sources.contains(&format!("{kind} {name}")));
+        assert!(is_defined || sources.contains(name), "`{name}` is not in the file of: {row}");
+        checked += 1;
+    }
+    assert!(checked > 20, "only {checked} terms were found: has the page changed its form?");
 }

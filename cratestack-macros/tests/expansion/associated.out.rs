@@ -4,7 +4,7 @@ fn __idempotent_pay(self, body: String) -> impl Future<Output = Self> + Send {
 }
 #[doc(hidden)]
 #[allow(unused_variables, clippy::all, clippy::pedantic, clippy::nursery)]
-fn __idempotent_parts_of_pay(
+fn __idempotent_expressions_of_pay(
     self: &Self,
     idempotent_call: &mut ::cratestack_runtime::__private::Call,
     (idempotent_argument1,): (&String,),
@@ -47,7 +47,7 @@ fn pay(
     if idempotent_call.is_guarded() {
         #[allow(unused_variables)]
         let (idempotent_argument0, idempotent_argument1) = &idempotent_arguments;
-        Self::__idempotent_parts_of_pay(
+        Self::__idempotent_expressions_of_pay(
             idempotent_argument0,
             &mut idempotent_call,
             (idempotent_argument1,),

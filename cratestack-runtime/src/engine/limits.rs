@@ -3,11 +3,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::model::Limit;
 
-/// What one handle may have under way, so that no number of clients costs it more memory than it was given.
+/// What one engine may have under way, so that no number of callers costs it more memory than it was given.
 ///
-/// A place and some room are taken before a key is reserved: what is refused has not begun. A run whose outcome turns out to
-/// be larger than the room that was taken for it keeps all of it, beyond the bound if need be, because an outcome that was told
-/// is never dropped; the next ones are then refused until room is free again.
+/// A place and some room are taken before the store is asked for a key: what is refused has not begun. An outcome that turns
+/// out to be larger than the room that was taken for it is kept all the same, beyond the bound if need be, because an outcome
+/// that was told is never dropped. The next pieces of work are then refused until there is room again.
 #[derive(Debug)]
 pub(super) struct Limits {
     max_running: AtomicUsize,
@@ -17,19 +17,19 @@ pub(super) struct Limits {
     pending_bytes: AtomicU64,
 }
 
-/// More handlers than this are not run at once by a healthy process.
-const MAX_RUNNING: usize = 10_000;
-const MAX_PENDING_BYTES: u64 = 256 * 1024 * 1024;
+/// A healthy process does not run more than this at once.
+const DEFAULT_MAX_RUNNING: usize = 10_000;
+const DEFAULT_MAX_PENDING_BYTES: u64 = 256 * 1024 * 1024;
 /// What is taken for an outcome whose size is not known yet.
-const ROOM_FOR_AN_OUTCOME: u64 = 16 * 1024;
+const UNKNOWN_OUTCOME_BYTES: u64 = 16 * 1024;
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            max_running: AtomicUsize::new(MAX_RUNNING),
+            max_running: AtomicUsize::new(DEFAULT_MAX_RUNNING),
             running: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
-            max_pending_bytes: AtomicU64::new(MAX_PENDING_BYTES),
+            max_pending_bytes: AtomicU64::new(DEFAULT_MAX_PENDING_BYTES),
             pending_bytes: AtomicU64::new(0),
         }
     }
@@ -47,7 +47,7 @@ impl Limits {
     /// Admits one run, if there is a place for it and room for its outcome.
     pub(super) fn admit(self: &Arc<Self>) -> Result<Admission, Limit> {
         let max = self.max_pending_bytes.load(Ordering::Relaxed);
-        let room = ROOM_FOR_AN_OUTCOME.min(max);
+        let room = UNKNOWN_OUTCOME_BYTES.min(max);
         let fits = |taken: u64| taken.checked_add(room).filter(|taken| room > 0 && *taken <= max);
         let taken = self.pending_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);
         taken.map_err(|_| Limit::MaxPendingBytes)?;
@@ -56,7 +56,7 @@ impl Limits {
         if admission.runs { Ok(admission) } else { Err(Limit::MaxRunning) }
     }
 
-    /// A place for a duplicate to wait in, of which there are as many as handlers may run.
+    /// A place for a duplicate to wait in, of which there are as many as pieces of work may run.
     pub(super) fn wait(self: &Arc<Self>) -> Option<WaitingPlace> {
         let has_place = enter(&self.waiting, self.max_running.load(Ordering::Relaxed));
         has_place.then(|| WaitingPlace(Arc::clone(self)))

@@ -1,33 +1,41 @@
-//! The protocol: reserve, run, complete or release.
+//! The protocol: have the key, run the work, write its outcome down or give the key back.
 //!
-//! [`Engine::guard`] takes a claim on a key and the work that the key protects, and answers what became of it. It sees
-//! the store only through its trait and knows nothing of HTTP: what the work's outcome looks like on the wire, the
-//! work itself says in a [`Settled`].
+//! A door brings a claim on a key and the work that the key protects, chooses a mode, and is answered what became of it. The
+//! engine sees the store only through its trait. It does not know what a reply looks like to whoever gets it: the work says
+//! that itself, in a [`Settled`].
 //!
-//! Who does what: `guard` is the life of one request, `acquire` how it comes by its key and `reserve` what it asks the store
-//! for it, `local` is what the requests of one process know of each other's keys, `lease` keeps a reservation alive, `settle`
-//! writes its outcome down, and `retry` does not give up on either; `replay_cache` answers from memory what this process has seen
-//! the outcome of; `limits` bounds what is under way, `sweep` deletes what
-//! expired, `tasks` counts what is running so that a shutdown can wait for it. `model` has the words that all of these share.
-//! `transact` is the life of a request whose handler writes in the transaction that records its outcome.
+//! ```text
+//! life                    one piece of work from its claim to its answer, the same in every mode; the replay cache is met here
+//! ├─ local/               what one process knows of its keys
+//! │    single_flight      of all who ask for one key at a time, one asks the store
+//! │    watching             and one waits for news of a run elsewhere
+//! │    keys               which key is in whose hands here
+//! │    replay_cache       the outcomes that were seen here
+//! └─ mode/                how a key is had and an outcome written
+//!      leased             a reservation, renewed while the work runs; the outcome in a write of its own
+//!      transactional      a transaction that has the key, records the outcome and commits it with what the work wrote
+//! lease/                  keeps reservations alive: the one place that renews, and the thread that does so for all
+//! retry                   what must reach the store is sent until it is answered
+//! limits · task_tracker   how much may be under way, and what a shutdown waits for
+//! sweep                   deletes what has expired
+//! model                   the words that all of these share
+//! ```
 
-mod acquire;
-mod guard;
 mod lease;
+mod life;
 mod limits;
 mod local;
+mod mode;
 mod model;
-mod replay_cache;
-mod reserve;
 mod retry;
-mod settle;
 mod store_call;
 mod sweep;
-mod tasks;
-mod transact;
+mod task_tracker;
 
-pub(crate) use guard::Engine;
-pub(crate) use model::{Answer, Disposition, Failure, Hold, Limit, Outcome, OwnedClaim, Policy, Settled, Step};
+pub(crate) use life::Engine;
+pub(crate) use mode::{AttemptFuture, Leased, Participant, StoreParticipant, TransactionSlot, TransactionalRun};
+pub(crate) use model::{
+    Answer, Disposition, Failure, Hold, Limit, Outcome, OwnedClaim, Policy, Settled, Step, TransactionOptions,
+};
 pub use sweep::Sweeper;
 pub(crate) use sweep::sweep;
-pub(crate) use transact::{TransactionOptions, TransactionSlot};

@@ -1,14 +1,15 @@
 //! The words that the whole engine speaks. Nothing here does anything, and nothing here imports the rest of the engine.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::store::{Claim, IdempotencyRecord, RecordId, StoreError};
+use crate::store::{Claim, IdempotencyRecord, Isolation, RecordId, StoreError};
 
-/// What a guarded request claims; the owned form of [`Claim`].
+/// What a piece of work claims; the owned form of [`Claim`].
 #[derive(Debug)]
 pub(crate) struct OwnedClaim {
     pub(crate) id: RecordId,
@@ -29,7 +30,7 @@ impl OwnedClaim {
     }
 }
 
-/// A reservation that is ours.
+/// A key that is ours.
 #[derive(Debug, Clone)]
 pub(crate) struct Hold {
     pub(crate) claim: Arc<OwnedClaim>,
@@ -37,18 +38,40 @@ pub(crate) struct Hold {
     pub(crate) attempt: u32,
 }
 
-/// How patient a request is, and with whom.
+/// How patient a caller is, and with whom.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Policy {
-    /// How long the store may take to answer a reservation.
-    pub(crate) patience: Duration,
-    /// How long a duplicate of a running request waits for its outcome.
+    /// How long the store may take to say who has the key.
+    pub(crate) store_timeout: Duration,
+    /// How long a duplicate of running work waits for its outcome.
     pub(crate) wait: Duration,
-    /// Whether the work runs, unguarded, where the store cannot reserve.
+    /// Whether the work runs, unguarded, where the store cannot say who has the key.
     pub(crate) run_unreserved: bool,
 }
 
-/// What became of a guarded request.
+/// What the store says of a key; a [`ClaimOutcome`](crate::ClaimOutcome) whose record can be shared, and where what is had with
+/// the key depends on the mode.
+#[derive(Debug)]
+pub(crate) enum Acquired<G> {
+    Ours(G),
+    Replay(Arc<IdempotencyRecord>),
+    InFlight,
+    Conflict,
+}
+
+impl<G> Acquired<G> {
+    /// What is ours, or else the answer.
+    pub(super) fn ours<R>(self) -> Result<G, Answer<R>> {
+        match self {
+            Self::Ours(grant) => Ok(grant),
+            Self::Replay(record) => Err(Answer::Replay(record)),
+            Self::InFlight => Err(Answer::InFlight),
+            Self::Conflict => Err(Answer::Conflict),
+        }
+    }
+}
+
+/// What became of a piece of work.
 #[derive(Debug)]
 pub(crate) enum Answer<R> {
     /// The work ran; this is its reply.
@@ -84,7 +107,7 @@ pub(crate) enum Limit {
     MaxPendingBytes,
 }
 
-/// A step in the life of a reservation, told to whoever watches as it is made.
+/// A step in the life of a key that is ours, told to whoever watches as it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     Reserved,
@@ -94,7 +117,7 @@ pub(crate) enum Step {
     Released,
     Lost,
     Panicked,
-    /// The transaction that it was the reservation of is undone.
+    /// The transaction that had the key is undone.
     RolledBack,
 }
 
@@ -103,19 +126,34 @@ pub(crate) enum Step {
 pub(crate) struct Settled<R> {
     pub(crate) disposition: Disposition,
     pub(crate) reply: R,
-    /// Where the reply tells of one.
+    /// Set when the reply is an error: by it, a transaction is rolled back or run again.
     pub(crate) failure: Option<Failure>,
 }
 
-/// Why the work failed, as far as its reply says; a transaction depends on it.
+/// Why the work failed, as far as its reply says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// Transactions were in each other's way.
     Transient,
-    /// As the work has it.
+    /// The work decided so.
     Deliberate,
     /// Something broke, and the reply does not tell what.
-    Unknown,
+    Unknown {
+        /// How a reply of this door can tell, for the log.
+        remedy: &'static str,
+    },
+}
+
+/// How work runs that writes in a transaction.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct TransactionOptions {
+    pub(crate) isolation: Isolation,
+    /// How often the work may run once more.
+    pub(crate) retries: u32,
+    /// Whether an error's writes stay.
+    pub(crate) keep_all: bool,
+    /// How long the work may take.
+    pub(crate) timeout: Duration,
 }
 
 /// What is recorded of a run. Only the door that it came in by can tell what it means; the engine compares it and writes it down.
@@ -126,6 +164,23 @@ pub(crate) struct Outcome {
     /// In the store, the headers.
     pub(crate) metadata: Vec<u8>,
     pub(crate) body: Bytes,
+}
+
+impl Outcome {
+    /// As the store would tell it. The claim was `asked` for then, by this process's clock.
+    pub(super) fn to_record(&self, claim: &OwnedClaim, asked: Instant) -> IdempotencyRecord {
+        let created_at = SystemTime::now().checked_sub(asked.elapsed()).unwrap_or(SystemTime::UNIX_EPOCH);
+        IdempotencyRecord {
+            key: claim.id.key().to_owned(),
+            principal_fingerprint: claim.id.principal().to_owned(),
+            request_hash: claim.request_hash,
+            response_status: self.code,
+            response_headers: self.metadata.clone(),
+            response_body: self.body.to_vec(),
+            created_at,
+            expires_at: created_at.checked_add(claim.retention).unwrap_or(created_at),
+        }
+    }
 }
 
 /// What becomes of the key.

@@ -17,8 +17,8 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify, watch};
@@ -27,6 +27,7 @@ use tokio::time::Instant;
 
 use super::store_call::store_call;
 use crate::store::StoreError;
+use crate::util::lock;
 
 /// How often one of those that were refused is sent again.
 const PROBE_INTERVAL: Duration = Duration::from_millis(100);
@@ -35,11 +36,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// The rests of a call that was refused although the store was said to be back grow from [`PROBE_INTERVAL`] to this.
 const LONGEST_REST: Duration = Duration::from_secs(5);
 /// A call without an answer gets another one beside it after this long, and a third after four times as long.
-const SILENCE: Duration = Duration::from_secs(1);
+const HEDGE_AFTER: Duration = Duration::from_secs(1);
 /// Calls for one answer at the same time. Each may have a connection, and a server that stalls would get ever more of them.
-const MAX_CALLS: usize = 3;
+const MAX_HEDGED_CALLS: usize = 3;
 /// How long a new reservation lets what is overdue go first. Past that, the store may refuse the one and take the other.
-const COURTESY: Duration = Duration::from_secs(1);
+const OVERDUE_FIRST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Whether the store is away, as far as what must reach it has found out.
 #[derive(Debug, Default)]
@@ -48,7 +49,7 @@ pub(super) struct Recovery {
     /// Fewer calls are overdue.
     fewer: Notify,
     is_away: AtomicBool,
-    /// Told when the store answers that was away.
+    /// Told when a store answers that was away.
     back: watch::Sender<()>,
     /// Held by whoever is to be sent next.
     probe: Mutex<()>,
@@ -89,7 +90,7 @@ pub(super) struct WaitedFor(u64);
 
 impl Recovery {
     fn due(&self) -> MutexGuard<'_, Due> {
-        self.due.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.due)
     }
 
     fn overdue(&self) -> Overdue<'_> {
@@ -130,7 +131,7 @@ impl Recovery {
             }
         };
         // An error is the end of the courtesy.
-        let _ = tokio::time::timeout(COURTESY, clearing).await;
+        let _ = tokio::time::timeout(OVERDUE_FIRST_TIMEOUT, clearing).await;
         self.due().newest().map(WaitedFor)
     }
 
@@ -192,9 +193,9 @@ pub(super) async fn until_answered<T: Send + 'static>(
     let mut calls = JoinSet::new();
     calls.spawn(store_call(first.unwrap_or_else(&call)));
     let mut news = News::of(recovery);
-    let (mut overdue, mut silence, mut pause) = (None, SILENCE, PROBE_INTERVAL);
+    let (mut overdue, mut silence, mut pause) = (None, HEDGE_AFTER, PROBE_INTERVAL);
     loop {
-        let has_room = calls.len() < MAX_CALLS;
+        let has_room = calls.len() < MAX_HEDGED_CALLS;
         let failure = tokio::select! {
             biased;
             Some(answer) = calls.join_next() => match answer {

@@ -12,11 +12,11 @@ use tracing::{debug, warn};
 use crate::store::{IdempotencyStore, StoreError};
 
 /// So few rows at a time that nobody waits for a lock of the sweep's.
-const BATCH: u32 = 250;
+const BATCH_ROWS: u32 = 250;
 
 /// After a batch it rests for so many times as long as that took: it is in no hurry, and those who wait for the same disk
 /// and processors are.
-const RESTS: u32 = 7;
+const RESTS_PER_BATCH_TIME: u32 = 7;
 
 /// Deletes all that has expired, batch by batch, and says how much it was.
 pub(crate) async fn sweep(store: &dyn IdempotencyStore) -> Result<u64, StoreError> {
@@ -29,14 +29,14 @@ async fn sweep_until(store: &dyn IdempotencyStore, stop: impl Future<Output = ()
     let mut swept = 0;
     loop {
         let begun = Instant::now();
-        let batch = store.sweep(BATCH).await?;
+        let batch = store.sweep(BATCH_ROWS).await?;
         swept += batch;
-        if batch < u64::from(BATCH) {
+        if batch < u64::from(BATCH_ROWS) {
             return Ok(swept);
         }
         tokio::select! {
             () = &mut stop => return Ok(swept),
-            () = tokio::time::sleep(begun.elapsed() * RESTS) => {}
+            () = tokio::time::sleep(begun.elapsed() * RESTS_PER_BATCH_TIME) => {}
         }
     }
 }

@@ -1,48 +1,26 @@
-//! The HTTP side: from a request to a claim, and from what became of it to a response.
+//! The HTTP door: `#[idempotent]` on an axum handler.
 //!
-//! `key` reads the header, `caller` tells whose it is, `namespace` keeps handles apart; `request` says what a request looks
-//! like, `body` hashes its body as it is read; `part` is what the attribute's expressions may be made of, and `presence` whether
-//! one came to nothing; `guard` drives the engine and answers, under the `options` of the attribute; `capture` turns a
-//! response into a record, without the headers that are `omitted`, and `replay` turns it back; `slot` hands the reservation to
-//! the handler's arguments, and `unrecorded` is a response's own word that there is nothing to keep; `problem` is every error
-//! that a client can see, `event` what the operator is told. `transaction` is what a handler that writes in the record's
-//! transaction needs besides. `handle` is [`Idempotency`](crate::Idempotency), where a service sets what applies to all its
-//! handlers.
+//! By what a request meets: its extractors (`extract`) begin with the guard (`guard`), which takes from `identity` what
+//! the request is known by, and from `response` how an outcome is recorded and answered. `settings` is what a handle
+//! says to this door alone, `work` the handler as all of them see it.
+//!
+//! Each imports only what stands before it: `work`, `identity`, `response`, `settings`, `guard`, `extract`.
 
-mod body;
-mod caller;
-mod capture;
-mod event;
-mod fingerprint;
+mod extract;
 mod guard;
-mod handle;
-mod headers;
-mod key;
-mod namespace;
-mod omitted;
-mod options;
-mod part;
-mod presence;
-mod problem;
-mod replay;
-mod request;
-mod slot;
-mod transaction;
-mod unrecorded;
+mod identity;
+mod response;
+mod settings;
+mod work;
 
-pub use event::{Event, EventKind};
-pub use fingerprint::hash_request;
-pub(crate) use guard::Intake;
-pub use guard::{Call, Work};
-pub use handle::{Idempotency, OnStoreError};
-pub use headers::{decode_headers, encode_headers};
-pub use namespace::NamespaceError;
-pub use options::Options;
-pub use part::{KeyPart, Part, PartHasher, part};
-pub use presence::Presence;
-pub(crate) use problem::Problem;
-pub(crate) use slot::{Granted, Slot, Vacancy};
-pub use transaction::Attempts;
+pub use extract::{Guarded, Via};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub(crate) use transaction::{Cause, InStore};
-pub use unrecorded::Unrecorded;
+pub use extract::{TakesTx, Transacted, TransactionalDatabase, ViaTx};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(crate) use guard::Cause;
+pub use guard::GuardedRequest;
+pub use identity::hash_request;
+pub use response::{Unrecorded, decode_headers, encode_headers};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use work::Attempts;
+pub use work::Work;

@@ -8,7 +8,7 @@ use axum::extract::{Form, Json, Query};
 
 use uuid::Uuid;
 
-use crate::Idempotency;
+use crate::handle::Idempotency;
 
 /// An argument of a handler whose router's state is not known. What is asked here holds for every state.
 #[derive(Debug)]

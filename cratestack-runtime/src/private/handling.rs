@@ -4,12 +4,13 @@ use std::marker::PhantomData;
 use axum::response::{IntoResponse, Response};
 
 use super::returned::Returned;
-use crate::http::{Call, Options, Work};
+use crate::handle::Options;
+use crate::http::{GuardedRequest, Work};
 
 /// The call of a handler, yet to be made: a plain `fn` that returns a future may do its work before it returns it.
 ///
-/// The arguments stand beside the closure, not in it. What a closure captures is not known to the type checker until late,
-/// too late to tell whether it is `Send` where that decides between the two `go`.
+/// The arguments stand beside the closure, not in it. What a closure captures is not known to the type checker until
+/// late, too late to tell whether it is `Send` where that decides between the two `go`.
 #[derive(Debug)]
 pub struct Handling<A, C, F> {
     arguments: A,
@@ -36,21 +37,21 @@ where
 
 /// Guards the handler. Boxed as well, because a coroutine for every handler costs its compilation more than a box a
 /// request costs its run.
-pub fn run(call: Call, options: Options, handler: Work) -> Work {
-    Box::pin(call.run(options, handler))
+pub fn run(request: GuardedRequest, options: Options, handler: Work) -> Work {
+    Box::pin(request.run(options, handler))
 }
 
 /// Stands in where the handler cannot run, which is told apart.
 pub trait AnyHandling: Sized {
-    /// Passes the type checker, and nothing after it: should ever no error tell that the handler cannot run, this does.
+    /// It passes the type checker, and nothing after it: should ever no error tell that the handler cannot run, this does.
     fn go(self) -> Work {
         const { never::<Self>("this handler is no future of a response that moves between threads") };
         unreachable!()
     }
 }
 
-/// Fails to compile where it is instantiated. It asks about the type because a constant without one is evaluated where it
-/// stands, in every optimised build of this crate.
+/// Fails to compile where it is instantiated. It asks about the type because a constant without one is evaluated where
+/// it stands, in every optimised build of this crate.
 pub(super) const fn never<T: Sized>(why: &str) {
     assert!(size_of::<T>() > isize::MAX.cast_unsigned(), "{}", why);
 }
@@ -64,21 +65,21 @@ pub fn refused() -> Response {
 
 /// What the handler's call gives, as a type to ask about.
 #[derive(Debug)]
-pub struct Outcome<F>(PhantomData<fn() -> F>);
+pub struct CallOutput<F>(PhantomData<fn() -> F>);
 
-impl<F> Default for Outcome<F> {
+impl<F> Default for CallOutput<F> {
     fn default() -> Self {
         Self(PhantomData)
     }
 }
 
 /// What the handler's call gives.
-pub fn outcome<F>(_: F) -> Outcome<F> {
-    Outcome(PhantomData)
+pub fn outcome<F>(_: F) -> CallOutput<F> {
+    CallOutput(PhantomData)
 }
 
-impl<F: Future> Outcome<F> {
-    /// What the future gives.
+impl<F: Future> CallOutput<F> {
+    /// What the future gives, as a type to ask about.
     pub fn returned(&self) -> Returned<F::Output> {
         Returned::default()
     }
@@ -86,23 +87,23 @@ impl<F: Future> Outcome<F> {
 
 /// What is no future is told by [`handler_is_future`] alone.
 pub trait AnyOutcome {
-    /// Nothing that could be wrong.
+    /// A type that is always right.
     fn returned(&self) -> Returned<()> {
         Returned::default()
     }
 }
 
-impl<F> AnyOutcome for Outcome<F> {}
+impl<F> AnyOutcome for CallOutput<F> {}
 
 /// Asks for a future.
-pub fn handler_is_future<F: HandlerFuture>(_: &Outcome<F>) {}
+pub fn handler_is_future<F: HandlerFuture>(_: &CallOutput<F>) {}
 
 /// Asks for a future that can move between threads. The bound is the bare one, because the compiler then tells which
 /// value is held across which await.
-pub fn handler_is_send<F: Send>(_: &Outcome<F>) {}
+pub fn handler_is_send<F: Send>(_: &CallOutput<F>) {}
 
 /// The same of a type with a name, which says itself what it is.
-pub fn handler_type_is_send<F: SendFuture>(_: &Outcome<F>) {}
+pub fn handler_type_is_send<F: SendFuture>(_: &CallOutput<F>) {}
 
 /// Asks for an argument that can move between threads, of a handler whose future need not hold it.
 pub fn argument_is_send<T: SendArgument>() {}

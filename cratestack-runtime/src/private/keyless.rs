@@ -1,12 +1,12 @@
-use crate::Reservation;
+use crate::handle::Reservation;
 
 /// An argument of a request whose `key = …` has come to nothing, and which runs unguarded if `optional` lets it.
 #[derive(Debug)]
 pub struct Keyless<'a, T>(pub &'a mut T);
 
-/// Of most arguments there is nothing to take.
+/// Most arguments have no reservation to be taken.
 pub trait AnyKeyless: Sized {
-    /// Leaves it as it is.
+    /// The argument stays as it is.
     fn unreserved(self) {}
 }
 

@@ -1,10 +1,10 @@
 //! What generated code names. Not public API: anything here may change with any release.
 //!
-//! The code that runs accepts anything, and what does not fit is asked for apart, at the user's token: a bound on the code
-//! that runs would be reported at the attribute, and twice. Two devices serve that:
+//! The code that runs accepts anything, and what does not fit is asked for apart, at the user's token: a bound on the
+//! code that runs would be reported at the attribute, and twice. Two devices serve that:
 //!
-//! - An inherent function is found before a trait's. So an inherent one for `Argument<Json<T>>` beside a trait's for every
-//!   `Argument<T>` asks of a `Json` what it asks of nothing else, however the user spells the type.
+//! - An inherent function is found before a trait's. So an inherent one for `Argument<Json<T>>` beside a trait's for
+//!   every `Argument<T>` asks of a `Json` what it asks of nothing else, however the user spells the type.
 //! - A trait of our own in front of axum's carries the words of the error. Its blanket impl says `do_not_recommend`, so
 //!   that the error stays with our trait.
 
@@ -19,11 +19,11 @@ pub use axum::response::Response;
 #[cfg(feature = "macros")]
 pub use cratestack_macros::idempotent;
 
-pub use crate::extract::{Guarded, Via};
-pub use crate::http::{Call, Options, Part, Work, part};
+pub use crate::handle::{Options, Part, part};
+pub use crate::http::{Guarded, GuardedRequest as Call, Via, Work};
 pub use argument::{AnyArgument, AnyArgumentOf, Argument, ArgumentOf, ProvidesIdempotency, state_provides_idempotency};
 pub use handling::{
-    AnyHandling, AnyOutcome, HandlerFuture, Handling, Outcome, SendArgument, SendFuture, argument_is_send,
+    AnyHandling, AnyOutcome, CallOutput, HandlerFuture, Handling, SendArgument, SendFuture, argument_is_send,
     handler_is_future, handler_is_send, handler_type_is_send, handling, outcome, refused, run,
 };
 pub use keyless::{AnyKeyless, Keyless};

@@ -13,21 +13,21 @@ impl<T> Default for Returned<T> {
 }
 
 impl<T, E> Returned<Result<T, E>> {
-    /// The `Ok` side.
+    /// Asks whether the `Ok` side is a response.
     pub fn success(self)
     where
         T: Responds,
     {
     }
 
-    /// The `Err` side.
+    /// Asks whether the `Err` side is one.
     pub fn failure(self)
     where
         E: RespondsAsError,
     {
     }
 
-    /// Both.
+    /// Asks the same of both sides.
     pub fn whole(self)
     where
         T: Responds,
@@ -38,17 +38,17 @@ impl<T, E> Returned<Result<T, E>> {
 
 /// Whatever is no `Result`, also where it is spelt like one.
 pub trait AnyReturned<T>: Sized {
-    /// Asked once.
+    /// Asks whether the value itself is a response.
     fn success(self)
     where
         T: Responds,
     {
     }
 
-    /// There is no such side.
+    /// Asks for nothing: there is no such side.
     fn failure(self) {}
 
-    /// All of it.
+    /// Asks whether the value itself is a response.
     fn whole(self)
     where
         T: Responds,

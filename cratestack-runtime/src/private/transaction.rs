@@ -1,4 +1,4 @@
-//! What handlers with `transaction` need besides.
+//! What generated code names where the attribute says `transaction`, beside the rest.
 
 use std::error::Error;
 use std::fmt;
@@ -9,21 +9,20 @@ use std::task::{Context, Poll};
 
 use axum::extract::{FromRef, Path, RawQuery};
 use axum::response::{IntoResponse, Response};
-use sqlx::Database;
+use sqlx::error::DatabaseError;
 
 use super::argument::{Argument, ArgumentOf};
-use super::handling::{Handling, Outcome, never, refused};
+use super::handling::{CallOutput, Handling, never, refused};
 use super::returned::Returned;
-use crate::Idempotency;
-pub use crate::extract::{TakesTx, Transacted, ViaTx};
-use crate::extract::{TransactionalDatabase, Tx};
-pub use crate::http::Attempts;
-use crate::http::{Call, Cause, Options, Work};
-use crate::stores::is_transient;
+use crate::handle::Idempotency;
+use crate::handle::{Options, Tx};
+pub use crate::http::{Attempts, TakesTx, Transacted, ViaTx};
+use crate::http::{Cause, GuardedRequest, TransactionalDatabase, Work};
+use crate::store::StoreDatabase;
 
 /// Guards the handler, in a transaction.
-pub fn run_in_transaction(call: Call, options: Options, attempts: Attempts) -> Work {
-    Box::pin(call.run_in_transaction(options, attempts))
+pub fn run_in_transaction(request: GuardedRequest, options: Options, attempts: Attempts) -> Work {
+    Box::pin(request.run_in_transaction(options, attempts))
 }
 
 impl<A, C, F> Handling<A, C, F>
@@ -32,7 +31,7 @@ where
     C: FnOnce(A) -> F + Send + 'static,
     F: Future<Output: IntoResponse> + Send + 'static,
 {
-    /// Boxed for one run. The engine asks for no more than the attribute lets it.
+    /// The handler is boxed for one run: without `retry` in the attribute, the engine asks for no more.
     pub fn attempts(self) -> Attempts {
         let mut handler = Some(self);
         Attempts::new(move || match handler.take() {
@@ -63,7 +62,7 @@ where
     C: Fn(A) -> F + Clone + Send + 'static,
     F: Future<Output: IntoResponse> + Send + 'static,
 {
-    /// Boxed for as many runs as are asked for.
+    /// The handler is boxed anew for each run that the engine asks for.
     pub fn attempts(self) -> Attempts {
         Attempts::new(move || {
             let (arguments, call) = ((self.again)(&self.arguments), self.call.clone());
@@ -74,7 +73,7 @@ where
 
 /// Stands in where the handler cannot run, which is told apart.
 pub trait AnyAttempts: Sized {
-    /// Passes the type checker, and nothing after it.
+    /// It passes the type checker, and nothing after it.
     fn attempts(self) -> Attempts {
         const { never::<Self>("this handler is no future of a response that moves between threads") };
         unreachable!()
@@ -88,7 +87,7 @@ impl<A, G, C, F> AnyAttempts for Repeating<A, G, C, F> {}
 #[derive(Debug)]
 pub struct Repeat<'a, T>(pub &'a T);
 
-/// Whatever is `Clone`.
+/// Most arguments are given to the next run by cloning them.
 pub trait AnyRepeat<T> {
     /// The same for the next run.
     fn again(&self) -> T
@@ -105,7 +104,7 @@ impl<T> AnyRepeat<T> for Repeat<'_, T> {
     }
 }
 
-impl<DB: Database> Repeat<'_, Tx<DB>> {
+impl<DB: StoreDatabase> Repeat<'_, Tx<DB>> {
     /// The next transaction's.
     pub fn again(&self) -> Tx<DB> {
         self.0.again()
@@ -153,16 +152,16 @@ pub fn takes_tx<A: TakesTx<I>, I>() {}
 #[derive(Debug)]
 pub struct Pair<T, U>(PhantomData<fn() -> (T, U)>);
 
-/// Of most pairs there is nothing to ask.
+/// Most pairs may stand beside each other.
 pub trait AnyPair {
-    /// Passes.
+    /// It asks for nothing.
     fn apart() {}
 }
 
 impl<T, U> AnyPair for Pair<T, U> {}
 
-impl<A: Database, B: Database> Pair<Tx<A>, Tx<B>> {
-    /// Fails.
+impl<A: StoreDatabase, B: StoreDatabase> Pair<Tx<A>, Tx<B>> {
+    /// It asks for what is never there, because a handler runs in one transaction.
     pub fn apart()
     where
         Tx<B>: TheOnlyOne,
@@ -216,8 +215,8 @@ impl<F: Future<Output = O>, O: IntoResponse> Future for Noting<F, O> {
 }
 
 /// What the handler's call gives, as a type to ask about.
-pub fn outcome_of<F>(_: &F) -> Outcome<F> {
-    Outcome::default()
+pub fn outcome_of<F>(_: &F) -> CallOutput<F> {
+    CallOutput::default()
 }
 
 impl<T, E: Error + 'static> Returned<Result<T, E>> {
@@ -237,9 +236,19 @@ fn cause_of(error: &(dyn Error + 'static)) -> Option<Cause> {
     })
 }
 
-/// Of other outputs nothing is known.
+fn is_transient(error: &dyn DatabaseError) -> bool {
+    let databases: &[fn(&dyn DatabaseError) -> bool] = &[
+        #[cfg(feature = "postgres")]
+        sqlx::Postgres::is_transient,
+        #[cfg(feature = "sqlite")]
+        sqlx::Sqlite::is_transient,
+    ];
+    databases.iter().any(|is_transient| is_transient(error))
+}
+
+/// Other outputs do not tell what caused them.
 pub trait AnyCauses<O> {
-    /// None.
+    /// There is no cause to be found.
     fn causes(&self) -> Causes<O> {
         Causes(|_| None)
     }
@@ -251,16 +260,16 @@ impl<T> AnyCauses<T> for Returned<T> {}
 #[derive(Debug)]
 pub struct Untransacted<T>(PhantomData<fn() -> T>);
 
-/// Of other types there is nothing to ask.
+/// Other types need no transaction.
 pub trait AnyUntransacted {
-    /// Passes.
+    /// It asks for nothing.
     fn argument() {}
 }
 
 impl<T> AnyUntransacted for Untransacted<T> {}
 
-impl<DB: Database> Untransacted<Tx<DB>> {
-    /// Fails.
+impl<DB: StoreDatabase> Untransacted<Tx<DB>> {
+    /// It asks for what is never there, because this handler has no transaction.
     pub fn argument()
     where
         Tx<DB>: OutsideOfTransactions,

@@ -25,6 +25,8 @@
 
 mod claim;
 mod contract;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod database;
 mod error;
 mod outcome;
 mod record;
@@ -34,6 +36,8 @@ mod watch;
 
 pub use claim::{Claim, Completion};
 pub use contract::IdempotencyStore;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use database::StoreDatabase;
 pub use error::{CoolError, StoreError};
 pub use outcome::{ClaimOutcome, LeaseState, ReservationOutcome};
 pub use record::IdempotencyRecord;

@@ -2,7 +2,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::{Claim, IdempotencyRecord, IdempotencyStore, StoreError};
+use super::claim::Claim;
+use super::contract::IdempotencyStore;
+use super::error::StoreError;
+use super::record::IdempotencyRecord;
 
 /// A store whose database a handler can write in within the transaction that records its outcome:
 /// `PostgresStore` and `SqliteStore`.
@@ -32,18 +35,19 @@ pub trait Transact: IdempotencyStore {
     /// A transaction that is open; dropping it rolls it back.
     type Transaction: Send + 'static;
 
-    /// What is kept of a transaction that is out of hand.
-    type Leash: Copy + Send + Sync + 'static;
+    /// Identifies a transaction's session, so that it can be terminated while somebody else has the transaction in hand.
+    type SessionId: Copy + Send + Sync + 'static;
 
-    /// What to hold a transaction by while somebody else has it.
-    fn leash(&self, transaction: &Self::Transaction) -> Self::Leash;
+    /// The session of a transaction.
+    fn session_id(&self, transaction: &Self::Transaction) -> Self::SessionId;
 
     /// Undoes a transaction that somebody else has and does not give back, and frees its key, where the database can.
-    async fn cut(&self, leash: Self::Leash);
+    async fn terminate(&self, session: Self::SessionId);
 
     /// Begins a transaction and claims the key in it, without waiting for another one that has the key.
     ///
     /// The caller must not drop the future: a connection could go back to its pool within a transaction.
+    ///
     /// Without a claim nothing guards the work, and the transaction is always had.
     async fn begin(
         &self,
@@ -51,7 +55,7 @@ pub trait Transact: IdempotencyStore {
         isolation: Isolation,
     ) -> Result<Begun<Self::Transaction>, StoreError>;
 
-    /// Writes the outcome down, where there was a claim, and commits, in one commit with what the handler wrote.
+    /// Writes the outcome down, where there was a claim, and commits, in one commit with what the work wrote.
     async fn commit(&self, transaction: Self::Transaction, ending: Option<Ending<'_>>) -> Result<(), CommitError>;
 
     /// Undoes everything, and frees the key.
@@ -110,7 +114,7 @@ pub struct Ending<'a> {
     pub headers: &'a [u8],
     /// The body of the response.
     pub body: &'a Bytes,
-    /// Whether what the handler wrote stays, beside the record.
+    /// Whether what the work wrote stays, beside the record.
     pub keep_writes: bool,
 }
 
@@ -124,7 +128,7 @@ pub enum CommitError {
     Refused(StoreError),
     /// Nothing was committed: a reservation without a transaction has taken the key in the meantime.
     Taken,
-    /// The handler ended the transaction with a statement of its own; what it wrote may be committed.
+    /// The work ended the transaction with a statement of its own; what it wrote may be committed.
     Ended,
     /// The answer to the commit was lost: it may have happened or not.
     Unknown(StoreError),

@@ -13,9 +13,5 @@ mod sqlite;
 pub use memory::MemoryStore;
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresStore;
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub use sql::OpenTransaction;
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub(crate) use sql::is_transient;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;

@@ -61,7 +61,7 @@ enum Connection {
 
 impl Database {
     async fn connect(&self) -> Result<(Connection, TableName), Failure> {
-        const PATIENCE: Duration = Duration::from_secs(10);
+        const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
         let refused = |error: sqlx::Error| Failure::of("--database-url", error);
         let scheme = self.database_url.split(':').next().unwrap_or_default();
         let dialect = match scheme {
@@ -79,7 +79,7 @@ impl Database {
                 options.application_name("cratestack-schema").connect().await.map(Connection::Postgres)
             }
         };
-        match tokio::time::timeout(PATIENCE, connecting).await {
+        match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
             Ok(connected) => Ok((connected.map_err(refused)?, name)),
             Err(_) => Err(Failure::of("--database-url", "no answer within ten seconds")),
         }

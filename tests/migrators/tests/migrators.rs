@@ -2,9 +2,9 @@
 
 use std::fs;
 
+use cratestack_migrators::TestDatabase;
 use cratestack_runtime::PostgresStore;
 use cratestack_schema::{Dialect, Format, IDEMPOTENCY, Layout, Numbering};
-use cratestack_tests::postgres::TestDatabase;
 use diesel::Connection as _;
 use diesel_migrations::{FileBasedMigrations, MigrationHarness as _};
 use sqlx::PgPool;

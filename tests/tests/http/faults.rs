@@ -1,7 +1,6 @@
 //! A store that fails, hangs or loses: what the client sees, and what is still kept.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
@@ -15,14 +14,14 @@ use cratestack_runtime::{
 use uuid::Uuid;
 
 use crate::app::{App, eventually, held, request, send};
-use crate::faulty::{Faulty, faulty};
+use crate::failing_store::{FailingStore, Failure, Method, failing};
 
 const BODY: &str = r#"{"amount":100}"#;
 
 #[tokio::test]
 async fn a_store_that_cannot_be_reached_is_503_and_nothing_runs() {
-    let (app, store) = faulty();
-    store.down.store(true, Ordering::SeqCst);
+    let (app, store) = failing();
+    store.fail_every_write(Failure::Refused);
     let refused = app.send(request("k1", "/payments", BODY)).await;
     assert_eq!(
         (refused.status, refused.code().as_str()),
@@ -31,23 +30,23 @@ async fn a_store_that_cannot_be_reached_is_503_and_nothing_runs() {
     assert!(refused.header("retry-after").is_some());
     assert!(!String::from_utf8_lossy(&refused.body).contains("switched off"), "the store's text is for the log");
     assert_eq!(app.effects(), 0);
-    store.down.store(false, Ordering::SeqCst);
+    store.mend_every_write();
     assert_eq!(app.send(request("k1", "/payments", BODY)).await.status, StatusCode::CREATED);
 }
 
 /// Wherever it does: when it reserves, renews or records.
 #[tokio::test(start_paused = true)]
 async fn a_store_that_panics_is_one_that_fails() {
-    let (app, store) = faulty();
-    store.panics.store(true, Ordering::SeqCst);
+    let (app, store) = failing();
+    store.fail_every_write(Failure::Panics);
     assert_eq!(app.send(request("k1", "/payments", BODY)).await.code(), "idempotency_store_unavailable");
-    store.panics.store(false, Ordering::SeqCst);
+    store.mend_every_write();
     let running = app.hold().await;
-    store.panics.store(true, Ordering::SeqCst);
+    store.fail_every_write(Failure::Panics);
     tokio::time::sleep(Duration::from_secs(12)).await;
     app.gate.notify_one();
     assert_eq!(running.await.unwrap().status, StatusCode::CREATED);
-    store.panics.store(false, Ordering::SeqCst);
+    store.mend_every_write();
     eventually("the outcome is recorded", async || {
         tokio::time::sleep(Duration::from_secs(1)).await;
         app.send(held()).await.is_replay()
@@ -58,13 +57,13 @@ async fn a_store_that_panics_is_one_that_fails() {
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_does_not_answer_is_503_and_pins_no_key() {
-    let store = Arc::new(Faulty::default());
+    let store = Arc::new(FailingStore::default());
     let hour = Duration::from_secs(3600);
     let app = App::over(Idempotency::new(Arc::clone(&store)).lease(hour));
-    store.deaf.store(true, Ordering::SeqCst);
+    store.fail(Method::Reserve, Failure::AnsweredLate(Duration::from_secs(60)));
     let refused = app.send(request("k1", "/payments", BODY)).await;
     assert_eq!(refused.code(), "idempotency_store_unavailable");
-    store.deaf.store(false, Ordering::SeqCst);
+    store.mend(Method::Reserve);
     // The store's answer comes a minute late, and is a reservation: nobody runs under it, so it is given back at once.
     tokio::time::sleep(Duration::from_secs(61)).await;
     assert_eq!(app.send(request("k1", "/payments", BODY)).await.status, StatusCode::CREATED);
@@ -73,15 +72,15 @@ async fn a_store_that_does_not_answer_is_503_and_pins_no_key() {
 
 #[tokio::test(start_paused = true)]
 async fn an_outcome_that_cannot_be_written_goes_out_and_is_written_later() {
-    let (app, store) = faulty();
+    let (app, store) = failing();
     let running = app.hold().await;
-    store.down.store(true, Ordering::SeqCst);
+    store.fail_every_write(Failure::Refused);
     app.gate.notify_one();
     let live = running.await.unwrap();
     assert_eq!((live.status, live.is_replay()), (StatusCode::CREATED, false));
     tokio::time::sleep(Duration::from_secs(20)).await;
-    assert!(store.finishes.load(Ordering::SeqCst) > 3, "it is tried again");
-    store.down.store(false, Ordering::SeqCst);
+    assert!(store.called(Method::Finish) > 3, "it is tried again");
+    store.mend_every_write();
     eventually("the outcome is recorded", async || {
         tokio::time::sleep(Duration::from_secs(1)).await;
         app.send(held()).await.is_replay()
@@ -101,8 +100,9 @@ async fn decline(State(app): State<App>) -> StatusCode {
 /// A renewal that was on its way when the key was given back finds it gone, which tells nothing.
 #[tokio::test(start_paused = true)]
 async fn a_key_that_was_given_back_is_not_lost() {
-    let (app, store) = faulty();
-    store.slow.store(true, Ordering::SeqCst);
+    let (app, store) = failing();
+    store.fail(Method::Renew, Failure::Delayed(Duration::from_secs(3)));
+    store.fail(Method::Release, Failure::AnsweredLate(Duration::from_secs(5)));
     let router = Router::new().route("/decline", post(decline)).with_state(app.clone());
     let running = tokio::spawn(send(router, request("k1", "/decline", BODY)));
     app.waiting.notified().await;
@@ -115,9 +115,9 @@ async fn a_key_that_was_given_back_is_not_lost() {
 /// A process that stalls past its lease: its handler comes back to a key that another run has taken over.
 #[tokio::test(start_paused = true)]
 async fn a_stale_holder_changes_nothing_and_does_not_answer_for_the_key() {
-    let (app, store) = faulty();
+    let (app, store) = failing();
     let elsewhere = App::over(Idempotency::new(Arc::clone(&store)).lease(Duration::from_secs(30)));
-    store.no_heartbeat.store(true, Ordering::SeqCst);
+    store.fail(Method::Renew, Failure::Refused);
     let stale = app.hold().await;
     tokio::time::sleep(Duration::from_secs(31)).await;
     let second = elsewhere.hold().await;

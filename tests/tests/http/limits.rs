@@ -11,7 +11,7 @@ use axum::routing::post;
 use cratestack_runtime::{Idempotency, MemoryStore, idempotent};
 
 use crate::app::{App, held, request, send};
-use crate::faulty::Faulty;
+use crate::failing_store::{FailingStore, Failure};
 
 const BODY: &str = r#"{"amount":100}"#;
 
@@ -79,7 +79,7 @@ async fn large(State(app): State<App>) -> Vec<u8> {
 /// Each outcome is a megabyte, the room is two, and the store is away.
 #[tokio::test(start_paused = true)]
 async fn outcomes_that_cannot_be_written_leave_no_room_for_new_runs_and_are_all_kept() {
-    let store = Arc::new(Faulty::default());
+    let store = Arc::new(FailingStore::default());
     let idempotency = Idempotency::new(Arc::clone(&store)).max_pending_bytes(2_000_000);
     let app = App::over(idempotency);
     let router = Router::new().route("/large", post(large)).with_state(app.clone());
@@ -88,7 +88,7 @@ async fn outcomes_that_cannot_be_written_leave_no_room_for_new_runs_and_are_all_
         running.push((key, tokio::spawn(send(router.clone(), request(key, "/large", "")))));
         app.waiting.notified().await;
     }
-    store.down.store(true, Ordering::SeqCst);
+    store.fail_every_write(Failure::Refused);
     app.gate.notify_waiters();
     let mut told = Vec::new();
     for (key, running) in running {
@@ -96,7 +96,7 @@ async fn outcomes_that_cannot_be_written_leave_no_room_for_new_runs_and_are_all_
     }
     let refused = send(router.clone(), request("k3", "/large", "")).await;
     assert_eq!(refused.code(), "idempotency_overloaded");
-    store.down.store(false, Ordering::SeqCst);
+    store.mend_every_write();
     tokio::time::sleep(Duration::from_secs(1)).await;
     let elsewhere = App::over(Idempotency::new(Arc::clone(&store)));
     let elsewhere = Router::new().route("/large", post(large)).with_state(elsewhere);

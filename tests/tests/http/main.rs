@@ -5,8 +5,9 @@
 
 mod app;
 mod bodies;
+mod failing_store;
 mod faults;
-mod faulty;
+mod handler_shapes;
 mod headers;
 mod identity;
 mod intake;
@@ -15,7 +16,6 @@ mod life;
 mod limits;
 mod logs;
 mod outages;
-mod partial;
+mod partial_failures;
 mod semantics;
-mod shapes;
 mod table;

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::app::{App, held, request, send};
-use crate::faulty::{Faulty, faulty};
+use crate::failing_store::{FailingStore, Failure, Method, failing};
 
 const BODY: &str = r#"{"amount":100}"#;
 const SECOND: Duration = Duration::from_secs(1);
@@ -23,8 +23,8 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Two processes over a store that writes at once and answers two seconds later; a lease lasts one.
 #[tokio::test(start_paused = true)]
 async fn a_reservation_that_was_answered_after_its_lease_does_not_run_beside_another() {
-    let store = Arc::new(Faulty::default());
-    store.answers_after_ms.store(2_000, Ordering::SeqCst);
+    let store = Arc::new(FailingStore::default());
+    store.fail(Method::Reserve, Failure::ReservedLate(SECOND * 2));
     let process = || App::over(Idempotency::new(Arc::clone(&store)).lease(SECOND));
     let (one, other) = (process(), process());
     let mut tries = JoinSet::new();
@@ -49,15 +49,15 @@ async fn a_reservation_that_was_answered_after_its_lease_does_not_run_beside_ano
 /// Where even a renewal takes longer than the lease, nothing runs, and the key comes free.
 #[tokio::test(start_paused = true)]
 async fn a_store_that_is_slower_than_the_lease_lets_nothing_run() {
-    let store = Arc::new(Faulty::default());
-    store.answers_after_ms.store(2_000, Ordering::SeqCst);
-    store.slow.store(true, Ordering::SeqCst);
+    let store = Arc::new(FailingStore::default());
+    store.fail(Method::Reserve, Failure::ReservedLate(SECOND * 2));
+    store.fail(Method::Renew, Failure::Delayed(SECOND * 3));
+    store.fail(Method::Release, Failure::AnsweredLate(SECOND * 5));
     let app = App::over(Idempotency::new(Arc::clone(&store)).lease(SECOND));
     let refused = app.send(request("k1", "/payments", BODY)).await;
     assert_eq!(refused.code(), "idempotency_store_unavailable");
     assert_eq!(app.effects(), 0);
-    store.answers_after_ms.store(0, Ordering::SeqCst);
-    store.slow.store(false, Ordering::SeqCst);
+    store.mend_every_write();
     sleep(SECOND * 10).await;
     assert_eq!(app.send(request("k1", "/payments", BODY)).await.status, StatusCode::CREATED);
 }
@@ -65,8 +65,8 @@ async fn a_store_that_is_slower_than_the_lease_lets_nothing_run() {
 /// The lease has ended, the store would hand the key out again, and the run goes on.
 #[tokio::test(start_paused = true)]
 async fn a_handle_never_runs_a_key_beside_itself() {
-    let (app, store) = faulty();
-    store.no_heartbeat.store(true, Ordering::SeqCst);
+    let (app, store) = failing();
+    store.fail(Method::Renew, Failure::Refused);
     let running = app.hold().await;
     sleep(SECOND * 31).await;
     let clone = App { idempotency: app.idempotency.clone().ttl(SECOND * 3600), ..app.clone() };
@@ -84,7 +84,7 @@ async fn a_handle_never_runs_a_key_beside_itself() {
 /// Forty outcomes wait while the store is away for three leases; whoever asks this process gets them.
 #[tokio::test(start_paused = true)]
 async fn pending_outcomes_are_answered_from_and_are_the_first_to_be_written() {
-    let (app, store) = faulty();
+    let (app, store) = failing();
     let ask = |key: usize| request(&format!("k{key}"), "/payments?wait=true", BODY);
     let mut running = Vec::new();
     for key in 0..40 {
@@ -92,7 +92,7 @@ async fn pending_outcomes_are_answered_from_and_are_the_first_to_be_written() {
         running.push(tokio::spawn(async move { caller.send(ask).await }));
         app.waiting.notified().await;
     }
-    store.down.store(true, Ordering::SeqCst);
+    store.fail_every_write(Failure::Refused);
     app.gate.notify_waiters();
     let mut answers = Vec::new();
     for run in running {
@@ -105,7 +105,7 @@ async fn pending_outcomes_are_answered_from_and_are_the_first_to_be_written() {
     }
     let new = app.send(request("new", "/payments", BODY)).await;
     assert_eq!(new.code(), "idempotency_store_unavailable");
-    store.down.store(false, Ordering::SeqCst);
+    store.mend_every_write();
     let back = Instant::now();
     let elsewhere = App::over(Idempotency::new(Arc::clone(&store)).lease(SECOND * 30));
     sleep(SECOND / 4).await;
@@ -119,9 +119,9 @@ async fn pending_outcomes_are_answered_from_and_are_the_first_to_be_written() {
 /// What the store says counts: where another process took the key over, its record is told.
 #[tokio::test(start_paused = true)]
 async fn an_outcome_is_answered_from_until_the_store_says_that_the_key_was_taken_over() {
-    let (app, store) = faulty();
+    let (app, store) = failing();
     let running = app.hold().await;
-    store.down.store(true, Ordering::SeqCst);
+    store.fail_every_write(Failure::Refused);
     app.gate.notify_one();
     let told = running.await.unwrap();
     assert_eq!(told.status, StatusCode::CREATED);
@@ -133,7 +133,7 @@ async fn an_outcome_is_answered_from_until_the_store_says_that_the_key_was_taken
     let second = elsewhere.send(held()).await;
     assert_eq!(second.status, StatusCode::CREATED, "a third way to a second run, which the guarantees name");
     assert_eq!(app.send(held()).await.body, told.body, "nobody has told this process");
-    store.down.store(false, Ordering::SeqCst);
+    store.mend_every_write();
     sleep(SECOND).await;
     let after = app.send(held()).await;
     assert_eq!((after.is_replay(), &after.body), (true, &second.body));
@@ -180,8 +180,8 @@ async fn unlucky(State(app): State<App>, body: String) -> String {
 /// What the run before it did may have happened, whatever this one says.
 #[tokio::test(start_paused = true)]
 async fn a_takeover_that_panics_leaves_the_key_to_its_request() {
-    let (app, store) = faulty();
-    store.no_heartbeat.store(true, Ordering::SeqCst);
+    let (app, store) = failing();
+    store.fail(Method::Renew, Failure::Refused);
     let elsewhere = App { idempotency: Idempotency::new(Arc::clone(&store)).lease(SECOND * 30), ..app.clone() };
     let [silent, other] = [app.clone(), elsewhere].map(|app| Router::new().route("/", post(unlucky)).with_state(app));
     let _silent = tokio::spawn(send(silent, request("k1", "/", "50")));

@@ -7,8 +7,8 @@ use sqlx::{Connection as _, PgConnection};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{
-    ask::{CHARGES, Heard, Order, PATIENCE, PAYMENTS, send, until_told},
-    world::{AT_ONCE, LEASE, World},
+    clients::{CHARGES, Heard, Order, PATIENCE, PAYMENTS, send, until_told},
+    setup::{AT_ONCE, LEASE, World},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

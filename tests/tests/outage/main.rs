@@ -6,14 +6,14 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod ask;
 mod check;
+mod clients;
 mod lost;
 mod plan;
 mod report;
 mod rounds;
+mod setup;
 mod slow;
 mod waiting;
-mod world;
 
 const BANK: &str = env!("CARGO_BIN_EXE_bank");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cratestack_tests::fleet::{Rng, Setup};
 
-use crate::ask::{CHARGES, Manner, Order, PAYMENTS};
+use crate::clients::{CHARGES, Manner, Order, PAYMENTS};
 
 /// What is away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use std::{
 };
 
 use crate::{
-    ask::Told,
     check::{Found, Wrong},
+    clients::Told,
     plan::{Fault, Round},
 };
 

@@ -20,8 +20,8 @@ use tokio::{
 
 use crate::{
     BANK,
-    ask::{Manner, Order, PATIENCE, Told, until_told},
     check::{Wrong, judge},
+    clients::{Manner, Order, PATIENCE, Told, until_told},
     plan::{Fault, Request, Round},
     report::Report,
 };

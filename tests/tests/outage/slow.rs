@@ -12,8 +12,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::{
     BANK,
-    ask::{CHARGES, Manner, Order},
-    world::{AT_ONCE, LEASE, World, all_until_told},
+    clients::{CHARGES, Manner, Order},
+    setup::{AT_ONCE, LEASE, World, all_until_told},
 };
 
 /// As with a synchronous standby that is away: what is committed is neither acknowledged nor seen before it is back.

@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{
     BANK,
-    ask::{CHARGES, Manner, Order, PATIENCE},
-    world::{AT_ONCE, LEASE, World, all_until_told},
+    clients::{CHARGES, Manner, Order, PATIENCE},
+    setup::{AT_ONCE, LEASE, World, all_until_told},
 };
 
 /// Each key's duplicate comes when the lease has ended, as nothing could renew it, and before the first one's outcome.
@@ -104,7 +104,7 @@ async fn outcomes_that_wait_are_replayed_by_the_process_that_has_them(way: Way) 
     assert_eq!(unwritten, orders.len(), "the outcomes were to wait");
     let again = repeating.await.unwrap();
     let otherwise = told.iter().cycle().zip(&again).filter(|(first, again)| {
-        let told = |told: &crate::ask::Told| told.outcome().map(Recorded::told);
+        let told = |told: &crate::clients::Told| told.outcome().map(Recorded::told);
         told(first) != told(again)
     });
     println!("{} of {} replays were not what was told", otherwise.count(), again.len());

@@ -5,7 +5,8 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use cratestack_runtime::{Claim, IdempotencyStore, PostgresStore, TableName};
+use cratestack_runtime::schema::TableName;
+use cratestack_runtime::{Claim, IdempotencyStore, PostgresStore};
 use cratestack_schema::{Dialect, IDEMPOTENCY, Layout};
 use serde_json::Value;
 

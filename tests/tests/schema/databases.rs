@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use cratestack_runtime::schema::TableName;
 use cratestack_runtime::testing::{Conformance, Verdict};
-use cratestack_runtime::{PostgresStore, SqliteStore, TableName};
+use cratestack_runtime::{PostgresStore, SqliteStore};
 use cratestack_tests::postgres::TestDatabase;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};

@@ -1,6 +1,7 @@
 //! What somebody did to the table by hand, and what `check` says of it.
 
-use cratestack_runtime::{FindingKind, PostgresStore, SchemaReport, SqliteStore, TableName};
+use cratestack_runtime::schema::{FindingKind, Report, TableName};
+use cratestack_runtime::{PostgresStore, SqliteStore};
 use cratestack_schema::{Dialect, IDEMPOTENCY, Layout};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::SqlitePoolOptions;
@@ -201,7 +202,7 @@ fn fill(text: &str, schema: &str) -> String {
     text.replace("{t}", &format!("{schema}.t")).replace("{s}", schema).replace("{r}", &format!("role_{schema}"))
 }
 
-fn is_found(done: &str, kind: FindingKind, says: &str, report: &SchemaReport) {
+fn is_found(done: &str, kind: FindingKind, says: &str, report: &Report) {
     let findings = report.findings();
     assert!(findings.iter().any(|finding| finding.kind == kind && finding.text.contains(says)), "{done}\n{report}");
     // What is renamed is missing under one name and unknown under the other.
@@ -210,7 +211,7 @@ fn is_found(done: &str, kind: FindingKind, says: &str, report: &SchemaReport) {
 }
 
 /// Runs what the report tells, where it is SQL, and then what it found must be gone.
-async fn is_mended(done: &str, report: &SchemaReport, pool: &sqlx::PgPool, store: &PostgresStore) -> bool {
+async fn is_mended(done: &str, report: &Report, pool: &sqlx::PgPool, store: &PostgresStore) -> bool {
     let remedies: Vec<_> = report.findings().iter().filter_map(|finding| finding.remedy.as_deref()).collect();
     if remedies.len() < report.findings().len() || remedies.iter().any(|remedy| !remedy.ends_with(';')) {
         return false;

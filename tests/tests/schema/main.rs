@@ -2,11 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod both;
 mod command;
 mod databases;
 mod docs;
 mod drift;
+mod held_up_upgrade;
 mod names;
 mod partitions;
 mod tools;

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use cratestack_runtime::{
-    Claim, ClaimOutcome, Completion, IdempotencyStore, LeaseState, PostgresStore, SqliteStore, TableName,
-};
+use cratestack_runtime::schema::TableName;
+use cratestack_runtime::{Claim, ClaimOutcome, Completion, IdempotencyStore, LeaseState, PostgresStore, SqliteStore};
 use cratestack_schema::Dialect;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;

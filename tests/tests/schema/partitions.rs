@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use cratestack_runtime::{Claim, IdempotencyStore, PostgresStore, TableName};
+use cratestack_runtime::schema::TableName;
+use cratestack_runtime::{Claim, IdempotencyStore, PostgresStore};
 use cratestack_schema::{Dialect, IDEMPOTENCY, Layout};
 
 use crate::databases::{keeps_every_promise, postgres, run};

@@ -80,7 +80,7 @@ async fn sqlx_applies_reverts_and_applies_again() {
 #[tokio::test]
 async fn sqlx_applies_what_is_written_for_sqlite() {
     for from in 0..IDEMPOTENCY.latest() {
-        let (_database, pool, store) = sqlite(cratestack_runtime::TableName::default()).await;
+        let (_database, pool, store) = sqlite(cratestack_runtime::schema::TableName::default()).await;
         if from > 0 {
             run_sqlite(&pool, &IDEMPOTENCY.ddl(Dialect::Sqlite, from).unwrap()).await;
         }

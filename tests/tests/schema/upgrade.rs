@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use cratestack_runtime::{Claim, ClaimOutcome, IdempotencyStore, PostgresStore, StoreError, TableName};
+use cratestack_runtime::schema::TableName;
+use cratestack_runtime::{Claim, ClaimOutcome, IdempotencyStore, PostgresStore, StoreError};
 use cratestack_schema::{Dialect, Format, IDEMPOTENCY, Layout, Numbering};
 use sqlx::PgPool;
 

@@ -3,9 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use axum::http::StatusCode;
-use cratestack_runtime::{
-    IDEMPOTENCY_TABLE_DDL, Idempotency, IdempotencyStore, PostgresStore, SqliteStore, StoreError,
-};
+use cratestack_runtime::schema::POSTGRES_DDL;
+use cratestack_runtime::{Idempotency, IdempotencyStore, PostgresStore, SqliteStore, StoreError};
 use cratestack_tests::postgres::TestDatabase;
 use sqlx::sqlite::SqlitePoolOptions;
 
@@ -37,7 +36,7 @@ async fn the_ddl_constant_creates_what_the_store_needs() {
     let database = TestDatabase::create().await;
     let pool = postgres_pool(database.url(), 2).await;
     for _ in 0..2 {
-        sqlx::raw_sql(IDEMPOTENCY_TABLE_DDL).execute(&pool).await.unwrap();
+        sqlx::raw_sql(POSTGRES_DDL).execute(&pool).await.unwrap();
     }
     let service = Service::over(Idempotency::new(PostgresStore::new(pool)));
     assert_eq!(service.post("/pay", "k1").await.0, StatusCode::CREATED);

@@ -3,8 +3,8 @@
 #![allow(clippy::unused_async, clippy::unwrap_used)]
 
 mod bank;
-mod both;
-mod hidden;
+mod either_database;
+mod hidden_causes;
 mod meddling;
 mod names;
 mod postgres;

@@ -25,6 +25,7 @@ mod renew;
 mod reserve;
 mod session;
 mod sql;
+mod store_database;
 mod sweep;
 mod timestamptz;
 mod transaction;
@@ -152,7 +153,8 @@ impl PostgresStore {
     /// When Postgres reserves the name: nobody can create a schema that begins with `pg_`.
     ///
     /// ```no_run
-    /// use cratestack_runtime::{PostgresStore, TableName};
+    /// use cratestack_runtime::PostgresStore;
+    /// use cratestack_runtime::schema::TableName;
     ///
     /// # fn make(pool: sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {
     /// let store = PostgresStore::new(pool).table(TableName::new(Some("payments"), "Idempotency Keys")?)?;
@@ -312,13 +314,13 @@ impl TransactionalStore for PostgresStore {}
 #[async_trait]
 impl Transact for PostgresStore {
     type Transaction = OpenTransaction<Postgres>;
-    type Leash = SessionId;
+    type SessionId = SessionId;
 
-    fn leash(&self, open: &OpenTransaction<Postgres>) -> SessionId {
+    fn session_id(&self, open: &OpenTransaction<Postgres>) -> SessionId {
         open.session
     }
 
-    async fn cut(&self, session: SessionId) {
+    async fn terminate(&self, session: SessionId) {
         terminate(&self.database.pool, session).await;
     }
 

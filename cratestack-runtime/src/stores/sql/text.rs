@@ -6,23 +6,19 @@ use cratestack_schema::columns::{
     ATTEMPT, CREATED_AT, EXPIRES_AT, KEY, LEASE_EXPIRES_AT, PRINCIPAL_FINGERPRINT, REQUEST_HASH, RESERVATION_ID,
     RESPONSE_BODY, RESPONSE_HEADERS, RESPONSE_STATUS,
 };
+use cratestack_schema::lease_end;
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 
-/// The condition under which a request whose hash is `request` may take a row over, in SQL: the row
-/// has expired, or it is a reservation of that very request whose lease is over.
+/// The condition under which a request whose hash is `request` may take a row over, in SQL: the row has
+/// expired, or it is a reservation of that very request whose lease is over.
 ///
 /// The effect of a reservation whose lease is over may have happened. Until the row expires only its own request, which
 /// wants that effect, may run again.
-///
-/// A lease counts only if it ends after `created_at`. Other programs share this table that know no lease: they take
-/// over an expired row by setting `created_at` to now and leave our lease column as it was. A lease of ours never
-/// outlasts its row's `expires_at`, and they wait for that, so a lease that is left over from before such a takeover
-/// ends no later than the new `created_at`: it is recognised, and the row's lease is its `expires_at`.
 pub(crate) fn dead(row: &str, now: &str, request: &str) -> String {
     format!(
         "({row}.{EXPIRES_AT} <= {now} OR ({row}.{RESPONSE_STATUS} IS NULL AND {row}.{REQUEST_HASH} = {request} AND \
-         CASE WHEN {row}.{LEASE_EXPIRES_AT} > {row}.{CREATED_AT} THEN {row}.{LEASE_EXPIRES_AT} \
-         ELSE {row}.{EXPIRES_AT} END <= {now}))"
+         {lease_end} <= {now}))",
+        lease_end = lease_end(row),
     )
 }
 

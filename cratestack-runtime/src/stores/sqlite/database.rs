@@ -11,9 +11,9 @@ use crate::stores::sql::{Row, Tick, in_table, store_error};
 
 pub(super) const TICK: Tick = Tick::Millisecond;
 
-/// Milliseconds since the Unix epoch, the same throughout a statement. SQLite looks at the clock once the statement has the
-/// lock to write that it waited for.
-pub(super) const NOW: &str = "CAST(ROUND(unixepoch('subsec') * 1000) AS INTEGER)";
+/// The present, the same throughout a statement: SQLite looks at the clock once the statement has the lock to write that it
+/// waited for.
+pub(super) const NOW: &str = Dialect::Sqlite.now();
 
 /// What statements are run on.
 #[derive(Debug, Clone)]

@@ -6,6 +6,7 @@ mod migrate;
 mod release;
 mod renew;
 mod reserve;
+mod store_database;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -117,7 +118,8 @@ impl SqliteStore {
     /// When SQLite reserves the name: no table's begins with `sqlite_`.
     ///
     /// ```no_run
-    /// use cratestack_runtime::{SqliteStore, TableName};
+    /// use cratestack_runtime::SqliteStore;
+    /// use cratestack_runtime::schema::TableName;
     ///
     /// # fn make(pool: sqlx::SqlitePool) -> Result<(), Box<dyn std::error::Error>> {
     /// let store = SqliteStore::new(pool).table(TableName::new(None, "Idempotency Keys")?)?;
@@ -307,12 +309,12 @@ impl TransactionalStore for SqliteStore {}
 #[async_trait]
 impl Transact for SqliteStore {
     type Transaction = OpenTransaction<Sqlite>;
-    type Leash = ();
+    type SessionId = ();
 
-    fn leash(&self, _: &OpenTransaction<Sqlite>) {}
+    fn session_id(&self, _: &OpenTransaction<Sqlite>) {}
 
     /// A transaction is within this process, and ends with whoever has it.
-    async fn cut(&self, (): ()) {}
+    async fn terminate(&self, (): ()) {}
 
     async fn begin(
         &self,

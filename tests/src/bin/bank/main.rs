@@ -7,7 +7,7 @@
 //! store is awaited, `ACQUIRE_MS` how long a connection is, and `LEDGER` a file where each of their runs is reported. It prints where it listens, and ends with its standard input, so that nothing is
 //! left of a harness that was killed itself.
 
-mod desk;
+mod handlers;
 mod ledger;
 mod order;
 
@@ -48,11 +48,11 @@ fn router() -> Result<Router, Box<dyn Error>> {
     if url.starts_with("sqlite:") {
         let options = url.parse::<SqliteConnectOptions>()?.busy_timeout(Duration::from_secs(5));
         let pool = PoolOptions::new().max_connections(connections).acquire_timeout(patience);
-        Ok(desk::sqlite::router(pool.connect_lazy_with(options), &settings, ledger))
+        Ok(handlers::sqlite::router(pool.connect_lazy_with(options), &settings, ledger))
     } else {
         let options = url.parse::<PgConnectOptions>()?.application_name("bank");
         let pool = PoolOptions::new().max_connections(connections).acquire_timeout(patience);
-        Ok(desk::postgres::router(pool.connect_lazy_with(options), &settings, ledger))
+        Ok(handlers::postgres::router(pool.connect_lazy_with(options), &settings, ledger))
     }
 }
 

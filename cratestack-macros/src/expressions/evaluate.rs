@@ -1,0 +1,99 @@
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote, quote_spanned};
+use syn::{Expr, FnArg, Ident};
+
+use super::pattern::borrow;
+use crate::context::Context;
+use crate::handler::turbofish;
+use crate::spans::{located, span_of};
+
+/// How the expressions are evaluated over the extracted arguments, by reference.
+#[derive(Default)]
+pub(crate) struct Evaluation {
+    /// Where the handler takes `self`, the expressions stand in a method of their own, in which it means the same.
+    pub(crate) method: TokenStream,
+    pub(crate) statements: TokenStream,
+}
+
+/// `call` is the variable that has the runtime's `Call`, and `tuple` the one that has the arguments.
+pub(crate) fn evaluate(context: &Context<'_>, call: &Ident, tuple: &Ident) -> Evaluation {
+    let Context { private, options, signature, types, arguments } = *context;
+    let calls = options.expressions().map(|(name, expression)| {
+        let span = span_of(expression);
+        let method = Ident::new(name, span);
+        let part = by_reference(private, expression);
+        quote_spanned!(span=> #call.#method(&#part);)
+    });
+    let calls: Vec<_> = calls.collect();
+    if calls.is_empty() {
+        return Evaluation::default();
+    }
+    let bindings = signature.inputs.iter().zip(arguments).filter_map(|(argument, value)| match argument {
+        FnArg::Receiver(_) => None,
+        FnArg::Typed(argument) => Some(borrow(&argument.pat, value)),
+    });
+    let evaluate = quote! {
+        #(
+            #[allow(unused_variables, clippy::needless_borrowed_reference, clippy::pattern_type_mismatch)]
+            let #bindings;
+        )*
+        // The user need not know that the arguments are references here.
+        #[allow(clippy::needless_borrow, clippy::needless_borrows_for_generic_args, clippy::op_ref)]
+        { #(#calls)* }
+    };
+    let (method, evaluate) = match (signature.inputs.first(), types.split_first(), arguments.split_first()) {
+        (Some(FnArg::Receiver(receiver)), Some((own, types)), Some((value, values))) => {
+            let name = format_ident!("__idempotent_expressions_of_{}", signature.ident);
+            let (receiver, generics, turbofish) = (&receiver.self_token, &signature.generics, turbofish(signature));
+            let where_clause = &generics.where_clause;
+            let method = quote! {
+                #[doc(hidden)]
+                #[allow(unused_variables, clippy::all, clippy::pedantic, clippy::nursery)]
+                fn #name #generics (
+                    #receiver: &#own, #call: &mut #private::Call, (#(#values,)*): (#(&#types,)*)
+                ) #where_clause {
+                    #evaluate
+                }
+            };
+            (method, quote!(Self::#name #turbofish(#value, &mut #call, (#(#values,)*));))
+        }
+        _ => (TokenStream::new(), evaluate),
+    };
+    // That there is no key is known only now, after an `Option<Reservation>` was extracted as if there were one.
+    let unreserved = options.may_lack_key().then(|| {
+        quote! {
+            if #call.lacks_key() {
+                use #private::AnyKeyless as _;
+                let (#(#arguments,)*) = &mut #tuple;
+                #(#private::Keyless(#arguments).unreserved();)*
+            }
+        }
+    });
+    let statements = quote! {
+        if #call.is_guarded() {
+            #[allow(unused_variables)]
+            let (#(#arguments,)*) = &#tuple;
+            #evaluate
+        }
+        #unreserved
+    };
+    Evaluation { method, statements }
+}
+
+/// Each element of a tuple by reference, so that a field need not be `Copy` to be part of one, and each on its own, so
+/// that one that cannot be a part is blamed alone.
+fn by_reference(private: &TokenStream, expression: &Expr) -> TokenStream {
+    match expression {
+        Expr::Tuple(tuple) => {
+            let span = span_of(expression);
+            let elements = tuple.elems.iter().map(|element| by_reference(private, element));
+            quote_spanned!(span=> (#(#elements,)*))
+        }
+        Expr::Paren(inner) => by_reference(private, &inner.expr),
+        Expr::Group(inner) => by_reference(private, &inner.expr),
+        other => {
+            let (span, private) = located(private, other);
+            quote_spanned!(span=> #private::part(&&(#other)))
+        }
+    }
+}

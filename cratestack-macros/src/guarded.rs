@@ -1,0 +1,116 @@
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+use syn::Ident;
+
+use crate::context::Context;
+use crate::expressions::{self, Evaluation};
+use crate::handler::Handler;
+use crate::moved_handler::MovedHandler;
+use crate::options::Options;
+use crate::spans::{located, variable, variable_at};
+use crate::type_checks;
+
+/// The function that takes the handler's place. Its one argument is an extractor over all of the handler's arguments,
+/// and it runs the handler under the guard.
+pub(crate) fn guarded(private: &TokenStream, options: &Options, handler: Handler) -> TokenStream {
+    let types = handler.argument_types();
+    let arguments: Vec<_> = (0..types.len()).map(|index| variable(&format!("argument{index}"))).collect();
+    let MovedHandler { beside, inside, path, attributes, visibility, signature } = MovedHandler::new(handler);
+    let context = Context { private, options, signature: &signature, types: &types, arguments: &arguments };
+    let handler_call = quote!(#path(#(#arguments),*));
+
+    // The handler is an item inside, so a parameter of the same name would not be seen.
+    let guarded = variable(if signature.ident == "idempotent_guarded" { "guarded_request" } else { "guarded" });
+    let (call, tuple) = (variable("call"), variable("arguments"));
+    let parameter = parameter(&context, &guarded);
+    // Named as a value, the handler counts for clippy as one that must be `async`, as it does where a route has it.
+    let as_value = inside.is_some().then(|| quote!(let _ = #path;));
+    let type_checks = type_checks::all(&context, &handler_call);
+    let Evaluation { method, statements: evaluate } = expressions::evaluate(&context, &call, &tuple);
+    let mut_call = (!evaluate.is_empty()).then(|| quote!(mut));
+    let mut_tuple = options.may_lack_key().then(|| quote!(mut));
+    let run = if options.has("transaction") {
+        run_in_transaction(&context, &call, &tuple, &handler_call)
+    } else {
+        run(&context, &call, &tuple, &handler_call)
+    };
+
+    let name = &signature.ident;
+    let generics = &signature.generics;
+    let where_clause = &generics.where_clause;
+    quote! {
+        #beside
+        #method
+        #(#attributes)*
+        #visibility fn #name #generics (#parameter) -> #private::Work #where_clause {
+            #inside
+            #as_value
+            #type_checks
+            let (#mut_call #call, #mut_tuple #tuple) = #guarded.into_parts();
+            #evaluate
+            #run
+        }
+    }
+}
+
+/// Stands at the handler's name, where the compiler reports that a trait's method has other arguments.
+fn parameter(context: &Context<'_>, guarded: &Ident) -> TokenStream {
+    let Context { private, options, signature, types, .. } = *context;
+    let keyed_by_arguments = options.has("key");
+    let constants = match options.value("body_limit") {
+        Some(limit) => quote!(, #keyed_by_arguments, #limit),
+        None if keyed_by_arguments => quote!(, true),
+        None => TokenStream::new(),
+    };
+    let (span, private) = located(private, &signature.ident);
+    if options.has("transaction") {
+        quote_spanned!(span=> #guarded: #private::Transacted<(#(#types,)*) #constants>)
+    } else {
+        quote_spanned!(span=> #guarded: #private::Guarded<(#(#types,)*) #constants>)
+    }
+}
+
+/// Stands at the handler's name, where the compiler reports a type parameter that may borrow.
+fn run(context: &Context<'_>, call: &Ident, tuple: &Ident, handler_call: &TokenStream) -> TokenStream {
+    let Context { private, options, signature, arguments, .. } = *context;
+    let options = options.builder(private);
+    let (span, private) = located(private, &signature.ident);
+    let handling = quote_spanned!(span=> #private::handling(#tuple, |(#(#arguments,)*)| #handler_call));
+    quote_spanned!(span=> #private::run(#call, #options, #handling.go()))
+}
+
+/// The same in a transaction, which is told from what database error an error of the handler's came.
+fn run_in_transaction(context: &Context<'_>, call: &Ident, tuple: &Ident, handler_call: &TokenStream) -> TokenStream {
+    let Context { private, options, signature, arguments, .. } = *context;
+    let (span, private_here) = located(private, &signature.ident);
+    let (future, causes) = (variable("future"), variable("causes"));
+    let make_future = quote! {
+        |(#(#arguments,)*)| {
+            let #future = #handler_call;
+            let #causes = #private::outcome_of(&#future).returned().causes();
+            #private::noting(#future, #causes)
+        }
+    };
+    let handling = if options.has("retry") {
+        let clone_arguments = clone_arguments(context);
+        quote_spanned!(span=> #private_here::repeating(#tuple, #clone_arguments, #make_future))
+    } else {
+        quote_spanned!(span=> #private_here::handling(#tuple, #make_future))
+    };
+    let options = options.builder(private);
+    quote_spanned! {span=>
+        use #private::{AnyAttempts as _, AnyCauses as _, AnyRepeat as _};
+        #private_here::run_in_transaction(#call, #options, #handling.attempts())
+    }
+}
+
+/// The closure that clones the arguments for another run. One that cannot be cloned is reported at its type.
+fn clone_arguments(context: &Context<'_>) -> TokenStream {
+    let Context { private, types, arguments, .. } = *context;
+    let clones = types.iter().zip(arguments).map(|(ty, argument)| {
+        let (span, private) = located(private, ty);
+        let argument = variable_at(argument, ty);
+        quote_spanned!(span=> #private::Repeat(#argument).again())
+    });
+    quote!(|(#(#arguments,)*): &(#(#types,)*)| (#(#clones,)*))
+}

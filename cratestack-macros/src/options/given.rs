@@ -1,0 +1,90 @@
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote};
+use syn::{Expr, Ident};
+
+use super::table::{BuilderCall, Entry, TABLE};
+use super::values::Value;
+
+/// What the attribute says.
+#[derive(Default)]
+pub(crate) struct Options(Vec<Given>);
+
+/// An option as it was given: its name where it stands, and its value.
+pub(super) struct Given {
+    pub(super) entry: &'static Entry,
+    pub(super) name: Ident,
+    pub(super) value: Value,
+}
+
+impl Options {
+    pub(super) fn add(&mut self, given: Given) {
+        self.0.push(given);
+    }
+
+    pub(super) fn remove(&mut self, name: &str) -> Option<Given> {
+        let position = self.0.iter().position(|given| given.entry.name == name)?;
+        Some(self.0.remove(position))
+    }
+
+    /// In the order in which they stand.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Given> {
+        self.0.iter()
+    }
+
+    fn get(&self, name: &str) -> Option<&Given> {
+        debug_assert!(TABLE.iter().any(|entry| entry.name == name), "`{name}` is not in the table");
+        self.0.iter().find(|given| given.entry.name == name)
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// The option's name where it stands.
+    pub(crate) fn name(&self, name: &str) -> Option<&Ident> {
+        self.get(name).map(|given| &given.name)
+    }
+
+    /// The option's name where it stands, where its value is this word.
+    pub(super) fn name_with(&self, name: &str, word: &str) -> Option<&Ident> {
+        self.get(name).filter(|given| given.value.is_word(word)).map(|given| &given.name)
+    }
+
+    pub(crate) fn value(&self, name: &str) -> Option<&Value> {
+        self.get(name).map(|given| &given.value)
+    }
+
+    /// The options that are expressions over the handler's arguments, in the table's order.
+    pub(crate) fn expressions(&self) -> impl Iterator<Item = (&'static str, &Expr)> {
+        TABLE.iter().filter_map(|entry| match self.value(entry.name)? {
+            Value::Expression(expression) => Some((entry.name, expression)),
+            _ => None,
+        })
+    }
+
+    /// Whether it is known only after the extractors that a request runs unguarded.
+    pub(crate) fn may_lack_key(&self) -> bool {
+        self.has("key") && self.has("optional")
+    }
+
+    /// The runtime's `Options`, a constant.
+    pub(crate) fn builder(&self, private: &TokenStream) -> TokenStream {
+        let calls = TABLE.iter().filter_map(|entry| self.get(entry.name)?.builder_call());
+        quote!(#private::Options::new() #(#calls)*)
+    }
+}
+
+impl Given {
+    fn builder_call(&self) -> Option<TokenStream> {
+        let value = &self.value;
+        let (method, argument) = match self.entry.builder_call {
+            BuilderCall::WithValue(method) => (method, value.to_token_stream()),
+            BuilderCall::IfWord(word, method) if value.is_word(word) => (method, TokenStream::new()),
+            BuilderCall::WhetherWord(word, method) => (method, value.is_word(word).to_token_stream()),
+            BuilderCall::NamedByWord => (value.word()?, TokenStream::new()),
+            BuilderCall::IfWord(..) | BuilderCall::None => return None,
+        };
+        let method = Ident::new(method, Span::mixed_site());
+        Some(quote!(.#method(#argument)))
+    }
+}

@@ -1,0 +1,135 @@
+//! Every option of the attribute, once. Parsing, errors, suggestions, fuzzing and the tests of the documentation go by
+//! this table.
+
+use BuilderCall::{IfWord, NamedByWord, None as NoCall, WhetherWord, WithValue};
+use Takes::{Duration, Either, Expression, Nothing, Number, OneOf, Principal, Type};
+use syn::Ident;
+
+/// Whether the runtime was built with what the code of a transaction needs.
+pub(crate) const HAS_TRANSACTIONS: bool = cfg!(any(feature = "transactions", test));
+
+/// In the order in which errors list them.
+pub(crate) static TABLE: &[Entry] = &[
+    option("ttl", "ttl = \"24h\"", Duration, WithValue("ttl_ms")),
+    option("lease", "lease = \"30s\"", Duration, WithValue("lease_ms")),
+    option("wait", "wait = \"5s\"", Duration, WithValue("wait_ms")),
+    option(
+        "optional",
+        "optional",
+        Nothing("write `optional` alone, or leave it out to require the header"),
+        WithValue("optional"),
+    ),
+    option("record", "record = success", Either(["all", "success"]), IfWord("success", "record_success")),
+    // Both words reach the runtime, because either has the last word over the handle's own setting.
+    option(
+        "on_store_error",
+        "on_store_error = run",
+        Either(["refuse", "run"]),
+        WhetherWord("run", "run_on_store_error"),
+    ),
+    option(
+        "transaction",
+        "transaction",
+        Nothing("write `transaction` alone; the argument `tx: Tx<Postgres>` says of which database"),
+        NoCall,
+    ),
+    option("commit", "commit = all", Either(["success", "all"]), IfWord("all", "commit_all")).in_transaction(),
+    option(
+        "isolation",
+        "isolation = serializable",
+        OneOf(&["read_committed", "repeatable_read", "serializable"]),
+        NamedByWord,
+    )
+    .in_transaction(),
+    // More than a hundred would only hold up a request that has no chance.
+    option("retry", "retry = 3", Number("how often the handler may run again", 100), WithValue("retry"))
+        .in_transaction(),
+    option("body_limit", "body_limit = 65536", Number("a number of bytes", u32::MAX), NoCall),
+    option("key", "key = req.id", Expression, NoCall),
+    option("principal", "principal = user.id", Principal, NoCall),
+    option("fingerprint", "fingerprint = (req.amount, &req.currency)", Expression, NoCall),
+    option("state", "state = App", Type, NoCall),
+];
+
+/// One option.
+pub(crate) struct Entry {
+    pub(crate) name: &'static str,
+    /// The option as it may be written.
+    pub(crate) usage: &'static str,
+    pub(crate) takes: Takes,
+    pub(crate) builder_call: BuilderCall,
+    pub(crate) needs: Option<Need>,
+}
+
+/// What may stand after an option's `=`.
+pub(crate) enum Takes {
+    /// The option is a flag; this is what to write instead of a value.
+    Nothing(&'static str),
+    Duration,
+    /// One of two words, the default first.
+    Either([&'static str; 2]),
+    OneOf(&'static [&'static str]),
+    /// A whole number from 1 to the second, and what it counts.
+    Number(&'static str, u32),
+    Expression,
+    /// An expression, or a string that names the one principal that there is.
+    Principal,
+    Type,
+}
+
+/// What the generated code calls on the runtime's `Options` where the option is given.
+#[derive(Clone, Copy)]
+pub(crate) enum BuilderCall {
+    /// This method, with the value; without one for a flag.
+    WithValue(&'static str),
+    /// This method, where the value is this word.
+    IfWord(&'static str, &'static str),
+    /// This method, with whether the value is this word.
+    WhetherWord(&'static str, &'static str),
+    /// The method that has the word's name.
+    NamedByWord,
+    /// Nothing: the option changes the code around the call.
+    None,
+}
+
+/// Another option that must stand beside this one.
+pub(crate) struct Need {
+    pub(crate) option: &'static str,
+    /// What is wrong without it, after the option's name.
+    pub(crate) without: &'static str,
+}
+
+const fn option(name: &'static str, usage: &'static str, takes: Takes, builder_call: BuilderCall) -> Entry {
+    Entry { name, usage, takes, builder_call, needs: None }
+}
+
+impl Entry {
+    const fn in_transaction(mut self) -> Self {
+        let without = "is about a transaction, and this handler runs in none";
+        self.needs = Some(Need { option: "transaction", without });
+        self
+    }
+
+    pub(crate) fn is_flag(&self) -> bool {
+        matches!(self.takes, Nothing(_))
+    }
+
+    /// The words that the option takes as a value.
+    pub(crate) fn words(&self) -> &[&'static str] {
+        match &self.takes {
+            Either(words) => words,
+            OneOf(words) => words,
+            _ => &[],
+        }
+    }
+}
+
+/// The option of this name, where it is one.
+pub(crate) fn entry(name: &Ident) -> Option<&'static Entry> {
+    TABLE.iter().find(|entry| name == entry.name)
+}
+
+/// The names of all options, for an error.
+pub(crate) fn listed() -> String {
+    TABLE.iter().map(|entry| format!("`{}`", entry.name)).collect::<Vec<_>>().join(", ")
+}

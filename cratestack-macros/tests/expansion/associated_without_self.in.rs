@@ -1,0 +1,4 @@
+#[idempotent(key = body)]
+async fn pay<const N: usize>(body: String) -> Self {
+    Self::paid(body)
+}

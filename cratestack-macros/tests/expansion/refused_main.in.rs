@@ -1,0 +1,3 @@
+#[idempotent]
+#[tokio::main]
+async fn main() {}

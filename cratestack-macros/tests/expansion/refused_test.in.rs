@@ -1,0 +1,4 @@
+#[idempotent]
+#[idempotent]
+#[tokio::test]
+async fn pay() {}

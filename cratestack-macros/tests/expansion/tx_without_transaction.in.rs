@@ -1,0 +1,4 @@
+#[idempotent]
+async fn pay(tx: Tx<Postgres>) {
+    drop(tx);
+}

@@ -1,0 +1,104 @@
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+use tracing::Span;
+
+use super::renewal::RenewalTarget;
+use super::renewer::{RENEWER, Renewer};
+use super::schedule::Renewable;
+use crate::engine::retry::Recovery;
+use crate::util::poll_once;
+
+/// A reservation that is kept alive until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    renewer: &'static Renewer,
+    id: u64,
+    interval: Duration,
+}
+
+/// While the outcome is being written, the lease waits for so much of an interval.
+const PAUSES_PER_INTERVAL: u32 = 4;
+
+impl Lease {
+    /// Keeps a reservation alive whose lease began at `leased` or later.
+    pub(crate) fn new(target: RenewalTarget, recovery: Arc<Recovery>, leased: Instant) -> Self {
+        let renewer: &'static Renewer = &RENEWER;
+        let interval = target.renew_interval();
+        let renewable = Renewable { target, recovery, runtime: Handle::current(), span: Span::current() };
+        Self { renewer, id: renewer.add(renewable, leased + interval), interval }
+    }
+
+    /// Renews the lease until the future is ready.
+    pub(crate) async fn during<T>(&self, future: impl Future<Output = T>) -> T {
+        let mut future = pin!(future);
+        if let Some(output) = poll_once(future.as_mut()).await {
+            return output;
+        }
+        let mut look = self.interval;
+        loop {
+            tokio::select! {
+                biased;
+                output = &mut future => return output,
+                () = tokio::time::sleep(look) => {
+                    self.renewer.renew_if_due(self.id);
+                    // The renewal may be next on this very thread, which the future may block.
+                    tokio::task::yield_now().await;
+                }
+            }
+            look = self.interval / PAUSES_PER_INTERVAL;
+        }
+    }
+
+    /// Whether a renewal found that another reservation has taken the key over.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.renewer.lock().schedule.is_lost(self.id)
+    }
+
+    /// Returns once it is.
+    pub(crate) async fn lost(&self) {
+        while !self.is_lost() {
+            tokio::time::sleep(self.interval / PAUSES_PER_INTERVAL).await;
+        }
+    }
+
+    /// The reservation is about to be ended: a renewal that is on its way might find it so, and must not tell of it.
+    pub(crate) fn pause_renewal(&self) {
+        let mut state = self.renewer.lock();
+        // Where nothing is being renewed, nothing is on its way.
+        if !state.schedule.is_being_renewed(self.id) {
+            return;
+        }
+        let renewing = state.schedule.stop(self.id);
+        self.renewer.plan(state, self.id, Instant::now() + self.interval / PAUSES_PER_INTERVAL);
+        if let Some(renewing) = renewing {
+            renewing.abort();
+        }
+    }
+
+    /// Lets the lease run out.
+    pub(crate) fn abandon(&self) {
+        let renewing = self.renewer.lock().schedule.stop(self.id);
+        if let Some(renewing) = renewing {
+            renewing.abort();
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // Outside the lock: a store may do anything when it is dropped.
+        let (renewing, entry) = {
+            let mut state = self.renewer.lock();
+            (state.schedule.stop(self.id), state.schedule.entries.remove(&self.id))
+        };
+        drop(entry);
+        if let Some(renewing) = renewing {
+            renewing.abort();
+        }
+    }
+}

@@ -1,0 +1,105 @@
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+use tracing::Span;
+
+use super::renewal::RenewalTarget;
+use crate::engine::retry::Recovery;
+
+/// All leases of the process, and which is due when.
+#[derive(Debug, Default)]
+pub(super) struct Schedule {
+    pub(super) entries: HashMap<u64, LeaseEntry>,
+    /// What is due when, the earliest first.
+    pub(super) due: BTreeSet<(Instant, u64)>,
+    last_id: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct LeaseEntry {
+    renewable: Renewable,
+    /// As in [`Schedule::due`]; `None` while it is being renewed, and where there is nothing to renew.
+    next: Option<Instant>,
+    /// Which renewal may say what became of it.
+    generation: u64,
+    pub(super) renewing: Option<AbortHandle>,
+    /// There is nothing to renew any more.
+    pub(super) is_over: bool,
+    pub(super) is_lost: bool,
+}
+
+/// A lease, and where its renewals run.
+#[derive(Debug, Clone)]
+pub(super) struct Renewable {
+    pub(super) target: RenewalTarget,
+    pub(super) recovery: Arc<Recovery>,
+    /// Where the run lives, and whom its log lines belong to.
+    pub(super) runtime: Handle,
+    pub(super) span: Span,
+}
+
+/// A renewal that is due.
+pub(super) struct DueRenewal {
+    pub(super) id: u64,
+    pub(super) generation: u64,
+    pub(super) renewable: Renewable,
+}
+
+impl Schedule {
+    pub(super) fn add(&mut self, renewable: Renewable, next: Instant) -> u64 {
+        self.last_id += 1;
+        let entry = LeaseEntry { renewable, next: None, generation: 0, renewing: None, is_over: false, is_lost: false };
+        self.entries.insert(self.last_id, entry);
+        self.plan(self.last_id, next);
+        self.last_id
+    }
+
+    pub(super) fn is_lost(&self, id: u64) -> bool {
+        self.entries.get(&id).is_some_and(|entry| entry.is_lost)
+    }
+
+    pub(super) fn is_being_renewed(&self, id: u64) -> bool {
+        self.entries.get(&id).is_some_and(|entry| entry.next.is_none() && !entry.is_over)
+    }
+
+    /// The entry, to whoever renews it by the latest generation.
+    pub(super) fn entry(&mut self, id: u64, generation: u64) -> Option<&mut LeaseEntry> {
+        self.entries.get_mut(&id).filter(|entry| entry.generation == generation)
+    }
+
+    pub(super) fn plan(&mut self, id: u64, next: Instant) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        if let Some(before) = entry.next.replace(next) {
+            self.due.remove(&(before, id));
+        }
+        self.due.insert((next, id));
+    }
+
+    pub(super) fn take_due(&mut self, now: Instant) -> Vec<DueRenewal> {
+        let due: Vec<_> = self.due.iter().take_while(|(next, _)| *next <= now).map(|(_, id)| *id).collect();
+        due.into_iter().filter_map(|id| self.take_if_due(id, now)).collect()
+    }
+
+    /// What is to be renewed now; it is not due again before that has ended.
+    pub(super) fn take_if_due(&mut self, id: u64, now: Instant) -> Option<DueRenewal> {
+        let entry = self.entries.get_mut(&id)?;
+        let next = entry.next.filter(|next| *next <= now)?;
+        self.due.remove(&(next, id));
+        entry.next = None;
+        entry.generation += 1;
+        Some(DueRenewal { id, generation: entry.generation, renewable: entry.renewable.clone() })
+    }
+
+    /// Nothing is due any more, and the renewal that is on its way says nothing.
+    pub(super) fn stop(&mut self, id: u64) -> Option<AbortHandle> {
+        let entry = self.entries.get_mut(&id)?;
+        if let Some(next) = entry.next.take() {
+            self.due.remove(&(next, id));
+        }
+        entry.generation += 1;
+        entry.renewing.take()
+    }
+}

@@ -1,0 +1,168 @@
+use std::time::{Duration, SystemTime};
+
+use http::StatusCode;
+
+use crate::engine::Step;
+
+/// What happened to one guarded request, as [`Idempotency::on_event`](crate::Idempotency::on_event) is told it.
+///
+/// Never a key, a principal, a header or a body in clear: `key` and `principal` are the first 16 hexadecimal digits of
+/// their SHA-256, enough to find the same one again.
+///
+/// ```
+/// use cratestack_runtime::{Idempotency, MemoryStore, EventKind};
+///
+/// let idempotency = Idempotency::new(MemoryStore::new()).on_event(|event| {
+///     // For example a counter with `event.kind.as_str()` as its label.
+///     if let EventKind::Replayed { .. } = event.kind {
+///         println!("replayed {} after {:?}", event.key, event.age);
+///     }
+/// });
+/// # let _ = idempotency;
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Event<'a> {
+    /// What happened.
+    pub kind: EventKind,
+    /// The key, hashed.
+    pub key: &'a str,
+    /// The caller, hashed.
+    pub principal: &'a str,
+    /// Which attempt at the request this was; 0 where none was made.
+    pub attempt: u32,
+    /// How long ago the replayed request was reserved, by this process's clock.
+    pub age: Option<Duration>,
+}
+
+/// What happened to a guarded request.
+///
+/// ```
+/// use cratestack_runtime::EventKind;
+///
+/// assert_eq!(EventKind::InFlight.as_str(), "in_flight");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// The key was free and is reserved; the handler runs.
+    Reserved,
+    /// The outcome is recorded.
+    Recorded {
+        /// The recorded status.
+        status: StatusCode,
+    },
+    /// The key was given back: the response was not to be recorded, or the handler panicked.
+    Released,
+    /// A recorded outcome was answered.
+    Replayed {
+        /// The recorded status.
+        status: StatusCode,
+    },
+    /// Answered 409: the same request is running.
+    InFlight,
+    /// Answered 422: the key belongs to another request.
+    Conflict,
+    /// The handler ran past its lease and another run took its key over.
+    Lost,
+    /// The handler panicked.
+    Panicked,
+    /// The handler's transaction was undone, and its key is free: it did not end in time, could not be committed, or
+    /// was in another one's way.
+    RolledBack,
+    /// The store could not reserve.
+    Unavailable,
+    /// Answered 503: so much is under way that nothing more may begin.
+    Overloaded,
+    /// The database was lost during a commit, and it is not known whether that happened; a retry is told.
+    Unknown,
+    /// The record is damaged.
+    Damaged,
+}
+
+impl EventKind {
+    /// A stable name in `snake_case`, for metrics and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reserved => "reserved",
+            Self::Recorded { .. } => "recorded",
+            Self::Released => "released",
+            Self::Replayed { .. } => "replayed",
+            Self::InFlight => "in_flight",
+            Self::Conflict => "conflict",
+            Self::Lost => "lost",
+            Self::Panicked => "panicked",
+            Self::RolledBack => "rolled_back",
+            Self::Unavailable => "unavailable",
+            Self::Overloaded => "overloaded",
+            Self::Unknown => "unknown",
+            Self::Damaged => "damaged",
+        }
+    }
+
+    fn status(self) -> Option<u16> {
+        match self {
+            Self::Recorded { status } | Self::Replayed { status } => Some(status.as_u16()),
+            _ => None,
+        }
+    }
+}
+
+impl From<Step> for EventKind {
+    fn from(step: Step) -> Self {
+        match step {
+            Step::Reserved => Self::Reserved,
+            // Recorded statuses are those of responses, so each is one.
+            Step::Recorded { code } => Self::Recorded { status: StatusCode::from_u16(code).unwrap_or_default() },
+            Step::Released => Self::Released,
+            Step::Lost => Self::Lost,
+            Step::Panicked => Self::Panicked,
+            Step::RolledBack => Self::RolledBack,
+        }
+    }
+}
+
+impl Event<'_> {
+    pub(crate) fn of_attempt(mut self, attempt: u32) -> Self {
+        self.attempt = attempt;
+        self
+    }
+
+    pub(crate) fn since(mut self, created_at: SystemTime) -> Self {
+        self.age = Some(created_at.elapsed().unwrap_or_default());
+        self
+    }
+
+    /// Writes the event to the log. The names of its fields are stable.
+    pub(crate) fn log(&self) {
+        let (outcome, status) = (self.kind.as_str(), self.kind.status());
+        let age_ms = self.age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+        let Self { key, principal, attempt, .. } = self;
+        match self.kind {
+            EventKind::Lost => tracing::error!(
+                outcome,
+                key,
+                principal,
+                attempt,
+                "idempotent handler ran past its lease and its key was taken over: the request has run twice"
+            ),
+            EventKind::Panicked => {
+                tracing::error!(outcome, key, principal, attempt, "idempotent handler panicked; its key is free again");
+            }
+            EventKind::Damaged => tracing::error!(
+                outcome,
+                key,
+                principal,
+                "damaged idempotency record: it is neither replayed nor run again until it expires or is deleted by hand"
+            ),
+            EventKind::Reserved if *attempt > 1 => tracing::warn!(
+                outcome,
+                key,
+                principal,
+                attempt,
+                "idempotency key taken over from a run that went silent: what that run did may happen again"
+            ),
+            _ => tracing::debug!(outcome, key, principal, attempt, age_ms, status, "idempotency"),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::reservation_slot::ReservationSlot;
+use crate::engine::OwnedClaim;
+
+/// The reservation that a handler runs under: an argument of an `#[idempotent]` handler.
+///
+/// Its use is to make the calls that the handler makes idempotent in their turn: [`derive`](Self::derive) gives the
+/// same value for every attempt of one request, whichever process makes it.
+///
+/// ```
+/// use axum::http::StatusCode;
+/// use cratestack_runtime::{Reservation, idempotent};
+///
+/// # async fn charge(key: uuid::Uuid) -> Result<(), ()> { let _ = key; Ok(()) }
+/// #[idempotent]
+/// async fn pay(reservation: Reservation) -> StatusCode {
+///     // The payment provider makes one charge, however often this handler is started.
+///     match charge(reservation.derive("charge-card")).await {
+///         Ok(()) => StatusCode::CREATED,
+///         Err(()) => StatusCode::BAD_GATEWAY,
+///     }
+/// }
+/// ```
+///
+/// A handler that also runs unguarded (with `optional`, or for a safe method) takes `Option<Reservation>`, as an
+/// argument of its own where the attribute has `key = …`: whether there is a key is then known after all extractors
+/// have run, so a request without one is refused (400) where an extractor of yours holds the reservation. It is the
+/// handler's to use, not another extractor's: until the key is reserved it has nothing to tell, and its methods panic.
+#[derive(Debug)]
+pub struct Reservation {
+    slot: ReservationSlot,
+}
+
+impl Clone for Reservation {
+    fn clone(&self) -> Self {
+        Self::of(&self.slot)
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.slot.take_back();
+    }
+}
+
+const TOO_EARLY: &str = "a `Reservation` tells nothing before its handler runs: use it in the handler only";
+
+impl Reservation {
+    pub(crate) fn of(slot: &ReservationSlot) -> Self {
+        Self { slot: slot.lend() }
+    }
+
+    fn claim(&self) -> &OwnedClaim {
+        self.slot.claim().expect(TOO_EARLY)
+    }
+
+    fn latest(&self) -> (Uuid, u32) {
+        self.slot.latest().expect(TOO_EARLY)
+    }
+
+    /// The idempotency key: as the header has it, without quotes, or a digest where the attribute's `key = …` made it.
+    ///
+    /// # Panics
+    ///
+    /// Before the handler runs.
+    pub fn key(&self) -> &str {
+        self.claim().id.key()
+    }
+
+    /// The caller that the key belongs to, as the store knows it.
+    ///
+    /// # Panics
+    ///
+    /// Before the handler runs.
+    pub fn principal(&self) -> &str {
+        self.claim().id.principal()
+    }
+
+    /// The token of this reservation. Another attempt at the same request has another one, so a system that remembers
+    /// the latest can tell a stale holder off. Nil where the store failed and `on_store_error = run` let the handler
+    /// run.
+    ///
+    /// # Panics
+    ///
+    /// Before the handler runs.
+    pub fn token(&self) -> Uuid {
+        self.latest().0
+    }
+
+    /// 1 for the first attempt; more where earlier ones went silent and this one took over, whose effect may have
+    /// happened. 0 where the store failed and `on_store_error = run` let the handler run.
+    ///
+    /// # Panics
+    ///
+    /// Before the handler runs.
+    pub fn attempt(&self) -> u32 {
+        self.latest().1
+    }
+
+    /// An idempotency key for a call that the handler makes: the same for every attempt of this request and this
+    /// `purpose`, and for no other. A version 8 UUID (RFC 9562, 5.8) of the caller, the key, the request and the
+    /// purpose.
+    ///
+    /// # Panics
+    ///
+    /// Before the handler runs.
+    #[must_use]
+    pub fn derive(&self, purpose: &str) -> Uuid {
+        let claim = self.claim();
+        let mut hasher = Sha256::new_with_prefix(b"cratestack derive\0");
+        for part in
+            [claim.id.principal().as_bytes(), claim.id.key().as_bytes(), &claim.request_hash, purpose.as_bytes()]
+        {
+            hasher.update((part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        let digest: [u8; 32] = hasher.finalize().into();
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&digest[..16]);
+        uuid::Builder::from_custom_bytes(bytes).into_uuid()
+    }
+}

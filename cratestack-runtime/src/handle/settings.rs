@@ -1,0 +1,91 @@
+use std::any::Any;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use super::event::Event;
+
+/// What applies to all handlers of a handle, where none says otherwise for itself.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) ttl: Duration,
+    pub(crate) lease: Duration,
+    pub(crate) store_timeout: Duration,
+    pub(crate) on_store_error: OnStoreError,
+    pub(crate) namespace: Option<Arc<str>>,
+    pub(super) on_event: Option<Arc<Hook>>,
+    pub(crate) doors: DoorSettings,
+}
+
+pub(super) type Hook = dyn Fn(&Event<'_>) + Send + Sync;
+
+/// What happens to a request whose key the store cannot reserve.
+///
+/// ```
+/// use cratestack_runtime::OnStoreError;
+///
+/// assert_eq!(OnStoreError::default(), OnStoreError::Refuse);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnStoreError {
+    /// It is answered 503 and does not run.
+    #[default]
+    Refuse,
+    /// It runs without protection: a retry runs it again, and two at once both run. For handlers that are better run
+    /// twice than not at all.
+    Run,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            ttl: Duration::from_secs(24 * 60 * 60),
+            lease: Duration::from_secs(30),
+            store_timeout: Duration::from_secs(10),
+            on_store_error: OnStoreError::Refuse,
+            namespace: None,
+            on_event: None,
+            doors: DoorSettings::default(),
+        }
+    }
+}
+
+/// As many kinds of doors as this crate has.
+const DOORS: usize = 1;
+
+/// The settings that only one kind of door has, by their type. The handle keeps them and does not know them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct DoorSettings([OnceLock<Arc<dyn Any + Send + Sync>>; DOORS]);
+
+impl DoorSettings {
+    /// The settings of one kind of door, which are the default until they are [updated](Self::update).
+    pub(crate) fn get<T: Any + Default + Send + Sync>(&self) -> &T {
+        self.0
+            .iter()
+            .find_map(|place| place.get_or_init(|| Arc::new(T::default())).downcast_ref())
+            .expect("each kind of door has a place of its own")
+    }
+
+    pub(crate) fn update<T: Any + Clone + Default + Send + Sync>(&mut self, change: impl FnOnce(&mut T)) {
+        let mut settings = self.get::<T>().clone();
+        change(&mut settings);
+        let has_former =
+            |place: &&mut OnceLock<Arc<dyn Any + Send + Sync>>| place.get().is_some_and(|any| any.is::<T>());
+        if let Some(place) = self.0.iter_mut().find(has_former) {
+            *place = OnceLock::from(Arc::new(settings) as Arc<dyn Any + Send + Sync>);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_doors_settings_are_its_default_until_they_are_updated() {
+        let mut doors = DoorSettings::default();
+        assert_eq!(*doors.get::<u32>(), 0);
+        let former = doors.clone();
+        doors.update(|of_this_door: &mut u32| *of_this_door = 7);
+        assert_eq!((*doors.get::<u32>(), *former.get::<u32>()), (7, 0));
+    }
+}

@@ -1,0 +1,93 @@
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use axum::extract::{FromRef, FromRequest, Request};
+use axum::response::{IntoResponse, Response};
+
+use super::transactional_database::TransactionalDatabase;
+use crate::handle::{Idempotency, Tx};
+use crate::http::guard::{ArrivingRequest, GuardedRequest, IntakeOptions};
+use crate::store::StoreDatabase;
+
+/// [`Guarded`](super::Guarded), for a handler that has a [`Tx`] among its arguments: the handle that the state provides
+/// must be one over a store of that database.
+#[derive(Debug)]
+pub struct Transacted<A, const KEYED_BY_ARGUMENTS: bool = false, const BODY_LIMIT: usize = 0> {
+    guarded: GuardedRequest,
+    arguments: A,
+}
+
+/// Passes `FromRequest`'s second parameter through to the tuple, and the place of its `Tx` out of it.
+#[derive(Debug)]
+pub struct ViaTx<M, I>(PhantomData<(M, I)>);
+
+/// The place of the one `Tx` among a handler's arguments.
+#[derive(Debug)]
+pub struct At<const PLACE: usize>;
+
+/// Arguments of which one is a `Tx`. `I` is inferred: it is the place.
+#[diagnostic::on_unimplemented(
+    message = "`transaction` needs a `Tx` to write with among the handler's arguments",
+    label = "none of the arguments is a `Tx`",
+    note = "take `mut tx: Tx<Postgres>` (or `Tx<Sqlite>`) and execute the handler's statements on `&mut *tx`; a handler \
+            that writes nowhere needs no `transaction`"
+)]
+pub trait TakesTx<I> {
+    /// The database of the `Tx`.
+    type Database: TransactionalDatabase;
+}
+
+/// Implements it for each number of arguments, with the `Tx` at each place.
+macro_rules! takes_tx {
+    (@places [$($before:ident)*] $here:ident $($after:ident)*) => {
+        #[diagnostic::do_not_recommend]
+        impl<$($before,)* DB: TransactionalDatabase, $($after,)*> TakesTx<At<{ takes_tx!(@count $($before)*) }>>
+            for ($($before,)* Tx<DB>, $($after,)*)
+        {
+            type Database = DB;
+        }
+        takes_tx!(@places [$($before)* $here] $($after)*);
+    };
+    (@places [$($before:ident)*]) => {};
+    (@count) => { 0 };
+    (@count $first:ident $($rest:ident)*) => { 1 + takes_tx!(@count $($rest)*) };
+    ($first:ident $($rest:ident)*) => {
+        takes_tx!(@places [] $first $($rest)*);
+        takes_tx!($($rest)*);
+    };
+    () => {};
+}
+
+takes_tx!(T0 T1 T2 T3 T4 T5 T6 T7 T8 T9 T10 T11 T12 T13 T14 T15);
+
+impl<A, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> Transacted<A, KEYED_BY_ARGUMENTS, BODY_LIMIT> {
+    /// The guard and the arguments.
+    pub fn into_parts(self) -> (GuardedRequest, A) {
+        (self.guarded, self.arguments)
+    }
+}
+
+impl<S, A, M, I, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> FromRequest<S, ViaTx<M, I>>
+    for Transacted<A, KEYED_BY_ARGUMENTS, BODY_LIMIT>
+where
+    A: FromRequest<S, M> + TakesTx<I> + Send,
+    Idempotency<<A::Database as StoreDatabase>::Store>: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Response;
+
+    async fn from_request(mut request: Request, state: &S) -> Result<Self, Self::Rejection> {
+        let handle = Idempotency::<<A::Database as StoreDatabase>::Store>::from_ref(state);
+        let (store, slot) = (Arc::clone(handle.store()), Arc::default());
+        request.extensions_mut().insert(Arc::clone(&slot));
+        let intake = IntakeOptions::new(KEYED_BY_ARGUMENTS, BODY_LIMIT);
+        let (arriving, request) = ArrivingRequest::prepare(handle.into(), request, intake);
+        match A::from_request(request, state).await.map_err(IntoResponse::into_response) {
+            Ok(arguments) => {
+                let guarded = A::Database::join(arriving.admit().await?, store, slot);
+                Ok(Self { guarded, arguments })
+            }
+            Err(rejection) => Err(arriving.reject(rejection)),
+        }
+    }
+}

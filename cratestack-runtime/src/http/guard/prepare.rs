@@ -1,0 +1,89 @@
+use axum::extract::Request;
+use axum::response::Response;
+
+use super::request::{Applicability, GuardedRequest, NoReservation};
+use super::respond::refuse;
+use crate::handle::{Idempotency, ReservationSlot};
+use crate::http::identity::{BodyTap, RequestIdentity, parse_key, tapped};
+use crate::http::response::Problem;
+
+/// Where the attribute says that the key comes from, and its bound on the body.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct IntakeOptions {
+    keyed_by_arguments: bool,
+    body_limit: Option<usize>,
+}
+
+impl IntakeOptions {
+    /// As the types of the extractors have it; a bound of 0 is none.
+    pub(crate) fn new(keyed_by_arguments: bool, body_limit: usize) -> Self {
+        Self { keyed_by_arguments, body_limit: (body_limit > 0).then_some(body_limit) }
+    }
+}
+
+/// A request that its extractors have yet to look at. Nothing of its body has been read.
+#[derive(Debug)]
+pub(crate) struct ArrivingRequest {
+    request: GuardedRequest,
+    /// Where there is something to guard.
+    body: Option<BodyTap>,
+}
+
+impl ArrivingRequest {
+    /// Reads the key; gives the request back for the extractors, its body still unread.
+    pub(crate) fn prepare(idempotency: Idempotency, mut request: Request, intake: IntakeOptions) -> (Self, Request) {
+        // A key that is missing or malformed is judged after the extractors: who may not call at all learns that first.
+        let (applicability, reason) = if request.method().is_safe() {
+            (Applicability::NotNeeded, NoReservation::SafeMethod)
+        } else if intake.keyed_by_arguments {
+            return Self::guarded(idempotency, request, None, intake);
+        } else {
+            match parse_key(request.headers()) {
+                Ok(Some(key)) => return Self::guarded(idempotency, request, Some(key), intake),
+                Ok(None) => (Applicability::KeyMissing, NoReservation::NoKey(Problem::KeyMissing)),
+                Err(error) => (Applicability::KeyMalformed(error), NoReservation::NoKey(Problem::KeyInvalid(error))),
+            }
+        };
+        request.extensions_mut().insert(Err::<ReservationSlot, _>(reason));
+        (Self { request: GuardedRequest { idempotency, applicability, participant: None }, body: None }, request)
+    }
+
+    fn guarded(
+        idempotency: Idempotency,
+        request: Request,
+        key: Option<String>,
+        intake: IntakeOptions,
+    ) -> (Self, Request) {
+        let settings = idempotency.http();
+        let (request, tap) = tapped(request, intake.body_limit.or(settings.max_request_bytes));
+        let (mut parts, body) = request.into_parts();
+        let slot = ReservationSlot::default();
+        parts.extensions.insert(Ok::<_, NoReservation>(slot.clone()));
+        let identity = RequestIdentity::of(&parts, key, settings.principal.as_deref());
+        let applicability = Applicability::Guarded(Box::new(identity), slot);
+        let request = GuardedRequest { idempotency, applicability, participant: None };
+        (Self { request, body: Some(tap) }, Request::from_parts(parts, body))
+    }
+
+    /// The extractors have let the request pass: the rest of its body is read.
+    pub(crate) async fn admit(self) -> Result<GuardedRequest, Response> {
+        let Self { mut request, body } = self;
+        if let Some(body) = body {
+            let read = body.read_on().await;
+            let request_hash = read.map_err(|error| refuse(&request.idempotency, error.into()))?;
+            if let Some(identity) = request.identity() {
+                identity.request_hash = request_hash;
+            }
+        }
+        Ok(request)
+    }
+
+    /// An extractor has rejected the request; where that is because its body is not what it should be, ours is the
+    /// answer.
+    pub(crate) fn reject(self, rejection: Response) -> Response {
+        match self.body.and_then(|body| body.problem()) {
+            Some(error) => refuse(&self.request.idempotency, error.into()),
+            None => rejection,
+        }
+    }
+}

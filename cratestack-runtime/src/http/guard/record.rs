@@ -1,0 +1,82 @@
+use axum::response::Response;
+use tracing::warn;
+
+use crate::engine::{AttemptFuture, Disposition, Failure, Outcome, Settled};
+use crate::handle::Idempotency;
+use crate::http::response::{Captured, Unrecorded, capture, encode_headers, harmless, tombstone, unmark};
+use crate::http::work::Work;
+
+/// What an error that became a response was caused by; it travels in the response's extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(
+    not(any(feature = "postgres", feature = "sqlite")),
+    expect(dead_code, reason = "only a database causes them")
+)]
+pub(crate) enum Cause {
+    /// A serialization failure or a deadlock.
+    Transient,
+    /// Any other error of the database.
+    Other,
+}
+
+/// Makes of a handler's response what is to be recorded of it.
+#[derive(Clone)]
+pub(super) struct ResponseRecorder {
+    pub(super) idempotency: Idempotency,
+    pub(super) success_only: bool,
+}
+
+impl ResponseRecorder {
+    pub(super) fn settling(self, handler: Work) -> AttemptFuture<Response> {
+        Box::pin(async move { self.settle(handler.await).await })
+    }
+
+    pub(super) async fn settle(self, mut response: Response) -> Settled<Response> {
+        unmark(response.headers_mut());
+        let unrecorded = response.extensions_mut().remove::<Unrecorded>().is_some();
+        let failure = failure(&mut response);
+        let status = response.status();
+        if unrecorded || (self.success_only && !(status.is_success() || status.is_redirection())) {
+            return Settled { disposition: Disposition::Release, reply: response.map(harmless), failure };
+        }
+        let settings = self.idempotency.http();
+        match capture(response, settings.max_response_bytes).await {
+            Captured::Whole(head, body) => {
+                let headers = settings.omitted_headers.encode(head.headers());
+                let disposition =
+                    Disposition::Record(Outcome { code: status.as_u16(), metadata: headers, body: body.clone() });
+                Settled { disposition, reply: head.map(|()| body.into()), failure }
+            }
+            Captured::Unkept(reply, why) => {
+                warn!(
+                    ?why,
+                    status = status.as_u16(),
+                    "idempotent response cannot be replayed; a retry is answered 409"
+                );
+                let (head, body) = tombstone(status.as_u16(), settings.documentation_url.as_deref()).into_parts();
+                let headers = encode_headers(&head.headers);
+                let outcome = Outcome { code: head.status.as_u16(), metadata: headers, body: body.into() };
+                let disposition = Disposition::Record(outcome);
+                Settled { disposition, reply, failure }
+            }
+        }
+    }
+}
+
+/// How a handler tells what a 5xx of its was caused by.
+const SHOW_THE_CAUSE: &str =
+    "return an error that implements `std::error::Error` and has the `sqlx::Error` among its sources";
+
+/// What a response says about a failure of its handler.
+fn failure(response: &mut Response) -> Option<Failure> {
+    let cause = response.extensions_mut().remove::<Cause>();
+    let status = response.status();
+    if !(status.is_client_error() || status.is_server_error()) {
+        return None;
+    }
+    Some(match cause {
+        Some(Cause::Transient) => Failure::Transient,
+        None if status.is_server_error() => Failure::Unknown { remedy: SHOW_THE_CAUSE },
+        Some(Cause::Other) | None => Failure::Deliberate,
+    })
+}

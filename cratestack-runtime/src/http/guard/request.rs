@@ -1,0 +1,81 @@
+use std::sync::Arc;
+
+use axum::response::Response;
+
+use crate::engine::Participant;
+use crate::handle::{Idempotency, KeyPart, ReservationSlot};
+use crate::http::identity::{KeyError, RequestIdentity};
+use crate::http::response::Problem;
+
+/// One request on its way through the guard, between its extractors and its handler.
+#[derive(Debug)]
+pub struct GuardedRequest {
+    pub(super) idempotency: Idempotency,
+    pub(super) applicability: Applicability,
+    /// Where the handler runs in a transaction.
+    pub(super) participant: Option<Arc<dyn Participant<Response>>>,
+}
+
+/// Whether there is anything to guard.
+#[derive(Debug)]
+pub(super) enum Applicability {
+    /// The method is safe.
+    NotNeeded,
+    KeyMissing,
+    KeyMalformed(KeyError),
+    Guarded(Box<RequestIdentity>, ReservationSlot),
+}
+
+/// Why a request has no reservation. In a request's extensions there is a `Result<ReservationSlot, NoReservation>`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum NoReservation {
+    SafeMethod,
+    NoKey(Problem),
+}
+
+impl GuardedRequest {
+    /// Its handler writes in a transaction of the participant's.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(crate) fn in_transaction_of(mut self, participant: Arc<dyn Participant<Response>>) -> Self {
+        self.participant = Some(participant);
+        self
+    }
+
+    /// Whether there is anything to guard, and so any use for the attribute's expressions.
+    pub fn is_guarded(&self) -> bool {
+        matches!(self.applicability, Applicability::Guarded(..))
+    }
+
+    pub(super) fn identity(&mut self) -> Option<&mut RequestIdentity> {
+        match &mut self.applicability {
+            Applicability::Guarded(identity, _) => Some(identity),
+            _ => None,
+        }
+    }
+
+    /// `key = EXPR`
+    pub fn key(&mut self, part: &(impl KeyPart + ?Sized)) {
+        if let Some(identity) = self.identity() {
+            identity.set_key(part);
+        }
+    }
+
+    /// `principal = EXPR`
+    pub fn principal(&mut self, part: &(impl KeyPart + ?Sized)) {
+        if let Some(identity) = self.identity() {
+            identity.set_principal(part);
+        }
+    }
+
+    /// `fingerprint = EXPR`
+    pub fn fingerprint(&mut self, part: &(impl KeyPart + ?Sized)) {
+        if let Some(identity) = self.identity() {
+            identity.set_fingerprint(part);
+        }
+    }
+
+    /// Whether a request that could be guarded has come without a key.
+    pub fn lacks_key(&self) -> bool {
+        matches!(&self.applicability, Applicability::Guarded(identity, _) if identity.key.is_none())
+    }
+}

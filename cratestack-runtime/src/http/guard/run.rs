@@ -1,0 +1,83 @@
+use std::time::Duration;
+
+use axum::response::Response;
+use tracing::{Instrument, Span, error};
+
+use super::decide::{Decision, GuardedRun};
+use super::record::ResponseRecorder;
+use super::request::GuardedRequest;
+use super::respond::{refuse, respond};
+use crate::engine::{AttemptFuture, Hold, Leased, Policy, Step, TransactionOptions, TransactionalRun};
+use crate::handle::{EventKind, Idempotency, Options, ReservationSlot, Subject};
+use crate::http::response::Problem;
+use crate::http::work::{Attempts, Work};
+use crate::store::RecordIdRef;
+
+impl GuardedRequest {
+    /// Guards the handler: everything between the extractors and the response.
+    pub async fn run(self, options: Options, handler: Work) -> Response {
+        let GuardedRun { idempotency, claim, policy, subject, slot, recorder } = match self.decide(&options) {
+            Decision::Unguarded(_) => return handler.await,
+            Decision::Answered(response) => return response,
+            Decision::Guarded(run) => run,
+        };
+        let observe = observer(&idempotency, subject);
+        let work = move |hold: Option<&Hold>| {
+            let span = begin(&slot, subject, hold);
+            async move { recorder.settle(handler.await).await }.instrument(span)
+        };
+        let engine = idempotency.engine();
+        let answered = engine.run(Leased::over(engine), Some(claim), policy, observe, work).await;
+        respond(&idempotency, answered, &subject)
+    }
+
+    /// Runs the handler in a transaction: the one that claims its key and records its outcome, or, where nothing is
+    /// guarded, one of its own.
+    pub async fn run_in_transaction(self, options: Options, mut attempts: Attempts) -> Response {
+        let Some(participant) = self.participant.clone() else {
+            error!("a handler with `transaction` has no transaction to run in");
+            return refuse(&self.idempotency, Problem::NoReservation);
+        };
+        let transaction = |lease| TransactionOptions {
+            isolation: options.isolation,
+            retries: options.retries,
+            keep_all: options.commit_all,
+            timeout: lease,
+        };
+        let GuardedRun { idempotency, claim, policy, subject, slot, recorder } = match self.decide(&options) {
+            Decision::Unguarded(idempotency) => {
+                let recorder = ResponseRecorder { idempotency: idempotency.clone(), success_only: false };
+                let work = Box::new(move |_: Option<&Hold>| recorder.clone().settling(attempts.next()));
+                // Nobody waits for a key here.
+                let policy = Policy { store_timeout: Duration::MAX, wait: Duration::ZERO, run_unreserved: false };
+                let options = transaction(options.lease(idempotency.settings()));
+                let run = TransactionalRun { options, claim: None, policy, observe: Box::new(|_, _| {}), work };
+                let answered = participant.run(idempotency.engine(), run).await;
+                return respond(&idempotency, answered, &Subject::of(RecordIdRef { principal: "", key: "" }));
+            }
+            Decision::Answered(response) => return response,
+            Decision::Guarded(run) => run,
+        };
+        let observe = Box::new(observer(&idempotency, subject));
+        let work = Box::new(move |hold: Option<&Hold>| {
+            let span = begin(&slot, subject, hold);
+            let settling = recorder.clone().settling(attempts.next()).instrument(span);
+            Box::pin(settling) as AttemptFuture<Response>
+        });
+        let run = TransactionalRun { options: transaction(claim.lease), claim: Some(claim), policy, observe, work };
+        let answered = participant.run(idempotency.engine(), run).await;
+        respond(&idempotency, answered, &subject)
+    }
+}
+
+/// The handler is about to run: its arguments find the reservation, and its log lines the span that is returned.
+fn begin(slot: &ReservationSlot, subject: Subject, hold: Option<&Hold>) -> Span {
+    let Some(hold) = hold else { return Span::none() };
+    slot.fill(hold.clone());
+    subject.span(hold)
+}
+
+fn observer(idempotency: &Idempotency, subject: Subject) -> impl Fn(Step, &Hold) + Send + Sync + 'static {
+    let idempotency = idempotency.clone();
+    move |step, hold| idempotency.tell(&subject.event(EventKind::from(step)).of_attempt(hold.attempt))
+}

@@ -1,0 +1,51 @@
+use http::request::Parts;
+use http::{Method, Uri};
+
+use super::fingerprint::original_uri;
+use super::principal::{Identify, Unidentified, caller};
+use crate::handle::{KeyPart, MARK, PartHasher, Presence, digest};
+
+/// What a request is known by: as the request has it, until the attribute's expressions say otherwise.
+#[derive(Debug)]
+pub(crate) struct RequestIdentity {
+    pub(crate) key: Option<String>,
+    pub(crate) principal: Result<String, Unidentified>,
+    pub(crate) request_hash: [u8; 32],
+    method: Method,
+    uri: Uri,
+}
+
+impl RequestIdentity {
+    /// Of a request whose body has yet to be read, and whose hash is to be filled in then.
+    pub(crate) fn of(parts: &Parts, key: Option<String>, identify: Option<&Identify>) -> Self {
+        Self {
+            key,
+            principal: caller(identify, parts),
+            request_hash: [0; 32],
+            method: parts.method.clone(),
+            uri: original_uri(parts).clone(),
+        }
+    }
+
+    /// What comes to nothing is no key: it would be one for all requests that have none.
+    pub(crate) fn set_key(&mut self, part: &(impl KeyPart + ?Sized)) {
+        // No header can spell this, so the two kinds of keys of one caller never meet.
+        let is_absent = part.presence() == Presence::Absent;
+        self.key = (!is_absent).then(|| format!("{MARK}{}", digest("key", part)));
+    }
+
+    /// A principal that is there in part would be everybody's who lacks that part.
+    pub(crate) fn set_principal(&mut self, part: &(impl KeyPart + ?Sized)) {
+        let is_present = part.presence() == Presence::Present;
+        self.principal = if is_present { Ok(digest("principal", part)) } else { Err(Unidentified::Absent) };
+    }
+
+    /// The part stands for the body and the query. Method and path are always compared, so that a key never answers for
+    /// another operation.
+    pub(crate) fn set_fingerprint(&mut self, part: &(impl KeyPart + ?Sized)) {
+        let mut hasher = PartHasher::new("fingerprint");
+        (self.method.as_str(), self.uri.path()).feed(&mut hasher);
+        part.feed(&mut hasher);
+        self.request_hash = hasher.finish();
+    }
+}

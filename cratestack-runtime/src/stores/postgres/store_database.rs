@@ -1,0 +1,23 @@
+use sqlx::Postgres;
+use sqlx::error::DatabaseError;
+
+use super::PostgresStore;
+use crate::store::StoreDatabase;
+use crate::stores::sql::{OpenTransaction, is_transient};
+
+impl StoreDatabase for Postgres {
+    type Store = PostgresStore;
+    type Transaction = OpenTransaction<Self>;
+
+    fn connection(transaction: &OpenTransaction<Self>) -> &Self::Connection {
+        transaction.connection()
+    }
+
+    fn connection_mut(transaction: &mut OpenTransaction<Self>) -> &mut Self::Connection {
+        transaction.connection_mut()
+    }
+
+    fn is_transient(error: &dyn DatabaseError) -> bool {
+        is_transient(error)
+    }
+}
