@@ -75,7 +75,11 @@ impl Source {
                 Some("mod") if word(&tokens, at + 1).is_some() => self.module(&tokens, at, path.take()),
                 Some(_) => self.name(&tokens, at, is_module),
                 None => {
-                    if let TokenTree::Group(group) = &tokens[at] {
+                    // `pub(in crate::a)` says who may look, and imports nothing.
+                    let is_visibility = at > 0 && word(&tokens, at - 1).as_deref() == Some("pub");
+                    if let TokenTree::Group(group) = &tokens[at]
+                        && !is_visibility
+                    {
                         self.read(group.stream(), false);
                     }
                     at + 1

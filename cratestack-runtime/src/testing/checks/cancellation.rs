@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout};
 
 use super::super::bench::{A, Answer, Bench, Checked, LONG, Stop, Way, describe, ensure};
 use super::super::rng::Rng;
-use crate::ReservationOutcome::{InFlight, Replay, Reserved};
+use crate::store::ReservationOutcome::{InFlight, Replay, Reserved};
 
 const KEYS: usize = 32;
 

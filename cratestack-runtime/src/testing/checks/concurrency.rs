@@ -5,7 +5,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
 use super::super::bench::{A, Answer, B, Bench, Checked, LONG, Stop, describe, ensure, tokens};
-use crate::ReservationOutcome::{Conflict, InFlight, Replay, Reserved};
+use crate::store::ReservationOutcome::{Conflict, InFlight, Replay, Reserved};
 
 const CALLERS: usize = 16;
 

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::super::bench::{A, Answer, B, Bench, Checked, LONG, describe, ensure};
-use crate::ReservationOutcome::{InFlight, Reserved};
+use crate::store::ReservationOutcome::{InFlight, Reserved};
 
 pub(super) async fn reservation_lives_until_it_expires(bench: Bench) -> Checked {
     let watch = bench.watch(bench.units(4));

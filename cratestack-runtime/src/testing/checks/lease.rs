@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::super::bench::{A, Answer, B, Bench, Checked, LONG, Stop, Way, describe, ensure, tokens};
-use crate::ReservationOutcome::{Conflict, InFlight};
+use crate::store::ReservationOutcome::{Conflict, InFlight};
 use crate::store::{Claim, ClaimOutcome, LeaseState};
 
 fn told(seen: LeaseState, expected: LeaseState, who: &str) -> Checked {

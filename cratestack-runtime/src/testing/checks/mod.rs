@@ -19,7 +19,9 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::bench::{A, Bench, Checked, LONG, Stop, Way};
-use super::{Check, Conformance, Report, Verdict, model};
+use super::model;
+use super::report::{Check, Report, Verdict};
+use super::suite::Conformance;
 use crate::store::{IdempotencyStore, LeaseState};
 
 /// A check that could not tell starts over with twice the unit, this many times.

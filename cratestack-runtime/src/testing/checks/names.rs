@@ -1,7 +1,7 @@
 use uuid::Uuid;
 
 use super::super::bench::{A, Answer, Bench, Checked, LONG, describe, ensure};
-use crate::ReservationOutcome;
+use crate::store::ReservationOutcome;
 
 /// Strings that some layer between the trait and the disk could take for another one.
 const HOSTILE: &[&str] = &[

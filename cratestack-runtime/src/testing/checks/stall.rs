@@ -6,7 +6,7 @@
 //! ```
 
 use super::super::bench::{A, Bench, Checked, LONG, Way, ensure};
-use crate::LeaseState;
+use crate::store::LeaseState;
 
 /// Several at once, so that calls which share a statement are among them.
 const KEYS: usize = 8;

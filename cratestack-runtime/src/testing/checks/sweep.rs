@@ -1,7 +1,7 @@
 use uuid::Uuid;
 
 use super::super::bench::{A, Answer, Bench, Checked, LONG, Stop, ensure};
-use crate::LeaseState;
+use crate::store::LeaseState;
 
 const EXPIRED: usize = 12;
 
