@@ -3,16 +3,16 @@
 //! ```text
 //! caller          task of its own
 //! cache ────────▶                      the outcome is in memory: that is the answer
-//! enters its key                       from here on, duplicates in this process see it
+//! enters its key                       it hears of what others in this process learn of the key from here on
 //! waits           turn, admission      one of all that ask for the key asks; what is refused has not begun
 //!                 the store is asked   the mode: a reservation, or a transaction that has the key
 //!                 the work runs        the mode, which
 //!                 the outcome          concludes: it writes or commits, tells the step, has it kept for replay
-//! answer ◀─────── turn, admission      let go of no earlier than the outcome is written
+//! answer ◀─────── turn                 kept until the outcome is written; a key that is given back is free at once
 //! ```
 //!
-//! A caller that goes away changes nothing, because of the task. Nothing here depends on the mode or on the door: a new mode
-//! implements [`Mode`], and a new door calls [`Engine::run`].
+//! A caller that goes away ends its own wait for another's run, and changes nothing else, because of the task. Nothing here depends
+//! on the mode or on the door: a new mode implements [`Mode`], and a new door calls [`Engine::run`].
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -136,7 +136,7 @@ impl Engine {
             None => Witness::default(),
         };
         let claim = claim.map(Arc::new);
-        let (attended, _attending) = attendance(policy);
+        let (caller, _present) = caller_presence(policy);
         let (store, replay_cache) = (Arc::clone(&self.store), Arc::clone(&self.replay_cache));
         let (limits, recovery) = (Arc::clone(&self.limits), Arc::clone(&self.recovery));
         let mut entry = claim.as_ref().map(|claim| self.keys.enter(claim));
@@ -151,7 +151,7 @@ impl Engine {
                 acquired
             };
             let acquired = match &mut entry {
-                Some(entry) => flight.acquire(entry, ask, gone(attended)).await,
+                Some(entry) => flight.acquire(entry, ask, gone(caller)).await,
                 None => flight.acquire_alone(ask).await,
             };
             let Acquisition { grant, turn, admission } = match acquired {
@@ -172,7 +172,7 @@ impl Engine {
                 Err(answer) => return answer,
             };
             if let Some(turn) = &turn {
-                turn.run();
+                turn.set_running();
             }
             let execution = Execution { policy, turn, admission, observe, replay_cache, witness, _task: task };
             mode.run(grant, execution, work).await
@@ -223,7 +223,7 @@ impl<O: Fn(Step, &Hold)> Execution<O> {
     /// The outcome waits to be written, and duplicates in this process are answered from it.
     pub(super) fn tell_here(&self, record: IdempotencyRecord) {
         if let Some(turn) = &self.turn {
-            turn.hold(Arc::new(record));
+            turn.set_pending(Arc::new(record));
         }
     }
 
@@ -233,19 +233,20 @@ impl<O: Fn(Step, &Hold)> Execution<O> {
     }
 }
 
-/// A sender that is closed once the caller is gone, and what the caller keeps until then. Only callers that wait need it.
-fn attendance(policy: Policy) -> (Option<oneshot::Sender<Infallible>>, Option<oneshot::Receiver<Infallible>>) {
+/// A sender that is closed once the caller has gone, and the receiver that the caller keeps until then. Only callers that wait
+/// have one.
+fn caller_presence(policy: Policy) -> (Option<oneshot::Sender<Infallible>>, Option<oneshot::Receiver<Infallible>>) {
     if policy.wait.is_zero() {
         return (None, None);
     }
-    let (attended, attending) = oneshot::channel();
-    (Some(attended), Some(attending))
+    let (caller, present) = oneshot::channel();
+    (Some(caller), Some(present))
 }
 
 /// Returns once the caller has gone; never, where that is not looked at.
-async fn gone(attended: Option<oneshot::Sender<Infallible>>) {
-    match attended {
-        Some(mut attended) => attended.closed().await,
+async fn gone(caller: Option<oneshot::Sender<Infallible>>) {
+    match caller {
+        Some(mut caller) => caller.closed().await,
         None => std::future::pending().await,
     }
 }
@@ -253,7 +254,7 @@ async fn gone(attended: Option<oneshot::Sender<Infallible>>) {
 async fn answered<R>(life: JoinHandle<Answer<R>>) -> Answer<R> {
     life.await.unwrap_or_else(|failure| {
         let what = if failure.is_panic() {
-            error!("the life of an idempotent piece of work panicked; its key is free again once its lease ends");
+            error!("the life of an idempotent piece of work panicked; its key is free again once its lease, or its transaction, ends");
             "the store, or a subscriber, panicked"
         } else {
             "the runtime is shutting down"

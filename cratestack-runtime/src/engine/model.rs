@@ -88,7 +88,7 @@ pub(crate) enum Answer<R> {
     Lost,
     /// The work panicked; the key is free again.
     Panicked,
-    /// The store could not say whether the key is free, and nothing ran.
+    /// The store could not say whether the key is free, and nothing ran; or the engine itself broke down, and what ran is not known.
     Unavailable(StoreError),
     /// The work's transaction did not end in time and was rolled back; the key is free again.
     TimedOut,

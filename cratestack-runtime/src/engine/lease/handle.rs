@@ -21,8 +21,9 @@ pub(crate) struct Lease {
     interval: Duration,
 }
 
-/// While the outcome is being written, the lease waits for so much of an interval.
-const PAUSES_PER_INTERVAL: u32 = 4;
+/// Of an interval, a fourth passes between two looks at a lease, and before a renewal that gave way to the outcome is sent
+/// again.
+const LOOKS_PER_INTERVAL: u32 = 4;
 
 impl Lease {
     /// Keeps a reservation alive whose lease began at `leased` or later.
@@ -50,7 +51,7 @@ impl Lease {
                     tokio::task::yield_now().await;
                 }
             }
-            look = self.interval / PAUSES_PER_INTERVAL;
+            look = self.interval / LOOKS_PER_INTERVAL;
         }
     }
 
@@ -62,11 +63,12 @@ impl Lease {
     /// Returns once it is.
     pub(crate) async fn lost(&self) {
         while !self.is_lost() {
-            tokio::time::sleep(self.interval / PAUSES_PER_INTERVAL).await;
+            tokio::time::sleep(self.interval / LOOKS_PER_INTERVAL).await;
         }
     }
 
-    /// The reservation is about to be ended: a renewal that is on its way might find it so, and must not tell of it.
+    /// The reservation is about to be ended. A renewal that is on its way might find that it was, and take it for lost: its
+    /// answer is not listened to, and the next one is put off. One that is not on its way yet stays due when it was.
     pub(crate) fn pause_renewal(&self) {
         let mut state = self.renewer.lock();
         // Where nothing is being renewed, nothing is on its way.
@@ -74,7 +76,7 @@ impl Lease {
             return;
         }
         let renewing = state.schedule.stop(self.id);
-        self.renewer.plan(state, self.id, Instant::now() + self.interval / PAUSES_PER_INTERVAL);
+        self.renewer.plan(state, self.id, Instant::now() + self.interval / LOOKS_PER_INTERVAL);
         if let Some(renewing) = renewing {
             renewing.abort();
         }

@@ -19,7 +19,7 @@ pub(crate) struct RenewalTarget {
 }
 
 impl RenewalTarget {
-    /// Has the lease begin anew; it did so no earlier than at the instant that is returned.
+    /// Asks the store to let the lease begin anew. The instant is from before the question: the new lease begins no earlier.
     pub(crate) async fn renew(&self) -> Result<(Instant, LeaseState), StoreError> {
         let Hold { claim, token, .. } = &self.hold;
         let (sent, retention) = (Instant::now(), self.remaining());

@@ -215,9 +215,9 @@ impl Drop for EntryGuard {
 impl Known {
     /// What the store's answer to the request `of` says to a request that may be another one.
     ///
-    /// A request that has been told that it is in flight takes every such answer, whatever request that was given to. Otherwise
-    /// two requests that differ and wait for a run elsewhere would ask in turns, each as soon as the other has been told, and
-    /// never pause.
+    /// Once a request has been told that it is in flight, it also takes that answer where it was given to another request. If it
+    /// did not, two requests that differ and wait for one run elsewhere would ask in turns without a pause: each would ask as
+    /// soon as the other had been told.
     fn told_to(&self, of: [u8; 32], request: [u8; 32], is_in_flight: bool) -> Option<Self> {
         match self {
             Self::Replay(record) if record.request_hash != request => Some(Self::Conflict),
@@ -248,13 +248,13 @@ impl KeyTurn {
     }
 
     /// The key is reserved, and its work runs.
-    pub(crate) fn run(&self) {
+    pub(crate) fn set_running(&self) {
         let request = self.place.claim.request_hash;
         self.place.change(|entry| entry.phase = Phase::Running(request));
     }
 
     /// The work has ended, and this outcome waits to be written.
-    pub(crate) fn hold(&self, outcome: Arc<IdempotencyRecord>) {
+    pub(crate) fn set_pending(&self, outcome: Arc<IdempotencyRecord>) {
         self.place.change(|entry| entry.phase = Phase::Pending(outcome));
     }
 }

@@ -40,10 +40,10 @@ fn one_asks_and_while_its_work_runs_nobody_does() {
     let (mut first, mut same, mut other) = (keys.enter(&claim(1)), keys.enter(&claim(1)), keys.enter(&claim(2)));
     let asking = turn(&mut first);
     assert!(matches!(same.look().1, Look::Asking) && matches!(other.look().1, Look::Asking));
-    asking.run();
+    asking.set_running();
     assert!(matches!(known(&mut same), Known::InFlight { here: true }));
     assert!(matches!(known(&mut other), Known::Conflict));
-    asking.hold(record(1));
+    asking.set_pending(record(1));
     assert!(matches!(known(&mut same), Known::Replay(_)));
     assert!(matches!(known(&mut other), Known::Conflict));
     drop(asking);
@@ -56,7 +56,7 @@ fn a_turn_outlives_its_request() {
     let keys: Arc<LocalKeys> = Arc::default();
     let mut first = keys.enter(&claim(1));
     let pending = turn(&mut first);
-    pending.hold(record(1));
+    pending.set_pending(record(1));
     drop(first);
     assert!(matches!(known(&mut keys.enter(&claim(1))), Known::Replay(_)));
     drop(pending);

@@ -90,7 +90,7 @@ impl SingleFlight<'_> {
                 }
                 Look::Known(Known::Replay(record)) => return Err(Answer::Replay(record)),
                 Look::Known(Known::Conflict) => return Err(Answer::Conflict),
-                // Whoever waits already has no news by that of the run that it waits for.
+                // To a request that waits already, a question that failed says nothing of the run that it waits for.
                 Look::Known(Known::Failed(StoreError::Unavailable(_))) if is_in_flight => true,
                 Look::Known(Known::Failed(failure)) => return Err(Answer::Unavailable(failure)),
                 Look::Known(Known::InFlight { .. }) if wait.is_zero() => return Err(Answer::InFlight),

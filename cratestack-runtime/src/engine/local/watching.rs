@@ -10,7 +10,7 @@ use crate::util::{catch_panic, timeout};
 
 /// The store is asked again this long after the first time, then at growing intervals.
 const FIRST_POLL: Duration = Duration::from_millis(100);
-const SLOWEST_POLL: Duration = Duration::from_secs(1);
+const MAX_UNWATCHED_POLL: Duration = Duration::from_secs(1);
 /// With a watch the poll is only the safety net.
 const WATCHED_POLL: Duration = Duration::from_secs(2);
 /// How long a store may take to begin a watch before it is polled instead, for this once.
@@ -63,7 +63,7 @@ impl Watching {
                     tokio::time::sleep(FIRST_POLL).await;
                 }
             }
-            () = tokio::time::sleep(self.poll) => self.poll = (self.poll * 2).min(SLOWEST_POLL.max(self.poll)),
+            () = tokio::time::sleep(self.poll) => self.poll = (self.poll * 2).min(MAX_UNWATCHED_POLL.max(self.poll)),
         }
     }
 }
