@@ -13,13 +13,13 @@ use crate::util::lock;
 /// Renews all leases of the process.
 #[derive(Debug)]
 pub(super) struct Renewer {
-    state: Mutex<State>,
+    state: Mutex<RenewerState>,
     /// Something is due earlier than the thread will wake.
     earlier: Condvar,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(super) struct RenewerState {
     pub(super) schedule: Schedule,
     /// When the thread wakes by itself. `None` where there is no thread.
     wakes: Option<Instant>,
@@ -34,7 +34,7 @@ pub(super) static RENEWER: LazyLock<Renewer> =
     LazyLock::new(|| Renewer { state: Mutex::default(), earlier: Condvar::new() });
 
 impl Renewer {
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, RenewerState> {
         lock(&self.state)
     }
 
@@ -45,7 +45,7 @@ impl Renewer {
         id
     }
 
-    pub(super) fn plan(&'static self, mut state: MutexGuard<'_, State>, id: u64, next: Instant) {
+    pub(super) fn plan(&'static self, mut state: MutexGuard<'_, RenewerState>, id: u64, next: Instant) {
         state.schedule.plan(id, next);
         self.expect(state, next);
     }
@@ -58,7 +58,7 @@ impl Renewer {
     }
 
     /// The thread will look at `next`.
-    fn expect(&'static self, mut state: MutexGuard<'_, State>, next: Instant) {
+    fn expect(&'static self, mut state: MutexGuard<'_, RenewerState>, next: Instant) {
         match state.wakes {
             Some(wakes) if wakes <= next => {}
             Some(_) => {

@@ -32,7 +32,7 @@ pub(super) struct AcquireReservation<'a> {
 }
 
 /// What leased work runs by.
-pub(crate) enum Grant {
+pub(crate) enum LeasedGrant {
     /// A reservation that was told in time. Its lease was asked for at `leased`, and began no earlier.
     Reserved { target: RenewalTarget, leased: Instant },
     /// Nothing protects the work. It may have claimed a key, which the store could not say the holder of.
@@ -40,7 +40,7 @@ pub(crate) enum Grant {
 }
 
 impl AcquireReservation<'_> {
-    pub(super) async fn acquire(&self) -> Result<Acquired<Grant>, StoreError> {
+    pub(super) async fn acquire(&self) -> Result<Acquired<LeasedGrant>, StoreError> {
         let asked = Instant::now();
         let mut asking = {
             let (store, claim) = (Arc::clone(self.store), Arc::clone(self.claim));
@@ -62,7 +62,7 @@ impl AcquireReservation<'_> {
                 let hold = Hold { claim: Arc::clone(self.claim), token, attempt };
                 let target = RenewalTarget { store: Arc::clone(self.store), hold, asked };
                 if is_in_time(&target, asked) {
-                    return Ok(Acquired::Ours(Grant::Reserved { target, leased: asked }));
+                    return Ok(Acquired::Ours(LeasedGrant::Reserved { target, leased: asked }));
                 }
                 self.renew_until_in_time(target).await
             }
@@ -73,7 +73,7 @@ impl AcquireReservation<'_> {
     }
 
     /// A reservation that was told late is leased anew, as often as it takes.
-    async fn renew_until_in_time(&self, target: RenewalTarget) -> Result<Acquired<Grant>, StoreError> {
+    async fn renew_until_in_time(&self, target: RenewalTarget) -> Result<Acquired<LeasedGrant>, StoreError> {
         let asked = target.asked;
         warn!(
             after = ?asked.elapsed(),
@@ -98,7 +98,7 @@ impl AcquireReservation<'_> {
                 LeaseState::Lost => return Ok(Acquired::InFlight),
             };
             if is_ours {
-                return Ok(Acquired::Ours(Grant::Reserved { target, leased }));
+                return Ok(Acquired::Ours(LeasedGrant::Reserved { target, leased }));
             }
         }
         tokio::spawn(give_back(target));

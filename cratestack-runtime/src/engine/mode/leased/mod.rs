@@ -10,7 +10,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 
-use self::acquire::{AcquireReservation, Grant};
+use self::acquire::{AcquireReservation, LeasedGrant};
 use self::finalize::Finalize;
 use crate::engine::lease::handle::Lease;
 use crate::engine::life::{Engine, Execution, Mode};
@@ -38,26 +38,30 @@ where
     W: Future<Output = Settled<R>> + Send + 'static,
     R: Send + 'static,
 {
-    type Grant = Grant;
+    type Grant = LeasedGrant;
 
-    async fn acquire(&self, claim: Option<&Arc<OwnedClaim>>, policy: Policy) -> Result<Acquired<Grant>, StoreError> {
-        let Some(claim) = claim else { return Ok(Acquired::Ours(Grant::Unprotected(None))) };
+    async fn acquire(
+        &self,
+        claim: Option<&Arc<OwnedClaim>>,
+        policy: Policy,
+    ) -> Result<Acquired<LeasedGrant>, StoreError> {
+        let Some(claim) = claim else { return Ok(Acquired::Ours(LeasedGrant::Unprotected(None))) };
         AcquireReservation { store: &self.store, claim, timeout: policy.store_timeout }.acquire().await
     }
 
-    fn unreserved(&self, hold: Option<Hold>) -> Option<Grant> {
-        Some(Grant::Unprotected(hold))
+    fn unreserved(&self, hold: Option<Hold>) -> Option<LeasedGrant> {
+        Some(LeasedGrant::Unprotected(hold))
     }
 
     async fn run(
         self,
-        grant: Grant,
+        grant: LeasedGrant,
         execution: Execution<impl Fn(Step, &Hold) + Send + Sync + 'static>,
         work: F,
     ) -> Answer<R> {
         let (target, leased) = match grant {
-            Grant::Reserved { target, leased } => (target, leased),
-            Grant::Unprotected(hold) => {
+            LeasedGrant::Reserved { target, leased } => (target, leased),
+            LeasedGrant::Unprotected(hold) => {
                 let ran = catch_panic(work(hold.as_ref())).await;
                 return ran.map_or(Answer::Panicked, |settled| Answer::Ran(settled.reply));
             }

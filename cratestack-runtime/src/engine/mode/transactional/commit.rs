@@ -28,7 +28,7 @@ use crate::engine::model::{Acquired, Answer, Disposition, Failure, Hold, Outcome
 use crate::store::{CommitError, Ending, IdempotencyRecord, Isolation, StoreError, Transact};
 
 /// One run whose transaction is to be ended.
-pub(super) struct Commit<'a, S: Transact, O> {
+pub(super) struct CommitRun<'a, S: Transact, O> {
     pub(super) acquire: &'a AcquireTransaction<'a, S>,
     pub(super) options: TransactionOptions,
     /// `None` where nothing guards the work.
@@ -53,7 +53,7 @@ const COMMIT_POLL: Duration = Duration::from_millis(50);
 /// How long a transaction may take to say whether it has been given up.
 const HAS_FAILED_TIMEOUT: Duration = Duration::from_secs(10);
 
-impl<S: Transact, O: Fn(Step, &Hold)> Commit<'_, S, O> {
+impl<S: Transact, O: Fn(Step, &Hold)> CommitRun<'_, S, O> {
     /// Commits or rolls back what a run has done.
     pub(super) async fn conclude<R>(&self, end: RunEnd<S::Transaction, R>) -> Conclusion<R> {
         let store = &**self.acquire.store;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use tracing::warn;
 
 use super::acquire::{AcquireTransaction, OpenGrant};
-use super::commit::{Commit, Conclusion};
+use super::commit::{CommitRun, Conclusion};
 use super::slot::{RunEnd, TransactionSlot, run_to_end};
 use crate::engine::life::{Execution, Mode};
 use crate::engine::model::{Acquired, Answer, Hold, OwnedClaim, Policy, Settled, Step, TransactionOptions};
@@ -60,7 +60,7 @@ where
             if matches!(end, RunEnd::Kept | RunEnd::Stuck) {
                 store.terminate(session_id).await;
             }
-            let commit = Commit { acquire: &acquire, options, hold: hold.as_ref(), asked, execution: &execution };
+            let commit = CommitRun { acquire: &acquire, options, hold: hold.as_ref(), asked, execution: &execution };
             let failure = match commit.conclude(end).await {
                 Conclusion::Answer(answer) => return answer,
                 Conclusion::Again(failure) if retries == 0 => return Answer::RolledBack(failure),
