@@ -17,7 +17,7 @@ use bytes::Bytes;
 use cratestack_axum::idempotency::IdempotencyLayer;
 use cratestack_interop::TestDatabase;
 use cratestack_runtime::{
-    Claim, ClaimOutcome, Completion, Idempotency, IdempotencyStore, PostgresStore, LeaseState, idempotent,
+    Claim, ClaimOutcome, Completion, Idempotency, IdempotencyStore, LeaseState, PostgresStore, idempotent,
 };
 use cratestack_sqlx::SqlxIdempotencyStore;
 use http_body_util::BodyExt;

@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use cratestack_axum::idempotency as peer;
-use cratestack_runtime::{Claim, ClaimOutcome, Completion, IdempotencyStore, PostgresStore, LeaseState, async_trait};
+use cratestack_runtime::{Claim, ClaimOutcome, Completion, IdempotencyStore, LeaseState, PostgresStore, async_trait};
 use cratestack_sqlx::SqlxIdempotencyStore;
 
 use crate::Fallible;
