@@ -1,8 +1,11 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::reservation_slot::ReservationSlot;
-use crate::engine::OwnedClaim;
+use crate::engine::{Hold, OwnedClaim};
+use crate::util::lock;
 
 /// The reservation that a handler runs under: an argument of an `#[idempotent]` handler.
 ///
@@ -120,5 +123,52 @@ impl Reservation {
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&digest[..16]);
         uuid::Builder::from_custom_bytes(bytes).into_uuid()
+    }
+}
+
+/// Where a door puts the reservation and the work finds it. There is one before there is a reservation, because the
+/// work has its arguments before anything is reserved.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ReservationSlot(Arc<Holds>);
+
+/// The reservations of one request: one, unless its transaction is run again.
+#[derive(Debug, Default)]
+struct Holds {
+    first: OnceLock<Hold>,
+    again: Mutex<Option<(Uuid, u32)>>,
+    /// How many [`Reservation`]s there are of it.
+    lent: AtomicUsize,
+}
+
+impl ReservationSlot {
+    pub(crate) fn fill(&self, hold: Hold) {
+        if let Err(Hold { token, attempt, .. }) = self.0.first.set(hold) {
+            *lock(&self.0.again) = Some((token, attempt));
+        }
+    }
+
+    /// Whether an argument of the work's, or something in it, has the reservation.
+    pub(crate) fn is_lent(&self) -> bool {
+        self.0.lent.load(Ordering::Relaxed) > 0
+    }
+
+    fn lend(&self) -> Self {
+        self.0.lent.fetch_add(1, Ordering::Relaxed);
+        self.clone()
+    }
+
+    fn take_back(&self) {
+        self.0.lent.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// What is reserved; `None` as long as nothing is.
+    fn claim(&self) -> Option<&OwnedClaim> {
+        self.0.first.get().map(|hold| &*hold.claim)
+    }
+
+    /// Token and attempt of the latest reservation.
+    fn latest(&self) -> Option<(Uuid, u32)> {
+        let again = *lock(&self.0.again);
+        again.or_else(|| self.0.first.get().map(|hold| (hold.token, hold.attempt)))
     }
 }
