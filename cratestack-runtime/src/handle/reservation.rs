@@ -55,21 +55,13 @@ impl Reservation {
         Self { slot: slot.lend() }
     }
 
-    fn claim(&self) -> &OwnedClaim {
-        self.slot.claim().expect(TOO_EARLY)
-    }
-
-    fn latest(&self) -> (Uuid, u32) {
-        self.slot.latest().expect(TOO_EARLY)
-    }
-
     /// The idempotency key: as the header has it, without quotes, or a digest where the attribute's `key = …` made it.
     ///
     /// # Panics
     ///
     /// Before the handler runs.
     pub fn key(&self) -> &str {
-        self.claim().id.key()
+        self.slot.claim().id.key()
     }
 
     /// The caller that the key belongs to, as the store knows it.
@@ -78,7 +70,7 @@ impl Reservation {
     ///
     /// Before the handler runs.
     pub fn principal(&self) -> &str {
-        self.claim().id.principal()
+        self.slot.claim().id.principal()
     }
 
     /// The token of this reservation. Another attempt at the same request has another one, so a system that remembers
@@ -89,7 +81,7 @@ impl Reservation {
     ///
     /// Before the handler runs.
     pub fn token(&self) -> Uuid {
-        self.latest().0
+        self.slot.latest().0
     }
 
     /// 1 for the first attempt; more where earlier ones went silent and this one took over, whose effect may have
@@ -99,7 +91,7 @@ impl Reservation {
     ///
     /// Before the handler runs.
     pub fn attempt(&self) -> u32 {
-        self.latest().1
+        self.slot.latest().1
     }
 
     /// An idempotency key for a call that the handler makes: the same for every attempt of this request and this
@@ -111,7 +103,7 @@ impl Reservation {
     /// Before the handler runs.
     #[must_use]
     pub fn derive(&self, purpose: &str) -> Uuid {
-        let claim = self.claim();
+        let claim = self.slot.claim();
         let mut hasher = Sha256::new_with_prefix(b"cratestack derive\0");
         for part in
             [claim.id.principal().as_bytes(), claim.id.key().as_bytes(), &claim.request_hash, purpose.as_bytes()]
@@ -161,14 +153,14 @@ impl ReservationSlot {
         self.0.lent.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// What is reserved; `None` as long as nothing is.
-    fn claim(&self) -> Option<&OwnedClaim> {
-        self.0.first.get().map(|hold| &*hold.claim)
+    /// What is reserved.
+    fn claim(&self) -> &OwnedClaim {
+        &self.0.first.get().expect(TOO_EARLY).claim
     }
 
     /// Token and attempt of the latest reservation.
-    fn latest(&self) -> Option<(Uuid, u32)> {
+    fn latest(&self) -> (Uuid, u32) {
         let again = *lock(&self.0.again);
-        again.or_else(|| self.0.first.get().map(|hold| (hold.token, hold.attempt)))
+        again.or_else(|| self.0.first.get().map(|hold| (hold.token, hold.attempt))).expect(TOO_EARLY)
     }
 }
