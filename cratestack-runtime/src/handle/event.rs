@@ -1,4 +1,4 @@
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::StatusCode;
 use sha2::{Digest, Sha256};
@@ -102,13 +102,6 @@ impl EventKind {
             Self::Damaged => "damaged",
         }
     }
-
-    fn status(self) -> Option<u16> {
-        match self {
-            Self::Recorded { status } | Self::Replayed { status } => Some(status.as_u16()),
-            _ => None,
-        }
-    }
 }
 
 impl From<Step> for EventKind {
@@ -126,19 +119,13 @@ impl From<Step> for EventKind {
 }
 
 impl Event<'_> {
-    pub(crate) fn of_attempt(mut self, attempt: u32) -> Self {
-        self.attempt = attempt;
-        self
-    }
-
-    pub(crate) fn since(mut self, created_at: SystemTime) -> Self {
-        self.age = Some(created_at.elapsed().unwrap_or_default());
-        self
-    }
-
     /// Writes the event to the log. The names of its fields are stable.
     pub(crate) fn log(&self) {
-        let (outcome, status) = (self.kind.as_str(), self.kind.status());
+        let outcome = self.kind.as_str();
+        let status = match self.kind {
+            EventKind::Recorded { status } | EventKind::Replayed { status } => Some(status.as_u16()),
+            _ => None,
+        };
         let age_ms = self.age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
         let Self { key, principal, attempt, .. } = self;
         match self.kind {

@@ -4,7 +4,7 @@ use axum::response::Response;
 use tracing::{error, warn};
 
 use crate::engine::{Answer, Limit};
-use crate::handle::{EventKind, Idempotency, Subject};
+use crate::handle::{Event, EventKind, Idempotency, Subject};
 use crate::http::response::{Damaged, Problem, replay};
 use crate::store::StoreError;
 
@@ -15,7 +15,8 @@ pub(super) fn respond(idempotency: &Idempotency, answered: Answer<Response>, sub
         Answer::Replay(record) => match replay(Arc::clone(&record)) {
             Ok(response) => {
                 let kind = EventKind::Replayed { status: response.status() };
-                idempotency.tell(&subject.event(kind).since(record.created_at));
+                let age = Some(record.created_at.elapsed().unwrap_or_default());
+                idempotency.tell(&Event { age, ..subject.event(kind) });
                 return response;
             }
             Err(Damaged(what)) => {

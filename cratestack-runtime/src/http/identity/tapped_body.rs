@@ -187,13 +187,12 @@ impl BodyTap {
 impl Drop for BodyTap {
     fn drop(&mut self) {
         let mut slot = lock(&self.0);
-        let reader = if slot.is_read_on && slot.end.is_none() {
-            slot.end = Some(Err(BodyError::Incomplete));
-            slot.error = Some("the request was given up before its body had come".into());
-            slot.reader.take()
-        } else {
-            None
-        };
+        if !slot.is_read_on || slot.end.is_some() {
+            return;
+        }
+        slot.end = Some(Err(BodyError::Incomplete));
+        slot.error = Some("the request was given up before its body had come".into());
+        let reader = slot.reader.take();
         drop(slot);
         if let Some(reader) = reader {
             reader.wake();
