@@ -5,7 +5,6 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::presence::Presence;
 use crate::util::hex;
 
 /// What can be part of a key, a principal or a fingerprint in the attribute: `key = EXPR`, `principal = EXPR`,
@@ -76,6 +75,37 @@ pub trait KeyPart {
     }
 }
 
+/// How much of a [`KeyPart`] is there.
+///
+/// ```
+/// use cratestack_runtime::{KeyPart, Presence};
+///
+/// assert_eq!("alice".presence(), Presence::Present);
+/// assert_eq!("".presence(), Presence::Absent);
+/// assert_eq!(Some("").presence(), Presence::Absent);
+/// assert_eq!((7, None::<u64>).presence(), Presence::Partial);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// All of it.
+    Present,
+    /// Some parts of it; others are absent.
+    Partial,
+    /// Nothing: `None`, an empty string or slice, or a tuple, slice or option of nothing else.
+    Absent,
+}
+
+impl Presence {
+    fn and(self, other: Self) -> Self {
+        if self == other { self } else { Self::Partial }
+    }
+
+    /// Of parts that stand together; where there are none, nothing is there.
+    fn of(parts: impl IntoIterator<Item = Self>) -> Self {
+        parts.into_iter().reduce(Self::and).unwrap_or(Self::Absent)
+    }
+}
+
 /// What [`KeyPart::feed`] feeds.
 ///
 /// ```
@@ -135,28 +165,12 @@ impl PartHasher {
 }
 
 /// A part whose type no longer matters.
-pub struct Part<'a>(&'a dyn KeyPart);
-
-impl std::fmt::Debug for Part<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Part")
-    }
-}
-
-impl KeyPart for Part<'_> {
-    fn feed(&self, hasher: &mut PartHasher) {
-        self.0.feed(hasher);
-    }
-
-    fn presence(&self) -> Presence {
-        self.0.presence()
-    }
-}
+pub type Part<'a> = &'a dyn KeyPart;
 
 /// Takes one part of an expression; one that cannot be a part is found here, and nowhere else. Through two references,
 /// because a part may be unsized: `key = name[..8]`.
 pub fn part<'a, P: KeyPart + ?Sized>(part: &'a &'a P) -> Part<'a> {
-    Part(part)
+    part
 }
 
 /// The parts as text that fits any store, whatever is in them.
@@ -176,16 +190,6 @@ impl KeyPart for str {
 
     fn presence(&self) -> Presence {
         if self.is_empty() { Presence::Absent } else { Presence::Present }
-    }
-}
-
-impl KeyPart for String {
-    fn feed(&self, hasher: &mut PartHasher) {
-        self.as_str().feed(hasher);
-    }
-
-    fn presence(&self) -> Presence {
-        self.as_str().presence()
     }
 }
 
@@ -279,19 +283,10 @@ impl<P: KeyPart, const N: usize> KeyPart for [P; N] {
     }
 }
 
-impl<P: KeyPart> KeyPart for Vec<P> {
-    fn feed(&self, hasher: &mut PartHasher) {
-        self.as_slice().feed(hasher);
-    }
-
-    fn presence(&self) -> Presence {
-        self.as_slice().presence()
-    }
-}
-
+/// What derefs to a part is that part.
 macro_rules! pointers {
-    ($($pointer:ty),*) => {$(
-        impl<P: KeyPart + ?Sized> KeyPart for $pointer {
+    ($([$($generic:tt)*] $pointer:ty;)*) => {$(
+        impl<$($generic)*> KeyPart for $pointer {
             fn feed(&self, hasher: &mut PartHasher) {
                 (**self).feed(hasher);
             }
@@ -303,16 +298,15 @@ macro_rules! pointers {
     )*};
 }
 
-pointers!(&P, &mut P, Box<P>, Rc<P>, Arc<P>);
-
-impl<P: KeyPart + ToOwned + ?Sized> KeyPart for Cow<'_, P> {
-    fn feed(&self, hasher: &mut PartHasher) {
-        (**self).feed(hasher);
-    }
-
-    fn presence(&self) -> Presence {
-        (**self).presence()
-    }
+pointers! {
+    [P: KeyPart + ?Sized] &P;
+    [P: KeyPart + ?Sized] &mut P;
+    [P: KeyPart + ?Sized] Box<P>;
+    [P: KeyPart + ?Sized] Rc<P>;
+    [P: KeyPart + ?Sized] Arc<P>;
+    [P: KeyPart + ToOwned + ?Sized] Cow<'_, P>;
+    [P: KeyPart] Vec<P>;
+    [] String;
 }
 
 macro_rules! tuples {

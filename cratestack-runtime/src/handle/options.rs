@@ -23,95 +23,8 @@ pub struct Options {
 
 impl Options {
     /// An attribute that says nothing.
-    pub const fn new() -> Self {
-        Self {
-            ttl: None,
-            lease: None,
-            wait: None,
-            optional: false,
-            record_success: false,
-            run_on_store_error: None,
-            isolation: Isolation::Default,
-            retries: 0,
-            commit_all: false,
-        }
-    }
-
-    /// `ttl = "…"`
-    #[must_use]
-    pub const fn ttl_ms(mut self, milliseconds: u64) -> Self {
-        self.ttl = Some(Duration::from_millis(milliseconds));
-        self
-    }
-
-    /// `lease = "…"`
-    #[must_use]
-    pub const fn lease_ms(mut self, milliseconds: u64) -> Self {
-        self.lease = Some(Duration::from_millis(milliseconds));
-        self
-    }
-
-    /// `wait = "…"`
-    #[must_use]
-    pub const fn wait_ms(mut self, milliseconds: u64) -> Self {
-        self.wait = Some(Duration::from_millis(milliseconds));
-        self
-    }
-
-    /// `optional`
-    #[must_use]
-    pub const fn optional(mut self) -> Self {
-        self.optional = true;
-        self
-    }
-
-    /// `record = success`
-    #[must_use]
-    pub const fn record_success(mut self) -> Self {
-        self.record_success = true;
-        self
-    }
-
-    /// `on_store_error = run`, or `refuse`
-    #[must_use]
-    pub const fn run_on_store_error(mut self, run: bool) -> Self {
-        self.run_on_store_error = Some(run);
-        self
-    }
-
-    /// `isolation = read_committed`
-    #[must_use]
-    pub const fn read_committed(mut self) -> Self {
-        self.isolation = Isolation::ReadCommitted;
-        self
-    }
-
-    /// `isolation = repeatable_read`
-    #[must_use]
-    pub const fn repeatable_read(mut self) -> Self {
-        self.isolation = Isolation::RepeatableRead;
-        self
-    }
-
-    /// `isolation = serializable`
-    #[must_use]
-    pub const fn serializable(mut self) -> Self {
-        self.isolation = Isolation::Serializable;
-        self
-    }
-
-    /// `retry = …`
-    #[must_use]
-    pub const fn retry(mut self, times: u32) -> Self {
-        self.retries = times;
-        self
-    }
-
-    /// `commit = all`
-    #[must_use]
-    pub const fn commit_all(mut self) -> Self {
-        self.commit_all = true;
-        self
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// What a request claims under these options, and where they say nothing, under its handle's settings.
@@ -131,4 +44,43 @@ impl Options {
             run_unreserved: self.run_on_store_error.unwrap_or(settings.on_store_error == OnStoreError::Run),
         }
     }
+}
+
+/// Builder methods: the option as the attribute has it, the method that the generated code calls, and what that sets.
+macro_rules! builder {
+    ($($(#[$option:meta])* $method:ident($($argument:ident: $type:ty)?) sets $field:ident = $value:expr;)*) => {
+        impl Options {$(
+            $(#[$option])*
+            #[must_use]
+            pub const fn $method(mut self $(, $argument: $type)?) -> Self {
+                self.$field = $value;
+                self
+            }
+        )*}
+    };
+}
+
+builder! {
+    /// `ttl = "…"`
+    ttl_ms(milliseconds: u64) sets ttl = Some(Duration::from_millis(milliseconds));
+    /// `lease = "…"`
+    lease_ms(milliseconds: u64) sets lease = Some(Duration::from_millis(milliseconds));
+    /// `wait = "…"`
+    wait_ms(milliseconds: u64) sets wait = Some(Duration::from_millis(milliseconds));
+    /// `optional`
+    optional() sets optional = true;
+    /// `record = success`
+    record_success() sets record_success = true;
+    /// `on_store_error = run`, or `refuse`
+    run_on_store_error(run: bool) sets run_on_store_error = Some(run);
+    /// `isolation = read_committed`
+    read_committed() sets isolation = Isolation::ReadCommitted;
+    /// `isolation = repeatable_read`
+    repeatable_read() sets isolation = Isolation::RepeatableRead;
+    /// `isolation = serializable`
+    serializable() sets isolation = Isolation::Serializable;
+    /// `retry = …`
+    retry(times: u32) sets retries = times;
+    /// `commit = all`
+    commit_all() sets commit_all = true;
 }

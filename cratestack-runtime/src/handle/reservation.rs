@@ -1,8 +1,11 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::reservation_slot::ReservationSlot;
-use crate::engine::OwnedClaim;
+use crate::engine::{Hold, OwnedClaim};
+use crate::util::lock;
 
 /// The reservation that a handler runs under: an argument of an `#[idempotent]` handler.
 ///
@@ -52,21 +55,13 @@ impl Reservation {
         Self { slot: slot.lend() }
     }
 
-    fn claim(&self) -> &OwnedClaim {
-        self.slot.claim().expect(TOO_EARLY)
-    }
-
-    fn latest(&self) -> (Uuid, u32) {
-        self.slot.latest().expect(TOO_EARLY)
-    }
-
     /// The idempotency key: as the header has it, without quotes, or a digest where the attribute's `key = …` made it.
     ///
     /// # Panics
     ///
     /// Before the handler runs.
     pub fn key(&self) -> &str {
-        self.claim().id.key()
+        self.slot.claim().id.key()
     }
 
     /// The caller that the key belongs to, as the store knows it.
@@ -75,7 +70,7 @@ impl Reservation {
     ///
     /// Before the handler runs.
     pub fn principal(&self) -> &str {
-        self.claim().id.principal()
+        self.slot.claim().id.principal()
     }
 
     /// The token of this reservation. Another attempt at the same request has another one, so a system that remembers
@@ -86,7 +81,7 @@ impl Reservation {
     ///
     /// Before the handler runs.
     pub fn token(&self) -> Uuid {
-        self.latest().0
+        self.slot.latest().0
     }
 
     /// 1 for the first attempt; more where earlier ones went silent and this one took over, whose effect may have
@@ -96,7 +91,7 @@ impl Reservation {
     ///
     /// Before the handler runs.
     pub fn attempt(&self) -> u32 {
-        self.latest().1
+        self.slot.latest().1
     }
 
     /// An idempotency key for a call that the handler makes: the same for every attempt of this request and this
@@ -108,7 +103,7 @@ impl Reservation {
     /// Before the handler runs.
     #[must_use]
     pub fn derive(&self, purpose: &str) -> Uuid {
-        let claim = self.claim();
+        let claim = self.slot.claim();
         let mut hasher = Sha256::new_with_prefix(b"cratestack derive\0");
         for part in
             [claim.id.principal().as_bytes(), claim.id.key().as_bytes(), &claim.request_hash, purpose.as_bytes()]
@@ -120,5 +115,52 @@ impl Reservation {
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&digest[..16]);
         uuid::Builder::from_custom_bytes(bytes).into_uuid()
+    }
+}
+
+/// Where a door puts the reservation and the work finds it. There is one before there is a reservation, because the
+/// work has its arguments before anything is reserved.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ReservationSlot(Arc<Holds>);
+
+/// The reservations of one request: one, unless its transaction is run again.
+#[derive(Debug, Default)]
+struct Holds {
+    first: OnceLock<Hold>,
+    again: Mutex<Option<(Uuid, u32)>>,
+    /// How many [`Reservation`]s there are of it.
+    lent: AtomicUsize,
+}
+
+impl ReservationSlot {
+    pub(crate) fn fill(&self, hold: Hold) {
+        if let Err(Hold { token, attempt, .. }) = self.0.first.set(hold) {
+            *lock(&self.0.again) = Some((token, attempt));
+        }
+    }
+
+    /// Whether an argument of the work's, or something in it, has the reservation.
+    pub(crate) fn is_lent(&self) -> bool {
+        self.0.lent.load(Ordering::Relaxed) > 0
+    }
+
+    fn lend(&self) -> Self {
+        self.0.lent.fetch_add(1, Ordering::Relaxed);
+        self.clone()
+    }
+
+    fn take_back(&self) {
+        self.0.lent.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// What is reserved.
+    fn claim(&self) -> &OwnedClaim {
+        &self.0.first.get().expect(TOO_EARLY).claim
+    }
+
+    /// Token and attempt of the latest reservation.
+    fn latest(&self) -> (Uuid, u32) {
+        let again = *lock(&self.0.again);
+        again.or_else(|| self.0.first.get().map(|hold| (hold.token, hold.attempt))).expect(TOO_EARLY)
     }
 }

@@ -49,30 +49,27 @@ impl Default for Settings {
     }
 }
 
-/// As many kinds of doors as this crate has.
-const DOORS: usize = 1;
-
-/// The settings that only one kind of door has, by their type. The handle keeps them and does not know them.
+/// The settings that only one kind of door has, by their type. The handle keeps them and does not know them: whichever
+/// door asks first has the first place.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct DoorSettings([OnceLock<Arc<dyn Any + Send + Sync>>; DOORS]);
+pub(crate) struct DoorSettings {
+    first: OnceLock<Arc<dyn Any + Send + Sync>>,
+    others: OnceLock<Box<DoorSettings>>,
+}
 
 impl DoorSettings {
     /// The settings of one kind of door, which are the default until they are [updated](Self::update).
     pub(crate) fn get<T: Any + Default + Send + Sync>(&self) -> &T {
-        self.0
-            .iter()
-            .find_map(|place| place.get_or_init(|| Arc::new(T::default())).downcast_ref())
-            .expect("each kind of door has a place of its own")
+        let first = self.first.get_or_init(|| Arc::new(T::default()));
+        first.downcast_ref().unwrap_or_else(|| self.others.get_or_init(Box::default).get())
     }
 
+    /// The new settings stand before the former, which nobody finds any more.
     pub(crate) fn update<T: Any + Clone + Default + Send + Sync>(&mut self, change: impl FnOnce(&mut T)) {
         let mut settings = self.get::<T>().clone();
         change(&mut settings);
-        let has_former =
-            |place: &&mut OnceLock<Arc<dyn Any + Send + Sync>>| place.get().is_some_and(|any| any.is::<T>());
-        if let Some(place) = self.0.iter_mut().find(has_former) {
-            *place = OnceLock::from(Arc::new(settings) as Arc<dyn Any + Send + Sync>);
-        }
+        let others = OnceLock::from(Box::new(std::mem::take(self)));
+        *self = Self { first: OnceLock::from(Arc::new(settings) as Arc<dyn Any + Send + Sync>), others };
     }
 }
 

@@ -6,28 +6,15 @@ use http::request::Parts;
 use super::identity::Identify;
 use super::response::{OmittedHeaders, valid_documentation};
 use crate::handle::Idempotency;
-use crate::store::MAX_BODY_BYTES;
 
 /// What applies to all handlers behind this door, beside the handle's own settings.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct HttpSettings {
     pub(super) max_request_bytes: Option<usize>,
-    pub(super) max_response_bytes: usize,
+    pub(super) max_response_bytes: Option<usize>,
     pub(super) principal: Option<Arc<Identify>>,
     pub(super) documentation_url: Option<Arc<str>>,
     pub(super) omitted_headers: OmittedHeaders,
-}
-
-impl Default for HttpSettings {
-    fn default() -> Self {
-        Self {
-            max_request_bytes: None,
-            max_response_bytes: MAX_BODY_BYTES,
-            principal: None,
-            documentation_url: None,
-            omitted_headers: OmittedHeaders::default(),
-        }
-    }
 }
 
 /// What only HTTP needs.
@@ -35,7 +22,7 @@ impl<S: ?Sized> Idempotency<S> {
     /// The bound on a guarded request's body, in bytes; a larger one is answered 413 and reserves nothing.
     ///
     /// Default: what axum's [`DefaultBodyLimit`](axum::extract::DefaultBodyLimit) says for the route, which is 2 MiB
-    /// unless it was set; where it was disabled, [`MAX_BODY_BYTES`], because a body must be read whole to be compared.
+    /// unless it was set; where it was disabled, [`MAX_BODY_BYTES`](crate::MAX_BODY_BYTES), because a body must be read whole to be compared.
     /// A bound set here replaces axum's for guarded handlers, so that the two always agree. Who may not call is told
     /// that first: nothing of a body is read before the extractors that need none of it have run.
     ///
@@ -49,7 +36,7 @@ impl<S: ?Sized> Idempotency<S> {
         self.set_http(|settings| settings.max_request_bytes = Some(bytes))
     }
 
-    /// The bound on a recorded response's body, in bytes. Default: [`MAX_BODY_BYTES`].
+    /// The bound on a recorded response's body, in bytes. Default: [`MAX_BODY_BYTES`](crate::MAX_BODY_BYTES).
     ///
     /// A larger response goes out unharmed but is not recorded: a retry does not run the handler again, it is answered
     /// 409 with the code `idempotency_response_not_replayable`.
@@ -61,7 +48,7 @@ impl<S: ?Sized> Idempotency<S> {
     /// ```
     #[must_use]
     pub fn max_response_bytes(self, bytes: usize) -> Self {
-        self.set_http(|settings| settings.max_response_bytes = bytes)
+        self.set_http(|settings| settings.max_response_bytes = Some(bytes))
     }
 
     /// Who the caller of a request is, instead of its `Authorization` header or IP address.

@@ -1,4 +1,3 @@
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -18,11 +17,5 @@ impl Attempts {
 
     pub(super) fn next(&mut self) -> Work {
         (self.0)()
-    }
-}
-
-impl fmt::Debug for Attempts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Attempts")
     }
 }

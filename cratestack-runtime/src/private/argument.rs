@@ -8,14 +8,12 @@ use axum::extract::{Form, Json, Query};
 
 use uuid::Uuid;
 
-use crate::handle::Idempotency;
+use crate::handle::{Idempotency, Reservation};
 
 /// An argument of a handler whose router's state is not known. What is asked here holds for every state.
-#[derive(Debug)]
 pub struct Argument<T>(PhantomData<fn() -> T>);
 
 /// An argument of a handler on a router with the state `S`, which `state = S` names.
-#[derive(Debug)]
 pub struct ArgumentOf<T, S>(PhantomData<fn() -> (T, S)>);
 
 /// Without a state there is nothing to ask of most types.
@@ -313,3 +311,21 @@ pub trait ProvidesIdempotency {}
 
 #[diagnostic::do_not_recommend]
 impl<S> ProvidesIdempotency for S where Idempotency: FromRef<S> {}
+
+/// An argument of a request whose `key = …` has come to nothing, and which runs unguarded if `optional` lets it.
+pub struct Keyless<'a, T>(pub &'a mut T);
+
+/// Most arguments have no reservation to be taken.
+pub trait AnyKeyless: Sized {
+    /// The argument stays as it is.
+    fn unreserved(self) {}
+}
+
+impl<T> AnyKeyless for Keyless<'_, T> {}
+
+impl Keyless<'_, Option<Reservation>> {
+    /// The reservation was given before it was known that there is none.
+    pub fn unreserved(self) {
+        *self.0 = None;
+    }
+}

@@ -11,7 +11,6 @@ use crate::http::{GuardedRequest, Work};
 ///
 /// The arguments stand beside the closure, not in it. What a closure captures is not known to the type checker until
 /// late, too late to tell whether it is `Send` where that decides between the two `go`.
-#[derive(Debug)]
 pub struct Handling<A, C, F> {
     arguments: A,
     call: C,
@@ -64,14 +63,7 @@ pub fn refused() -> Response {
 }
 
 /// What the handler's call gives, as a type to ask about.
-#[derive(Debug)]
-pub struct CallOutput<F>(PhantomData<fn() -> F>);
-
-impl<F> Default for CallOutput<F> {
-    fn default() -> Self {
-        Self(PhantomData)
-    }
-}
+pub struct CallOutput<F>(pub(super) PhantomData<fn() -> F>);
 
 /// What the handler's call gives.
 pub fn outcome<F>(_: F) -> CallOutput<F> {
@@ -81,7 +73,7 @@ pub fn outcome<F>(_: F) -> CallOutput<F> {
 impl<F: Future> CallOutput<F> {
     /// What the future gives, as a type to ask about.
     pub fn returned(&self) -> Returned<F::Output> {
-        Returned::default()
+        Returned(PhantomData)
     }
 }
 
@@ -89,7 +81,7 @@ impl<F: Future> CallOutput<F> {
 pub trait AnyOutcome {
     /// A type that is always right.
     fn returned(&self) -> Returned<()> {
-        Returned::default()
+        Returned(PhantomData)
     }
 }
 

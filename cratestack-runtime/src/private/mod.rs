@@ -10,7 +10,6 @@
 
 mod argument;
 mod handling;
-mod keyless;
 mod returned;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod transaction;
@@ -21,12 +20,14 @@ pub use cratestack_macros::idempotent;
 
 pub use crate::handle::{Options, Part, part};
 pub use crate::http::{Guarded, GuardedRequest as Call, Via, Work};
-pub use argument::{AnyArgument, AnyArgumentOf, Argument, ArgumentOf, ProvidesIdempotency, state_provides_idempotency};
+pub use argument::{
+    AnyArgument, AnyArgumentOf, AnyKeyless, Argument, ArgumentOf, Keyless, ProvidesIdempotency,
+    state_provides_idempotency,
+};
 pub use handling::{
     AnyHandling, AnyOutcome, CallOutput, HandlerFuture, Handling, SendArgument, SendFuture, argument_is_send,
     handler_is_future, handler_is_send, handler_type_is_send, handling, outcome, refused, run,
 };
-pub use keyless::{AnyKeyless, Keyless};
 pub use returned::{AnyReturned, Returned};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use transaction::{

@@ -3,14 +3,7 @@ use std::marker::PhantomData;
 use axum::response::IntoResponse;
 
 /// What a handler returns, as a type to ask about.
-#[derive(Debug)]
-pub struct Returned<T>(PhantomData<fn() -> T>);
-
-impl<T> Default for Returned<T> {
-    fn default() -> Self {
-        Self(PhantomData)
-    }
-}
+pub struct Returned<T>(pub(super) PhantomData<fn() -> T>);
 
 impl<T, E> Returned<Result<T, E>> {
     /// Asks whether the `Ok` side is a response.

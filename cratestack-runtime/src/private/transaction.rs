@@ -1,7 +1,6 @@
 //! What generated code names where the attribute says `transaction`, beside the rest.
 
 use std::error::Error;
-use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -14,8 +13,7 @@ use sqlx::error::DatabaseError;
 use super::argument::{Argument, ArgumentOf};
 use super::handling::{CallOutput, Handling, never, refused};
 use super::returned::Returned;
-use crate::handle::Idempotency;
-use crate::handle::{Options, Tx};
+use crate::handle::{Idempotency, Options, Tx};
 pub use crate::http::{Attempts, TakesTx, Transacted, ViaTx};
 use crate::http::{Cause, GuardedRequest, TransactionalDatabase, Work};
 use crate::store::StoreDatabase;
@@ -42,7 +40,6 @@ where
 }
 
 /// The call of a handler that can be made again.
-#[derive(Debug)]
 pub struct Repeating<A, G, C, F> {
     arguments: A,
     again: G,
@@ -84,7 +81,6 @@ impl<A, C, F> AnyAttempts for Handling<A, C, F> {}
 impl<A, G, C, F> AnyAttempts for Repeating<A, G, C, F> {}
 
 /// An argument that is to be given to another run.
-#[derive(Debug)]
 pub struct Repeat<'a, T>(pub &'a T);
 
 /// Most arguments are given to the next run by cloning them.
@@ -149,7 +145,6 @@ impl<T: Clone> Again for T {
 pub fn takes_tx<A: TakesTx<I>, I>() {}
 
 /// Two arguments of one handler.
-#[derive(Debug)]
 pub struct Pair<T, U>(PhantomData<fn() -> (T, U)>);
 
 /// Most pairs may stand beside each other.
@@ -183,14 +178,7 @@ pub struct Noting<F, O> {
     cause: fn(&O) -> Option<Cause>,
 }
 
-impl<F, O> fmt::Debug for Noting<F, O> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Noting")
-    }
-}
-
 /// How the cause of an output is found.
-#[derive(Debug, Clone, Copy)]
 pub struct Causes<O>(fn(&O) -> Option<Cause>);
 
 /// A handler's future that tells what its error was caused by.
@@ -216,7 +204,7 @@ impl<F: Future<Output = O>, O: IntoResponse> Future for Noting<F, O> {
 
 /// What the handler's call gives, as a type to ask about.
 pub fn outcome_of<F>(_: &F) -> CallOutput<F> {
-    CallOutput::default()
+    CallOutput(PhantomData)
 }
 
 impl<T, E: Error + 'static> Returned<Result<T, E>> {
@@ -257,7 +245,6 @@ pub trait AnyCauses<O> {
 impl<T> AnyCauses<T> for Returned<T> {}
 
 /// A `Tx` where the attribute does not say `transaction`.
-#[derive(Debug)]
 pub struct Untransacted<T>(PhantomData<fn() -> T>);
 
 /// Other types need no transaction.

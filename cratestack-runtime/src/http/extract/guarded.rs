@@ -4,13 +4,12 @@ use axum::extract::{FromRef, FromRequest, Request};
 use axum::response::{IntoResponse, Response};
 
 use crate::handle::Idempotency;
-use crate::http::guard::{ArrivingRequest, GuardedRequest, IntakeOptions};
+use crate::http::guard::{ArrivingRequest, GuardedRequest};
 
 /// A handler's arguments `A` (a tuple of extractors), together with the guard that its body will run under.
 ///
 /// What must be known before the body is read stands in the type: whether the key comes from the arguments and not from
 /// the header, and the attribute's bound on the body, where 0 is none.
-#[derive(Debug)]
 pub struct Guarded<A, const KEYED_BY_ARGUMENTS: bool = false, const BODY_LIMIT: usize = 0> {
     guarded: GuardedRequest,
     arguments: A,
@@ -18,7 +17,6 @@ pub struct Guarded<A, const KEYED_BY_ARGUMENTS: bool = false, const BODY_LIMIT: 
 
 /// Passes `FromRequest`'s second parameter through to the tuple, so that one impl serves tuples that end in a body
 /// extractor and tuples that do not.
-#[derive(Debug)]
 pub struct Via<M>(PhantomData<M>);
 
 impl<A, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> Guarded<A, KEYED_BY_ARGUMENTS, BODY_LIMIT> {
@@ -38,8 +36,8 @@ where
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
-        let intake = IntakeOptions::new(KEYED_BY_ARGUMENTS, BODY_LIMIT);
-        let (arriving, request) = ArrivingRequest::prepare(Idempotency::from_ref(state), request, intake);
+        let (arriving, request) =
+            ArrivingRequest::prepare(Idempotency::from_ref(state), request, KEYED_BY_ARGUMENTS, BODY_LIMIT);
         match A::from_request(request, state).await.map_err(IntoResponse::into_response) {
             Ok(arguments) => Ok(Self { guarded: arriving.admit().await?, arguments }),
             Err(rejection) => Err(arriving.reject(rejection)),

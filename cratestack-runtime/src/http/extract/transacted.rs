@@ -1,28 +1,27 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use axum::extract::{FromRef, FromRequest, Request};
+use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
+use http::request::Parts;
 
-use super::transactional_database::TransactionalDatabase;
+use crate::engine::{StoreParticipant, TransactionSlot};
 use crate::handle::{Idempotency, Tx};
-use crate::http::guard::{ArrivingRequest, GuardedRequest, IntakeOptions};
+use crate::http::guard::{ArrivingRequest, GuardedRequest};
+use crate::http::response::Problem;
 use crate::store::StoreDatabase;
 
 /// [`Guarded`](super::Guarded), for a handler that has a [`Tx`] among its arguments: the handle that the state provides
 /// must be one over a store of that database.
-#[derive(Debug)]
 pub struct Transacted<A, const KEYED_BY_ARGUMENTS: bool = false, const BODY_LIMIT: usize = 0> {
     guarded: GuardedRequest,
     arguments: A,
 }
 
 /// Passes `FromRequest`'s second parameter through to the tuple, and the place of its `Tx` out of it.
-#[derive(Debug)]
 pub struct ViaTx<M, I>(PhantomData<(M, I)>);
 
 /// The place of the one `Tx` among a handler's arguments.
-#[derive(Debug)]
 pub struct At<const PLACE: usize>;
 
 /// Arguments of which one is a `Tx`. `I` is inferred: it is the place.
@@ -80,8 +79,7 @@ where
         let handle = Idempotency::<<A::Database as StoreDatabase>::Store>::from_ref(state);
         let (store, slot) = (Arc::clone(handle.store()), Arc::default());
         request.extensions_mut().insert(Arc::clone(&slot));
-        let intake = IntakeOptions::new(KEYED_BY_ARGUMENTS, BODY_LIMIT);
-        let (arriving, request) = ArrivingRequest::prepare(handle.into(), request, intake);
+        let (arriving, request) = ArrivingRequest::prepare(handle.into(), request, KEYED_BY_ARGUMENTS, BODY_LIMIT);
         match A::from_request(request, state).await.map_err(IntoResponse::into_response) {
             Ok(arguments) => {
                 let guarded = A::Database::join(arriving.admit().await?, store, slot);
@@ -91,3 +89,59 @@ where
         }
     }
 }
+
+impl<S: Sync, DB: StoreDatabase> FromRequestParts<S> for Tx<DB> {
+    type Rejection = Response;
+
+    /// The transaction is not begun yet; the slot that it is put into is among the request's extensions.
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        if let Some(slot) = parts.extensions.get::<Arc<TransactionSlot<DB::Transaction>>>() {
+            return Ok(Self::new(Arc::clone(slot)));
+        }
+        tracing::error!("a `Tx` was asked for by a handler without `#[idempotent(transaction)]`");
+        Err(Problem::NoReservation.into_response(None))
+    }
+}
+
+/// A database whose transactions a handler can take part in: Postgres and SQLite. It is what code that is generic over
+/// the database of its [`Tx`](crate::Tx) asks for; nobody else can implement it. Its `Store` is the store that keeps
+/// its records there.
+///
+/// ```
+/// use cratestack_runtime::{Idempotency, TransactionalDatabase};
+///
+/// struct Shop<DB: TransactionalDatabase> {
+///     idempotency: Idempotency<DB::Store>,
+///     pool: sqlx::Pool<DB>,
+/// }
+/// # fn main() {}
+/// ```
+pub trait TransactionalDatabase: StoreDatabase {
+    /// Lets a request's handler run in a transaction of the store's, handed over in the slot. Written out for each
+    /// database, so that the engine behind it is compiled in this crate.
+    #[doc(hidden)]
+    fn join(
+        request: GuardedRequest,
+        store: Arc<Self::Store>,
+        slot: Arc<TransactionSlot<Self::Transaction>>,
+    ) -> GuardedRequest;
+}
+
+macro_rules! joins {
+    ($database:ty) => {
+        impl TransactionalDatabase for $database {
+            fn join(
+                request: GuardedRequest,
+                store: Arc<Self::Store>,
+                slot: Arc<TransactionSlot<Self::Transaction>>,
+            ) -> GuardedRequest {
+                request.in_transaction_of(Arc::new(StoreParticipant { store, slot }))
+            }
+        }
+    };
+}
+
+#[cfg(feature = "postgres")]
+joins!(sqlx::Postgres);
+#[cfg(feature = "sqlite")]
+joins!(sqlx::Sqlite);

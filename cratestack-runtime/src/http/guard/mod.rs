@@ -12,7 +12,7 @@ mod request;
 mod respond;
 mod run;
 
-pub(crate) use prepare::{ArrivingRequest, IntakeOptions};
+pub(crate) use prepare::ArrivingRequest;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use record::Cause;
 pub use request::GuardedRequest;

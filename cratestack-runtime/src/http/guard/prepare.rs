@@ -7,22 +7,7 @@ use crate::handle::{Idempotency, ReservationSlot};
 use crate::http::identity::{BodyTap, RequestIdentity, parse_key, tapped};
 use crate::http::response::Problem;
 
-/// Where the attribute says that the key comes from, and its bound on the body.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct IntakeOptions {
-    keyed_by_arguments: bool,
-    body_limit: Option<usize>,
-}
-
-impl IntakeOptions {
-    /// As the types of the extractors have it; a bound of 0 is none.
-    pub(crate) fn new(keyed_by_arguments: bool, body_limit: usize) -> Self {
-        Self { keyed_by_arguments, body_limit: (body_limit > 0).then_some(body_limit) }
-    }
-}
-
 /// A request that its extractors have yet to look at. Nothing of its body has been read.
-#[derive(Debug)]
 pub(crate) struct ArrivingRequest {
     request: GuardedRequest,
     /// Where there is something to guard.
@@ -30,16 +15,22 @@ pub(crate) struct ArrivingRequest {
 }
 
 impl ArrivingRequest {
-    /// Reads the key; gives the request back for the extractors, its body still unread.
-    pub(crate) fn prepare(idempotency: Idempotency, mut request: Request, intake: IntakeOptions) -> (Self, Request) {
+    /// Reads the key; gives the request back for the extractors, its body still unread. The attribute says whether the
+    /// key comes from the arguments, and its bound on the body, where 0 is none.
+    pub(crate) fn prepare(
+        idempotency: Idempotency,
+        mut request: Request,
+        keyed_by_arguments: bool,
+        body_limit: usize,
+    ) -> (Self, Request) {
         // A key that is missing or malformed is judged after the extractors: who may not call at all learns that first.
         let (applicability, reason) = if request.method().is_safe() {
             (Applicability::NotNeeded, NoReservation::SafeMethod)
-        } else if intake.keyed_by_arguments {
-            return Self::guarded(idempotency, request, None, intake);
+        } else if keyed_by_arguments {
+            return Self::guarded(idempotency, request, None, body_limit);
         } else {
             match parse_key(request.headers()) {
-                Ok(Some(key)) => return Self::guarded(idempotency, request, Some(key), intake),
+                Ok(Some(key)) => return Self::guarded(idempotency, request, Some(key), body_limit),
                 Ok(None) => (Applicability::KeyMissing, NoReservation::NoKey(Problem::KeyMissing)),
                 Err(error) => (Applicability::KeyMalformed(error), NoReservation::NoKey(Problem::KeyInvalid(error))),
             }
@@ -48,14 +39,10 @@ impl ArrivingRequest {
         (Self { request: GuardedRequest { idempotency, applicability, participant: None }, body: None }, request)
     }
 
-    fn guarded(
-        idempotency: Idempotency,
-        request: Request,
-        key: Option<String>,
-        intake: IntakeOptions,
-    ) -> (Self, Request) {
+    fn guarded(idempotency: Idempotency, request: Request, key: Option<String>, body_limit: usize) -> (Self, Request) {
         let settings = idempotency.http();
-        let (request, tap) = tapped(request, intake.body_limit.or(settings.max_request_bytes));
+        let own_limit = (body_limit > 0).then_some(body_limit);
+        let (request, tap) = tapped(request, own_limit.or(settings.max_request_bytes));
         let (mut parts, body) = request.into_parts();
         let slot = ReservationSlot::default();
         parts.extensions.insert(Ok::<_, NoReservation>(slot.clone()));

@@ -5,6 +5,7 @@ use crate::engine::{AttemptFuture, Disposition, Failure, Outcome, Settled};
 use crate::handle::Idempotency;
 use crate::http::response::{Captured, Unrecorded, capture, encode_headers, harmless, tombstone, unmark};
 use crate::http::work::Work;
+use crate::store::MAX_BODY_BYTES;
 
 /// What an error that became a response was caused by; it travels in the response's extensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,12 +41,12 @@ impl ResponseRecorder {
             return Settled { disposition: Disposition::Release, reply: response.map(harmless), failure };
         }
         let settings = self.idempotency.http();
-        match capture(response, settings.max_response_bytes).await {
+        let bound = settings.max_response_bytes.unwrap_or(MAX_BODY_BYTES);
+        let (outcome, reply) = match capture(response, bound).await {
             Captured::Whole(head, body) => {
-                let headers = settings.omitted_headers.encode(head.headers());
-                let disposition =
-                    Disposition::Record(Outcome { code: status.as_u16(), metadata: headers, body: body.clone() });
-                Settled { disposition, reply: head.map(|()| body.into()), failure }
+                let metadata = settings.omitted_headers.encode(head.headers());
+                let outcome = Outcome { code: status.as_u16(), metadata, body: body.clone() };
+                (outcome, head.map(|()| body.into()))
             }
             Captured::Unkept(reply, why) => {
                 warn!(
@@ -54,12 +55,11 @@ impl ResponseRecorder {
                     "idempotent response cannot be replayed; a retry is answered 409"
                 );
                 let (head, body) = tombstone(status.as_u16(), settings.documentation_url.as_deref()).into_parts();
-                let headers = encode_headers(&head.headers);
-                let outcome = Outcome { code: head.status.as_u16(), metadata: headers, body: body.into() };
-                let disposition = Disposition::Record(outcome);
-                Settled { disposition, reply, failure }
+                let metadata = encode_headers(&head.headers);
+                (Outcome { code: head.status.as_u16(), metadata, body: body.into() }, reply)
             }
-        }
+        };
+        Settled { disposition: Disposition::Record(outcome), reply, failure }
     }
 }
 

@@ -8,7 +8,6 @@ use crate::http::identity::{KeyError, RequestIdentity};
 use crate::http::response::Problem;
 
 /// One request on its way through the guard, between its extractors and its handler.
-#[derive(Debug)]
 pub struct GuardedRequest {
     pub(super) idempotency: Idempotency,
     pub(super) applicability: Applicability,
@@ -17,7 +16,6 @@ pub struct GuardedRequest {
 }
 
 /// Whether there is anything to guard.
-#[derive(Debug)]
 pub(super) enum Applicability {
     /// The method is safe.
     NotNeeded,

@@ -8,7 +8,7 @@ use super::record::ResponseRecorder;
 use super::request::GuardedRequest;
 use super::respond::{refuse, respond};
 use crate::engine::{AttemptFuture, Hold, Leased, Policy, Step, TransactionOptions, TransactionalRun};
-use crate::handle::{EventKind, Idempotency, Options, ReservationSlot, Subject};
+use crate::handle::{Event, Idempotency, Options, ReservationSlot, Subject};
 use crate::http::response::Problem;
 use crate::http::work::{Attempts, Work};
 use crate::store::RecordIdRef;
@@ -79,5 +79,5 @@ fn begin(slot: &ReservationSlot, subject: Subject, hold: Option<&Hold>) -> Span 
 
 fn observer(idempotency: &Idempotency, subject: Subject) -> impl Fn(Step, &Hold) + Send + Sync + 'static {
     let idempotency = idempotency.clone();
-    move |step, hold| idempotency.tell(&subject.event(EventKind::from(step)).of_attempt(hold.attempt))
+    move |step, hold| idempotency.tell(&Event { attempt: hold.attempt, ..subject.event(step.into()) })
 }

@@ -11,7 +11,7 @@
 //! before any of them, `orders→…`, and so does not read like a name without one.
 
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use axum::extract::ConnectInfo;
@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 use tracing::error;
 
 use crate::handle::{MARK, MAX_PRINCIPAL_BYTES, digest};
-use crate::util::hex;
+use crate::util::{hex, lock};
 
 /// What a service says its callers are.
 pub(crate) type Identify = dyn Fn(&Parts) -> Option<String> + Send + Sync;
@@ -96,62 +96,57 @@ fn looks_like_a_digest(name: &str) -> bool {
 }
 
 impl Unidentified {
-    /// Tells the operator what to mend.
+    /// Tells the operator what to mend. What any client can send is told once a minute.
     pub(crate) fn log(self) {
+        static COOKIE: OnceAMinute = OnceAMinute(Mutex::new(None));
+        static AMBIGUOUS: OnceAMinute = OnceAMinute(Mutex::new(None));
+        let is_due = match self {
+            Self::Cookie => COOKIE.is_due(Instant::now()),
+            Self::Ambiguous => AMBIGUOUS.is_due(Instant::now()),
+            Self::NoAddress | Self::Unnamed | Self::Absent => true,
+        };
+        if is_due {
+            error!("idempotency: {}", self.remedy());
+        }
+    }
+
+    fn remedy(self) -> &'static str {
         match self {
-            Self::NoAddress => error!(
-                "idempotency: a request has no verifiable caller and was refused. Serve the router with \
+            Self::NoAddress => {
+                "a request has no verifiable caller and was refused. Serve the router with \
                  `into_make_service_with_connect_info::<SocketAddr>()`, or tell the caller with `principal = …` or \
                  `Idempotency::principal`"
-            ),
-            // Any client can send these.
+            }
             Self::Cookie => {
-                static LAST: OncePer = OncePer::new(Duration::from_secs(60));
-                if LAST.is_due(Instant::now()) {
-                    error!(
-                        "idempotency: requests with a `Cookie` and no `Authorization` have no verifiable caller and are \
-                         refused: only the application knows whose session it is. Tell the caller with `principal = …` \
-                         (such as `principal = session.user_id`) or `Idempotency::principal`. This is told once a minute"
-                    );
-                }
+                "requests with a `Cookie` and no `Authorization` have no verifiable caller and are refused: only the \
+                 application knows whose session it is. Tell the caller with `principal = …` (such as \
+                 `principal = session.user_id`) or `Idempotency::principal`. This is told once a minute"
             }
             Self::Ambiguous => {
-                static LAST: OncePer = OncePer::new(Duration::from_secs(60));
-                if LAST.is_due(Instant::now()) {
-                    error!(
-                        "idempotency: requests with more than one `Authorization` have no verifiable caller and are \
-                         refused. Where a gateway adds one, have it replace the client's, or tell the caller with \
-                         `principal = …` or `Idempotency::principal`. This is told once a minute"
-                    );
-                }
+                "requests with more than one `Authorization` have no verifiable caller and are refused. Where a gateway \
+                 adds one, have it replace the client's, or tell the caller with `principal = …` or \
+                 `Idempotency::principal`. This is told once a minute"
             }
-            Self::Unnamed => error!(
-                "idempotency: `Idempotency::principal` named no caller for a request, which was refused. Return a name that \
-                 is not empty for every request with a key, or reject those of unknown callers in a layer or an extractor"
-            ),
-            Self::Absent => error!(
-                "idempotency: the `principal = …` of a handler came to nothing (`None` or empty, alone or in a tuple) for a \
-                 request, which was refused. Reject requests without a caller in an extractor; where a part may be missing, \
-                 name what stands for it, such as `principal = (tenant.id, user.id.unwrap_or(0))`"
-            ),
+            Self::Unnamed => {
+                "`Idempotency::principal` named no caller for a request, which was refused. Return a name that is not \
+                 empty for every request with a key, or reject those of unknown callers in a layer or an extractor"
+            }
+            Self::Absent => {
+                "the `principal = …` of a handler came to nothing (`None` or empty, alone or in a tuple) for a request, \
+                 which was refused. Reject requests without a caller in an extractor; where a part may be missing, name \
+                 what stands for it, such as `principal = (tenant.id, user.id.unwrap_or(0))`"
+            }
         }
     }
 }
 
-/// Lets something happen once in a while.
-struct OncePer {
-    interval: Duration,
-    last: Mutex<Option<Instant>>,
-}
+/// Lets something happen once a minute.
+struct OnceAMinute(Mutex<Option<Instant>>);
 
-impl OncePer {
-    const fn new(interval: Duration) -> Self {
-        Self { interval, last: Mutex::new(None) }
-    }
-
+impl OnceAMinute {
     fn is_due(&self, now: Instant) -> bool {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = last.is_none_or(|last| now.saturating_duration_since(last) >= self.interval);
+        let mut last = lock(&self.0);
+        let is_due = last.is_none_or(|last| now.saturating_duration_since(last) >= Duration::from_secs(60));
         if is_due {
             *last = Some(now);
         }
@@ -220,8 +215,7 @@ mod tests {
 
     #[test]
     fn what_clients_can_cause_is_told_once_a_minute() {
-        let minute = Duration::from_secs(60);
-        let (once, start) = (OncePer::new(minute), Instant::now());
+        let (once, start) = (OnceAMinute(Mutex::default()), Instant::now());
         let told = [0, 1, 59, 60, 61, 119, 120].map(|seconds| once.is_due(start + Duration::from_secs(seconds)));
         assert_eq!(told, [true, false, false, true, false, false, true]);
     }

@@ -24,13 +24,9 @@ impl<'a> Input<'a> {
     }
 
     fn eat(&mut self, byte: u8) -> bool {
-        match self.0.strip_prefix(&[byte]) {
-            Some(rest) => {
-                self.0 = rest;
-                true
-            }
-            None => false,
-        }
+        let rest = self.0.strip_prefix(&[byte]);
+        self.0 = rest.unwrap_or(self.0);
+        rest.is_some()
     }
 
     fn take_while(&mut self, accept: impl Fn(u8) -> bool) -> &'a [u8] {
@@ -78,29 +74,16 @@ impl<'a> Input<'a> {
 
     /// RFC 9651, 4.2.3.1.
     fn bare_item(&mut self) -> Option<()> {
-        match *self.0.first()? {
-            b'-' | b'0'..=b'9' => self.number().map(|_| ()),
-            b'"' => {
-                self.next();
-                self.string_after_quote().ok().map(|_| ())
-            }
-            b':' => {
-                self.next();
-                self.byte_sequence_after_colon()
-            }
-            b'?' => {
-                self.next();
-                matches!(self.next()?, b'0' | b'1').then_some(())
-            }
-            b'@' => {
-                self.next();
-                // A Date is whole seconds.
-                matches!(self.number()?, Number::Integer).then_some(())
-            }
-            b'%' => {
-                self.next();
-                self.display_string_after_percent()
-            }
+        if matches!(self.0.first()?, b'-' | b'0'..=b'9') {
+            return self.number().map(|_| ());
+        }
+        match self.next()? {
+            b'"' => self.string_after_quote().ok().map(|_| ()),
+            b':' => self.byte_sequence_after_colon(),
+            b'?' => matches!(self.next()?, b'0' | b'1').then_some(()),
+            // A Date is whole seconds.
+            b'@' => matches!(self.number()?, Number::Integer).then_some(()),
+            b'%' => self.display_string_after_percent(),
             b'*' | b'a'..=b'z' | b'A'..=b'Z' => {
                 self.take_while(is_token_character);
                 Some(())

@@ -20,10 +20,9 @@
 //! to an error.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use axum::BoxError;
@@ -34,6 +33,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{Full, LengthLimitError, Limited};
 
 use super::fingerprint::RequestHasher;
+use crate::util::lock;
 
 /// What is wrong with a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +70,7 @@ pub(crate) struct BodyTap(Arc<Mutex<BodySlot>>);
 /// The request's end.
 pub(crate) struct TappedBody(Arc<Mutex<BodySlot>>);
 
+/// A panic of the real body leaves nothing half done here.
 struct BodySlot {
     body: Body,
     hasher: RequestHasher,
@@ -186,13 +187,12 @@ impl BodyTap {
 impl Drop for BodyTap {
     fn drop(&mut self) {
         let mut slot = lock(&self.0);
-        let reader = if slot.is_read_on && slot.end.is_none() {
-            slot.end = Some(Err(BodyError::Incomplete));
-            slot.error = Some("the request was given up before its body had come".into());
-            slot.reader.take()
-        } else {
-            None
-        };
+        if !slot.is_read_on || slot.end.is_some() {
+            return;
+        }
+        slot.end = Some(Err(BodyError::Incomplete));
+        slot.error = Some("the request was given up before its body had come".into());
+        let reader = slot.reader.take();
         drop(slot);
         if let Some(reader) = reader {
             reader.wake();
@@ -244,17 +244,6 @@ impl Drop for TappedBody {
         let unread = (std::mem::take(&mut slot.kept), slot.reader.take());
         drop(slot);
         drop(unread);
-    }
-}
-
-/// A panic of the real body leaves nothing half done here.
-fn lock(slot: &Mutex<BodySlot>) -> MutexGuard<'_, BodySlot> {
-    slot.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl fmt::Debug for BodyTap {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("BodyTap")
     }
 }
 
@@ -317,14 +306,7 @@ fn over_the_limit() -> BoxError {
 
 /// A layer in front of the handler may have a limit of its own, as `tower_http::limit` has.
 fn is_caused_by_a_limit(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if error.is::<LengthLimitError>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+    std::iter::successors(Some(error), |&error| error.source()).any(<dyn std::error::Error>::is::<LengthLimitError>)
 }
 
 #[cfg(test)]

@@ -87,15 +87,13 @@ struct PartlyRead {
 impl PartlyRead {
     async fn fill(&mut self, bound: usize) -> Result<(), Unkept> {
         while let Some(frame) = self.next().await {
-            let disposition = match &frame {
+            let disposition = match frame.as_ref().map(Frame::data_ref) {
                 Err(_) => Err(Unkept::Failed),
-                Ok(frame) => match frame.data_ref() {
-                    None => Err(Unkept::Trailers),
-                    Some(data) => {
-                        self.bytes = self.bytes.saturating_add(data.len());
-                        if self.bytes > bound { Err(Unkept::TooLarge) } else { Ok(()) }
-                    }
-                },
+                Ok(None) => Err(Unkept::Trailers),
+                Ok(Some(data)) => {
+                    self.bytes = self.bytes.saturating_add(data.len());
+                    if self.bytes > bound { Err(Unkept::TooLarge) } else { Ok(()) }
+                }
             };
             if self.first.is_none() && self.frames.is_empty() {
                 self.first = Some(frame);
@@ -160,13 +158,8 @@ impl http_body::Body for PartlyRead {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let taken = self
-            .first
-            .iter()
-            .chain(&self.frames)
-            .filter_map(|frame| frame.as_ref().ok()?.data_ref())
-            .map(Bytes::len)
-            .sum::<usize>();
+        let taken = self.first.iter().chain(&self.frames).filter_map(|frame| frame.as_ref().ok()?.data_ref());
+        let taken = taken.map(Bytes::len).sum::<usize>();
         let rest = self.rest.size_hint();
         let mut hint = SizeHint::new();
         hint.set_lower(rest.lower().saturating_add(taken as u64));

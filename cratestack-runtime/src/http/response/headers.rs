@@ -36,17 +36,13 @@ static NOT_STORED: [HeaderName; 13] = [
 ];
 
 /// Why a header blob cannot be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DamagedHeaders {
-    #[error("the header blob ends early")]
     Truncated,
-    #[error("the header blob goes on after its last header")]
     TrailingBytes,
-    #[error("the header blob holds an invalid header name")]
     InvalidName,
-    #[error("the header blob holds an invalid header value")]
     InvalidValue,
-    #[error("the header blob holds more headers than a response can have")]
+    /// More headers than a response can have.
     TooMany,
 }
 

@@ -100,8 +100,7 @@ impl Problem {
                 StatusCode::BAD_REQUEST,
                 "Idempotency-Key is missing",
                 "This operation requires an Idempotency-Key header. Send one with a key that is unique to this \
-                 request, such as a random UUID, and send the same key again when you retry."
-                    .into(),
+                 request, such as a random UUID, and send the same key again when you retry.",
             ),
             Self::KeyAbsent => (
                 "idempotency_key_missing",
@@ -109,132 +108,121 @@ impl Problem {
                 "Idempotency key is missing",
                 "This operation makes its idempotency key of a value in the request itself, and this request does \
                  not have that value. Send one that is unique to this request, and send the same one again when you \
-                 retry."
-                    .into(),
+                 retry.",
             ),
-            Self::KeyInvalid(error) => (
-                "idempotency_key_invalid",
-                StatusCode::BAD_REQUEST,
-                "Idempotency-Key is invalid",
-                error.to_string().into(),
-            ),
+            Self::KeyInvalid(error) => {
+                return Description {
+                    code: "idempotency_key_invalid",
+                    status: StatusCode::BAD_REQUEST,
+                    title: "Idempotency-Key is invalid",
+                    detail: error.to_string().into(),
+                };
+            }
             Self::KeyConflict => (
                 "idempotency_key_conflict",
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "Idempotency-Key is already used",
                 "This idempotency key was already used for a different request. Use a new key for a new request; to \
-                 retry an earlier request, send it exactly as before."
-                    .into(),
+                 retry an earlier request, send it exactly as before.",
             ),
             Self::RequestInFlight => (
                 "idempotency_request_in_flight",
                 StatusCode::CONFLICT,
                 "A request is outstanding for this Idempotency-Key",
                 "A request with this idempotency key is still being processed. Retry with the same key and the same \
-                 request to get its outcome."
-                    .into(),
+                 request to get its outcome.",
             ),
-            Self::RequestTooLarge { limit } => (
-                "idempotency_request_too_large",
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "Request body is too large",
-                too_large(limit),
-            ),
+            Self::RequestTooLarge { limit } => {
+                return Description {
+                    code: "idempotency_request_too_large",
+                    status: StatusCode::PAYLOAD_TOO_LARGE,
+                    title: "Request body is too large",
+                    detail: too_large(limit),
+                };
+            }
             Self::RequestIncomplete => (
                 "idempotency_request_incomplete",
                 StatusCode::BAD_REQUEST,
                 "Request body is incomplete",
                 "The request body could not be read to its end. This attempt executed nothing. Send the request \
-                 again with the same idempotency key."
-                    .into(),
+                 again with the same idempotency key.",
             ),
             Self::CallerUnknown => (
                 "idempotency_caller_unknown",
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "Caller cannot be identified",
                 "The server cannot tell which caller this request belongs to, because it is misconfigured. This \
-                 attempt executed nothing. Contact the operator, whose log says how to fix it."
-                    .into(),
+                 attempt executed nothing. Contact the operator, whose log says how to fix it.",
             ),
             Self::StoreUnavailable => (
                 "idempotency_store_unavailable",
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Idempotency store is unavailable",
                 "The server cannot check this idempotency key at the moment. This attempt executed nothing. Retry \
-                 later with the same key and the same request."
-                    .into(),
+                 later with the same key and the same request.",
             ),
             Self::Overloaded => (
                 "idempotency_overloaded",
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Too many requests are under way",
                 "The server has as many requests under way as it can take. This attempt executed nothing. Retry \
-                 later with the same key and the same request."
-                    .into(),
+                 later with the same key and the same request.",
             ),
             Self::RecordDamaged => (
                 "idempotency_record_damaged",
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "Idempotency record is damaged",
                 "There is a record for this idempotency key, but it cannot be read. The request may have been \
-                 executed and was not executed again. Check its effect before you send it with a new key."
-                    .into(),
+                 executed and was not executed again. Check its effect before you send it with a new key.",
             ),
             Self::HandlerPanicked => (
                 "idempotency_handler_panicked",
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "Request handler failed",
                 "The server failed while processing this request, and its effect is unknown. A retry with the same \
-                 idempotency key executes the request again."
-                    .into(),
+                 idempotency key executes the request again.",
             ),
             Self::ResponseNotReplayable { .. } => (
                 "idempotency_response_not_replayable",
                 StatusCode::CONFLICT,
                 "Response cannot be replayed",
                 "This request was already executed, but its response was not kept and cannot be sent again. Read the \
-                 current state of the resource instead of retrying."
-                    .into(),
+                 current state of the resource instead of retrying.",
             ),
             Self::ReservationLost => (
                 "idempotency_reservation_lost",
                 StatusCode::CONFLICT,
                 "Another attempt took this request over",
                 "Another attempt with this idempotency key took this request over. Retry with the same key and the \
-                 same request to get its outcome."
-                    .into(),
+                 same request to get its outcome.",
             ),
             Self::NoReservation => (
                 "idempotency_no_reservation",
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "Request has no reservation",
                 "The server's handler needs a reservation that this request cannot have, because the server is \
-                 misconfigured. This attempt executed nothing. Contact the operator, whose log says how to fix it."
-                    .into(),
+                 misconfigured. This attempt executed nothing. Contact the operator, whose log says how to fix it.",
             ),
             Self::TransactionRolledBack => (
                 "idempotency_transaction_rolled_back",
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Transaction was rolled back",
                 "This attempt changed nothing: its transaction was rolled back, because others were in its way or \
-                 the database could not be reached. Retry with the same key and the same request."
-                    .into(),
+                 the database could not be reached. Retry with the same key and the same request.",
             ),
             Self::TransactionTimedOut => (
                 "idempotency_transaction_timed_out",
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Transaction took too long",
                 "This attempt changed nothing: it took too long, and its transaction was rolled back. Retry later \
-                 with the same key and the same request."
-                    .into(),
+                 with the same key and the same request.",
             ),
             Self::TransactionRefused => (
                 "idempotency_transaction_refused",
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "Transaction cannot be committed",
                 "This attempt changed nothing: its transaction could not be committed and was rolled back. A retry \
-                 with the same idempotency key executes the request again."
-                    .into(),
+                 with the same idempotency key executes the request again.",
             ),
             Self::OutcomeUnknown => (
                 "idempotency_outcome_unknown",
@@ -242,11 +230,10 @@ impl Problem {
                 "Outcome is not known",
                 "The database was lost while this attempt was being committed, so it is not known whether it took \
                  effect. Retry later with the same idempotency key and the same request to get its outcome; without \
-                 a key, look before sending the request again."
-                    .into(),
+                 a key, look before sending the request again.",
             ),
         };
-        Description { code, status, title, detail }
+        Description { code, status, title, detail: detail.into() }
     }
 
     /// After how many seconds another attempt is worth its while.
