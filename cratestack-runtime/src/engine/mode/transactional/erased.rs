@@ -1,4 +1,3 @@
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -28,7 +27,7 @@ pub(crate) struct TransactionalRun<R> {
 
 /// A store whose transactions the work takes part in, to a door that does not name it. Behind it, the engine is compiled once
 /// for each store, in this crate.
-pub(crate) trait Participant<R>: fmt::Debug + Send + Sync {
+pub(crate) trait Participant<R>: Send + Sync {
     fn run<'a>(&self, engine: &'a Engine, run: TransactionalRun<R>) -> BoxFuture<'a, Answer<R>>;
 }
 
@@ -36,12 +35,6 @@ pub(crate) trait Participant<R>: fmt::Debug + Send + Sync {
 pub(crate) struct StoreParticipant<S: Transact> {
     pub(crate) store: Arc<S>,
     pub(crate) slot: Arc<TransactionSlot<S::Transaction>>,
-}
-
-impl<S: Transact> fmt::Debug for StoreParticipant<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("StoreParticipant")
-    }
 }
 
 impl<S: Transact, R: Send + 'static> Participant<R> for StoreParticipant<S> {
