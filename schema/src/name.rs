@@ -1,7 +1,6 @@
 use std::fmt;
 
 use crate::dialect::Dialect;
-use crate::quote::{literal, quoted, shell};
 use crate::table::TABLE;
 
 /// What Postgres keeps of a name. It cuts a longer one short without an error, and two names become one.
@@ -263,6 +262,30 @@ impl fmt::Display for NameError {
 }
 
 impl std::error::Error for NameError {}
+
+/// An identifier, whatever it contains.
+///
+/// Always in quotes, so that no list of reserved words can be out of date, except for the names of our own, which were
+/// published without.
+pub(crate) fn quoted(name: &str) -> String {
+    let ours = name
+        .strip_prefix(TABLE)
+        .is_some_and(|rest| rest.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_')));
+    if ours { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+}
+
+/// A string, whatever it contains, under either setting of Postgres' `standard_conforming_strings`.
+fn literal(text: &str) -> String {
+    let doubled = text.replace('\'', "''");
+    if text.contains('\\') { format!("E'{}'", doubled.replace('\\', "\\\\")) } else { format!("'{doubled}'") }
+}
+
+/// What follows a flag. After a space, a word that begins with a hyphen would be a flag of its own.
+fn shell(word: &str) -> String {
+    let joint = if word.starts_with('-') { '=' } else { ' ' };
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'/');
+    if word.bytes().all(plain) { format!("{joint}{word}") } else { format!("{joint}'{}'", word.replace('\'', r"'\''")) }
+}
 
 #[cfg(test)]
 #[path = "name_tests.rs"]

@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 
 use crate::ddl::layout::Layout;
 use crate::dialect::Dialect;
-use crate::quote::quoted;
+use crate::name::quoted;
 use crate::table::{Column, StorageOption};
 
 impl Layout {

@@ -1,6 +1,6 @@
 use crate::catalogue::Fact;
 use crate::dialect::Dialect;
-use crate::quote::quoted;
+use crate::name::quoted;
 use crate::report::comparison::Comparison;
 use crate::report::finding::FindingKind;
 use crate::table::IDEMPOTENCY;

@@ -1,5 +1,5 @@
 use crate::catalogue::Fact;
-use crate::quote::quoted;
+use crate::name::quoted;
 use crate::report::comparison::Comparison;
 use crate::report::finding::FindingKind;
 
