@@ -91,7 +91,7 @@ impl TableName {
     /// # Ok::<(), cratestack_schema::NameError>(())
     /// ```
     pub fn sql(&self) -> String {
-        self.qualified(&self.table)
+        self.beside(&self.table)
     }
 
     /// A string literal that holds [`sql`](Self::sql), for Postgres' `regclass`.
@@ -153,7 +153,10 @@ impl TableName {
 
     /// A name beside this one: in the same schema, for what belongs to the table.
     pub(crate) fn beside(&self, name: &str) -> String {
-        self.qualified(name)
+        match &self.schema {
+            Some(schema) => format!("{}.{}", quoted(schema), quoted(name)),
+            None => quoted(name),
+        }
     }
 
     /// The table's name with a suffix, within what Postgres keeps.
@@ -171,13 +174,6 @@ impl TableName {
             end -= 1;
         }
         format!("{}{hash}{suffix}", &self.table[..end])
-    }
-
-    fn qualified(&self, name: &str) -> String {
-        match &self.schema {
-            Some(schema) => format!("{}.{}", quoted(schema), quoted(name)),
-            None => quoted(name),
-        }
     }
 }
 

@@ -1,6 +1,4 @@
-mod columns;
 mod comparison;
-mod finding;
 mod postgres;
 mod sqlite;
 mod table;
@@ -10,7 +8,7 @@ mod tests;
 use std::fmt;
 
 use self::comparison::Comparison;
-pub use self::finding::{Finding, FindingKind};
+pub use self::comparison::{Finding, FindingKind};
 use crate::catalogue::Fact;
 use crate::dialect::Dialect;
 use crate::name::TableName;

@@ -1,8 +1,7 @@
 use crate::catalogue::Fact;
 use crate::dialect::Dialect;
 use crate::name::quoted;
-use crate::report::comparison::Comparison;
-use crate::report::finding::FindingKind;
+use crate::report::comparison::{Comparison, FindingKind};
 use crate::table::IDEMPOTENCY;
 
 impl Comparison<'_> {
