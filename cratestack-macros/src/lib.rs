@@ -2,26 +2,25 @@
 //! code that the attribute generates calls it.
 
 // The order of the files. Each imports from those after it only:
-// expand → cfg_arguments, placement, signature, guarded → moved_handler, expressions, type_checks → context
-// → handler, options, spans → mistake. `runtime` finds the crate whose path `expand` is given.
-mod cfg_arguments;
+// expand → placement, signature, guarded → expressions, evaluation, type_checks → context → handler, options → mistake.
 mod context;
+mod evaluation;
 mod expand;
 mod expressions;
 mod guarded;
 mod handler;
 mod mistake;
-mod moved_handler;
 mod options;
 mod placement;
-mod runtime;
 mod signature;
-mod spans;
 #[cfg(test)]
 mod tests;
 mod type_checks;
 
 use proc_macro::TokenStream;
+use proc_macro_crate::{FoundCrate, crate_name};
+use quote::quote;
+use syn::Ident;
 
 /// Makes an axum handler run at most once per `Idempotency-Key`.
 ///
@@ -355,5 +354,17 @@ use proc_macro::TokenStream;
 /// `#[axum::debug_handler]` above this one calls the handler with the arguments that it had, and reports their number.
 #[proc_macro_attribute]
 pub fn idempotent(attribute: TokenStream, item: TokenStream) -> TokenStream {
-    expand::idempotent(&runtime::private(), &attribute.into(), &item.into()).into()
+    expand::idempotent(&private(), &attribute.into(), &item.into()).into()
+}
+
+/// The only path that generated code names, under the name that the user's manifest gives the runtime.
+///
+/// Where the manifest does not tell, as for a build without cargo or a crate that has the runtime through another one,
+/// it is taken by its own name; so it is in the runtime itself, whose examples and tests see it from outside.
+fn private() -> proc_macro2::TokenStream {
+    let name = match crate_name("cratestack-runtime") {
+        Ok(FoundCrate::Name(name)) => syn::parse_str::<Ident>(&name).ok(),
+        Ok(FoundCrate::Itself) | Err(_) => None,
+    };
+    name.map_or_else(|| quote!(::cratestack_runtime::__private), |name| quote!(::#name::__private))
 }

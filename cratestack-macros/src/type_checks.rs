@@ -6,9 +6,8 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::visit::{self, Visit};
 use syn::{GenericArgument, PathArguments, ReturnType, Signature, Type, TypeImplTrait};
 
-use crate::context::Context;
+use crate::context::{Context, located, variable, variable_at};
 use crate::options::HAS_TRANSACTIONS;
-use crate::spans::{located, variable, variable_at};
 
 /// None of these statements runs, or costs code: they name functions, or stand in a closure that nobody calls.
 /// `handler_call` is the handler's call over its arguments.

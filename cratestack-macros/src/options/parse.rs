@@ -4,10 +4,9 @@ use syn::parse::{ParseStream, Parser};
 use syn::{Expr, Ident, LitStr, Token};
 
 use super::given::{Given, Options};
-use super::nearest::nearest;
-use super::table::{Entry, TABLE, Takes, entry, listed};
+use super::table::{Entry, TABLE, Takes, entry, listed, nearest};
 use super::values::{self, Written};
-use super::{conflicts, duration};
+use super::{duration, given};
 use crate::mistake::{Mistakes, mistake, mistake_at};
 
 /// Reads the attribute. What was understood is kept, so that the handler still expands.
@@ -36,7 +35,7 @@ pub(crate) fn parse(attribute: TokenStream, mistakes: &mut Mistakes) -> Options 
     };
     let read = read.parse2(attribute);
     mistakes.take(read);
-    mistakes.take(conflicts::check(&mut options));
+    mistakes.take(given::check(&mut options));
     options
 }
 

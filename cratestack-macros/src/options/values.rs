@@ -5,8 +5,7 @@ use quote::ToTokens;
 use syn::{Expr, ExprLit, Ident, Lit, LitInt, LitStr, PathArguments, Type};
 
 use super::duration;
-use super::nearest::nearest;
-use super::table::{Entry, Takes};
+use super::table::{Entry, Takes, nearest};
 use crate::mistake::{Mistakes, mistake};
 
 /// A value as it was parsed: some options take a type, all others an expression.

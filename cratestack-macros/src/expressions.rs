@@ -1,3 +1,5 @@
+//! What the attribute's expressions, `key`, `principal` and `fingerprint`, may say.
+
 use quote::ToTokens;
 use syn::visit::{self, Visit};
 use syn::{
