@@ -61,11 +61,8 @@ fn parameter(context: &Context<'_>, guarded: &Ident) -> TokenStream {
         None => TokenStream::new(),
     };
     let (span, private) = located(private, &signature.ident);
-    if options.has("transaction") {
-        quote_spanned!(span=> #guarded: #private::Transacted<(#(#types,)*) #constants>)
-    } else {
-        quote_spanned!(span=> #guarded: #private::Guarded<(#(#types,)*) #constants>)
-    }
+    let extractor = Ident::new(if options.has("transaction") { "Transacted" } else { "Guarded" }, span);
+    quote_spanned!(span=> #guarded: #private::#extractor<(#(#types,)*) #constants>)
 }
 
 /// Stands at the handler's name, where the compiler reports a type parameter that may borrow.

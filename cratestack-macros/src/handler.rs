@@ -133,17 +133,13 @@ fn names_self(tokens: TokenStream) -> bool {
         match token {
             TokenTree::Group(group) if names_self(group.stream()) => return true,
             TokenTree::Ident(ident) if ident == "Self" => return true,
-            TokenTree::Ident(ident) if ident == "self" => {
-                let in_path = matches!(tokens.peek(), Some(TokenTree::Punct(punct)) if punct.as_char() == ':');
-                if !in_path {
-                    return true;
-                }
-            }
+            TokenTree::Ident(ident) if ident == "self" => match tokens.peek() {
+                Some(TokenTree::Punct(punct)) if punct.as_char() == ':' => {}
+                _ => return true,
+            },
+            // `use self::…` and `pub(self)` name the module.
             TokenTree::Ident(ident) if ident == "use" || ident == "pub" => {
-                // `use self::…` and `pub(self)` name the module.
-                if matches!(tokens.peek(), Some(TokenTree::Group(_))) {
-                    tokens.next();
-                }
+                tokens.next_if(|next| matches!(next, TokenTree::Group(_)));
             }
             TokenTree::Ident(ident) if ["impl", "trait", "struct", "enum"].iter().any(|item| ident == item) => {
                 let ends = |token: &TokenTree| match token {

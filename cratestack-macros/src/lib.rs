@@ -70,7 +70,7 @@ use syn::Ident;
 /// | [`commit`](#commit) | `success`, `all` | `success` | in a transaction: whose writes are committed |
 /// | [`isolation`](#isolation) | a level | the database's | in a transaction: how far it is kept from others |
 /// | [`retry`](#retry) | number | 0 | in a transaction: how often the handler runs again where others were in its way |
-/// | [`body_limit`](#body_limit) | number | `Idempotency::max_request_bytes` | the bound on the request's body, in bytes |
+/// | [`body_limit`](#body_limit) | number | `Idempotency::max_request_bytes`, else axum's `DefaultBodyLimit` | the bound on the request's body, in bytes |
 /// | [`key`](#key) | expression | the header | the key is made of the handler's arguments |
 /// | [`principal`](#principal) | expression | `Idempotency::principal` | who the key belongs to |
 /// | [`fingerprint`](#fingerprint) | expression | the whole request | what must match on a retry, beside method and path |

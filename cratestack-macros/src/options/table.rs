@@ -58,7 +58,8 @@ pub(crate) struct Entry {
     pub(crate) usage: &'static str,
     pub(crate) takes: Takes,
     pub(crate) builder_call: BuilderCall,
-    pub(crate) needs: Option<Need>,
+    /// Whether `transaction` must stand beside it.
+    pub(crate) in_transaction: bool,
 }
 
 /// What may stand after an option's `=`.
@@ -92,21 +93,13 @@ pub(crate) enum BuilderCall {
     None,
 }
 
-/// Another option that must stand beside this one.
-pub(crate) struct Need {
-    pub(crate) option: &'static str,
-    /// What is wrong without it, after the option's name.
-    pub(crate) without: &'static str,
-}
-
 const fn option(name: &'static str, usage: &'static str, takes: Takes, builder_call: BuilderCall) -> Entry {
-    Entry { name, usage, takes, builder_call, needs: None }
+    Entry { name, usage, takes, builder_call, in_transaction: false }
 }
 
 impl Entry {
     const fn in_transaction(mut self) -> Self {
-        let without = "is about a transaction, and this handler runs in none";
-        self.needs = Some(Need { option: "transaction", without });
+        self.in_transaction = true;
         self
     }
 
@@ -129,9 +122,14 @@ pub(crate) fn entry(name: &Ident) -> Option<&'static Entry> {
     TABLE.iter().find(|entry| name == entry.name)
 }
 
-/// The names of all options, for an error.
-pub(crate) fn listed() -> String {
-    TABLE.iter().map(|entry| format!("`{}`", entry.name)).collect::<Vec<_>>().join(", ")
+/// The names of all options.
+pub(super) fn names() -> Vec<&'static str> {
+    TABLE.iter().map(|entry| entry.name).collect()
+}
+
+/// Names or words, for an error.
+pub(super) fn listed(words: &[&str]) -> String {
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// The candidate that `word` most likely meant, where one is near enough to be worth naming.
