@@ -116,7 +116,7 @@ impl Comparison<'_> {
         let version = self.columns();
         match self.dialect {
             Dialect::Postgres => self.postgres(table),
-            Dialect::Sqlite => self.sqlite(),
+            Dialect::Sqlite => self.sqlite(table),
         }
         version
     }

@@ -154,19 +154,15 @@ impl Comparison<'_> {
             let name = quoted(fact.name());
             match modulus_and_remainder(fact.detail(0)) {
                 Some(bound) => bounds.push(bound),
-                None => self.find(
-                    FindingKind::Partition,
-                    format!("the bound of the partition {name} cannot be read: {}", fact.detail(0)),
-                    None,
-                ),
+                None => {
+                    let text = format!("the bound of the partition {name} cannot be read: {}", fact.detail(0));
+                    self.find(FindingKind::Partition, text, None);
+                }
             }
             if fact.detail(2) == "u" {
                 let text = format!("the partition {name} is unlogged: a crash of the server empties it");
-                self.find(
-                    FindingKind::Storage,
-                    text,
-                    Some(format!("ALTER TABLE {} SET LOGGED;", self.table.beside(fact.name()))),
-                );
+                let remedy = format!("ALTER TABLE {} SET LOGGED;", self.table.beside(fact.name()));
+                self.find(FindingKind::Storage, text, Some(remedy));
             }
         }
         // Each modulus divides the next larger one, so the largest has a remainder of its own for every gap.

@@ -9,20 +9,16 @@ impl Comparison<'_> {
         if self.dialect != Dialect::Postgres || self.facts.is_empty() {
             return;
         }
-        match self.of("schema").next() {
-            None => {
-                if let Some(schema) = self.table.schema() {
-                    let schema = quoted(schema);
-                    let remedy = format!("CREATE SCHEMA {schema};");
-                    self.find(FindingKind::Table, format!("there is no schema {schema}"), Some(remedy));
-                }
-            }
-            Some(schema) if !schema.is(0) => {
+        if let Some(schema) = self.of("schema").next() {
+            if !schema.is(0) {
                 let (name, role) = (quoted(schema.name()), quoted(self.role()));
                 let text = format!("the role {role} may not use the schema {name}");
                 self.find(FindingKind::Rights, text, Some(format!("GRANT USAGE ON SCHEMA {name} TO {role};")));
             }
-            Some(_) => {}
+        } else if let Some(schema) = self.table.schema() {
+            let schema = quoted(schema);
+            let remedy = format!("CREATE SCHEMA {schema};");
+            self.find(FindingKind::Table, format!("there is no schema {schema}"), Some(remedy));
         }
     }
 
@@ -106,7 +102,7 @@ impl Comparison<'_> {
             added.all(|column| missing.contains(&column))
         });
         if behind && version > 0 {
-            let text = format!(
+            let mut text = format!(
                 "the table is of version {version}, this program's is {}; rows are safe, leases are not kept",
                 IDEMPOTENCY.latest()
             );
@@ -120,12 +116,10 @@ impl Comparison<'_> {
                 self.table.flags()
             );
             let owns = self.of("role").next().is_none_or(|role| role.optional(1).is_none() || role.is(1));
-            let text = if owns {
-                text
-            } else {
+            if !owns {
                 let owner = self.of("table").next().map(|table| quoted(table.detail(2))).unwrap_or_default();
-                format!("{text}; only its owner {owner} can upgrade it, not {}", quoted(self.role()))
-            };
+                text = format!("{text}; only its owner {owner} can upgrade it, not {}", quoted(self.role()));
+            }
             self.find(FindingKind::Version, text, Some(command));
         }
         for fact in self.of("column") {
@@ -140,8 +134,10 @@ impl Comparison<'_> {
     fn column(&mut self, column: &Column, fact: &Fact) {
         let name = column.name;
         let wanted = self.catalogue_type(column);
-        if !fact.detail(0).eq_ignore_ascii_case(&wanted) {
-            let text = format!("{name} is {}, expected {wanted}", or_nothing(fact.detail(0)));
+        let found = fact.detail(0);
+        if !found.eq_ignore_ascii_case(&wanted) {
+            let found = if found.is_empty() { "without a type" } else { found };
+            let text = format!("{name} is {found}, expected {wanted}");
             self.find(FindingKind::Type, text, None);
         }
         if fact.is(1) == column.nullable {
@@ -213,10 +209,6 @@ impl Comparison<'_> {
             (Dialect::Sqlite, spelled) => spelled.to_owned(),
         }
     }
-}
-
-fn or_nothing(text: &str) -> &str {
-    if text.is_empty() { "without a type" } else { text }
 }
 
 /// Whether both fill a column alike, however a database spells what it was given.
