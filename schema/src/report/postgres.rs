@@ -152,12 +152,11 @@ impl Comparison<'_> {
         let mut bounds = Vec::new();
         for fact in self.of("partition") {
             let name = quoted(fact.name());
-            match modulus_and_remainder(fact.detail(0)) {
-                Some(bound) => bounds.push(bound),
-                None => {
-                    let text = format!("the bound of the partition {name} cannot be read: {}", fact.detail(0));
-                    self.find(FindingKind::Partition, text, None);
-                }
+            if let Some(bound) = modulus_and_remainder(fact.detail(0)) {
+                bounds.push(bound);
+            } else {
+                let text = format!("the bound of the partition {name} cannot be read: {}", fact.detail(0));
+                self.find(FindingKind::Partition, text, None);
             }
             if fact.detail(2) == "u" {
                 let text = format!("the partition {name} is unlogged: a crash of the server empties it");
