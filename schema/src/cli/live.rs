@@ -76,8 +76,7 @@ impl Database {
     async fn connect(&self) -> Result<(Connection, TableName), Failure> {
         const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
         let refused = |error: sqlx::Error| Failure::of("--database-url", error);
-        let scheme = self.database_url.split(':').next().unwrap_or_default();
-        let dialect = match scheme {
+        let dialect = match self.database_url.split(':').next().unwrap_or_default() {
             "postgres" | "postgresql" => Dialect::Postgres,
             "sqlite" => Dialect::Sqlite,
             _ => return Err(Failure::of("--database-url", "it begins with neither postgres: nor sqlite:")),
@@ -201,11 +200,7 @@ impl Sweep {
         let mut swept = 0;
         loop {
             progress.show(swept);
-            let batch = connection.sweep(&name, self.batch).await;
-            if batch.is_err() {
-                progress.clear();
-            }
-            let batch = batch?;
+            let batch = connection.sweep(&name, self.batch).await.inspect_err(|_| progress.clear())?;
             swept += batch;
             if batch == 0 {
                 break;
