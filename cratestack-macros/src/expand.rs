@@ -1,12 +1,11 @@
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::Safety;
+use syn::{Attribute, FnArg, Meta, PatType, Receiver, Safety};
 
 use crate::guarded::guarded;
-use crate::handler::Handler;
+use crate::handler::{Handler, MovedHandler};
 use crate::mistake::Mistakes;
-use crate::moved_handler::MovedHandler;
-use crate::{cfg_arguments, expressions, options, placement, signature};
+use crate::{expressions, options, placement, signature};
 
 /// The whole attribute: tokens in, tokens out. `private` is the only path that generated code names.
 pub(crate) fn idempotent(private: &TokenStream, attribute: &TokenStream, item: &TokenStream) -> TokenStream {
@@ -21,7 +20,7 @@ pub(crate) fn idempotent(private: &TokenStream, attribute: &TokenStream, item: &
         }
     };
     // Both alternatives bear the attribute again, so its mistakes are reported when they are expanded.
-    if let Some(alternatives) = cfg_arguments::alternatives(private, attribute, &handler) {
+    if let Some(alternatives) = conditional_alternatives(private, attribute, &handler) {
         return alternatives;
     }
     if let Some(mistake) = placement::entry_point(&handler) {
@@ -41,6 +40,43 @@ pub(crate) fn idempotent(private: &TokenStream, attribute: &TokenStream, item: &
     expressions::check(&options, &handler.signature, &mut refusal);
     let expansion = if refusal.is_empty() { guarded(private, &options, handler) } else { refused(private, handler) };
     quote!(#mistakes #refusal #expansion)
+}
+
+/// The handler with and without its first conditional argument, where it has one. Both bear the attribute: the compiler
+/// decides which is left, and that one is expanded as if the other had never been there.
+fn conditional_alternatives(private: &TokenStream, attribute: &TokenStream, handler: &Handler) -> Option<TokenStream> {
+    let position = handler.signature.inputs.iter().position(|argument| !conditions(argument).is_empty())?;
+    let (mut with, mut without) = (handler.signature.clone(), handler.signature.clone());
+    without.inputs =
+        without.inputs.into_iter().enumerate().filter(|(index, _)| *index != position).map(|(_, it)| it).collect();
+    let conditions = conditions(with.inputs.get(position)?);
+    let all = match &conditions[..] {
+        [condition] => quote!(#condition),
+        several => quote!(all(#(#several),*)),
+    };
+    let (FnArg::Receiver(Receiver { attrs, .. }) | FnArg::Typed(PatType { attrs, .. })) =
+        with.inputs.get_mut(position)?;
+    attrs.retain(|attribute| !attribute.path().is_ident("cfg"));
+    let Handler { attributes, visibility, body, .. } = handler;
+    Some(quote! {
+        #(#[cfg(#conditions)])*
+        #[#private::idempotent(#attribute)]
+        #(#attributes)* #visibility #with #body
+
+        #[cfg(not(#all))]
+        #[#private::idempotent(#attribute)]
+        #(#attributes)* #visibility #without #body
+    })
+}
+
+/// All that must hold for the argument to be there.
+fn conditions(argument: &FnArg) -> Vec<TokenStream> {
+    let (FnArg::Receiver(Receiver { attrs, .. }) | FnArg::Typed(PatType { attrs, .. })) = argument;
+    let condition = |attribute: &Attribute| match &attribute.meta {
+        Meta::List(list) if list.path.is_ident("cfg") => Some(list.tokens.clone()),
+        _ => None,
+    };
+    attrs.iter().filter_map(condition).collect()
 }
 
 /// A handler that cannot work is emitted all the same, under its name and as something that axum would take, so that

@@ -2,12 +2,10 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::Ident;
 
-use crate::context::Context;
-use crate::expressions::{self, Evaluation};
-use crate::handler::Handler;
-use crate::moved_handler::MovedHandler;
+use crate::context::{Context, located, variable, variable_at};
+use crate::evaluation::{Evaluation, evaluate};
+use crate::handler::{Handler, MovedHandler};
 use crate::options::Options;
-use crate::spans::{located, variable, variable_at};
 use crate::type_checks;
 
 /// The function that takes the handler's place. Its one argument is an extractor over all of the handler's arguments,
@@ -26,8 +24,8 @@ pub(crate) fn guarded(private: &TokenStream, options: &Options, handler: Handler
     // Named as a value, the handler counts for clippy as one that must be `async`, as it does where a route has it.
     let as_value = inside.is_some().then(|| quote!(let _ = #path;));
     let type_checks = type_checks::all(&context, &handler_call);
-    let Evaluation { method, statements: evaluate } = expressions::evaluate(&context, &call, &tuple);
-    let mut_call = (!evaluate.is_empty()).then(|| quote!(mut));
+    let Evaluation { method, statements: evaluation } = evaluate(&context, &call, &tuple);
+    let mut_call = (!evaluation.is_empty()).then(|| quote!(mut));
     let mut_tuple = options.may_lack_key().then(|| quote!(mut));
     let run = if options.has("transaction") {
         run_in_transaction(&context, &call, &tuple, &handler_call)
@@ -47,7 +45,7 @@ pub(crate) fn guarded(private: &TokenStream, options: &Options, handler: Handler
             #as_value
             #type_checks
             let (#mut_call #call, #mut_tuple #tuple) = #guarded.into_parts();
-            #evaluate
+            #evaluation
             #run
         }
     }
@@ -63,11 +61,8 @@ fn parameter(context: &Context<'_>, guarded: &Ident) -> TokenStream {
         None => TokenStream::new(),
     };
     let (span, private) = located(private, &signature.ident);
-    if options.has("transaction") {
-        quote_spanned!(span=> #guarded: #private::Transacted<(#(#types,)*) #constants>)
-    } else {
-        quote_spanned!(span=> #guarded: #private::Guarded<(#(#types,)*) #constants>)
-    }
+    let extractor = Ident::new(if options.has("transaction") { "Transacted" } else { "Guarded" }, span);
+    quote_spanned!(span=> #guarded: #private::#extractor<(#(#types,)*) #constants>)
 }
 
 /// Stands at the handler's name, where the compiler reports a type parameter that may borrow.

@@ -2,26 +2,25 @@
 //! code that the attribute generates calls it.
 
 // The order of the files. Each imports from those after it only:
-// expand → cfg_arguments, placement, signature, guarded → moved_handler, expressions, type_checks → context
-// → handler, options, spans → mistake. `runtime` finds the crate whose path `expand` is given.
-mod cfg_arguments;
+// expand → placement, signature, guarded → expressions, evaluation, type_checks → context → handler, options → mistake.
 mod context;
+mod evaluation;
 mod expand;
 mod expressions;
 mod guarded;
 mod handler;
 mod mistake;
-mod moved_handler;
 mod options;
 mod placement;
-mod runtime;
 mod signature;
-mod spans;
 #[cfg(test)]
 mod tests;
 mod type_checks;
 
 use proc_macro::TokenStream;
+use proc_macro_crate::{FoundCrate, crate_name};
+use quote::quote;
+use syn::Ident;
 
 /// Makes an axum handler run at most once per `Idempotency-Key`.
 ///
@@ -71,7 +70,7 @@ use proc_macro::TokenStream;
 /// | [`commit`](#commit) | `success`, `all` | `success` | in a transaction: whose writes are committed |
 /// | [`isolation`](#isolation) | a level | the database's | in a transaction: how far it is kept from others |
 /// | [`retry`](#retry) | number | 0 | in a transaction: how often the handler runs again where others were in its way |
-/// | [`body_limit`](#body_limit) | number | `Idempotency::max_request_bytes` | the bound on the request's body, in bytes |
+/// | [`body_limit`](#body_limit) | number | `Idempotency::max_request_bytes`, else axum's `DefaultBodyLimit` | the bound on the request's body, in bytes |
 /// | [`key`](#key) | expression | the header | the key is made of the handler's arguments |
 /// | [`principal`](#principal) | expression | `Idempotency::principal` | who the key belongs to |
 /// | [`fingerprint`](#fingerprint) | expression | the whole request | what must match on a retry, beside method and path |
@@ -355,5 +354,17 @@ use proc_macro::TokenStream;
 /// `#[axum::debug_handler]` above this one calls the handler with the arguments that it had, and reports their number.
 #[proc_macro_attribute]
 pub fn idempotent(attribute: TokenStream, item: TokenStream) -> TokenStream {
-    expand::idempotent(&runtime::private(), &attribute.into(), &item.into()).into()
+    expand::idempotent(&private(), &attribute.into(), &item.into()).into()
+}
+
+/// The only path that generated code names, under the name that the user's manifest gives the runtime.
+///
+/// Where the manifest does not tell, as for a build without cargo or a crate that has the runtime through another one,
+/// it is taken by its own name; so it is in the runtime itself, whose examples and tests see it from outside.
+fn private() -> proc_macro2::TokenStream {
+    let name = match crate_name("cratestack-runtime") {
+        Ok(FoundCrate::Name(name)) => syn::parse_str::<Ident>(&name).ok(),
+        Ok(FoundCrate::Itself) | Err(_) => None,
+    };
+    name.map_or_else(|| quote!(::cratestack_runtime::__private), |name| quote!(::#name::__private))
 }

@@ -57,24 +57,20 @@ fn borrowed_type(ty: &Type) -> Option<syn::Error> {
 
 /// A word before `fn` that no handler has.
 fn qualifier(signature: &Signature) -> Option<syn::Error> {
-    if let Some(variadic) = &signature.variadic {
-        let help = "take the parts of the request as extractors, one argument each";
-        return Some(mistake(variadic, "a handler cannot be variadic", help));
-    }
-    if let Some(constness) = &signature.constness {
-        return Some(mistake(constness, "a handler cannot be `const`", "remove `const`"));
-    }
-    if let Some(abi) = &signature.abi {
-        return Some(mistake(abi, "a handler cannot be `extern`", "remove the ABI"));
-    }
-    match &signature.safety {
-        Safety::Unsafe(token) => {
-            let help = "remove `unsafe`, and put the unsafe part of the body into an `unsafe` block";
-            Some(mistake(token, "a handler cannot be `unsafe`, because axum calls it", help))
+    let (token, what, help): (&dyn ToTokens, _, _) = match signature {
+        Signature { variadic: Some(token), .. } => {
+            (token, "a handler cannot be variadic", "take the parts of the request as extractors, one argument each")
         }
-        Safety::Safe(token) => Some(mistake(token, "`safe` belongs to foreign functions", "remove it")),
-        Safety::Default => None,
-    }
+        Signature { constness: Some(token), .. } => (token, "a handler cannot be `const`", "remove `const`"),
+        Signature { abi: Some(token), .. } => (token, "a handler cannot be `extern`", "remove the ABI"),
+        Signature { safety: Safety::Unsafe(token), .. } => {
+            let help = "remove `unsafe`, and put the unsafe part of the body into an `unsafe` block";
+            (token, "a handler cannot be `unsafe`, because axum calls it", help)
+        }
+        Signature { safety: Safety::Safe(token), .. } => (token, "`safe` belongs to foreign functions", "remove it"),
+        _ => return None,
+    };
+    Some(mistake(token, what, help))
 }
 
 fn is_static(lifetime: Option<&Lifetime>) -> bool {

@@ -3,12 +3,10 @@
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
-use syn::visit::{self, Visit};
-use syn::{GenericArgument, PathArguments, ReturnType, Signature, Type, TypeImplTrait};
+use syn::{GenericArgument, PathArguments, ReturnType, Signature, Type};
 
-use crate::context::Context;
+use crate::context::{Context, located, variable, variable_at};
 use crate::options::HAS_TRANSACTIONS;
-use crate::spans::{located, variable, variable_at};
 
 /// None of these statements runs, or costs code: they name functions, or stand in a closure that nobody calls.
 /// `handler_call` is the handler's call over its arguments.
@@ -131,8 +129,8 @@ fn return_type(private: &TokenStream, signature: &Signature, outcome: &Ident) ->
     };
     let asked = match result_sides(ty) {
         Some((success, failure)) if is_async => {
-            let success = ask(&success, "success");
-            let failure = ask(&failure, "failure");
+            let success = ask(success, "success");
+            let failure = ask(failure, "failure");
             quote!(#success #failure)
         }
         _ => ask(ty, "whole"),
@@ -141,7 +139,7 @@ fn return_type(private: &TokenStream, signature: &Signature, outcome: &Ident) ->
 }
 
 /// The two sides of what is spelt like a `Result`; the type decides whether it is one.
-fn result_sides(ty: &Type) -> Option<(Type, Type)> {
+fn result_sides(ty: &Type) -> Option<(&Type, &Type)> {
     let path = match ty {
         Type::Path(path) => path,
         // From a `macro_rules!`.
@@ -150,7 +148,7 @@ fn result_sides(ty: &Type) -> Option<(Type, Type)> {
     };
     let PathArguments::AngleBracketed(arguments) = &path.path.segments.last()?.arguments else { return None };
     let mut types = arguments.args.iter().map(|argument| match argument {
-        GenericArgument::Type(ty) => Some(ty.clone()),
+        GenericArgument::Type(ty) => Some(ty),
         _ => None,
     });
     let sides = (types.next()??, types.next()??);
@@ -158,14 +156,5 @@ fn result_sides(ty: &Type) -> Option<(Type, Type)> {
 }
 
 fn is_opaque(ty: &Type) -> bool {
-    struct Opaque(bool);
-    impl<'ast> Visit<'ast> for Opaque {
-        fn visit_type_impl_trait(&mut self, ty: &'ast TypeImplTrait) {
-            self.0 = true;
-            visit::visit_type_impl_trait(self, ty);
-        }
-    }
-    let mut opaque = Opaque(false);
-    opaque.visit_type(ty);
-    opaque.0
+    mentions(ty.to_token_stream(), "impl")
 }

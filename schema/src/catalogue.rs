@@ -32,8 +32,7 @@
 //! | `trigger`, `text` | | its SQL | | | | |
 
 use crate::dialect::Dialect;
-use crate::name::TableName;
-use crate::quote::quoted;
+use crate::name::{TableName, quoted};
 
 /// One thing that a database says of the table: a row of what [`TableName::catalogue`] asks, seven columns of text.
 ///

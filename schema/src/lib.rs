@@ -45,23 +45,19 @@ mod catalogue;
 mod ddl;
 mod dialect;
 mod files;
-mod lease;
 mod name;
-mod quote;
 mod report;
-mod stats;
-mod sweep;
 mod table;
+mod upkeep;
 
 pub use catalogue::Fact;
 pub use ddl::{Layout, POSTGRES_DDL, UnknownVersion};
 pub use dialect::Dialect;
 pub use files::{Format, MigrationError, MigrationFile, Numbering};
-pub use lease::lease_end;
 pub use name::{NameError, TableName};
 pub use report::{Finding, FindingKind, Report};
-pub use stats::Stats;
 pub use table::{Column, IDEMPOTENCY, Index, LOCK_CLASS, StorageOption, TABLE, Table, columns};
+pub use upkeep::{Stats, lease_end};
 
 /// The README's example compiles.
 #[cfg(doctest)]

@@ -1,7 +1,6 @@
 use std::fmt;
 
 use crate::dialect::Dialect;
-use crate::quote::{literal, quoted, shell};
 use crate::table::TABLE;
 
 /// What Postgres keeps of a name. It cuts a longer one short without an error, and two names become one.
@@ -92,7 +91,7 @@ impl TableName {
     /// # Ok::<(), cratestack_schema::NameError>(())
     /// ```
     pub fn sql(&self) -> String {
-        self.qualified(&self.table)
+        self.beside(&self.table)
     }
 
     /// A string literal that holds [`sql`](Self::sql), for Postgres' `regclass`.
@@ -154,7 +153,10 @@ impl TableName {
 
     /// A name beside this one: in the same schema, for what belongs to the table.
     pub(crate) fn beside(&self, name: &str) -> String {
-        self.qualified(name)
+        match &self.schema {
+            Some(schema) => format!("{}.{}", quoted(schema), quoted(name)),
+            None => quoted(name),
+        }
     }
 
     /// The table's name with a suffix, within what Postgres keeps.
@@ -172,13 +174,6 @@ impl TableName {
             end -= 1;
         }
         format!("{}{hash}{suffix}", &self.table[..end])
-    }
-
-    fn qualified(&self, name: &str) -> String {
-        match &self.schema {
-            Some(schema) => format!("{}.{}", quoted(schema), quoted(name)),
-            None => quoted(name),
-        }
     }
 }
 
@@ -263,6 +258,30 @@ impl fmt::Display for NameError {
 }
 
 impl std::error::Error for NameError {}
+
+/// An identifier, whatever it contains.
+///
+/// Always in quotes, so that no list of reserved words can be out of date, except for the names of our own, which were
+/// published without.
+pub(crate) fn quoted(name: &str) -> String {
+    let ours = name
+        .strip_prefix(TABLE)
+        .is_some_and(|rest| rest.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_')));
+    if ours { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+}
+
+/// A string, whatever it contains, under either setting of Postgres' `standard_conforming_strings`.
+fn literal(text: &str) -> String {
+    let doubled = text.replace('\'', "''");
+    if text.contains('\\') { format!("E'{}'", doubled.replace('\\', "\\\\")) } else { format!("'{doubled}'") }
+}
+
+/// What follows a flag. After a space, a word that begins with a hyphen would be a flag of its own.
+fn shell(word: &str) -> String {
+    let joint = if word.starts_with('-') { '=' } else { ' ' };
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'/');
+    if word.bytes().all(plain) { format!("{joint}{word}") } else { format!("{joint}'{}'", word.replace('\'', r"'\''")) }
+}
 
 #[cfg(test)]
 #[path = "name_tests.rs"]

@@ -114,15 +114,11 @@ impl Table {
     /// assert!(IDEMPOTENCY.columns.iter().all(|column| column.since <= IDEMPOTENCY.latest()));
     /// ```
     pub const fn latest(&self) -> u32 {
-        let mut latest = 1;
-        let mut rest = self.columns;
-        while let [column, others @ ..] = rest {
-            if column.since > latest {
-                latest = column.since;
-            }
-            rest = others;
+        // Each version adds its columns after those that were there.
+        match self.columns {
+            [.., newest] => newest.since,
+            [] => 1,
         }
-        latest
     }
 }
 

@@ -2,12 +2,13 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::{Expr, Ident};
 
-use super::table::{BuilderCall, Entry, TABLE};
+use super::table::{BuilderCall, Entry, HAS_TRANSACTIONS, TABLE};
 use super::values::Value;
+use crate::mistake::{mistake, mistake_at};
 
 /// What the attribute says.
 #[derive(Default)]
-pub(crate) struct Options(Vec<Given>);
+pub(crate) struct Options(pub(super) Vec<Given>);
 
 /// An option as it was given: its name where it stands, and its value.
 pub(super) struct Given {
@@ -17,20 +18,6 @@ pub(super) struct Given {
 }
 
 impl Options {
-    pub(super) fn add(&mut self, given: Given) {
-        self.0.push(given);
-    }
-
-    pub(super) fn remove(&mut self, name: &str) -> Option<Given> {
-        let position = self.0.iter().position(|given| given.entry.name == name)?;
-        Some(self.0.remove(position))
-    }
-
-    /// In the order in which they stand.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Given> {
-        self.0.iter()
-    }
-
     fn get(&self, name: &str) -> Option<&Given> {
         debug_assert!(TABLE.iter().any(|entry| entry.name == name), "`{name}` is not in the table");
         self.0.iter().find(|given| given.entry.name == name)
@@ -76,15 +63,46 @@ impl Options {
 
 impl Given {
     fn builder_call(&self) -> Option<TokenStream> {
-        let value = &self.value;
-        let (method, argument) = match self.entry.builder_call {
-            BuilderCall::WithValue(method) => (method, value.to_token_stream()),
-            BuilderCall::IfWord(word, method) if value.is_word(word) => (method, TokenStream::new()),
-            BuilderCall::WhetherWord(word, method) => (method, value.is_word(word).to_token_stream()),
-            BuilderCall::NamedByWord => (value.word()?, TokenStream::new()),
-            BuilderCall::IfWord(..) | BuilderCall::None => return None,
+        let (method, argument) = match (self.entry.builder_call, &self.value) {
+            (BuilderCall::WithValue(method), value) => (method, value.to_token_stream()),
+            (BuilderCall::IfWord(word, method), value) if value.is_word(word) => (method, TokenStream::new()),
+            (BuilderCall::WhetherWord(word, method), value) => (method, value.is_word(word).to_token_stream()),
+            (BuilderCall::NamedByWord, Value::Word(word)) => (*word, TokenStream::new()),
+            _ => return None,
         };
         let method = Ident::new(method, Span::mixed_site());
         Some(quote!(.#method(#argument)))
     }
+}
+
+/// Reports the first conflict between options, because others often come of it.
+pub(super) fn check(options: &mut Options) -> syn::Result<()> {
+    if !HAS_TRANSACTIONS && let Some(transaction) = options.name("transaction").cloned() {
+        options.0.retain(|given| given.name != transaction);
+        let help = "turn on the feature `postgres` or `sqlite` of `cratestack-runtime`";
+        return Err(mistake(transaction, "no store that is built in has transactions", help));
+    }
+    if let Some(Value::Duration { milliseconds: ttl_ms, .. }) = options.value("ttl")
+        && let Some(Value::Duration { milliseconds: lease_ms, span }) = options.value("lease")
+        && lease_ms > ttl_ms
+    {
+        let help = "write a shorter `lease`, or keep the outcome longer with `ttl`";
+        return Err(mistake_at(*span, "the lease is longer than the outcome is kept", help));
+    }
+    for given in &options.0 {
+        if given.entry.in_transaction && !options.has("transaction") {
+            let option = &given.name;
+            let what = format!("`{option}` is about a transaction, and this handler runs in none");
+            return Err(mistake(option, what, format!("write `transaction, {option} = …`, or remove `{option}`")));
+        }
+    }
+    if let (true, Some(run)) = (options.has("transaction"), options.name_with("on_store_error", "run")) {
+        let what = "a handler with `transaction` cannot run without the store, which begins the transaction";
+        return Err(mistake(run, what, "remove `on_store_error`, or `transaction`"));
+    }
+    if let (Some(commit), Some(_)) = (options.name_with("commit", "all"), options.name_with("record", "success")) {
+        let what = "what an error wrote would be committed without a record, and a retry would write it again";
+        return Err(mistake(commit, what, "remove `commit = all`, or `record = success`"));
+    }
+    Ok(())
 }

@@ -1,9 +1,7 @@
-//! The attribute's options: `parse` → `conflicts` → `given` → `values` → `duration`, `nearest`, `table`.
+//! The attribute's options: `parse` → `given` → `values` → `duration`, `table`.
 
-mod conflicts;
 mod duration;
 mod given;
-mod nearest;
 mod parse;
 mod table;
 #[cfg(test)]

@@ -4,10 +4,9 @@ use syn::parse::{ParseStream, Parser};
 use syn::{Expr, Ident, LitStr, Token};
 
 use super::given::{Given, Options};
-use super::nearest::nearest;
-use super::table::{Entry, TABLE, Takes, entry, listed};
+use super::table::{Entry, Takes, entry, listed, names, nearest};
 use super::values::{self, Written};
-use super::{conflicts, duration};
+use super::{duration, given};
 use crate::mistake::{Mistakes, mistake, mistake_at};
 
 /// Reads the attribute. What was understood is kept, so that the handler still expands.
@@ -17,7 +16,7 @@ pub(crate) fn parse(attribute: TokenStream, mistakes: &mut Mistakes) -> Options 
     let read = |input: ParseStream<'_>| -> syn::Result<()> {
         while !input.is_empty() {
             // What does not even parse ends the reading: nothing after it can be trusted.
-            let Setting { name, written } = setting(input)?;
+            let (name, written) = setting(input)?;
             if seen.contains(&name) {
                 let what = format!("`{name}` is given twice");
                 mistakes.add(mistake(&name, what, "remove one of the two"));
@@ -29,25 +28,19 @@ pub(crate) fn parse(attribute: TokenStream, mistakes: &mut Mistakes) -> Options 
                 continue;
             };
             if let Some(value) = values::read(entry, &name, written, mistakes) {
-                options.add(Given { entry, name, value });
+                options.0.push(Given { entry, name, value });
             }
         }
         Ok(())
     };
     let read = read.parse2(attribute);
     mistakes.take(read);
-    mistakes.take(conflicts::check(&mut options));
+    mistakes.take(given::check(&mut options));
     options
 }
 
-/// One `name` or `name = value`.
-struct Setting {
-    name: Ident,
-    written: Option<Written>,
-}
-
-/// Reads one setting and the comma after it.
-fn setting(input: ParseStream<'_>) -> syn::Result<Setting> {
+/// Reads one `name` or `name = value`, and the comma after it.
+fn setting(input: ParseStream<'_>) -> syn::Result<(Ident, Option<Written>)> {
     let Ok(name) = input.call(Ident::parse_any) else { return Err(no_name(input)) };
     let written = if input.peek(Token![=]) && !input.peek(Token![==]) {
         input.parse::<Token![=]>()?;
@@ -58,20 +51,18 @@ fn setting(input: ParseStream<'_>) -> syn::Result<Setting> {
     if !input.is_empty() && input.parse::<Option<Token![,]>>()?.is_none() {
         return Err(no_comma(&name, written.is_some(), input));
     }
-    Ok(Setting { name, written })
+    Ok((name, written))
 }
 
 fn value(name: &Ident, input: ParseStream<'_>) -> syn::Result<Written> {
     let entry = entry(name);
-    let usage =
-        || entry.map_or_else(|| format!("the options are {}", listed()), |entry| format!("write `{}`", entry.usage));
+    let usage = || {
+        entry
+            .map_or_else(|| format!("the options are {}", listed(&names())), |entry| format!("write `{}`", entry.usage))
+    };
     if input.is_empty() || input.peek(Token![,]) {
-        let what = format!("the value of `{name}` is missing");
-        return Err(if input.is_empty() {
-            mistake(name, what, usage())
-        } else {
-            mistake_at(input.span(), what, usage())
-        });
+        let span = if input.is_empty() { name.span() } else { input.span() };
+        return Err(mistake_at(span, format!("the value of `{name}` is missing"), usage()));
     }
     if let Some(entry @ Entry { takes: Takes::Type, .. }) = entry
         && !input.peek(syn::Lit)
@@ -79,25 +70,21 @@ fn value(name: &Ident, input: ParseStream<'_>) -> syn::Result<Written> {
         return input.parse().map(Written::Type).map_err(|_| values::no_type(entry, name, next(input).as_ref()));
     }
     let start = input.span();
-    input.parse().map(|value| Written::Expr(ungrouped(value))).map_err(|error| {
+    let mut value = input.parse().map_err(|error| {
         let span = if input.is_empty() { start } else { error.span() };
         mistake_at(span, format!("this is no value for `{name}`"), usage())
-    })
-}
-
-/// What a `macro_rules!` passes on stands in a group that nobody wrote.
-fn ungrouped(value: Expr) -> Expr {
-    match value {
-        Expr::Group(group) => ungrouped(*group.expr),
-        other => other,
+    })?;
+    // What a `macro_rules!` passes on stands in a group that nobody wrote.
+    while let Expr::Group(group) = value {
+        value = *group.expr;
     }
+    Ok(Written::Expr(value))
 }
 
 fn unknown(name: &Ident) -> syn::Error {
-    let names: Vec<_> = TABLE.iter().map(|entry| entry.name).collect();
-    let help = match nearest(&name.to_string(), &names) {
+    let help = match nearest(&name.to_string(), &names()) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!("the options are {}", listed()),
+        None => format!("the options are {}", listed(&names())),
     };
     mistake(name, format!("`{name}` is not an option of `idempotent`"), help)
 }
@@ -110,7 +97,7 @@ fn no_name(input: ParseStream<'_>) -> syn::Error {
     {
         return mistake(&literal, what, format!("write `ttl = {}`", literal.token()));
     }
-    mistake(next(input), what, format!("write one of {}", listed()))
+    mistake(next(input), what, format!("write one of {}", listed(&names())))
 }
 
 /// An option goes on where it should have ended.
@@ -134,7 +121,7 @@ fn no_comma(name: &Ident, has_value: bool, input: ParseStream<'_>) -> syn::Error
         }
         return mistake(next, format!("`{name}` has its value already"), "remove this, or put a comma before it");
     }
-    let usage = this.map_or_else(|| format!("one of {}", listed()), |entry| format!("`{}`", entry.usage));
+    let usage = this.map_or_else(|| format!("one of {}", listed(&names())), |entry| format!("`{}`", entry.usage));
     let what = match &next {
         Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis => {
             format!("`{name}` is no function; its value comes after `=`")

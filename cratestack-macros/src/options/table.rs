@@ -58,7 +58,8 @@ pub(crate) struct Entry {
     pub(crate) usage: &'static str,
     pub(crate) takes: Takes,
     pub(crate) builder_call: BuilderCall,
-    pub(crate) needs: Option<Need>,
+    /// Whether `transaction` must stand beside it.
+    pub(crate) in_transaction: bool,
 }
 
 /// What may stand after an option's `=`.
@@ -92,21 +93,13 @@ pub(crate) enum BuilderCall {
     None,
 }
 
-/// Another option that must stand beside this one.
-pub(crate) struct Need {
-    pub(crate) option: &'static str,
-    /// What is wrong without it, after the option's name.
-    pub(crate) without: &'static str,
-}
-
 const fn option(name: &'static str, usage: &'static str, takes: Takes, builder_call: BuilderCall) -> Entry {
-    Entry { name, usage, takes, builder_call, needs: None }
+    Entry { name, usage, takes, builder_call, in_transaction: false }
 }
 
 impl Entry {
     const fn in_transaction(mut self) -> Self {
-        let without = "is about a transaction, and this handler runs in none";
-        self.needs = Some(Need { option: "transaction", without });
+        self.in_transaction = true;
         self
     }
 
@@ -129,7 +122,62 @@ pub(crate) fn entry(name: &Ident) -> Option<&'static Entry> {
     TABLE.iter().find(|entry| name == entry.name)
 }
 
-/// The names of all options, for an error.
-pub(crate) fn listed() -> String {
-    TABLE.iter().map(|entry| format!("`{}`", entry.name)).collect::<Vec<_>>().join(", ")
+/// The names of all options.
+pub(super) fn names() -> Vec<&'static str> {
+    TABLE.iter().map(|entry| entry.name).collect()
+}
+
+/// Names or words, for an error.
+pub(super) fn listed(words: &[&str]) -> String {
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// The candidate that `word` most likely meant, where one is near enough to be worth naming.
+pub(super) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    let (distance, candidate) = candidates.iter().map(|candidate| (distance(&word, candidate), *candidate)).min()?;
+    (distance <= candidate.len().div_ceil(3)).then_some(candidate)
+}
+
+/// Levenshtein's edit distance.
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, from) in left.chars().enumerate() {
+        let mut diagonal = i;
+        let mut cost = i + 1;
+        for (slot, to) in row.iter_mut().skip(1).zip(&right) {
+            let (above, beside) = (*slot, cost);
+            cost = (diagonal + usize::from(from != *to)).min(above + 1).min(beside + 1);
+            diagonal = above;
+            *slot = cost;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{distance, nearest};
+
+    #[test]
+    fn counts_edits() {
+        assert_eq!(distance("ttl", "ttl"), 0);
+        assert_eq!(distance("", "ttl"), 3);
+        assert_eq!(distance("leese", "lease"), 1);
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+
+    #[test]
+    fn names_only_what_is_near() {
+        let options = ["ttl", "lease", "optional"];
+        assert_eq!(nearest("tll", &options), Some("ttl"));
+        assert_eq!(nearest("TTL", &options), Some("ttl"));
+        assert_eq!(nearest("leese", &options), Some("lease"));
+        assert_eq!(nearest("optionnal", &options), Some("optional"));
+        assert_eq!(nearest("retries", &options), None);
+    }
 }

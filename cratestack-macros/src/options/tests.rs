@@ -81,10 +81,10 @@ fn the_readme_has_every_option_and_no_other() {
 
 #[test]
 fn every_form_is_an_option() {
-    for Entry { name, usage, needs, .. } in TABLE {
-        let mistake = if needs.is_some() { "and this handler runs in none" } else { "" };
+    for Entry { name, usage, in_transaction, .. } in TABLE {
+        let mistake = if *in_transaction { "and this handler runs in none" } else { "" };
         assert!(mistakes_of(usage).contains(mistake), "{name}");
-        let among = needs.as_ref().map_or_else(String::new, |need| format!("{}, ", need.option));
+        let among = if *in_transaction { "transaction, " } else { "" };
         assert_eq!(mistakes_of(&format!("{among}{usage}")), "", "{name}");
         assert_eq!(mistakes_of(&format!("{among}{usage},")), "", "{name}");
     }

@@ -5,8 +5,7 @@ use quote::ToTokens;
 use syn::{Expr, ExprLit, Ident, Lit, LitInt, LitStr, PathArguments, Type};
 
 use super::duration;
-use super::nearest::nearest;
-use super::table::{Entry, Takes};
+use super::table::{Entry, Takes, listed, nearest};
 use crate::mistake::{Mistakes, mistake};
 
 /// A value as it was parsed: some options take a type, all others an expression.
@@ -26,15 +25,8 @@ pub(crate) enum Value {
 }
 
 impl Value {
-    pub(super) fn word(&self) -> Option<&'static str> {
-        match self {
-            Self::Word(word) => Some(word),
-            _ => None,
-        }
-    }
-
     pub(super) fn is_word(&self, word: &str) -> bool {
-        self.word() == Some(word)
+        matches!(self, Self::Word(given) if *given == word)
     }
 }
 
@@ -71,15 +63,7 @@ pub(super) fn read(entry: &Entry, name: &Ident, written: Option<Written>, mistak
             Ok(Value::Flag)
         }
         Takes::Duration => read_duration(name, written),
-        Takes::Either([default, other]) => {
-            let what = format!("`{name}` is `{default}` (the default) or `{other}`");
-            read_word(entry, name, written, &what).map(Value::Word)
-        }
-        Takes::OneOf(words) => {
-            let listed: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
-            let what = format!("`{name}` is one of {}", listed.join(", "));
-            read_word(entry, name, written, &what).map(Value::Word)
-        }
+        Takes::Either(_) | Takes::OneOf(_) => read_word(entry, name, written).map(Value::Word),
         Takes::Number(of, max) => read_number(entry, name, written, of, *max).map(Value::Number),
         Takes::Expression => read_expression(name, written).map(Value::Expression),
         Takes::Principal => read_principal(name, written).map(Value::Expression),
@@ -103,15 +87,18 @@ fn read_duration(name: &Ident, written: Option<Written>) -> syn::Result<Value> {
     }
 }
 
-/// One of the option's words. `what` says which they are.
-fn read_word(entry: &Entry, name: &Ident, written: Option<Written>, what: &str) -> syn::Result<&'static str> {
+fn read_word(entry: &Entry, name: &Ident, written: Option<Written>) -> syn::Result<&'static str> {
     let words = entry.words();
+    let what = match entry.takes {
+        Takes::Either([default, other]) => format!("`{name}` is `{default}` (the default) or `{other}`"),
+        _ => format!("`{name}` is one of {}", listed(words)),
+    };
     let help = format!("write `{}`", entry.usage);
     match written {
         Some(Written::Expr(Expr::Path(path))) => {
             words.iter().copied().find(|word| path.path.is_ident(word)).ok_or_else(|| {
                 let near = path.path.get_ident().and_then(|ident| nearest(&ident.to_string(), words));
-                mistake(&path, what, near.map_or(help, |near| format!("did you mean `{near}`?")))
+                mistake(&path, &what, near.map_or(help, |near| format!("did you mean `{near}`?")))
             })
         }
         Some(Written::Expr(Expr::Lit(ExprLit { lit: Lit::Str(literal), .. })))

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use cratestack_schema::{Dialect, Fact, Report, Stats as Counts, TableName};
-use sqlx::{AssertSqlSafe, ColumnIndex, ConnectOptions as _, Connection as _, Decode, Row, Type};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 
 use crate::options::Name;
 use crate::output::{Failure, Progress, paint, print};
@@ -59,12 +59,24 @@ enum Connection {
     Sqlite(sqlx::SqliteConnection),
 }
 
+/// The same over either connection: sqlx has no type that is both.
+macro_rules! over {
+    ($self:expr, $connection:ident => $done:expr) => {
+        match $self {
+            Connection::Postgres($connection) => $done,
+            Connection::Sqlite($connection) => $done,
+        }
+    };
+}
+
+type Text = Option<String>;
+type CatalogueRow = (Text, Text, Text, Text, Text, Text, Text);
+
 impl Database {
     async fn connect(&self) -> Result<(Connection, TableName), Failure> {
         const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
         let refused = |error: sqlx::Error| Failure::of("--database-url", error);
-        let scheme = self.database_url.split(':').next().unwrap_or_default();
-        let dialect = match scheme {
+        let dialect = match self.database_url.split(':').next().unwrap_or_default() {
             "postgres" | "postgresql" => Dialect::Postgres,
             "sqlite" => Dialect::Sqlite,
             _ => return Err(Failure::of("--database-url", "it begins with neither postgres: nor sqlite:")),
@@ -97,47 +109,31 @@ impl Connection {
     async fn report(&mut self, name: &TableName) -> Result<Report, Failure> {
         let dialect = self.dialect();
         let text = AssertSqlSafe(name.catalogue(dialect));
-        let facts: Result<Vec<_>, _> = match self {
-            Self::Postgres(connection) => {
-                let query = sqlx::query(text).bind(name.schema()).bind(name.table());
-                query.fetch_all(connection).await?.iter().map(fact).collect()
-            }
-            Self::Sqlite(connection) => {
-                let query = sqlx::query(text).bind(name.schema()).bind(name.table());
-                query.fetch_all(connection).await?.iter().map(fact).collect()
-            }
-        };
-        Ok(Report::new(name, dialect, &facts?))
+        let rows: Vec<CatalogueRow> = over!(self, connection => {
+            sqlx::query_as(text).bind(name.schema()).bind(name.table()).fetch_all(connection).await?
+        });
+        let facts: Vec<_> = rows.into_iter().map(|row| Fact::new(<[_; Fact::COLUMNS]>::from(row))).collect();
+        Ok(Report::new(name, dialect, &facts))
     }
 
     async fn counts(&mut self, name: &TableName) -> Result<Counts, Failure> {
         let text = AssertSqlSafe(name.stats(self.dialect()));
-        let counts = match self {
-            Self::Postgres(connection) => counts(&sqlx::query(text).fetch_one(connection).await?),
-            Self::Sqlite(connection) => counts(&sqlx::query(text).fetch_one(connection).await?),
-        };
-        Ok(counts?)
+        let (rows, in_flight, past_lease, expired, oldest_seconds, table_bytes, index_bytes) =
+            over!(self, connection => sqlx::query_as(text).fetch_one(connection).await?);
+        Ok(Counts { rows, in_flight, past_lease, expired, oldest_seconds, table_bytes, index_bytes })
     }
 
     async fn expired(&mut self, name: &TableName) -> Result<u64, Failure> {
         let text = AssertSqlSafe(name.expired(self.dialect()));
-        let count: i64 = match self {
-            Self::Postgres(connection) => sqlx::query_scalar(text).fetch_one(connection).await?,
-            Self::Sqlite(connection) => sqlx::query_scalar(text).fetch_one(connection).await?,
-        };
+        let count: i64 = over!(self, connection => sqlx::query_scalar(text).fetch_one(connection).await?);
         Ok(u64::try_from(count).unwrap_or_default())
     }
 
     async fn sweep(&mut self, name: &TableName, batch: u32) -> Result<u64, Failure> {
         let text = AssertSqlSafe(name.sweep(self.dialect()));
-        Ok(match self {
-            Self::Postgres(connection) => {
-                sqlx::query(text).bind(i64::from(batch)).execute(connection).await?.rows_affected()
-            }
-            Self::Sqlite(connection) => {
-                sqlx::query(text).bind(i64::from(batch)).execute(connection).await?.rows_affected()
-            }
-        })
+        Ok(over!(self, connection => {
+            sqlx::query(text).bind(i64::from(batch)).execute(connection).await?.rows_affected()
+        }))
     }
 
     /// Statements on a table that is not as they expect fail in their own words; the report says what to do.
@@ -148,39 +144,8 @@ impl Connection {
 
     async fn close(self) {
         // The work is done; how the goodbye went is nobody's concern.
-        let _ = match self {
-            Self::Postgres(connection) => connection.close().await,
-            Self::Sqlite(connection) => connection.close().await,
-        };
+        let _ = over!(self, connection => connection.close().await);
     }
-}
-
-fn fact<'r, R>(row: &'r R) -> Result<Fact, sqlx::Error>
-where
-    R: Row,
-    usize: ColumnIndex<R>,
-    Option<String>: Decode<'r, R::Database> + Type<R::Database>,
-{
-    let columns: Result<Vec<Option<String>>, _> = (0..Fact::COLUMNS).map(|column| row.try_get(column)).collect();
-    columns.map(Fact::new)
-}
-
-fn counts<'r, R>(row: &'r R) -> Result<Counts, sqlx::Error>
-where
-    R: Row,
-    usize: ColumnIndex<R>,
-    i64: Decode<'r, R::Database> + Type<R::Database>,
-    Option<i64>: Decode<'r, R::Database> + Type<R::Database>,
-{
-    Ok(Counts {
-        rows: row.try_get(0)?,
-        in_flight: row.try_get(1)?,
-        past_lease: row.try_get(2)?,
-        expired: row.try_get(3)?,
-        oldest_seconds: row.try_get(4)?,
-        table_bytes: row.try_get(5)?,
-        index_bytes: row.try_get(6)?,
-    })
 }
 
 impl Check {
@@ -235,11 +200,7 @@ impl Sweep {
         let mut swept = 0;
         loop {
             progress.show(swept);
-            let batch = connection.sweep(&name, self.batch).await;
-            if batch.is_err() {
-                progress.clear();
-            }
-            let batch = batch?;
+            let batch = connection.sweep(&name, self.batch).await.inspect_err(|_| progress.clear())?;
             swept += batch;
             if batch == 0 {
                 break;

@@ -1,10 +1,9 @@
 //! The command line of `cratestack-schema`: data on stdout, talk on stderr.
 
 #![forbid(unsafe_code)]
-mod ddl;
 #[cfg(feature = "live")]
 mod live;
-mod migration;
+mod offline;
 mod options;
 mod output;
 
@@ -57,12 +56,12 @@ enum Command {
     ///
     /// For Postgres the text creates the table or upgrades an older one in place; applying it again does nothing.
     /// For SQLite it is for a database without the table; `migration --dialect sqlite --from 1` upgrades an older one.
-    Ddl(ddl::Ddl),
+    Ddl(offline::Ddl),
     /// Write the migration that creates or upgrades the table, as files of a migration tool
     ///
     /// Without --out the files are printed, one after the other. Files that exist are never overwritten. On Postgres
     /// the migration gives up after a second of waiting for a lock, so that it never stops traffic for longer.
-    Migration(migration::Migration),
+    Migration(offline::Migration),
     /// Compare a database with what the program expects: exit code 0, or 1 and a list
     ///
     /// Reads the catalogue only, as the role that connects; connect as the service does to see whether it has its rights.

@@ -1,6 +1,86 @@
+use std::fmt;
+use std::str::FromStr;
+
 use crate::dialect::Dialect;
-use crate::files::calendar::UtcSecond;
-use crate::files::format::Format;
+use crate::files::calendar::{dashed, utc_digits};
+
+/// A migration tool, which reads files of its own names and shapes.
+///
+/// ```
+/// use cratestack_schema::Format;
+///
+/// assert_eq!("dbmate".parse(), Ok(Format::Dbmate));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Format {
+    /// Files for `psql` or `sqlite3`, each a transaction of its own.
+    Plain,
+    /// sqlx: `<time>_<name>.up.sql` and `.down.sql`.
+    Sqlx,
+    /// refinery: `V<number>__<name>.sql`; it has no way back.
+    Refinery,
+    /// Flyway: `V<time>__<name>.sql`, and `U…` for the editions that can undo.
+    Flyway,
+    /// Diesel: a folder with `up.sql` and `down.sql`.
+    Diesel,
+    /// dbmate: one file with both ways.
+    Dbmate,
+}
+
+impl Format {
+    /// All of them.
+    ///
+    /// ```
+    /// assert_eq!(cratestack_schema::Format::ALL[0].name(), "plain");
+    /// ```
+    pub const ALL: [Self; 6] = [Self::Plain, Self::Sqlx, Self::Refinery, Self::Flyway, Self::Diesel, Self::Dbmate];
+
+    /// The name that the command line uses.
+    ///
+    /// ```
+    /// assert_eq!(cratestack_schema::Format::Sqlx.name(), "sqlx");
+    /// ```
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Sqlx => "sqlx",
+            Self::Refinery => "refinery",
+            Self::Flyway => "flyway",
+            Self::Diesel => "diesel",
+            Self::Dbmate => "dbmate",
+        }
+    }
+
+    /// Whether the tool can run one migration outside a transaction, as building an index beside traffic needs.
+    ///
+    /// Flyway can, but holds a transaction of its own open meanwhile unless told otherwise, and the build waits for that
+    /// transaction forever.
+    ///
+    /// ```
+    /// assert!(!cratestack_schema::Format::Refinery.runs_outside_transactions());
+    /// ```
+    pub const fn runs_outside_transactions(self) -> bool {
+        matches!(self, Self::Plain | Self::Sqlx | Self::Diesel | Self::Dbmate)
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|format| format.name() == name)
+            .ok_or_else(|| format!("there is no format {name:?}; there are {}", Self::ALL.map(Self::name).join(", ")))
+    }
+}
 
 /// What the tools number migrations by.
 ///
@@ -55,6 +135,7 @@ impl Migration {
         let file = |path: String, contents: String| MigrationFile { path, contents };
         let up = self.text(&self.up, dialect, true);
         let down = self.text(&self.down, dialect, false);
+        let time = utc_digits(number.unix_seconds);
         match format {
             Format::Plain => {
                 let whole = |text: String| {
@@ -65,7 +146,6 @@ impl Migration {
             Format::Sqlx => {
                 // It must be the first line.
                 let mode = if self.transaction { "" } else { "-- no-transaction\n" };
-                let time = UtcSecond::of(number.unix_seconds).digits();
                 vec![
                     file(format!("{time}_{name}.up.sql"), format!("{mode}{up}")),
                     file(format!("{time}_{name}.down.sql"), format!("{mode}{down}")),
@@ -73,7 +153,6 @@ impl Migration {
             }
             Format::Refinery => vec![file(format!("V{}__{name}.sql", number.next), up)],
             Format::Flyway => {
-                let time = UtcSecond::of(number.unix_seconds).digits();
                 let scripts = [file(format!("V{time}__{name}.sql"), up), file(format!("U{time}__{name}.sql"), down)];
                 let mut files = Vec::new();
                 for script in scripts {
@@ -88,7 +167,7 @@ impl Migration {
                 files
             }
             Format::Diesel => {
-                let folder = format!("{}_{name}", UtcSecond::of(number.unix_seconds).dashed());
+                let folder = format!("{}_{name}", dashed(&time));
                 let mut files = vec![file(format!("{folder}/up.sql"), up), file(format!("{folder}/down.sql"), down)];
                 if !self.transaction {
                     files.push(file(format!("{folder}/metadata.toml"), "run_in_transaction = false\n".to_owned()));
@@ -97,7 +176,6 @@ impl Migration {
             }
             Format::Dbmate => {
                 let mode = if self.transaction { "" } else { " transaction:false" };
-                let time = UtcSecond::of(number.unix_seconds).digits();
                 let contents = format!("-- migrate:up{mode}\n{up}\n-- migrate:down{mode}\n{down}");
                 vec![file(format!("{time}_{name}.sql"), contents)]
             }
@@ -106,21 +184,17 @@ impl Migration {
 
     /// No name of the user's stands in a comment, where a line's end would make SQL of it.
     fn text(&self, statements: &[String], dialect: Dialect, up: bool) -> String {
-        let mut text = if up {
-            format!("-- {}\n\n", self.about)
-        } else if self.transaction {
-            "-- The way back. What the version added is lost.\n\n".to_owned()
-        } else {
-            "-- Nothing to take back.\n\n".to_owned()
+        let about = match (up, self.transaction) {
+            (true, _) => &self.about,
+            (false, true) => "The way back. What the version added is lost.",
+            (false, false) => "Nothing to take back.",
         };
-        if self.transaction && dialect == Dialect::Postgres {
-            text.push_str(
-                "-- Traffic on the table waits while this waits, so it does not wait long. Try again if it fails.\n",
-            );
-            text.push_str("SET LOCAL lock_timeout = '1s';\n\n");
-        }
-        text.push_str(&statements.join("\n\n"));
-        text.push('\n');
-        text
+        let bounded_wait = if self.transaction && dialect == Dialect::Postgres {
+            "-- Traffic on the table waits while this waits, so it does not wait long. Try again if it fails.\n\
+             SET LOCAL lock_timeout = '1s';\n\n"
+        } else {
+            ""
+        };
+        format!("-- {about}\n\n{bounded_wait}{}\n", statements.join("\n\n"))
     }
 }

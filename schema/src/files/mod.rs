@@ -1,14 +1,12 @@
 mod calendar;
-mod format;
 mod migration;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 
-pub use self::format::Format;
 use self::migration::Migration;
-pub use self::migration::{MigrationFile, Numbering};
+pub use self::migration::{Format, MigrationFile, Numbering};
 use crate::ddl::{Layout, UnknownVersion};
 use crate::dialect::Dialect;
 

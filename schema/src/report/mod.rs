@@ -1,6 +1,4 @@
-mod columns;
 mod comparison;
-mod finding;
 mod postgres;
 mod sqlite;
 mod table;
@@ -10,7 +8,7 @@ mod tests;
 use std::fmt;
 
 use self::comparison::Comparison;
-pub use self::finding::{Finding, FindingKind};
+pub use self::comparison::{Finding, FindingKind};
 use crate::catalogue::Fact;
 use crate::dialect::Dialect;
 use crate::name::TableName;
@@ -118,7 +116,7 @@ impl Comparison<'_> {
         let version = self.columns();
         match self.dialect {
             Dialect::Postgres => self.postgres(table),
-            Dialect::Sqlite => self.sqlite(),
+            Dialect::Sqlite => self.sqlite(table),
         }
         version
     }

@@ -1,16 +1,15 @@
 use crate::catalogue::Fact;
 use crate::dialect::Dialect;
-use crate::quote::quoted;
-use crate::report::comparison::Comparison;
-use crate::report::finding::FindingKind;
+use crate::name::quoted;
+use crate::report::comparison::{Comparison, FindingKind};
 use crate::table::IDEMPOTENCY;
 
 impl Comparison<'_> {
     /// What only SQLite has.
-    pub(super) fn sqlite(&mut self) {
+    pub(super) fn sqlite(&mut self, table: &Fact) {
         self.sqlite_key();
         self.sqlite_index();
-        self.sqlite_interference();
+        self.sqlite_interference(table);
     }
 
     fn sqlite_key(&mut self) {
@@ -41,11 +40,8 @@ impl Comparison<'_> {
         if !self.of("index").any(serves) {
             let namesake = self.of("index").any(|fact| fact.name() == self.layout().index_name());
             let create = self.layout().create_index(Dialect::Sqlite).replace("\n   ", "");
-            let drop = if namesake {
-                format!("DROP INDEX {}; ", self.table.beside(&self.layout().index_name()))
-            } else {
-                String::new()
-            };
+            let drop = namesake.then(|| format!("DROP INDEX {}; ", self.table.beside(&self.layout().index_name())));
+            let drop = drop.unwrap_or_default();
             let text = format!("there is no index on all of ({column}): sweeping reads the whole table");
             self.find(FindingKind::Index, text, Some(format!("{drop}{create}")));
         }
@@ -56,14 +52,12 @@ impl Comparison<'_> {
         }
     }
 
-    fn sqlite_interference(&mut self) {
-        if let Some(table) = self.of("table").next() {
-            if table.is(1) {
-                self.find(FindingKind::Storage, "the table is WITHOUT ROWID: it cannot be swept", None);
-            }
-            if !table.is(2) {
-                self.find(FindingKind::Storage, "the table is not STRICT: it stores values of any type", None);
-            }
+    fn sqlite_interference(&mut self, table: &Fact) {
+        if table.is(1) {
+            self.find(FindingKind::Storage, "the table is WITHOUT ROWID: it cannot be swept", None);
+        }
+        if !table.is(2) {
+            self.find(FindingKind::Storage, "the table is not STRICT: it stores values of any type", None);
         }
         for fact in self.of("trigger") {
             let name = quoted(fact.name());

@@ -1,4 +1,4 @@
-//! `migration`
+//! The commands that connect to nothing: `ddl` and `migration`.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -12,6 +12,24 @@ use cratestack_schema::{Format, IDEMPOTENCY, MigrationError, MigrationFile, Numb
 
 use crate::options::{Place, version};
 use crate::output::{Failure, print};
+
+#[derive(Args)]
+pub struct Ddl {
+    #[command(flatten)]
+    place: Place,
+
+    /// The version of the table: 1, or 2 with leases [default: the latest]
+    #[arg(long, value_name = "N", value_parser = version)]
+    version: Option<u32>,
+}
+
+impl Ddl {
+    pub fn run(&self) -> Result<ExitCode, Failure> {
+        let version = self.version.unwrap_or(IDEMPOTENCY.latest());
+        print(&self.place.layout()?.ddl(self.place.dialect, version)?)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
 
 #[derive(Args)]
 pub struct Migration {
@@ -51,13 +69,11 @@ impl Migration {
             next: self.out.as_deref().map_or(1, next_number),
         };
         let to = self.to.unwrap_or(IDEMPOTENCY.latest());
-        let files =
-            self.place.layout()?.files(self.place.dialect, self.format, self.from, to, numbering).map_err(|error| {
-                match error {
-                    MigrationError::Name(_) => Failure::of("--table", error),
-                    _ => Failure::of("--from and --to", error),
-                }
-            })?;
+        let layout = self.place.layout()?;
+        let files = layout.files(self.place.dialect, self.format, self.from, to, numbering).map_err(|error| {
+            let flag = if matches!(error, MigrationError::Name(_)) { "--table" } else { "--from and --to" };
+            Failure::of(flag, error)
+        })?;
         match &self.out {
             None => show(&files)?,
             Some(folder) => write(folder, &files)?,
@@ -89,13 +105,14 @@ fn write(folder: &Path, files: &[MigrationFile]) -> Result<(), Failure> {
     Ok(())
 }
 
+fn file_names(folder: &Path) -> impl Iterator<Item = String> {
+    fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok())
+}
+
 /// The number after the last of refinery's migrations in the folder (`V12__name.sql`, `U3__name.rs`).
 fn next_number(folder: &Path) -> u32 {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let numbers = entries.filter_map(|entry| {
-        let name = entry.file_name().into_string().ok()?;
-        name.strip_prefix(['V', 'U'])?.split_once("__")?.0.parse::<u32>().ok()
-    });
+    let numbers =
+        file_names(folder).filter_map(|name| name.strip_prefix(['V', 'U'])?.split_once("__")?.0.parse::<u32>().ok());
     numbers.max().map_or(1, |last| last.saturating_add(1))
 }
 
@@ -105,10 +122,8 @@ fn next_number(folder: &Path) -> u32 {
 /// Tools take two migrations of one second for the same, and skip the second; and one that another clock dated ahead is
 /// still to come first.
 fn next_second(folder: &Path) -> Option<u64> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let times = entries.filter_map(|entry| {
-        let name = entry.file_name().into_string().ok()?;
-        let number: String = name.trim_start_matches(['V', 'U']).split('_').next()?.replace('-', "");
+    let times = file_names(folder).filter_map(|name| {
+        let number = name.trim_start_matches(['V', 'U']).split('_').next()?.replace('-', "");
         unix_seconds(&number)
     });
     times.max().map(|last| last + 1)

@@ -1,3 +1,5 @@
+//! What the attribute's expressions, `key`, `principal` and `fingerprint`, may say.
+
 use quote::ToTokens;
 use syn::visit::{self, Visit};
 use syn::{
@@ -133,17 +135,6 @@ impl<'ast> Visit<'ast> for ReadsOnly<'_> {
 }
 
 fn is_assignment(operator: BinOp) -> bool {
-    matches!(
-        operator,
-        BinOp::AddAssign(_)
-            | BinOp::SubAssign(_)
-            | BinOp::MulAssign(_)
-            | BinOp::DivAssign(_)
-            | BinOp::RemAssign(_)
-            | BinOp::BitXorAssign(_)
-            | BinOp::BitAndAssign(_)
-            | BinOp::BitOrAssign(_)
-            | BinOp::ShlAssign(_)
-            | BinOp::ShrAssign(_)
-    )
+    let operator = operator.to_token_stream().to_string();
+    operator.ends_with('=') && !["==", "!=", "<=", ">="].contains(&operator.as_str())
 }
