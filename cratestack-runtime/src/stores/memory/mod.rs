@@ -5,7 +5,7 @@ mod tests;
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -18,6 +18,7 @@ use crate::store::{
     Claim, ClaimOutcome, Completion, IdempotencyRecord, IdempotencyStore, LeaseState, RecordIdRef, ReservationOutcome,
     StoreError,
 };
+use crate::util::lock;
 
 /// Keys that share a shard wait for each other, so there are more shards than threads that could meet in one.
 const SHARDS: usize = 64;
@@ -230,9 +231,4 @@ impl Default for Shared {
             swept: AtomicUsize::new(0),
         }
     }
-}
-
-/// Every change to a shard is whole before anything in it can panic, so a poisoned one is as good as any.
-fn lock(shard: &Mutex<Rows>) -> MutexGuard<'_, Rows> {
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,7 +10,7 @@ use super::database::{Database, count_of};
 use super::lock::class_of;
 use super::sql::{asked, in_flight, notifying, notifying_each};
 use crate::store::{Completion, RecordIdRef, StoreError};
-use crate::stores::sql::{Call, Operation, OwnedCompletion, Pending, shared, split_repeats};
+use crate::stores::sql::{Call, Operation, OwnedCompletion, Pending, about, shared, split_repeats};
 
 /// Touches no indexed column, so that the update stays within its page (HOT).
 fn one(table: &str, class: i32) -> String {
@@ -59,9 +59,7 @@ impl Call<Finish> for Completion<'_> {
     }
 
     async fn run_one(self, id: RecordIdRef<'_>, Finish { database, one, .. }: &Finish) -> Result<bool, StoreError> {
-        let finish = sqlx::query(one.clone())
-            .bind(id.principal)
-            .bind(id.key)
+        let finish = about(one, id)
             .bind(self.token)
             .bind(i32::from(self.status))
             .bind(self.headers)
@@ -108,7 +106,7 @@ impl Finish {
 
     /// Whether the row bears this token, in flight or finished.
     pub(super) async fn is_of_token(&self, id: RecordIdRef<'_>, token: Uuid) -> Result<bool, StoreError> {
-        let of_token = sqlx::query(self.of_token.clone()).bind(id.principal).bind(id.key).bind(token);
+        let of_token = about(&self.of_token, id).bind(token);
         Ok(self.database.fetch_with_priority(of_token).await?.is_some())
     }
 }

@@ -10,7 +10,7 @@ use super::database::{Database, count_of};
 use super::lock::class_of;
 use super::sql::{CLOCK, asked, in_flight, notifying, notifying_each};
 use crate::store::{RecordIdRef, StoreError};
-use crate::stores::sql::{Call, Operation, Pending, shared};
+use crate::stores::sql::{Call, Operation, Pending, about, shared};
 
 fn one(table: &str, class: i32) -> String {
     let held = format!(
@@ -67,7 +67,7 @@ impl Release {
 /// The reservation's token.
 impl Call<Release> for Uuid {
     async fn run_one(self, id: RecordIdRef<'_>, Release { database, one, .. }: &Release) -> Result<(), StoreError> {
-        let release = sqlx::query(one.clone()).bind(id.principal).bind(id.key).bind(self).bind(database.lock_of(id));
+        let release = about(one, id).bind(self).bind(database.lock_of(id));
         database.fetch_with_priority(release).await.map(drop)
     }
 }

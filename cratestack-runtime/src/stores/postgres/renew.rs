@@ -13,7 +13,7 @@ use super::database::{Database, count_of};
 use super::sql::{CLOCK, after, asked, in_flight};
 use super::timestamptz::TICK;
 use crate::store::{RecordIdRef, StoreError};
-use crate::stores::sql::{Call, Operation, Pending, Renewal, Times, shared, split_repeats};
+use crate::stores::sql::{Call, Operation, Pending, Renewal, Times, about, shared, split_repeats};
 
 /// The row is locked before the clock is looked at: an update computes its row first, and then waits for whoever has it
 /// locked.
@@ -112,9 +112,7 @@ impl Call<Renew> for RenewArgs {
         // What it waits for a connection is no part of the answer's way.
         let mut connection = database.priority.acquire().await.map_err(database.error())?;
         let sent = Instant::now();
-        let renewed = sqlx::query(one.clone())
-            .bind(id.principal)
-            .bind(id.key)
+        let renewed = about(one, id)
             .bind(self.token)
             .bind(self.times.lease)
             .bind(self.times.retention)

@@ -29,7 +29,7 @@ use super::sql::{CLOCK, after, asked};
 use super::timestamptz::TICK;
 use crate::store::{Claim, ClaimOutcome, RecordId, RecordIdRef, StoreError};
 use crate::stores::sql::{
-    BatchError, BatchQueue, Call, Cause, Grant, Operation, Pending, Times, attempt, dead, shared,
+    BatchError, BatchQueue, Call, Cause, Grant, Operation, Pending, Times, about, attempt, dead, shared,
 };
 
 /// How often a key is asked for before the answer is that another request is running, which is then all but certain: each
@@ -180,9 +180,7 @@ impl Call<Reserve> for ReserveArgs {
         let token = Uuid::new_v4();
         let mut attempts = 1;
         loop {
-            let found = sqlx::query(one.clone())
-                .bind(id.principal)
-                .bind(id.key)
+            let found = about(one, id)
                 .bind(self.request_hash.as_slice())
                 .bind(token)
                 .bind(self.times.lease)

@@ -21,7 +21,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
@@ -29,6 +29,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::operation::{Call, Operation, Pending, Reply};
 use crate::store::{RecordId, RecordIdRef, StoreError};
+use crate::util;
 
 /// Statements of one operation that may be on their way at once.
 const BASE_WORKERS: usize = 1;
@@ -138,7 +139,8 @@ impl<O: Operation> BatchQueue<O> {
                     let why = "the runtime that made this call's statement has ended".to_owned();
                     return Reply::Answer(Err(StoreError::Unavailable(why)));
                 }
-                Err(_) => self.shared.poll_stalled(),
+                // A statement stalls without telling anybody.
+                Err(_) => self.shared.serve(self.shared.lock()),
             }
         }
     }
@@ -171,9 +173,8 @@ impl<O: Operation> fmt::Debug for BatchQueue<O> {
 }
 
 impl<O: Operation> Shared<O> {
-    /// Every change is whole before anything in it can panic, so a poisoned state is as good as any.
     fn lock(&self) -> MutexGuard<'_, State<O>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        util::lock(&self.state)
     }
 
     fn enter(self: &Arc<Self>, pending: Pending<O>) {
@@ -181,11 +182,6 @@ impl<O: Operation> Shared<O> {
         let queue = if pending.is_urgent { &mut state.urgent } else { &mut state.waiting };
         queue.push_back(pending);
         self.serve(state);
-    }
-
-    /// Called now and then by those who wait, as a statement stalls without telling anybody.
-    fn poll_stalled(self: &Arc<Self>) {
-        self.serve(self.lock());
     }
 
     /// Starts a worker for those who wait, where a slot is free.

@@ -22,7 +22,7 @@ pub(crate) use operation::split_repeats;
 pub(crate) use operation::{BatchError, Call, Operation, Pending};
 pub(crate) use renewal::{Renewal, renew_in_time};
 pub(crate) use row::{Row, attempt, in_table, recordable};
-pub(crate) use text::{dead, record, shared};
+pub(crate) use text::{about, dead, record, shared};
 pub(crate) use time::{Tick, Times, remaining};
 pub use transaction::OpenTransaction;
 #[cfg(feature = "postgres")]

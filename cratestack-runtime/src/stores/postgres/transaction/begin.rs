@@ -14,7 +14,7 @@ use super::rollback::rollback;
 use crate::store::{Begun, Claim, ClaimOutcome, Isolation, StoreError};
 use crate::stores::postgres::database::{Database, refuse_nul};
 use crate::stores::postgres::lock::lock_of;
-use crate::stores::sql::{OpenTransaction, SAVEPOINT, attempt, dead, held, shared};
+use crate::stores::sql::{OpenTransaction, SAVEPOINT, about, attempt, dead, held, shared};
 
 /// The setting that holds the token; of the transaction alone, so that it ends with it.
 pub(super) const CLAIM: &str = "cratestack.claim";
@@ -152,11 +152,7 @@ impl Begin {
     }
 
     async fn look(&self, connection: &mut PgConnection, claim: Claim<'_>, token: Uuid) -> Result<PgRow, StoreError> {
-        let look = sqlx::query(self.look.clone())
-            .bind(claim.principal)
-            .bind(claim.key)
-            .bind(token)
-            .bind(claim.request_hash.as_slice());
+        let look = about(&self.look, claim.id()).bind(token).bind(claim.request_hash.as_slice());
         let row = look.fetch_one(connection).await.map_err(self.database.error())?;
         self.is_primary(&row, 11)?;
         Ok(row)
