@@ -68,7 +68,7 @@ impl MemoryStore {
 
     fn claim(&self, claim: &Claim<'_>) -> ClaimOutcome {
         let id = claim.id();
-        let (found, hash) = {
+        let (outcome, created_at, expires_at) = {
             let mut rows = self.shared.rows_of(id);
             let now = Instant::now();
             match rows.get_mut(id) {
@@ -77,7 +77,7 @@ impl MemoryStore {
                         return ClaimOutcome::Conflict;
                     }
                     let Some(outcome) = row.outcome.clone() else { return ClaimOutcome::InFlight };
-                    ((outcome, row.created_at, row.expires_at), row.request_hash)
+                    (outcome, row.created_at, row.expires_at)
                 }
                 dead => {
                     let attempt = dead.map_or(1, |row| row.next_attempt(now));
@@ -89,11 +89,10 @@ impl MemoryStore {
             }
         };
         // The shard is free again: copying a body of megabytes must not hold up the keys beside it.
-        let (outcome, created_at, expires_at) = found;
         ClaimOutcome::Replay(IdempotencyRecord {
             key: claim.key.to_owned(),
             principal_fingerprint: claim.principal.to_owned(),
-            request_hash: hash,
+            request_hash: claim.request_hash,
             response_status: outcome.status,
             response_headers: outcome.headers.to_vec(),
             response_body: outcome.body.to_vec(),
@@ -129,8 +128,7 @@ impl IdempotencyStore for MemoryStore {
         request_hash: [u8; 32],
         expires_at: SystemTime,
     ) -> Result<ReservationOutcome, StoreError> {
-        let retention = expires_at.duration_since(SystemTime::now()).unwrap_or_default();
-        Ok(self.claim(&Claim { principal, key, request_hash, lease: retention, retention }).into())
+        Ok(self.claim(&Claim::until(principal, key, request_hash, expires_at)).into())
     }
 
     async fn complete(

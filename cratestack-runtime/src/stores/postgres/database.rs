@@ -4,7 +4,7 @@ use std::sync::Arc;
 use cratestack_schema::{Dialect, TableName};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{PgPool, Postgres, Row as _};
+use sqlx::{PgPool, Postgres, Row as _, SqlStr};
 
 use super::connection::PriorityPool;
 use super::lock::lock_of;
@@ -27,7 +27,7 @@ impl Database {
     }
 
     pub(super) fn error(&self) -> impl Fn(sqlx::Error) -> StoreError {
-        error_of(&self.table)
+        |error| store_error(Dialect::Postgres, &self.table, error)
     }
 
     /// The number that stands for a key of the table.
@@ -122,8 +122,13 @@ impl Database {
     }
 }
 
-pub(super) fn error_of(table: &TableName) -> impl Fn(sqlx::Error) -> StoreError {
-    move |error| store_error(Dialect::Postgres, table, error)
+/// A statement about many keys, whose principals and keys are its first two parameters.
+pub(super) fn about_each<'a>(
+    statement: &SqlStr,
+    ids: impl Iterator<Item = RecordIdRef<'a>> + Clone,
+) -> Query<'static, Postgres, PgArguments> {
+    let principals: Vec<_> = ids.clone().map(|id| id.principal).collect();
+    sqlx::query(statement.clone()).bind(principals).bind(ids.map(|id| id.key).collect::<Vec<_>>())
 }
 
 /// How many a batch's last parameter says that there are.

@@ -6,7 +6,7 @@ use cratestack_schema::columns::{
 use sqlx::SqlStr;
 use uuid::Uuid;
 
-use super::database::{Database, count_of};
+use super::database::{Database, about_each, count_of};
 use super::lock::class_of;
 use super::sql::{asked, in_flight, notifying, notifying_each};
 use crate::store::{Completion, RecordIdRef, StoreError};
@@ -81,15 +81,12 @@ impl Operation for Finish {
 
     async fn run_many(&self, batch: Vec<Pending<Self>>) {
         let (batch, repeats) = split_repeats(batch);
-        let locks: Vec<_> = batch.iter().map(|call| self.database.lock_of(call.id.as_ref())).collect();
-        let statement = sqlx::query(self.many.clone())
-            .bind(batch.iter().map(|call| call.id.principal()).collect::<Vec<_>>())
-            .bind(batch.iter().map(|call| call.id.key()).collect::<Vec<_>>())
+        let statement = about_each(&self.many, batch.iter().map(|call| call.id.as_ref()))
             .bind(batch.iter().map(|call| call.args.token).collect::<Vec<_>>())
             .bind(batch.iter().map(|call| i32::from(call.args.status)).collect::<Vec<_>>())
             .bind(batch.iter().map(|call| &*call.args.headers).collect::<Vec<_>>())
             .bind(batch.iter().map(|call| &*call.args.body).collect::<Vec<_>>())
-            .bind(&locks)
+            .bind(batch.iter().map(|call| self.database.lock_of(call.id.as_ref())).collect::<Vec<_>>())
             .bind(count_of(&batch));
         let rows = self.database.run_many_with_priority(statement).await;
         self.database.answer_by_ordinal(batch, rows, false, |_| Ok(true));

@@ -25,7 +25,6 @@ mod renew;
 mod reserve;
 mod session;
 mod sql;
-mod store_database;
 mod sweep;
 mod timestamptz;
 mod transaction;
@@ -55,7 +54,9 @@ use crate::store::{
     Begun, Claim, ClaimOutcome, ClockSample, CommitError, Completion, Ending, IdempotencyStore, Isolation, LeaseState,
     RecordIdRef, ReservationOutcome, StoreError, Transact, TransactionalStore, Watch,
 };
-use crate::stores::sql::{BatchQueue, OpenTransaction, SessionId, check, recordable, remaining, renew_in_time};
+use crate::stores::sql::{
+    BatchQueue, OpenTransaction, SessionId, check, recordable, renew_in_time, shared, store_database,
+};
 
 /// Keeps reservations and outcomes in a table of a Postgres database: the store for a fleet.
 ///
@@ -120,7 +121,7 @@ impl Operations {
             finish: BatchQueue::new(Finish::new(database.clone()), is_batching),
             renew: BatchQueue::new(Renew::new(database.clone()), is_batching),
             release,
-            sweep: sweep::statement(&database.table),
+            sweep: shared(database.table.sweep(Dialect::Postgres)),
             begin: Begin::new(database.clone()),
             commit: Commit::new(database.clone()),
         }
@@ -210,7 +211,7 @@ impl PostgresStore {
     /// # }
     /// ```
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        migrate::migrate(&self.database.pool, &self.database.table).await
+        migrate::migrate(&self.database).await
     }
 
     /// What the database has, compared with what this program needs: the same report as `cratestack-schema check`.
@@ -244,9 +245,7 @@ impl IdempotencyStore for PostgresStore {
         request_hash: [u8; 32],
         expires_at: SystemTime,
     ) -> Result<ReservationOutcome, StoreError> {
-        let retention = remaining(expires_at);
-        let claim = Claim { principal, key, request_hash, lease: retention, retention };
-        self.reserve(claim).await.map(ReservationOutcome::from)
+        self.reserve(Claim::until(principal, key, request_hash, expires_at)).await.map(ReservationOutcome::from)
     }
 
     async fn complete(
@@ -308,6 +307,8 @@ impl IdempotencyStore for PostgresStore {
         sweep::sweep(&self.database, &self.operations.sweep, limit).await
     }
 }
+
+store_database!(Postgres, PostgresStore);
 
 impl TransactionalStore for PostgresStore {}
 

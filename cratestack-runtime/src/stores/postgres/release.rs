@@ -6,7 +6,7 @@ use cratestack_schema::columns::{
 use sqlx::SqlStr;
 use uuid::Uuid;
 
-use super::database::{Database, count_of};
+use super::database::{Database, about_each, count_of};
 use super::lock::class_of;
 use super::sql::{CLOCK, asked, in_flight, notifying, notifying_each};
 use crate::store::{RecordIdRef, StoreError};
@@ -83,12 +83,9 @@ impl Operation for Release {
 
     // A repeated call finds the row gone, so it can stay.
     async fn run_many(&self, batch: Vec<Pending<Self>>) {
-        let locks: Vec<_> = batch.iter().map(|call| self.database.lock_of(call.id.as_ref())).collect();
-        let statement = sqlx::query(self.many.clone())
-            .bind(batch.iter().map(|call| call.id.principal()).collect::<Vec<_>>())
-            .bind(batch.iter().map(|call| call.id.key()).collect::<Vec<_>>())
+        let statement = about_each(&self.many, batch.iter().map(|call| call.id.as_ref()))
             .bind(batch.iter().map(|call| call.args).collect::<Vec<_>>())
-            .bind(&locks)
+            .bind(batch.iter().map(|call| self.database.lock_of(call.id.as_ref())).collect::<Vec<_>>())
             .bind(count_of(&batch));
         match self.database.run_many_with_priority(statement).await {
             Ok(_) => batch.into_iter().for_each(|call| call.answer(Ok(()))),

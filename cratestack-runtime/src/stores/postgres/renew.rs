@@ -9,7 +9,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{Row as _, SqlStr};
 use uuid::Uuid;
 
-use super::database::{Database, count_of};
+use super::database::{Database, about_each, count_of};
 use super::sql::{CLOCK, after, asked, in_flight};
 use super::timestamptz::TICK;
 use crate::store::{RecordIdRef, StoreError};
@@ -136,9 +136,7 @@ impl Operation for Renew {
         match self.database.priority.acquire().await {
             Ok(mut connection) => {
                 let sent = Instant::now();
-                let statement = sqlx::query(self.many.clone())
-                    .bind(batch.iter().map(|call| call.id.principal()).collect::<Vec<_>>())
-                    .bind(batch.iter().map(|call| call.id.key()).collect::<Vec<_>>())
+                let statement = about_each(&self.many, batch.iter().map(|call| call.id.as_ref()))
                     .bind(batch.iter().map(|call| call.args.token).collect::<Vec<_>>())
                     .bind(batch.iter().map(|call| call.args.times.lease).collect::<Vec<_>>())
                     .bind(batch.iter().map(|call| call.args.times.retention).collect::<Vec<_>>())

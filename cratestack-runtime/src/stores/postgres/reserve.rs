@@ -23,7 +23,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{Row as _, SqlStr};
 use uuid::Uuid;
 
-use super::database::{Database, count_of, ordinal};
+use super::database::{Database, about_each, count_of, ordinal};
 use super::release::Release;
 use super::sql::{CLOCK, after, asked};
 use super::timestamptz::TICK;
@@ -282,9 +282,7 @@ impl Reserve {
     }
 
     async fn ask(&self, groups: &[Group]) -> Result<Vec<PgRow>, BatchError> {
-        let statement = sqlx::query(self.many.clone())
-            .bind(groups.iter().map(|group| group.id().principal()).collect::<Vec<_>>())
-            .bind(groups.iter().map(|group| group.id().key()).collect::<Vec<_>>())
+        let statement = about_each(&self.many, groups.iter().map(|group| group.id().as_ref()))
             .bind(groups.iter().map(|group| group.calls[0].args.request_hash.as_slice()).collect::<Vec<_>>())
             .bind(groups.iter().map(|group| group.token).collect::<Vec<_>>())
             .bind(groups.iter().map(|group| group.args().times.lease).collect::<Vec<_>>())

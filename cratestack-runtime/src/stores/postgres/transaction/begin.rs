@@ -99,10 +99,8 @@ impl Begin {
         }
         let mut open = OpenTransaction::begin(connection, begin, None).await.map_err(self.database.error())?;
         open.session.lock = Some(lock);
-        let looked = match self.look(open.connection_mut(), claim, token).await {
-            Ok(row) => self.judge(&row, &mut open, claim),
-            Err(error) => Err(error),
-        };
+        let row = self.look(open.connection_mut(), claim, token).await;
+        let looked = row.and_then(|row| self.judge(&row, &mut open, claim));
         self.begun(open, token, looked).await
     }
 
@@ -201,17 +199,13 @@ impl Begin {
         token: Uuid,
         looked: Result<Looked, StoreError>,
     ) -> Result<Begun<OpenTransaction<Postgres>>, StoreError> {
-        match looked {
-            Ok(Looked::Free { attempt }) => Ok(Begun::Reserved { transaction: open, token, attempt }),
-            Ok(Looked::Held(outcome)) => {
-                rollback(&self.database.pool, open).await;
-                Ok(held(outcome))
-            }
-            Err(error) => {
-                rollback(&self.database.pool, open).await;
-                Err(error)
-            }
-        }
+        let held = match looked {
+            Ok(Looked::Free { attempt }) => return Ok(Begun::Reserved { transaction: open, token, attempt }),
+            Ok(Looked::Held(outcome)) => Ok(held(outcome)),
+            Err(error) => Err(error),
+        };
+        rollback(&self.database.pool, open).await;
+        held
     }
 }
 

@@ -49,18 +49,13 @@ impl Commit {
         let Some(ending) = ending else { return self.commit_unclaimed(open).await };
         recordable(ending.status).map_err(CommitError::Refused)?;
         let recorded = tokio::time::timeout(COMMIT_TIMEOUT, self.record_in(&mut open, ending)).await;
-        match recorded.unwrap_or_else(|_| Err(CommitError::Transient(late("the record")))) {
-            Ok(()) => self.end(open).await,
-            Err(error) => {
-                let error = if error == CommitError::Ended {
-                    what_became_of(&mut open, self.database.error()).await
-                } else {
-                    error
-                };
-                rollback(&self.database.pool, open).await;
-                Err(error)
-            }
-        }
+        let error = match recorded.unwrap_or_else(|_| Err(CommitError::Transient(late("the record")))) {
+            Ok(()) => return self.end(open).await,
+            Err(CommitError::Ended) => what_became_of(&mut open, self.database.error()).await,
+            Err(error) => error,
+        };
+        rollback(&self.database.pool, open).await;
+        Err(error)
     }
 
     async fn commit_unclaimed(&self, mut open: OpenTransaction<Postgres>) -> Result<(), CommitError> {
