@@ -171,15 +171,29 @@ impl Bench {
         }
     }
 
+    /// Records an outcome, which is replayed from then on.
+    pub(super) async fn freeze(
+        &self,
+        key: &str,
+        token: Uuid,
+        answer: &Answer,
+        why: &str,
+    ) -> Checked<IdempotencyRecord> {
+        self.record(key, token, answer).await?;
+        self.replays(key, A, answer, why).await
+    }
+
     pub(super) async fn in_flight(&self, key: &str, hash: [u8; 32], why: &str) -> Checked {
-        let seen = self.claim(key, hash, LONG).await?;
-        ensure!(seen == ReservationOutcome::InFlight, "{why}: expected InFlight, got {}", describe(&seen));
-        Ok(())
+        self.sees(key, hash, ReservationOutcome::InFlight, why).await
     }
 
     pub(super) async fn conflict(&self, key: &str, hash: [u8; 32], why: &str) -> Checked {
+        self.sees(key, hash, ReservationOutcome::Conflict, why).await
+    }
+
+    async fn sees(&self, key: &str, hash: [u8; 32], expected: ReservationOutcome, why: &str) -> Checked {
         let seen = self.claim(key, hash, LONG).await?;
-        ensure!(seen == ReservationOutcome::Conflict, "{why}: expected Conflict, got {}", describe(&seen));
+        ensure!(seen == expected, "{why}: expected {}, got {}", describe(&expected), describe(&seen));
         Ok(())
     }
 
@@ -360,6 +374,15 @@ pub(super) fn describe_answer(answer: &Answer) -> String {
 fn describe_parts(status: u16, headers: &[u8], body: &[u8]) -> String {
     let start = body.get(..body.len().min(40)).unwrap_or_default().escape_ascii();
     format!("status {status}, {} bytes of headers, {} bytes of body \"{start}\"", headers.len(), body.len())
+}
+
+/// The token of the only one of several callers who reserved.
+pub(super) fn only_token(outcomes: &[ReservationOutcome], who: &str) -> Checked<Uuid> {
+    let tokens = tokens(outcomes);
+    let [token] = tokens[..] else {
+        return Err(Stop::Broken(format!("{} {who}; exactly one may", tokens.len())));
+    };
+    Ok(token)
 }
 
 pub(super) fn tokens(outcomes: &[ReservationOutcome]) -> Vec<Uuid> {

@@ -74,9 +74,10 @@ pub(super) async fn dropped_reservation_leaves_the_key_usable(bench: Bench) -> C
                     }
                 }
             };
-            let answer = Answer::new(200, &key);
-            bench.record(&key, token, &answer).await?;
-            bench.replays(&key, A, &answer, "a key that was used after a dropped reservation").await.map(drop)
+            bench
+                .freeze(&key, token, &Answer::new(200, &key), "a key that was used after a dropped reservation")
+                .await
+                .map(drop)
         }
     };
     bench.rush(KEYS, call).await.map(drop)
@@ -96,8 +97,7 @@ pub(super) async fn dropped_completion_can_be_repeated(bench: Bench) -> Checked 
                 Replay(record) => ensure!(answer.is_in(&record), "a dropped completion recorded a part of its outcome"),
                 other => ensure!(false, "a completion was dropped, and its key is {}", describe(&other)),
             }
-            bench.record(&key, token, &answer).await?;
-            bench.replays(&key, A, &answer, "a completion repeated after a dropped one").await.map(drop)
+            bench.freeze(&key, token, &answer, "a completion repeated after a dropped one").await.map(drop)
         }
     };
     bench.rush(KEYS, call).await.map(drop)

@@ -4,7 +4,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
-use super::super::bench::{A, Answer, B, Bench, Checked, LONG, Stop, describe, ensure, tokens};
+use super::super::bench::{A, Answer, B, Bench, Checked, LONG, Stop, describe, ensure, only_token, tokens};
 use crate::store::ReservationOutcome::{Conflict, InFlight, Replay, Reserved};
 
 const CALLERS: usize = 16;
@@ -21,16 +21,11 @@ pub(super) async fn one_of_many_callers_reserves(bench: Bench) -> Checked {
             };
             bench.rush(CALLERS, call).await?
         };
-        let winners = tokens(&seen);
-        ensure!(
-            winners.len() == 1,
-            "{} of {CALLERS} simultaneous callers with one key saw Reserved; exactly one may run the handler",
-            winners.len()
-        );
+        let winner = only_token(&seen, "simultaneous callers with one key saw Reserved")?;
         if let Some(other) = seen.iter().find(|seen| !matches!(seen, Reserved { .. } | InFlight)) {
             ensure!(false, "a caller beside the holder has to see InFlight, got {}", describe(other));
         }
-        bench.release(&key, winners[0]).await?;
+        bench.release(&key, winner).await?;
     }
     Ok(())
 }
@@ -42,8 +37,7 @@ pub(super) async fn many_keys_reserve_side_by_side(bench: Bench) -> Checked {
     let seen = bench.rush(KEYS * EACH, call).await?;
     for key in 0..KEYS {
         let of_key: Vec<_> = seen.iter().skip(key).step_by(KEYS).cloned().collect();
-        let winners = tokens(&of_key).len();
-        ensure!(winners == 1, "{winners} of {EACH} callers saw Reserved for one of {KEYS} keys; exactly one may");
+        only_token(&of_key, "callers saw Reserved for one of many keys")?;
     }
     let distinct: HashSet<_> = tokens(&seen).into_iter().collect();
     ensure!(distinct.len() == KEYS, "{KEYS} reservations share {} tokens; each has to have its own", distinct.len());
@@ -84,11 +78,7 @@ pub(super) async fn one_of_many_callers_takes_over(bench: Bench) -> Checked {
     let seen = bench.rush(KEYS * CALLERS, call).await?;
     for key in 0..KEYS {
         let of_key: Vec<_> = seen.iter().skip(key).step_by(KEYS).cloned().collect();
-        let winners = tokens(&of_key).len();
-        ensure!(
-            winners == 1,
-            "{winners} of {CALLERS} simultaneous callers took a dead reservation over; exactly one may"
-        );
+        only_token(&of_key, "simultaneous callers took a dead reservation over")?;
     }
     Ok(())
 }
@@ -117,14 +107,10 @@ pub(super) async fn late_holder_and_takeover_exclude_each_other(bench: Bench) ->
     let seen = bench.rush(KEYS * EACH, call).await?;
     for key in 0..KEYS {
         let of_key: Vec<_> = seen.iter().skip(key).step_by(KEYS).cloned().collect();
-        let [winner] = tokens(&of_key)[..] else {
-            return Err(Stop::Broken(format!("{} callers took one expired reservation over", tokens(&of_key).len())));
-        };
+        let winner = only_token(&of_key, "callers took one expired reservation over")?;
         let key = format!("key {key}");
         bench.in_flight(&key, A, "after a takeover that raced with the old holder's completion").await?;
-        let answer = Answer::new(201, "new");
-        bench.record(&key, winner, &answer).await?;
-        bench.replays(&key, A, &answer, "after the new holder's completion").await?;
+        bench.freeze(&key, winner, &Answer::new(201, "new"), "after the new holder's completion").await?;
     }
     Ok(())
 }
