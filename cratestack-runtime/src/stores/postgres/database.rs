@@ -102,7 +102,8 @@ impl Database {
         |error| BatchError::Unknown(self.error()(error))
     }
 
-    /// What a live row means to a caller, read from what the statements select behind their first column.
+    /// What a live row means to a caller, read from the six columns that the statements of `reserve` and of a transaction's
+    /// beginning select behind their first one, in this order.
     pub(super) fn classify(
         &self,
         row: &PgRow,

@@ -79,7 +79,7 @@ impl Operation for Release {
     /// Each row may take an advisory lock, as one that is finished may.
     const MAX_BATCH: usize = 64;
 
-    const MAX_WORKERS_WHEN_CROWDED: usize = 2;
+    const SLOTS_WHEN_CROWDED: usize = 2;
 
     // A repeated call finds the row gone, so it can stay.
     async fn run_many(&self, batch: Vec<Pending<Self>>) {

@@ -129,7 +129,7 @@ impl Operation for Renew {
 
     const MAX_BATCH: usize = 256;
 
-    const MAX_WORKERS_WHEN_CROWDED: usize = 2;
+    const SLOTS_WHEN_CROWDED: usize = 2;
 
     async fn run_many(&self, batch: Vec<Pending<Self>>) {
         let (batch, repeats) = split_repeats(batch);

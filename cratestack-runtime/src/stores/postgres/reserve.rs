@@ -1,6 +1,7 @@
 //! Reserving a key, or reading who has it.
 //!
-//! A statement judges rows by a snapshot, and finds others' later commits only where it inserts:
+//! A statement sees the rows that were committed when it began, its snapshot. It learns of a later one only where it inserts
+//! and the key is taken:
 //!
 //! ```text
 //! statement │ snapshot ─────── no row: inserts ── a row is there after all: is it dead? ──┬─ takes it over: claimed
@@ -12,6 +13,10 @@
 //!
 //! Of several calls of one batch for one key, the first is in the statement, and the others are answered from what became of
 //! it, as if they had come just after it.
+//!
+//! What a row that is live means is not judged here: a statement returns its columns from the second one on, in the order in
+//! which `Database::classify` reads them by their places, and `Row::classify` (`sql/row.rs`) says what they mean to whoever
+//! asked.
 
 use std::collections::HashMap;
 
@@ -76,8 +81,8 @@ fn one(table: &str) -> String {
     )
 }
 
-/// As the statement for one key. A row is returned for each key but those of which another insert committed after this
-/// statement's snapshot was taken: with its token and attempt where it was claimed, with its ordinal where it is live.
+/// As the statement for one key. A key that was claimed has a row with its token and attempt. One whose row is live has
+/// that row, with the key's ordinal. One that another insert took after this statement's snapshot has none.
 fn many(table: &str) -> String {
     format!(
         "WITH asked AS ({asked}), seen AS (
@@ -119,13 +124,14 @@ fn many(table: &str) -> String {
     )
 }
 
-/// What becomes of a claim whose key has a row that was dead or hidden to the snapshot.
+/// What becomes of a claim whose key has a row: one that was dead, or that the snapshot did not show.
 ///
-/// The claim's own times are of before it waited for whoever had the row, so they are shifted by as long as it waited. That
-/// takes several looks at the clock, and the lease must not outlast the row: it ends no later than the row would have
-/// without the shift, and one that was to end with the row says nothing of its own.
+/// The claim's times (`EXCLUDED`) were computed before it waited for whoever had the row locked. So each of them is
+/// shifted by the time that it waited. Each shift looks at the clock anew, and a lease that is shifted by more than the
+/// row's end could outlast the row. Therefore a lease ends no later than the row's end before the shift; and one that was to
+/// end with the row is `NULL`, which means just that.
 ///
-/// A row that is taken over before it expired had a lease that counts, and with it an attempt that does.
+/// Where a row is taken over before it expired, its lease counted, and so does its attempt.
 fn takeover() -> String {
     let waited = format!("GREATEST({CLOCK} - EXCLUDED.{CREATED_AT}, INTERVAL '0')");
     format!(
@@ -213,7 +219,7 @@ impl Operation for Reserve {
 
     const MAX_BATCH: usize = 256;
 
-    const MAX_WORKERS_WHEN_CROWDED: usize = 2;
+    const SLOTS_WHEN_CROWDED: usize = 2;
 
     async fn run_many(&self, batch: Vec<Pending<Self>>) {
         let mut groups = by_id(batch);

@@ -13,8 +13,8 @@ pub(crate) trait Operation: Sized + Send + Sync + 'static {
     /// The most calls that one statement takes.
     const MAX_BATCH: usize;
 
-    /// The most statements on their way at once while a crowd waits, see `BatchQueue`.
-    const MAX_WORKERS_WHEN_CROWDED: usize;
+    /// How many slots there are while a crowd waits, see `batch_queue`.
+    const SLOTS_WHEN_CROWDED: usize;
 
     /// Answers every call of a batch. They are sorted by their ids; the first that came is the first of those that are equal.
     fn run_many(&self, batch: Vec<Pending<Self>>) -> impl Future<Output = ()> + Send;

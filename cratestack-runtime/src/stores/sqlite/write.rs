@@ -189,7 +189,7 @@ impl Operation for Writer {
     const MAX_BATCH: usize = 256;
 
     /// A second one would wait for the same turn, with a batch that is the shorter for it.
-    const MAX_WORKERS_WHEN_CROWDED: usize = 1;
+    const SLOTS_WHEN_CROWDED: usize = 1;
 
     async fn run_many(&self, batch: Vec<Pending<Self>>) {
         match self.commit(&batch).await {
