@@ -1,5 +1,4 @@
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -9,6 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use super::suite::Conformance;
 use crate::store::{
     Claim, ClaimOutcome, Completion, IdempotencyRecord, IdempotencyStore, LeaseState, ReservationOutcome, StoreError,
 };
@@ -72,23 +72,8 @@ pub(super) struct Bench {
     pub(super) principal: Arc<str>,
     pub(super) way: Way,
     pub(super) unit: Duration,
-    pub(super) seed: u64,
-    pub(super) runs: u32,
     pub(super) leases: bool,
-    pub(super) every_method: bool,
-    pub(super) stall: Option<Stall>,
-}
-
-/// What lets the writes of a store wait, see [`Conformance::stall_writes`](super::Conformance::stall_writes).
-#[derive(Clone)]
-pub(super) struct Stall(pub(super) Arc<dyn Fn() -> Stalling + Send + Sync>);
-
-pub(super) type Stalling = Pin<Box<dyn Future<Output = Box<dyn Send>> + Send>>;
-
-impl fmt::Debug for Stall {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Stall")
-    }
+    pub(super) suite: Conformance,
 }
 
 /// An outcome to record.
@@ -279,6 +264,13 @@ impl Bench {
         }
     }
 
+    /// [`lease`](Self::lease) that lasts, and is this attempt.
+    pub(super) async fn attempt(&self, key: &str, hash: [u8; 32], expected: u32, why: &str) -> Checked<Uuid> {
+        let (token, attempt) = self.lease(key, hash, LONG, LONG, why).await?;
+        ensure!(attempt == expected, "{why}: expected attempt {expected}, but the reservation says {attempt}");
+        Ok(token)
+    }
+
     pub(super) async fn complete(&self, key: &str, token: Uuid, answer: &Answer) -> Checked {
         let done = self.store.complete(&self.principal, key, token, answer.status, &answer.headers, &answer.body).await;
         done.map_err(|error| refused("complete", &error))
@@ -318,7 +310,7 @@ impl Bench {
 
     /// Keeps every write of the store waiting until what this returns is dropped.
     pub(super) async fn stall(&self) -> Checked<Box<dyn Send>> {
-        match &self.stall {
+        match &self.suite.stall {
             Some(stall) => Ok((stall.0)().await),
             None => {
                 Err(Stop::NotOffered("no way to stall the store's writes was given, see `Conformance::stall_writes`"))

@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use cratestack_schema::{Dialect, IDEMPOTENCY, LOCK_CLASS, Layout, columns};
-use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, PgConnection};
 use tracing::warn;
 
 use super::database::Database;
@@ -157,7 +157,7 @@ async fn look_from(database: &Database) -> Result<Option<Found>, StoreError> {
 
 async fn look(connection: &mut PgConnection, database: &Database) -> Result<Option<Found>, StoreError> {
     // `to_regclass` follows the search path as the statements do, takes no lock and finds NULL where there is nothing.
-    let row = sqlx::query(AssertSqlSafe(format!(
+    let looked = sqlx::query_as(AssertSqlSafe(format!(
         "SELECT (SELECT relkind = 'p' FROM pg_catalog.pg_class WHERE oid = to_regclass($1)),
             ARRAY(
                 SELECT attname::text FROM pg_catalog.pg_attribute
@@ -184,23 +184,13 @@ async fn look(connection: &mut PgConnection, database: &Database) -> Result<Opti
     .fetch_one(connection)
     .await
     .map_err(database.error())?;
-    let Some(partitioned) = row.try_get(0).map_err(database.error())? else { return Ok(None) };
-    Ok(Some(Found {
-        partitioned,
-        columns: row.try_get(1).map_err(database.error())?,
-        indexed: row.try_get(2).map_err(database.error())?,
-        unfinished: row.try_get(3).map_err(database.error())?,
-        owned: row.try_get(4).map_err(database.error())?,
-    }))
+    let (partitioned, columns, indexed, unfinished, owned): (Option<bool>, _, _, _, Option<bool>) = looked;
+    Ok(partitioned.zip(owned).map(|(partitioned, owned)| Found { columns, indexed, partitioned, unfinished, owned }))
 }
 
 async fn locked(connection: &mut PgConnection, database: &Database, lock: &str) -> Result<bool, StoreError> {
-    let row = sqlx::query(AssertSqlSafe(format!("SELECT {lock}")))
-        .persistent(false)
-        .fetch_one(connection)
-        .await
-        .map_err(database.error())?;
-    row.try_get(0).map_err(database.error())
+    let locked = sqlx::query_scalar(AssertSqlSafe(format!("SELECT {lock}"))).persistent(false);
+    locked.fetch_one(connection).await.map_err(database.error())
 }
 
 /// Whether a lock is held by a session that may do to the table what it stands for.
@@ -208,7 +198,7 @@ async fn locked(connection: &mut PgConnection, database: &Database, lock: &str) 
 /// Any role can take an advisory lock; from one without that right it must keep nobody. Where it is ignored, two
 /// processes may be at it at once, which is safe: one of them is refused, and looks at what the other has done.
 async fn is_peers(connection: &mut PgConnection, database: &Database, lock: i32) -> Result<bool, StoreError> {
-    let row = sqlx::query(
+    sqlx::query_scalar(
         "SELECT EXISTS (
             SELECT FROM pg_catalog.pg_locks AS l JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
             WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.classid = $1::oid AND l.objid = $2::oid
@@ -226,8 +216,7 @@ async fn is_peers(connection: &mut PgConnection, database: &Database, lock: i32)
     .persistent(false)
     .fetch_one(connection)
     .await
-    .map_err(database.error())?;
-    row.try_get(0).map_err(database.error())
+    .map_err(database.error())
 }
 
 async fn run(connection: &mut PgConnection, database: &Database, text: String) -> Result<(), StoreError> {

@@ -234,6 +234,13 @@ impl PostgresStore {
     pub async fn check(&self) -> Result<Report, StoreError> {
         check(&self.database.pool, Dialect::Postgres, &self.database.table).await
     }
+
+    /// Whether the outcome was recorded by this call.
+    async fn record(&self, completion: Completion<'_>) -> Result<bool, StoreError> {
+        refuse_nul(completion.id())?;
+        recordable(completion.status)?;
+        self.operations.finish.call(completion.id(), completion).await
+    }
 }
 
 #[async_trait]
@@ -343,15 +350,6 @@ impl Transact for PostgresStore {
 
     async fn has_failed(&self, open: &mut OpenTransaction<Postgres>) -> bool {
         has_failed(open).await
-    }
-}
-
-impl PostgresStore {
-    /// Whether the outcome was recorded by this call.
-    async fn record(&self, completion: Completion<'_>) -> Result<bool, StoreError> {
-        refuse_nul(completion.id())?;
-        recordable(completion.status)?;
-        self.operations.finish.call(completion.id(), completion).await
     }
 }
 

@@ -110,13 +110,13 @@ pub(super) struct RenewArgs {
 impl Call<Renew> for RenewArgs {
     async fn run_one(self, id: RecordIdRef<'_>, Renew { database, one, .. }: &Renew) -> Result<Renewal, StoreError> {
         // What it waits for a connection is no part of the answer's way.
-        let mut connection = database.priority.acquire().await.map_err(database.error())?;
+        let mut priority = database.priority.acquire().await.map_err(database.error())?;
         let sent = Instant::now();
         let renewed = about(one, id)
             .bind(self.token)
             .bind(self.times.lease)
             .bind(self.times.retention)
-            .fetch_optional(&mut *connection)
+            .fetch_optional(&mut *priority.connection)
             .await
             .map_err(database.error())?;
         renewed.map_or(Ok(Renewal::Lost), |row| renewal(&row, 0, sent)).map_err(database.error())
@@ -134,14 +134,14 @@ impl Operation for Renew {
     async fn run_many(&self, batch: Vec<Pending<Self>>) {
         let (batch, repeats) = split_repeats(batch);
         match self.database.priority.acquire().await {
-            Ok(mut connection) => {
+            Ok(mut priority) => {
                 let sent = Instant::now();
                 let statement = about_each(&self.many, batch.iter().map(|call| call.id.as_ref()))
                     .bind(batch.iter().map(|call| call.args.token).collect::<Vec<_>>())
                     .bind(batch.iter().map(|call| call.args.times.lease).collect::<Vec<_>>())
                     .bind(batch.iter().map(|call| call.args.times.retention).collect::<Vec<_>>())
                     .bind(count_of(&batch))
-                    .fetch_all(&mut *connection);
+                    .fetch_all(&mut *priority.connection);
                 let rows = self.database.run_many(statement).await;
                 self.database.answer_by_ordinal(batch, rows, Renewal::Lost, |row| renewal(row, 1, sent));
             }

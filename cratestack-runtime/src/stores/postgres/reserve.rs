@@ -1,7 +1,7 @@
 //! Reserving a key, or reading who has it.
 //!
-//! A statement sees the rows that were committed when it began, its snapshot. It learns of a later one only where it inserts
-//! and the key is taken:
+//! A statement sees the rows that were committed when it began, its snapshot. It learns of a later one only where it
+//! inserts and the key is taken:
 //!
 //! ```text
 //! statement │ snapshot ─────── no row: inserts ── a row is there after all: is it dead? ──┬─ takes it over: claimed
@@ -14,9 +14,9 @@
 //! Of several calls of one batch for one key, the first is in the statement, and the others are answered from what became of
 //! it, as if they had come just after it.
 //!
-//! What a row that is live means is not judged here: a statement returns its columns from the second one on, in the order in
-//! which `Database::classify` reads them by their places, and `Row::classify` (`sql/row.rs`) says what they mean to whoever
-//! asked.
+//! What a row that is live means is not judged here: a statement returns its columns from the second one on, in the
+//! order in which `Database::classify` reads them by their places, and `Row::classify` (`sql/row.rs`) says what they
+//! mean to whoever asked.
 
 use std::collections::HashMap;
 
@@ -128,8 +128,8 @@ fn many(table: &str) -> String {
 ///
 /// The claim's times (`EXCLUDED`) were computed before it waited for whoever had the row locked. So each of them is
 /// shifted by the time that it waited. Each shift looks at the clock anew, and a lease that is shifted by more than the
-/// row's end could outlast the row. Therefore a lease ends no later than the row's end before the shift; and one that was to
-/// end with the row is `NULL`, which means just that.
+/// row's end could outlast the row. Therefore a lease ends no later than the row's end before the shift; and one that
+/// was to end with the row is `NULL`, which means just that.
 ///
 /// Where a row is taken over before it expired, its lease counted, and so does its attempt.
 fn takeover() -> String {

@@ -11,8 +11,8 @@
 //! worker   │                     starts as A's slot ends ─┘ one statement for both ──┘ takes the next batch
 //! ```
 //!
-//! - A slot is the right to send a statement. A caller that finds a free one has it for its own statement; a worker, which
-//!   makes the statements of those who wait, has one from batch to batch.
+//! - A slot is the right to send a statement. A caller that finds a free one has it for its own statement; a worker,
+//!   which makes the statements of those who wait, has one from batch to batch.
 //! - A worker is a task of its own: a caller that goes away takes nobody along, and its call is left out of the batch, or
 //!   its answer is dropped.
 //! - A statement that is on its way for [`STALLED_AFTER`] (a row is locked, a connection is silent) no longer counts as
@@ -21,8 +21,9 @@
 //!   waits for no slot, so only the store's pool bounds how many of these statements there are.
 //! - An urgent call goes before all that are not: into the next batch, with bytes of its own to wait in, and past their
 //!   stalled statements.
-//! - Where a worker does not end in order (its runtime shuts down, or an operation panics), the callers of its batch get
-//!   an error, as nobody knows what became of their calls. Those who wait for a later batch make their calls themselves.
+//! - Where a worker does not end in order (its runtime shuts down, or an operation panics), the callers of its batch
+//!   get an error, as nobody knows what became of their calls. Those who wait for a later batch make their calls
+//!   themselves.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -47,21 +48,22 @@ const CROWD_THRESHOLD: usize = 32;
 /// A statement that is on its way for longer than this no longer occupies its slot: those who wait need not wait for it.
 const STALLED_AFTER: Duration = Duration::from_millis(250);
 
-/// With so many statements on their way, stalled ones included, no slot is free. Statements without a slot do not count.
+/// With so many statements on their way, stalled ones included, no slot is free. Statements without a slot do not
+/// count.
 const MAX_STATEMENTS: usize = 16;
 
 /// The same for an urgent call, so that the others' stalled statements leave it some slots.
 const MAX_STATEMENTS_WHEN_URGENT: usize = 2 * MAX_STATEMENTS;
 
-/// How many bytes the calls take up that wait or are in a batch: the urgent ones so many, and all others as many again. A
-/// call that exceeds them waits before it is copied.
+/// How many bytes the calls take up that wait or are in a batch: the urgent ones so many, and all others as many again.
+/// A call that exceeds them waits before it is copied.
 const QUEUE_BYTES: usize = 4 * 1024 * 1024;
 
 /// What a call costs besides its own bytes, generously: this also bounds how many there are.
 const CALL_OVERHEAD_BYTES: usize = 1024;
 
-/// A call of more bytes than this makes its own statement: sending it takes longer than the commit that it could share, and
-/// the calls beside it would wait for that.
+/// A call of more bytes than this makes its own statement: sending it takes longer than the commit that it could share,
+/// and the calls beside it would wait for that.
 const SOLO_BYTES: usize = 64 * 1024;
 
 /// A batch that has so many bytes takes no further call. Its last one may exceed them, by up to [`SOLO_BYTES`].
@@ -155,16 +157,16 @@ impl<O: Operation> BatchQueue<O> {
 
     /// Makes an urgent call for which nobody waits. Where it cannot be made, it is not.
     ///
-    /// It waits for no bytes, as it may come from a `drop`, so nothing here bounds how many of them there are: each gives
-    /// back one reservation.
+    /// It waits for no bytes, as it may come from a `drop`, so nothing here bounds how many of them there are: each
+    /// gives back one reservation.
     pub(crate) fn post(&self, id: RecordId, args: O::Args) {
         self.shared.enter(Pending { id, args, bytes: 0, is_urgent: true, reply: None, _permit: None });
     }
 
     fn free_slot(&self, is_urgent: bool) -> Option<Slot<O>> {
         let mut state = self.shared.lock();
-        // While others wait, a slot may be free all the same, where a statement has stalled since. It is theirs: this call
-        // goes behind them, and its coming starts the worker that takes them all.
+        // While others wait, a slot may be free all the same, where a statement has stalled since. It is theirs: this
+        // call goes behind them, and its coming starts the worker that takes them all.
         if !state.urgent.is_empty() || !(is_urgent || state.waiting.is_empty()) {
             return None;
         }

@@ -1,5 +1,5 @@
 use cratestack_schema::{Dialect, IDEMPOTENCY, Layout, columns};
-use sqlx::{AssertSqlSafe, Row as _, SqliteConnection};
+use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use super::database::Database;
 use crate::store::StoreError;
@@ -49,15 +49,13 @@ pub(super) async fn migrate(database: &Database) -> Result<(), StoreError> {
 }
 
 async fn look(connection: &mut SqliteConnection, database: &Database) -> Result<Option<Found>, StoreError> {
-    let rows = sqlx::query("SELECT name FROM pragma_table_info(?1, ?2)")
+    let columns: Vec<String> = sqlx::query_scalar("SELECT name FROM pragma_table_info(?1, ?2)")
         .bind(database.table.table())
         .bind(database.table.schema())
         .persistent(false)
         .fetch_all(&mut *connection)
         .await
         .map_err(database.error())?;
-    let columns: Vec<String> =
-        rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(database.error())?;
     if columns.is_empty() {
         return Ok(None);
     }

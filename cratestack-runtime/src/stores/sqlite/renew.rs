@@ -24,9 +24,7 @@ fn renew(table: &str) -> String {
 }
 
 #[derive(Debug)]
-pub(super) struct Renew {
-    renew: SqlStr,
-}
+pub(super) struct Renew(SqlStr);
 
 /// What a renewal has written, and when it was sent. Whether the lease holds is known once it is committed, which may take
 /// longer than the lease lasts.
@@ -46,7 +44,7 @@ impl Renewed {
 
 impl Renew {
     pub(super) fn new(table: &str) -> Self {
-        Self { renew: shared(renew(table)) }
+        Self(shared(renew(table)))
     }
 
     pub(super) async fn renew(
@@ -59,7 +57,7 @@ impl Renew {
         let sent = Instant::now();
         // Fetched to its end, as a claim is.
         let renewed =
-            about(&self.renew, id).bind(token).bind(times.lease).bind(times.retention).fetch_all(connection).await?;
+            about(&self.0, id).bind(token).bind(times.lease).bind(times.retention).fetch_all(connection).await?;
         Ok(Renewed { lasts: renewed.first().map(|row| row.try_get(0)).transpose()?, sent })
     }
 }

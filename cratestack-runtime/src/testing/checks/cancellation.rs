@@ -45,7 +45,7 @@ impl Patience {
 
 /// Each of the first polls surely, since that is where most calls wait; the rest at random.
 fn patiences(bench: &Bench) -> Vec<Patience> {
-    let mut rng = Rng::new(bench.seed);
+    let mut rng = Rng::new(bench.suite.seed);
     (0..8).map(Patience::Polls).chain((8..KEYS).map(|_| Patience::random(&mut rng))).collect()
 }
 

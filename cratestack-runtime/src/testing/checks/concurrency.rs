@@ -13,14 +13,11 @@ const CALLERS: usize = 16;
 pub(super) async fn one_of_many_callers_reserves(bench: Bench) -> Checked {
     for round in 0..20 {
         let key = format!("round {}", round / 2);
-        let seen = {
+        let call = |bench: Bench, _| {
             let key = key.clone();
-            let call = move |bench: Bench, _| {
-                let key = key.clone();
-                async move { bench.claim(&key, A, LONG).await }
-            };
-            bench.rush(CALLERS, call).await?
+            async move { bench.claim(&key, A, LONG).await }
         };
+        let seen = bench.rush(CALLERS, call).await?;
         let winner = only_token(&seen, "simultaneous callers with one key saw Reserved")?;
         if let Some(other) = seen.iter().find(|seen| !matches!(seen, Reserved { .. } | InFlight)) {
             ensure!(false, "a caller beside the holder has to see InFlight, got {}", describe(other));

@@ -63,9 +63,7 @@ pub(super) async fn dead_reservation_belongs_to_its_request(bench: Bench) -> Che
     }
 
     bench.wait(8).await;
-    let (_, attempt) = bench.lease("expires", B, LONG, LONG, "a row that expired, for another request").await?;
-    ensure!(attempt == 1, "a key whose row expired is fresh, but its reservation says that it is attempt {attempt}");
-    Ok(())
+    bench.attempt("expires", B, 1, "a row that expired, for another request").await.map(drop)
 }
 
 pub(super) async fn stale_holder_is_told_lost(bench: Bench) -> Checked {
@@ -100,9 +98,7 @@ pub(super) async fn released_takeover_belongs_to_its_request(bench: Bench) -> Ch
     bench.release("key", takeover).await?;
     bench.conflict("key", B, "another request under a key whose takeover was released").await?;
     bench.wait(1).await;
-    let (token, attempt) =
-        bench.lease("key", A, LONG, LONG, "a takeover that was released, for its own request").await?;
-    ensure!(attempt == 3, "it is the third attempt, and says that it is attempt {attempt}");
+    let token = bench.attempt("key", A, 3, "a takeover that was released, for its own request").await?;
     bench.freeze("key", token, &Answer::new(200, "done"), "what the third attempt came to").await.map(drop)
 }
 
@@ -119,19 +115,14 @@ pub(super) async fn attempts_count_takeovers(bench: Bench) -> Checked {
     }
     // What the silent ones did is not undone by the word of the last.
     bench.wait(1).await;
-    let (_, attempt) = bench.lease("key", A, LONG, LONG, "a released takeover").await?;
-    ensure!(attempt == 4, "a released takeover is followed by another one, which says that it is attempt {attempt}");
+    bench.attempt("key", A, 4, "a released takeover, which another one follows").await?;
 
     bench.lease("expired", A, bench.unit, bench.unit, "a fresh key").await?;
     let (token, _) = bench.lease("record", A, bench.unit, bench.unit, "a fresh key").await?;
     bench.record("record", token, &Answer::new(200, "done")).await?;
     bench.wait(2).await;
     for key in ["expired", "record"] {
-        let (_, attempt) = bench.lease(key, A, LONG, LONG, "a key whose row expired").await?;
-        ensure!(
-            attempt == 1,
-            "a key whose row expired is fresh, but its reservation says that it is attempt {attempt}"
-        );
+        bench.attempt(key, A, 1, "a key whose row expired, which is a fresh one").await?;
     }
     Ok(())
 }

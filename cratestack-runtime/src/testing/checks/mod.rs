@@ -110,11 +110,8 @@ where
         principal: "".into(),
         way: Way::Required,
         unit: suite.unit,
-        seed: suite.seed,
-        runs: suite.runs,
         leases: true,
-        every_method: suite.every_method,
-        stall: suite.stall.clone(),
+        suite: suite.clone(),
     };
     bench.leases = suite.every_method || has_leases(&bench).await;
 
@@ -175,7 +172,7 @@ async fn in_rounds(run: fn(Bench) -> Pin<Box<dyn Future<Output = Checked> + Send
     for round in 0..ROUNDS {
         let unit = bench.unit * 2_u32.pow(round);
         let bench = Bench { unit, principal: fresh_principal().into(), ..bench.clone() };
-        let limit = Duration::from_mins(2) + unit * 200 + Duration::from_millis(100) * bench.runs;
+        let limit = Duration::from_mins(2) + unit * 200 + Duration::from_millis(100) * bench.suite.runs;
         match contained(limit, run(bench)).await {
             Ok(()) => return Verdict::Passed,
             Err(Stop::TooSlow) => {}
