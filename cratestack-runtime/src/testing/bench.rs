@@ -149,6 +149,18 @@ impl Bench {
         }
     }
 
+    /// [`take`](Self::take) of a key that is still to become free, within so many units.
+    pub(super) async fn take_within(&self, units: u32, key: &str, why: &str) -> Checked<Uuid> {
+        let until = Instant::now() + self.units(units);
+        loop {
+            match self.claim(key, A, LONG).await? {
+                ReservationOutcome::Reserved { token } => return Ok(token),
+                ReservationOutcome::InFlight if Instant::now() < until => self.wait(1).await,
+                other => ensure!(false, "{why} the key is still {}", describe(&other)),
+            }
+        }
+    }
+
     pub(super) async fn record(&self, key: &str, token: Uuid, answer: &Answer) -> Checked {
         match self.way {
             Way::Required => self.complete(key, token, answer).await,
@@ -375,6 +387,12 @@ pub(super) fn only_token(outcomes: &[ReservationOutcome], who: &str) -> Checked<
         return Err(Stop::Broken(format!("{} {who}; exactly one may", tokens.len())));
     };
     Ok(token)
+}
+
+/// The same of each of `keys` keys, where the callers took turns with them.
+pub(super) fn token_of_each(outcomes: &[ReservationOutcome], keys: usize, who: &str) -> Checked<Vec<Uuid>> {
+    let of_key = |key| outcomes.iter().skip(key).step_by(keys).cloned().collect::<Vec<_>>();
+    (0..keys).map(|key| only_token(&of_key(key), who)).collect()
 }
 
 pub(super) fn tokens(outcomes: &[ReservationOutcome]) -> Vec<Uuid> {

@@ -34,13 +34,9 @@ struct Found {
 }
 
 impl Found {
-    fn has_columns(&self) -> bool {
-        lacking(&self.columns).next().is_none()
-    }
-
     /// Whether programs can work. A plain table's index is not part of that: it is built beside them.
     fn is_ready(&self) -> bool {
-        self.has_columns() && (self.indexed || !self.partitioned)
+        lacking(&self.columns).next().is_none() && (self.indexed || !self.partitioned)
     }
 }
 
@@ -87,14 +83,10 @@ async fn upgrade(database: &Database, deadline: Instant) -> Result<bool, StoreEr
     if !locked(&mut transaction, database, &lock).await? && is_peers(&mut transaction, database, UPGRADING).await? {
         return Ok(false);
     }
-    run(
-        &mut transaction,
-        database,
-        format!(
-            "SELECT set_config('lock_timeout', '{LOCK_TIMEOUT}', true) WHERE current_setting('lock_timeout') = '0'"
-        ),
-    )
-    .await?;
+    let timeout = format!(
+        "SELECT set_config('lock_timeout', '{LOCK_TIMEOUT}', true) WHERE current_setting('lock_timeout') = '0'"
+    );
+    run(&mut transaction, database, timeout).await?;
     run(&mut transaction, database, "SAVEPOINT untouched".to_owned()).await?;
     while let Err(error) = take_steps(&mut transaction, database).await {
         if !matches!(error, StoreError::Unavailable(_)) || Instant::now() >= deadline {

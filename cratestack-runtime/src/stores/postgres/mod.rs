@@ -276,7 +276,9 @@ impl IdempotencyStore for PostgresStore {
 
     async fn reserve(&self, claim: Claim<'_>) -> Result<ClaimOutcome, StoreError> {
         refuse_nul(claim.id())?;
-        Ok(self.operations.reserve.call(claim.id(), ReserveArgs::new(&claim)).await?.take())
+        let times = TICK.reservation(claim.lease, claim.retention);
+        let args = ReserveArgs { request_hash: claim.request_hash, times };
+        Ok(self.operations.reserve.call(claim.id(), args).await?.take())
     }
 
     async fn renew(

@@ -79,8 +79,6 @@ impl Operation for Release {
     /// Each row may take an advisory lock, as one that is finished may.
     const MAX_BATCH: usize = 64;
 
-    const SLOTS_WHEN_CROWDED: usize = 2;
-
     // A repeated call finds the row gone, so it can stay.
     async fn run_many(&self, batch: Vec<Pending<Self>>) {
         let statement = about_each(&self.many, batch.iter().map(|call| call.id.as_ref()))

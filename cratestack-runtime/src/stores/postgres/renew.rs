@@ -129,8 +129,6 @@ impl Operation for Renew {
 
     const MAX_BATCH: usize = 256;
 
-    const SLOTS_WHEN_CROWDED: usize = 2;
-
     async fn run_many(&self, batch: Vec<Pending<Self>>) {
         let (batch, repeats) = split_repeats(batch);
         match self.database.priority.acquire().await {

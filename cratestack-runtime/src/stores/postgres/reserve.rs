@@ -31,8 +31,7 @@ use uuid::Uuid;
 use super::database::{Database, about_each, count_of, ordinal};
 use super::release::Release;
 use super::sql::{CLOCK, after, asked};
-use super::timestamptz::TICK;
-use crate::store::{Claim, ClaimOutcome, RecordId, RecordIdRef, StoreError};
+use crate::store::{ClaimOutcome, RecordId, RecordIdRef, StoreError};
 use crate::stores::sql::{
     BatchError, BatchQueue, Call, Cause, Grant, Operation, Pending, Times, about, attempt, dead, shared,
 };
@@ -167,14 +166,8 @@ pub(super) struct Reserve {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ReserveArgs {
-    request_hash: [u8; 32],
-    times: Times,
-}
-
-impl ReserveArgs {
-    pub(super) fn new(claim: &Claim<'_>) -> Self {
-        Self { request_hash: claim.request_hash, times: TICK.reservation(claim.lease, claim.retention) }
-    }
+    pub(super) request_hash: [u8; 32],
+    pub(super) times: Times,
 }
 
 impl Call<Reserve> for ReserveArgs {
@@ -218,8 +211,6 @@ impl Operation for Reserve {
     type Answer = Grant<Release>;
 
     const MAX_BATCH: usize = 256;
-
-    const SLOTS_WHEN_CROWDED: usize = 2;
 
     async fn run_many(&self, batch: Vec<Pending<Self>>) {
         let mut groups = by_id(batch);

@@ -2,11 +2,11 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
-use super::super::bench::{A, Answer, Bench, Checked, LONG, Stop, Way, describe, ensure};
+use super::super::bench::{A, Answer, Bench, Checked, LONG, Way, describe, ensure};
 use super::super::rng::Rng;
-use crate::store::ReservationOutcome::{InFlight, Replay, Reserved};
+use crate::store::ReservationOutcome::{InFlight, Replay};
 
 const KEYS: usize = 32;
 
@@ -62,18 +62,7 @@ pub(super) async fn dropped_reservation_leaves_the_key_usable(bench: Bench) -> C
             } else {
                 patience.run(bench.claim(&key, A, lives)).await.transpose()?;
             }
-            let until = Instant::now() + bench.units(30);
-            let token = loop {
-                match bench.claim(&key, A, LONG).await? {
-                    Reserved { token } => break token,
-                    InFlight if Instant::now() < until => bench.wait(1).await,
-                    other => {
-                        let seen = describe(&other);
-                        let why = "a reservation was dropped, and long after its lease the key is still";
-                        return Err(Stop::Broken(format!("{why} {seen}")));
-                    }
-                }
-            };
+            let token = bench.take_within(30, &key, "a reservation was dropped, and long after its lease").await?;
             bench
                 .freeze(&key, token, &Answer::new(200, &key), "a key that was used after a dropped reservation")
                 .await

@@ -4,7 +4,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
-use super::super::bench::{A, Answer, B, Bench, Checked, LONG, Stop, describe, ensure, only_token, tokens};
+use super::super::bench::{A, Answer, B, Bench, Checked, LONG, Stop, describe, ensure, only_token, token_of_each};
 use crate::store::ReservationOutcome::{Conflict, InFlight, Replay, Reserved};
 
 const CALLERS: usize = 16;
@@ -32,11 +32,8 @@ pub(super) async fn many_keys_reserve_side_by_side(bench: Bench) -> Checked {
     const EACH: usize = 4;
     let call = |bench: Bench, n| async move { bench.claim(&format!("key {}", n % KEYS), A, LONG).await };
     let seen = bench.rush(KEYS * EACH, call).await?;
-    for key in 0..KEYS {
-        let of_key: Vec<_> = seen.iter().skip(key).step_by(KEYS).cloned().collect();
-        only_token(&of_key, "callers saw Reserved for one of many keys")?;
-    }
-    let distinct: HashSet<_> = tokens(&seen).into_iter().collect();
+    let tokens = token_of_each(&seen, KEYS, "callers saw Reserved for one of many keys")?;
+    let distinct: HashSet<_> = tokens.into_iter().collect();
     ensure!(distinct.len() == KEYS, "{KEYS} reservations share {} tokens; each has to have its own", distinct.len());
     Ok(())
 }
@@ -73,11 +70,7 @@ pub(super) async fn one_of_many_callers_takes_over(bench: Bench) -> Checked {
     bench.wait(2).await;
     let call = |bench: Bench, n| async move { bench.claim(&format!("key {}", n % KEYS), A, LONG).await };
     let seen = bench.rush(KEYS * CALLERS, call).await?;
-    for key in 0..KEYS {
-        let of_key: Vec<_> = seen.iter().skip(key).step_by(KEYS).cloned().collect();
-        only_token(&of_key, "simultaneous callers took a dead reservation over")?;
-    }
-    Ok(())
+    token_of_each(&seen, KEYS, "simultaneous callers took a dead reservation over").map(drop)
 }
 
 /// The holder of an expired reservation comes back at the moment in which others take it over.
@@ -102,9 +95,8 @@ pub(super) async fn late_holder_and_takeover_exclude_each_other(bench: Bench) ->
         }
     };
     let seen = bench.rush(KEYS * EACH, call).await?;
-    for key in 0..KEYS {
-        let of_key: Vec<_> = seen.iter().skip(key).step_by(KEYS).cloned().collect();
-        let winner = only_token(&of_key, "callers took one expired reservation over")?;
+    let winners = token_of_each(&seen, KEYS, "callers took one expired reservation over")?;
+    for (key, winner) in winners.into_iter().enumerate() {
         let key = format!("key {key}");
         bench.in_flight(&key, A, "after a takeover that raced with the old holder's completion").await?;
         bench.freeze(&key, winner, &Answer::new(201, "new"), "after the new holder's completion").await?;
