@@ -4,7 +4,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
-use super::super::bench::{A, Answer, B, Bench, Checked, LONG, Stop, describe, ensure, only_token, token_of_each};
+use super::super::bench::{A, Answer, B, Bench, Checked, LONG, Stop, describe, ensure};
+use super::super::tokens::{only_token, token_of_each};
 use crate::store::ReservationOutcome::{Conflict, InFlight, Replay, Reserved};
 
 const CALLERS: usize = 16;

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use super::super::bench::{A, Answer, B, Bench, Checked, LONG, Stop, Way, describe, ensure, only_token, tokens};
+use super::super::bench::{A, Answer, B, Bench, Checked, LONG, Stop, Way, describe, ensure};
+use super::super::tokens::{only_token, tokens};
 use crate::store::LeaseState::{Held, Lost};
 use crate::store::ReservationOutcome::{Conflict, InFlight};
 use crate::store::{Claim, ClaimOutcome, LeaseState};
