@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -38,6 +38,13 @@ pub struct Claim<'a> {
 }
 
 impl<'a> Claim<'a> {
+    /// Of a reservation that ends as a whole at `expires_at`. How far off that is, is all of it that may travel: the
+    /// caller's clock may be wrong.
+    pub(crate) fn until(principal: &'a str, key: &'a str, request_hash: [u8; 32], expires_at: SystemTime) -> Self {
+        let retention = expires_at.duration_since(SystemTime::now()).unwrap_or_default();
+        Self { principal, key, request_hash, lease: retention, retention }
+    }
+
     pub(crate) fn id(&self) -> RecordIdRef<'a> {
         RecordIdRef { principal: self.principal, key: self.key }
     }

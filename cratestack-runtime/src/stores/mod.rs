@@ -1,6 +1,8 @@
-//! The stores: each implements the contract of [`crate::store`] over one place, and each is behind a feature.
+//! The stores: each implements the contract of [`crate::store`] over one place. `memory` is always there, the others
+//! are behind a feature each.
 //!
-//! What the SQL stores share is in `sql`.
+//! What the SQL stores share is in `sql`. Of that, `sql/batch_queue` knows no SQL: it could serve any store in which
+//! one statement can be for many keys.
 
 mod memory;
 #[cfg(feature = "postgres")]

@@ -1,5 +1,4 @@
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -9,6 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use super::suite::Conformance;
 use crate::store::{
     Claim, ClaimOutcome, Completion, IdempotencyRecord, IdempotencyStore, LeaseState, ReservationOutcome, StoreError,
 };
@@ -72,23 +72,8 @@ pub(super) struct Bench {
     pub(super) principal: Arc<str>,
     pub(super) way: Way,
     pub(super) unit: Duration,
-    pub(super) seed: u64,
-    pub(super) runs: u32,
     pub(super) leases: bool,
-    pub(super) every_method: bool,
-    pub(super) stall: Option<Stall>,
-}
-
-/// What lets the writes of a store wait, see [`Conformance::stall_writes`](super::Conformance::stall_writes).
-#[derive(Clone)]
-pub(super) struct Stall(pub(super) Arc<dyn Fn() -> Stalling + Send + Sync>);
-
-pub(super) type Stalling = Pin<Box<dyn Future<Output = Box<dyn Send>> + Send>>;
-
-impl fmt::Debug for Stall {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Stall")
-    }
+    pub(super) suite: Conformance,
 }
 
 /// An outcome to record.
@@ -164,6 +149,18 @@ impl Bench {
         }
     }
 
+    /// [`take`](Self::take) of a key that is still to become free, within so many units.
+    pub(super) async fn take_within(&self, units: u32, key: &str, why: &str) -> Checked<Uuid> {
+        let until = Instant::now() + self.units(units);
+        loop {
+            match self.claim(key, A, LONG).await? {
+                ReservationOutcome::Reserved { token } => return Ok(token),
+                ReservationOutcome::InFlight if Instant::now() < until => self.wait(1).await,
+                other => ensure!(false, "{why} the key is still {}", describe(&other)),
+            }
+        }
+    }
+
     pub(super) async fn record(&self, key: &str, token: Uuid, answer: &Answer) -> Checked {
         match self.way {
             Way::Required => self.complete(key, token, answer).await,
@@ -171,15 +168,29 @@ impl Bench {
         }
     }
 
+    /// Records an outcome, which is replayed from then on.
+    pub(super) async fn freeze(
+        &self,
+        key: &str,
+        token: Uuid,
+        answer: &Answer,
+        why: &str,
+    ) -> Checked<IdempotencyRecord> {
+        self.record(key, token, answer).await?;
+        self.replays(key, A, answer, why).await
+    }
+
     pub(super) async fn in_flight(&self, key: &str, hash: [u8; 32], why: &str) -> Checked {
-        let seen = self.claim(key, hash, LONG).await?;
-        ensure!(seen == ReservationOutcome::InFlight, "{why}: expected InFlight, got {}", describe(&seen));
-        Ok(())
+        self.sees(key, hash, ReservationOutcome::InFlight, why).await
     }
 
     pub(super) async fn conflict(&self, key: &str, hash: [u8; 32], why: &str) -> Checked {
+        self.sees(key, hash, ReservationOutcome::Conflict, why).await
+    }
+
+    async fn sees(&self, key: &str, hash: [u8; 32], expected: ReservationOutcome, why: &str) -> Checked {
         let seen = self.claim(key, hash, LONG).await?;
-        ensure!(seen == ReservationOutcome::Conflict, "{why}: expected Conflict, got {}", describe(&seen));
+        ensure!(seen == expected, "{why}: expected {}, got {}", describe(&expected), describe(&seen));
         Ok(())
     }
 
@@ -265,6 +276,13 @@ impl Bench {
         }
     }
 
+    /// [`lease`](Self::lease) that lasts, and is this attempt.
+    pub(super) async fn attempt(&self, key: &str, hash: [u8; 32], expected: u32, why: &str) -> Checked<Uuid> {
+        let (token, attempt) = self.lease(key, hash, LONG, LONG, why).await?;
+        ensure!(attempt == expected, "{why}: expected attempt {expected}, but the reservation says {attempt}");
+        Ok(token)
+    }
+
     pub(super) async fn complete(&self, key: &str, token: Uuid, answer: &Answer) -> Checked {
         let done = self.store.complete(&self.principal, key, token, answer.status, &answer.headers, &answer.body).await;
         done.map_err(|error| refused("complete", &error))
@@ -304,7 +322,7 @@ impl Bench {
 
     /// Keeps every write of the store waiting until what this returns is dropped.
     pub(super) async fn stall(&self) -> Checked<Box<dyn Send>> {
-        match &self.stall {
+        match &self.suite.stall {
             Some(stall) => Ok((stall.0)().await),
             None => {
                 Err(Stop::NotOffered("no way to stall the store's writes was given, see `Conformance::stall_writes`"))
@@ -360,12 +378,4 @@ pub(super) fn describe_answer(answer: &Answer) -> String {
 fn describe_parts(status: u16, headers: &[u8], body: &[u8]) -> String {
     let start = body.get(..body.len().min(40)).unwrap_or_default().escape_ascii();
     format!("status {status}, {} bytes of headers, {} bytes of body \"{start}\"", headers.len(), body.len())
-}
-
-pub(super) fn tokens(outcomes: &[ReservationOutcome]) -> Vec<Uuid> {
-    let token = |outcome: &ReservationOutcome| match outcome {
-        ReservationOutcome::Reserved { token } => Some(*token),
-        _ => None,
-    };
-    outcomes.iter().filter_map(token).collect()
 }

@@ -31,6 +31,7 @@ mod rng;
 mod suite;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 pub use report::{Check, Report, Verdict};
 pub use suite::Conformance;

@@ -36,10 +36,10 @@ pub(super) async fn agrees_with_the_reference_model(bench: Bench) -> Checked {
         async move {
             loop {
                 let run = next.fetch_add(1, Ordering::Relaxed);
-                if run >= bench.runs {
+                if run >= bench.suite.runs {
                     return Ok(());
                 }
-                let seed = bench.seed.wrapping_add(u64::from(run));
+                let seed = bench.suite.seed.wrapping_add(u64::from(run));
                 History::new(&bench, run, seed).run().await.map_err(|stop| explain(stop, run, seed))?;
             }
         }
@@ -213,16 +213,14 @@ impl History {
         let (name, which) = (SLOTS[slot], self.number(token));
         let call = if finishes { "finish" } else { "complete" };
         let _ = write!(self.log, "{call} {name:?} with token {which}, {status} \"answer {}\"", self.answers);
-        let seen = if finishes {
-            Some(bench.finish(name.1, token, &answer).await?)
+        let mut seen = None;
+        if finishes {
+            let state = bench.finish(name.1, token, &answer).await?;
+            let _ = write!(self.log, ": {state:?}");
+            seen = bench.leases.then_some(state);
         } else {
             bench.complete(name.1, token, &answer).await?;
-            None
-        };
-        if let Some(seen) = seen {
-            let _ = write!(self.log, ": {seen:?}");
         }
-        let seen = seen.filter(|_| bench.leases);
         let call = Call::Finish { token, outcome: answer };
         self.agree(slot, &call, |expected| seen.is_none_or(|seen| is(seen, expected)))
     }

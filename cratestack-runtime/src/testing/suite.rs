@@ -1,9 +1,9 @@
+use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
-
-use super::bench::{Stall, Stalling};
 
 /// The conformance suite and its options.
 ///
@@ -31,6 +31,18 @@ pub struct Conformance {
     pub(super) seed: u64,
     pub(super) every_method: bool,
     pub(super) stall: Option<Stall>,
+}
+
+/// What lets the writes of a store wait, see [`Conformance::stall_writes`].
+#[derive(Clone)]
+pub(super) struct Stall(pub(super) Arc<dyn Fn() -> Stalling + Send + Sync>);
+
+type Stalling = Pin<Box<dyn Future<Output = Box<dyn Send>> + Send>>;
+
+impl fmt::Debug for Stall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Stall")
+    }
 }
 
 impl Conformance {

@@ -5,7 +5,7 @@ mod tests;
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -18,6 +18,7 @@ use crate::store::{
     Claim, ClaimOutcome, Completion, IdempotencyRecord, IdempotencyStore, LeaseState, RecordIdRef, ReservationOutcome,
     StoreError,
 };
+use crate::util::lock;
 
 /// Keys that share a shard wait for each other, so there are more shards than threads that could meet in one.
 const SHARDS: usize = 64;
@@ -67,7 +68,7 @@ impl MemoryStore {
 
     fn claim(&self, claim: &Claim<'_>) -> ClaimOutcome {
         let id = claim.id();
-        let (found, hash) = {
+        let (outcome, created_at, expires_at) = {
             let mut rows = self.shared.rows_of(id);
             let now = Instant::now();
             match rows.get_mut(id) {
@@ -76,7 +77,7 @@ impl MemoryStore {
                         return ClaimOutcome::Conflict;
                     }
                     let Some(outcome) = row.outcome.clone() else { return ClaimOutcome::InFlight };
-                    ((outcome, row.created_at, row.expires_at), row.request_hash)
+                    (outcome, row.created_at, row.expires_at)
                 }
                 dead => {
                     let attempt = dead.map_or(1, |row| row.next_attempt(now));
@@ -88,11 +89,10 @@ impl MemoryStore {
             }
         };
         // The shard is free again: copying a body of megabytes must not hold up the keys beside it.
-        let (outcome, created_at, expires_at) = found;
         ClaimOutcome::Replay(IdempotencyRecord {
             key: claim.key.to_owned(),
             principal_fingerprint: claim.principal.to_owned(),
-            request_hash: hash,
+            request_hash: claim.request_hash,
             response_status: outcome.status,
             response_headers: outcome.headers.to_vec(),
             response_body: outcome.body.to_vec(),
@@ -128,8 +128,7 @@ impl IdempotencyStore for MemoryStore {
         request_hash: [u8; 32],
         expires_at: SystemTime,
     ) -> Result<ReservationOutcome, StoreError> {
-        let retention = expires_at.duration_since(SystemTime::now()).unwrap_or_default();
-        Ok(self.claim(&Claim { principal, key, request_hash, lease: retention, retention }).into())
+        Ok(self.claim(&Claim::until(principal, key, request_hash, expires_at)).into())
     }
 
     async fn complete(
@@ -230,9 +229,4 @@ impl Default for Shared {
             swept: AtomicUsize::new(0),
         }
     }
-}
-
-/// Every change to a shard is whole before anything in it can panic, so a poisoned one is as good as any.
-fn lock(shard: &Mutex<Rows>) -> MutexGuard<'_, Rows> {
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -27,10 +27,8 @@ impl Rows {
     }
 
     pub(super) fn put(&mut self, id: RecordIdRef<'_>, mut row: Row) {
-        let owned = match self.by_id.get(&id as &dyn Identified) {
-            Some(old) => self.by_expiry.remove(&(old.expires, old.number)),
-            None => None,
-        };
+        let old = self.by_id.get(&id as &dyn Identified);
+        let owned = old.and_then(|old| self.by_expiry.remove(&(old.expires, old.number)));
         let owned = owned.unwrap_or_else(|| id.to_owned());
         self.last_number += 1;
         row.number = self.last_number;

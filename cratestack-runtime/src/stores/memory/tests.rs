@@ -38,7 +38,7 @@ async fn sweep_frees_what_expired_and_gets_round_to_every_shard() {
         deleted += store.sweep(3).await.unwrap();
     }
     assert_eq!((deleted, rows(&store)), (500, 500));
-    let both = |shard| {
+    let both = |shard: &Mutex<Rows>| {
         let rows = lock(shard);
         rows.by_id.len() == rows.by_expiry.len()
     };

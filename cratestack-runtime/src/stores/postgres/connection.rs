@@ -14,14 +14,13 @@
 //! - Where the pool gives up, the call goes on in the other queue; an attempt to connect that fails from then on is its
 //!   answer.
 
-use std::ops::{Deref, DerefMut};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::{PgConnection, PgPool, Postgres};
+use sqlx::{PgPool, Postgres};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// How long the pool alone is asked.
@@ -44,7 +43,7 @@ pub(super) struct PriorityPool {
 
 /// A connection of either sort.
 pub(super) struct PriorityConnection {
-    connection: PoolConnection<Postgres>,
+    pub(super) connection: PoolConnection<Postgres>,
     _aside: Option<OwnedMutexGuard<Option<PgPool>>>,
 }
 
@@ -103,18 +102,4 @@ fn beside(pool: &PgPool) -> PgPool {
         closing.close().await;
     });
     aside
-}
-
-impl Deref for PriorityConnection {
-    type Target = PgConnection;
-
-    fn deref(&self) -> &PgConnection {
-        &self.connection
-    }
-}
-
-impl DerefMut for PriorityConnection {
-    fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.connection
-    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use cratestack_schema::{Dialect, TableName};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{PgPool, Postgres, Row as _};
+use sqlx::{PgPool, Postgres, Row as _, SqlStr};
 
 use super::connection::PriorityPool;
 use super::lock::lock_of;
@@ -27,7 +27,7 @@ impl Database {
     }
 
     pub(super) fn error(&self) -> impl Fn(sqlx::Error) -> StoreError {
-        error_of(&self.table)
+        |error| store_error(Dialect::Postgres, &self.table, error)
     }
 
     /// The number that stands for a key of the table.
@@ -44,13 +44,10 @@ impl Database {
         statement: impl Future<Output = Result<Vec<PgRow>, sqlx::Error>>,
     ) -> Result<Vec<PgRow>, BatchError> {
         statement.await.map_err(|error| {
-            let is_divisible = match &error {
-                sqlx::Error::Database(refused) => {
-                    !matches!(Cause::of(refused.as_ref()), Cause::Unavailable | Cause::Schema)
-                }
+            let is_divisible = match Cause::of_sqlx(&error) {
+                Some(cause) => !matches!(cause, Cause::Unavailable | Cause::Schema),
                 // Nothing has been sent.
-                sqlx::Error::Encode(_) => true,
-                _ => false,
+                None => matches!(error, sqlx::Error::Encode(_)),
             };
             if is_divisible { BatchError::Divisible } else { self.unknown()(error) }
         })
@@ -61,7 +58,7 @@ impl Database {
         &self,
         statement: Query<'_, Postgres, PgArguments>,
     ) -> Result<Vec<PgRow>, BatchError> {
-        self.run_many(async { statement.fetch_all(&mut *self.priority.acquire().await?).await }).await
+        self.run_many(async { statement.fetch_all(&mut *self.priority.acquire().await?.connection).await }).await
     }
 
     /// The row of a statement for one key that ends a reservation.
@@ -69,8 +66,8 @@ impl Database {
         &self,
         statement: Query<'_, Postgres, PgArguments>,
     ) -> Result<Option<PgRow>, StoreError> {
-        let mut connection = self.priority.acquire().await.map_err(self.error())?;
-        statement.fetch_optional(&mut *connection).await.map_err(self.error())
+        let mut priority = self.priority.acquire().await.map_err(self.error())?;
+        statement.fetch_optional(&mut *priority.connection).await.map_err(self.error())
     }
 
     /// Answers each call of a batch by the row that bears its ordinal, and by `otherwise` where there is none.
@@ -102,7 +99,8 @@ impl Database {
         |error| BatchError::Unknown(self.error()(error))
     }
 
-    /// What a live row means to a caller, read from what the statements select behind their first column.
+    /// What a live row means to a caller, read from the six columns that the statements of `reserve` and of a
+    /// transaction's beginning select behind their first one, in this order.
     pub(super) fn classify(
         &self,
         row: &PgRow,
@@ -122,8 +120,13 @@ impl Database {
     }
 }
 
-pub(super) fn error_of(table: &TableName) -> impl Fn(sqlx::Error) -> StoreError {
-    move |error| store_error(Dialect::Postgres, table, error)
+/// A statement about many keys, whose principals and keys are its first two parameters.
+pub(super) fn about_each<'a>(
+    statement: &SqlStr,
+    ids: impl Iterator<Item = RecordIdRef<'a>> + Clone,
+) -> Query<'static, Postgres, PgArguments> {
+    let principals: Vec<_> = ids.clone().map(|id| id.principal).collect();
+    sqlx::query(statement.clone()).bind(principals).bind(ids.map(|id| id.key).collect::<Vec<_>>())
 }
 
 /// How many a batch's last parameter says that there are.

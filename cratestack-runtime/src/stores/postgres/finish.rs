@@ -6,11 +6,11 @@ use cratestack_schema::columns::{
 use sqlx::SqlStr;
 use uuid::Uuid;
 
-use super::database::{Database, count_of};
+use super::database::{Database, about_each, count_of};
 use super::lock::class_of;
 use super::sql::{asked, in_flight, notifying, notifying_each};
 use crate::store::{Completion, RecordIdRef, StoreError};
-use crate::stores::sql::{Call, Operation, OwnedCompletion, Pending, shared, split_repeats};
+use crate::stores::sql::{Call, Operation, OwnedCompletion, Pending, about, shared, split_repeats};
 
 /// Touches no indexed column, so that the update stays within its page (HOT).
 fn one(table: &str, class: i32) -> String {
@@ -59,9 +59,7 @@ impl Call<Finish> for Completion<'_> {
     }
 
     async fn run_one(self, id: RecordIdRef<'_>, Finish { database, one, .. }: &Finish) -> Result<bool, StoreError> {
-        let finish = sqlx::query(one.clone())
-            .bind(id.principal)
-            .bind(id.key)
+        let finish = about(one, id)
             .bind(self.token)
             .bind(i32::from(self.status))
             .bind(self.headers)
@@ -79,19 +77,14 @@ impl Operation for Finish {
     /// Each row may take an advisory lock, of which a server has 64 for each connection (`max_locks_per_transaction`).
     const MAX_BATCH: usize = 64;
 
-    const MAX_WORKERS_WHEN_CROWDED: usize = 2;
-
     async fn run_many(&self, batch: Vec<Pending<Self>>) {
         let (batch, repeats) = split_repeats(batch);
-        let locks: Vec<_> = batch.iter().map(|call| self.database.lock_of(call.id.as_ref())).collect();
-        let statement = sqlx::query(self.many.clone())
-            .bind(batch.iter().map(|call| call.id.principal()).collect::<Vec<_>>())
-            .bind(batch.iter().map(|call| call.id.key()).collect::<Vec<_>>())
+        let statement = about_each(&self.many, batch.iter().map(|call| call.id.as_ref()))
             .bind(batch.iter().map(|call| call.args.token).collect::<Vec<_>>())
             .bind(batch.iter().map(|call| i32::from(call.args.status)).collect::<Vec<_>>())
             .bind(batch.iter().map(|call| &*call.args.headers).collect::<Vec<_>>())
             .bind(batch.iter().map(|call| &*call.args.body).collect::<Vec<_>>())
-            .bind(&locks)
+            .bind(batch.iter().map(|call| self.database.lock_of(call.id.as_ref())).collect::<Vec<_>>())
             .bind(count_of(&batch));
         let rows = self.database.run_many_with_priority(statement).await;
         self.database.answer_by_ordinal(batch, rows, false, |_| Ok(true));
@@ -108,7 +101,7 @@ impl Finish {
 
     /// Whether the row bears this token, in flight or finished.
     pub(super) async fn is_of_token(&self, id: RecordIdRef<'_>, token: Uuid) -> Result<bool, StoreError> {
-        let of_token = sqlx::query(self.of_token.clone()).bind(id.principal).bind(id.key).bind(token);
+        let of_token = about(&self.of_token, id).bind(token);
         Ok(self.database.fetch_with_priority(of_token).await?.is_some())
     }
 }

@@ -25,7 +25,6 @@ mod renew;
 mod reserve;
 mod session;
 mod sql;
-mod store_database;
 mod sweep;
 mod timestamptz;
 mod transaction;
@@ -55,7 +54,9 @@ use crate::store::{
     Begun, Claim, ClaimOutcome, ClockSample, CommitError, Completion, Ending, IdempotencyStore, Isolation, LeaseState,
     RecordIdRef, ReservationOutcome, StoreError, Transact, TransactionalStore, Watch,
 };
-use crate::stores::sql::{BatchQueue, OpenTransaction, SessionId, check, recordable, remaining, renew_in_time};
+use crate::stores::sql::{
+    BatchQueue, OpenTransaction, SessionId, check, recordable, renew_in_time, shared, store_database,
+};
 
 /// Keeps reservations and outcomes in a table of a Postgres database: the store for a fleet.
 ///
@@ -120,7 +121,7 @@ impl Operations {
             finish: BatchQueue::new(Finish::new(database.clone()), is_batching),
             renew: BatchQueue::new(Renew::new(database.clone()), is_batching),
             release,
-            sweep: sweep::statement(&database.table),
+            sweep: shared(database.table.sweep(Dialect::Postgres)),
             begin: Begin::new(database.clone()),
             commit: Commit::new(database.clone()),
         }
@@ -210,7 +211,7 @@ impl PostgresStore {
     /// # }
     /// ```
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        migrate::migrate(&self.database.pool, &self.database.table).await
+        migrate::migrate(&self.database).await
     }
 
     /// What the database has, compared with what this program needs: the same report as `cratestack-schema check`.
@@ -233,6 +234,13 @@ impl PostgresStore {
     pub async fn check(&self) -> Result<Report, StoreError> {
         check(&self.database.pool, Dialect::Postgres, &self.database.table).await
     }
+
+    /// Whether the outcome was recorded by this call.
+    async fn record(&self, completion: Completion<'_>) -> Result<bool, StoreError> {
+        refuse_nul(completion.id())?;
+        recordable(completion.status)?;
+        self.operations.finish.call(completion.id(), completion).await
+    }
 }
 
 #[async_trait]
@@ -244,9 +252,7 @@ impl IdempotencyStore for PostgresStore {
         request_hash: [u8; 32],
         expires_at: SystemTime,
     ) -> Result<ReservationOutcome, StoreError> {
-        let retention = remaining(expires_at);
-        let claim = Claim { principal, key, request_hash, lease: retention, retention };
-        self.reserve(claim).await.map(ReservationOutcome::from)
+        self.reserve(Claim::until(principal, key, request_hash, expires_at)).await.map(ReservationOutcome::from)
     }
 
     async fn complete(
@@ -270,7 +276,9 @@ impl IdempotencyStore for PostgresStore {
 
     async fn reserve(&self, claim: Claim<'_>) -> Result<ClaimOutcome, StoreError> {
         refuse_nul(claim.id())?;
-        Ok(self.operations.reserve.call(claim.id(), ReserveArgs::new(&claim)).await?.take())
+        let times = TICK.reservation(claim.lease, claim.retention);
+        let args = ReserveArgs { request_hash: claim.request_hash, times };
+        Ok(self.operations.reserve.call(claim.id(), args).await?.take())
     }
 
     async fn renew(
@@ -309,6 +317,8 @@ impl IdempotencyStore for PostgresStore {
     }
 }
 
+store_database!(Postgres, PostgresStore);
+
 impl TransactionalStore for PostgresStore {}
 
 #[async_trait]
@@ -342,15 +352,6 @@ impl Transact for PostgresStore {
 
     async fn has_failed(&self, open: &mut OpenTransaction<Postgres>) -> bool {
         has_failed(open).await
-    }
-}
-
-impl PostgresStore {
-    /// Whether the outcome was recorded by this call.
-    async fn record(&self, completion: Completion<'_>) -> Result<bool, StoreError> {
-        refuse_nul(completion.id())?;
-        recordable(completion.status)?;
-        self.operations.finish.call(completion.id(), completion).await
     }
 }
 

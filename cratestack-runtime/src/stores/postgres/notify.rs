@@ -26,7 +26,7 @@
 //! too many.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgListener, PgPoolOptions};
@@ -38,6 +38,7 @@ use uuid::Uuid;
 
 use super::lock::{CHANNEL, bucket_of};
 use crate::store::Watch;
+use crate::util;
 
 /// A listener that nobody has used for this long gives its connection back.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -72,7 +73,7 @@ enum Command {
 impl Watcher {
     /// Returns once changes of the key will be told; `None` where this server does not let us listen.
     pub(super) async fn watch(&self, pool: &PgPool, class: i32, lock: i64) -> Option<Watch> {
-        if self.polling_until.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|end| Instant::now() < end) {
+        if util::lock(&self.polling_until).is_some_and(|end| Instant::now() < end) {
             return None;
         }
         let (changed, change) = oneshot::channel();
@@ -89,7 +90,7 @@ impl Watcher {
     }
 
     fn send(&self, pool: &PgPool, class: i32, command: Command) -> mpsc::UnboundedSender<Command> {
-        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut session = util::lock(&self.session);
         let command = match session.as_ref() {
             Some(commands) => match commands.send(command) {
                 Ok(()) => return commands.clone(),
@@ -148,7 +149,7 @@ async fn listen(
             "idempotency waiters poll: notifications do not arrive over this connection. A pooler in transaction mode, as \
              PgBouncer has it, is the usual cause"
         );
-        *polling_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + NOTIFY_RETRY_AFTER);
+        *util::lock(polling_until) = Some(Instant::now() + NOTIFY_RETRY_AFTER);
         return Ok(());
     }
     let mut session = ListenSession { listener, class, buckets: HashMap::new() };

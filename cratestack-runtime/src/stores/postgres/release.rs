@@ -6,11 +6,11 @@ use cratestack_schema::columns::{
 use sqlx::SqlStr;
 use uuid::Uuid;
 
-use super::database::{Database, count_of};
+use super::database::{Database, about_each, count_of};
 use super::lock::class_of;
 use super::sql::{CLOCK, asked, in_flight, notifying, notifying_each};
 use crate::store::{RecordIdRef, StoreError};
-use crate::stores::sql::{Call, Operation, Pending, shared};
+use crate::stores::sql::{Call, Operation, Pending, about, shared};
 
 fn one(table: &str, class: i32) -> String {
     let held = format!(
@@ -67,7 +67,7 @@ impl Release {
 /// The reservation's token.
 impl Call<Release> for Uuid {
     async fn run_one(self, id: RecordIdRef<'_>, Release { database, one, .. }: &Release) -> Result<(), StoreError> {
-        let release = sqlx::query(one.clone()).bind(id.principal).bind(id.key).bind(self).bind(database.lock_of(id));
+        let release = about(one, id).bind(self).bind(database.lock_of(id));
         database.fetch_with_priority(release).await.map(drop)
     }
 }
@@ -79,16 +79,11 @@ impl Operation for Release {
     /// Each row may take an advisory lock, as one that is finished may.
     const MAX_BATCH: usize = 64;
 
-    const MAX_WORKERS_WHEN_CROWDED: usize = 2;
-
     // A repeated call finds the row gone, so it can stay.
     async fn run_many(&self, batch: Vec<Pending<Self>>) {
-        let locks: Vec<_> = batch.iter().map(|call| self.database.lock_of(call.id.as_ref())).collect();
-        let statement = sqlx::query(self.many.clone())
-            .bind(batch.iter().map(|call| call.id.principal()).collect::<Vec<_>>())
-            .bind(batch.iter().map(|call| call.id.key()).collect::<Vec<_>>())
+        let statement = about_each(&self.many, batch.iter().map(|call| call.id.as_ref()))
             .bind(batch.iter().map(|call| call.args).collect::<Vec<_>>())
-            .bind(&locks)
+            .bind(batch.iter().map(|call| self.database.lock_of(call.id.as_ref())).collect::<Vec<_>>())
             .bind(count_of(&batch));
         match self.database.run_many_with_priority(statement).await {
             Ok(_) => batch.into_iter().for_each(|call| call.answer(Ok(()))),

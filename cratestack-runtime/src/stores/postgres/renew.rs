@@ -9,11 +9,11 @@ use sqlx::postgres::PgRow;
 use sqlx::{Row as _, SqlStr};
 use uuid::Uuid;
 
-use super::database::{Database, count_of};
+use super::database::{Database, about_each, count_of};
 use super::sql::{CLOCK, after, asked, in_flight};
 use super::timestamptz::TICK;
 use crate::store::{RecordIdRef, StoreError};
-use crate::stores::sql::{Call, Operation, Pending, Renewal, Times, shared, split_repeats};
+use crate::stores::sql::{Call, Operation, Pending, Renewal, Times, about, shared, split_repeats};
 
 /// The row is locked before the clock is looked at: an update computes its row first, and then waits for whoever has it
 /// locked.
@@ -110,15 +110,13 @@ pub(super) struct RenewArgs {
 impl Call<Renew> for RenewArgs {
     async fn run_one(self, id: RecordIdRef<'_>, Renew { database, one, .. }: &Renew) -> Result<Renewal, StoreError> {
         // What it waits for a connection is no part of the answer's way.
-        let mut connection = database.priority.acquire().await.map_err(database.error())?;
+        let mut priority = database.priority.acquire().await.map_err(database.error())?;
         let sent = Instant::now();
-        let renewed = sqlx::query(one.clone())
-            .bind(id.principal)
-            .bind(id.key)
+        let renewed = about(one, id)
             .bind(self.token)
             .bind(self.times.lease)
             .bind(self.times.retention)
-            .fetch_optional(&mut *connection)
+            .fetch_optional(&mut *priority.connection)
             .await
             .map_err(database.error())?;
         renewed.map_or(Ok(Renewal::Lost), |row| renewal(&row, 0, sent)).map_err(database.error())
@@ -131,21 +129,17 @@ impl Operation for Renew {
 
     const MAX_BATCH: usize = 256;
 
-    const MAX_WORKERS_WHEN_CROWDED: usize = 2;
-
     async fn run_many(&self, batch: Vec<Pending<Self>>) {
         let (batch, repeats) = split_repeats(batch);
         match self.database.priority.acquire().await {
-            Ok(mut connection) => {
+            Ok(mut priority) => {
                 let sent = Instant::now();
-                let statement = sqlx::query(self.many.clone())
-                    .bind(batch.iter().map(|call| call.id.principal()).collect::<Vec<_>>())
-                    .bind(batch.iter().map(|call| call.id.key()).collect::<Vec<_>>())
+                let statement = about_each(&self.many, batch.iter().map(|call| call.id.as_ref()))
                     .bind(batch.iter().map(|call| call.args.token).collect::<Vec<_>>())
                     .bind(batch.iter().map(|call| call.args.times.lease).collect::<Vec<_>>())
                     .bind(batch.iter().map(|call| call.args.times.retention).collect::<Vec<_>>())
                     .bind(count_of(&batch))
-                    .fetch_all(&mut *connection);
+                    .fetch_all(&mut *priority.connection);
                 let rows = self.database.run_many(statement).await;
                 self.database.answer_by_ordinal(batch, rows, Renewal::Lost, |row| renewal(row, 1, sent));
             }

@@ -1,6 +1,7 @@
 //! Reserving a key, or reading who has it.
 //!
-//! A statement judges rows by a snapshot, and finds others' later commits only where it inserts:
+//! A statement sees the rows that were committed when it began, its snapshot. It learns of a later one only where it
+//! inserts and the key is taken:
 //!
 //! ```text
 //! statement │ snapshot ─────── no row: inserts ── a row is there after all: is it dead? ──┬─ takes it over: claimed
@@ -12,6 +13,10 @@
 //!
 //! Of several calls of one batch for one key, the first is in the statement, and the others are answered from what became of
 //! it, as if they had come just after it.
+//!
+//! What a row that is live means is not judged here: a statement returns its columns from the second one on, in the
+//! order in which `Database::classify` reads them by their places, and `Row::classify` (`sql/row.rs`) says what they
+//! mean to whoever asked.
 
 use std::collections::HashMap;
 
@@ -23,13 +28,12 @@ use sqlx::postgres::PgRow;
 use sqlx::{Row as _, SqlStr};
 use uuid::Uuid;
 
-use super::database::{Database, count_of, ordinal};
+use super::database::{Database, about_each, count_of, ordinal};
 use super::release::Release;
 use super::sql::{CLOCK, after, asked};
-use super::timestamptz::TICK;
-use crate::store::{Claim, ClaimOutcome, RecordId, RecordIdRef, StoreError};
+use crate::store::{ClaimOutcome, RecordId, RecordIdRef, StoreError};
 use crate::stores::sql::{
-    BatchError, BatchQueue, Call, Cause, Grant, Operation, Pending, Times, attempt, dead, shared,
+    BatchError, BatchQueue, Call, Cause, Grant, Operation, Pending, Times, about, attempt, dead, shared,
 };
 
 /// How often a key is asked for before the answer is that another request is running, which is then all but certain: each
@@ -76,8 +80,8 @@ fn one(table: &str) -> String {
     )
 }
 
-/// As the statement for one key. A row is returned for each key but those of which another insert committed after this
-/// statement's snapshot was taken: with its token and attempt where it was claimed, with its ordinal where it is live.
+/// As the statement for one key. A key that was claimed has a row with its token and attempt. One whose row is live has
+/// that row, with the key's ordinal. One that another insert took after this statement's snapshot has none.
 fn many(table: &str) -> String {
     format!(
         "WITH asked AS ({asked}), seen AS (
@@ -119,13 +123,14 @@ fn many(table: &str) -> String {
     )
 }
 
-/// What becomes of a claim whose key has a row that was dead or hidden to the snapshot.
+/// What becomes of a claim whose key has a row: one that was dead, or that the snapshot did not show.
 ///
-/// The claim's own times are of before it waited for whoever had the row, so they are shifted by as long as it waited. That
-/// takes several looks at the clock, and the lease must not outlast the row: it ends no later than the row would have
-/// without the shift, and one that was to end with the row says nothing of its own.
+/// The claim's times (`EXCLUDED`) were computed before it waited for whoever had the row locked. So each of them is
+/// shifted by the time that it waited. Each shift looks at the clock anew, and a lease that is shifted by more than the
+/// row's end could outlast the row. Therefore a lease ends no later than the row's end before the shift; and one that
+/// was to end with the row is `NULL`, which means just that.
 ///
-/// A row that is taken over before it expired had a lease that counts, and with it an attempt that does.
+/// Where a row is taken over before it expired, its lease counted, and so does its attempt.
 fn takeover() -> String {
     let waited = format!("GREATEST({CLOCK} - EXCLUDED.{CREATED_AT}, INTERVAL '0')");
     format!(
@@ -161,14 +166,8 @@ pub(super) struct Reserve {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ReserveArgs {
-    request_hash: [u8; 32],
-    times: Times,
-}
-
-impl ReserveArgs {
-    pub(super) fn new(claim: &Claim<'_>) -> Self {
-        Self { request_hash: claim.request_hash, times: TICK.reservation(claim.lease, claim.retention) }
-    }
+    pub(super) request_hash: [u8; 32],
+    pub(super) times: Times,
 }
 
 impl Call<Reserve> for ReserveArgs {
@@ -180,9 +179,7 @@ impl Call<Reserve> for ReserveArgs {
         let token = Uuid::new_v4();
         let mut attempts = 1;
         loop {
-            let found = sqlx::query(one.clone())
-                .bind(id.principal)
-                .bind(id.key)
+            let found = about(one, id)
                 .bind(self.request_hash.as_slice())
                 .bind(token)
                 .bind(self.times.lease)
@@ -214,8 +211,6 @@ impl Operation for Reserve {
     type Answer = Grant<Release>;
 
     const MAX_BATCH: usize = 256;
-
-    const MAX_WORKERS_WHEN_CROWDED: usize = 2;
 
     async fn run_many(&self, batch: Vec<Pending<Self>>) {
         let mut groups = by_id(batch);
@@ -284,9 +279,7 @@ impl Reserve {
     }
 
     async fn ask(&self, groups: &[Group]) -> Result<Vec<PgRow>, BatchError> {
-        let statement = sqlx::query(self.many.clone())
-            .bind(groups.iter().map(|group| group.id().principal()).collect::<Vec<_>>())
-            .bind(groups.iter().map(|group| group.id().key()).collect::<Vec<_>>())
+        let statement = about_each(&self.many, groups.iter().map(|group| group.id().as_ref()))
             .bind(groups.iter().map(|group| group.calls[0].args.request_hash.as_slice()).collect::<Vec<_>>())
             .bind(groups.iter().map(|group| group.token).collect::<Vec<_>>())
             .bind(groups.iter().map(|group| group.args().times.lease).collect::<Vec<_>>())

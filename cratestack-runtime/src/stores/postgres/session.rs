@@ -88,25 +88,19 @@ impl ServerSession {
         }
         let kept = match kept {
             // One that was idle for too long for somebody between here and the server is no failure of the server's.
-            Some(mut open) => open.probe().await.ok().map(|probe| (open, probe)),
+            Some(open) => open.probe().await.ok(),
             None => None,
         };
-        let (open, probe) = if let Some(looked) = kept {
-            looked
-        } else {
-            let mut open = SampleConnection::connect(pool).await?;
-            let probe = open.probe().await?;
-            (open, probe)
+        let (open, probe) = match kept {
+            Some(probed) => probed,
+            None => SampleConnection::connect(pool).await?.probe().await?,
         };
         match probe {
             Probe::Session(sample) => {
                 state.open = Some(open);
-                Ok(Some(sample))
+                return Ok(Some(sample));
             }
-            Probe::Recovery => {
-                drop(open.connection.close().await);
-                Ok(None)
-            }
+            Probe::Recovery => {}
             Probe::Indistinguishable(why) => {
                 state.retry_at = Instant::now().checked_add(SESSION_RETRY_AFTER);
                 if !std::mem::replace(&mut state.is_reported, true) {
@@ -115,10 +109,10 @@ impl ServerSession {
                          no such connection at all, set Idempotency::replay_cache_bytes(0)"
                     );
                 }
-                drop(open.connection.close().await);
-                Ok(None)
             }
         }
+        drop(open.connection.close().await);
+        Ok(None)
     }
 }
 
@@ -135,25 +129,26 @@ impl SampleConnection {
         Ok(Self { connection, since: Instant::now(), session: Uuid::new_v4().as_u128(), backend: None })
     }
 
-    async fn probe(&mut self) -> Result<Probe, sqlx::Error> {
+    /// An error closes the connection, and with it ends the session.
+    async fn probe(mut self) -> Result<(Self, Probe), sqlx::Error> {
         let row = sqlx::raw_sql(SAMPLE).fetch_one(&mut self.connection).await?;
         if row.try_get(3)? {
-            return Ok(Probe::Recovery);
+            return Ok((self, Probe::Recovery));
         }
         let Some(start) = row.try_get(2)? else {
-            return Ok(Probe::Indistinguishable(
-                "the database role does not see its own session in pg_stat_activity, as where a role is set for the login",
-            ));
+            let why = "the database role does not see its own session in pg_stat_activity, as where a role is set for \
+                       the login";
+            return Ok((self, Probe::Indistinguishable(why)));
         };
         let backend = Backend { pid: row.try_get(1)?, start };
         if *self.backend.get_or_insert(backend) != backend {
             // Emptied at each change, the memory would answer next to nothing.
-            return Ok(Probe::Indistinguishable(
-                "one connection reaches several sessions of the server. A pooler in transaction mode, as PgBouncer has \
-                 it, is the usual cause",
-            ));
+            let why = "one connection reaches several sessions of the server. A pooler in transaction mode, as PgBouncer \
+                       has it, is the usual cause";
+            return Ok((self, Probe::Indistinguishable(why)));
         }
         let now: SystemTime = TICK.moment(row.try_get(0)?).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-        Ok(Probe::Session(ClockSample { now, session: self.session }))
+        let sample = ClockSample { now, session: self.session };
+        Ok((self, Probe::Session(sample)))
     }
 }

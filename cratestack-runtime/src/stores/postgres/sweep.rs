@@ -1,18 +1,13 @@
 //! Deleting what has expired.
 
-use cratestack_schema::{Dialect, TableName};
 use sqlx::SqlStr;
 
 use super::database::Database;
 use crate::store::StoreError;
-use crate::stores::sql::{Cause, shared};
+use crate::stores::sql::Cause;
 
 /// How often a sweep is tried that others are in the way of.
 const MAX_ATTEMPTS: u32 = 5;
-
-pub(super) fn statement(table: &TableName) -> SqlStr {
-    shared(table.sweep(Dialect::Postgres))
-}
 
 pub(super) async fn sweep(database: &Database, statement: &SqlStr, limit: u32) -> Result<u64, StoreError> {
     for _ in 0..MAX_ATTEMPTS {

@@ -11,17 +11,24 @@
 //! worker   │                     starts as A's slot ends ─┘ one statement for both ──┘ takes the next batch
 //! ```
 //!
+//! - A slot is the right to send a statement. A caller that finds a free one has it for its own statement; a worker,
+//!   which makes the statements of those who wait, has one from batch to batch.
 //! - A worker is a task of its own: a caller that goes away takes nobody along, and its call is left out of the batch, or
 //!   its answer is dropped.
 //! - A statement that is on its way for [`STALLED_AFTER`] (a row is locked, a connection is silent) no longer counts as
 //!   occupying its slot. Nobody is woken by that, so whoever waits looks for it now and then.
-//! - A call that cannot share a statement, for its size or because its batch was refused, is made by its own caller.
-//! - A worker that does not end in order (its runtime shuts down) sends everybody who waits off to do that.
+//! - A call that cannot share a statement, for its size or because its batch was refused, is made by its own caller. It
+//!   waits for no slot, so only the store's pool bounds how many of these statements there are.
+//! - An urgent call goes before all that are not: into the next batch, with bytes of its own to wait in, and past their
+//!   stalled statements.
+//! - Where a worker does not end in order (its runtime shuts down, or an operation panics), the callers of its batch
+//!   get an error, as nobody knows what became of their calls. Those who wait for a later batch make their calls
+//!   themselves.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
@@ -29,34 +36,37 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::operation::{Call, Operation, Pending, Reply};
 use crate::store::{RecordId, RecordIdRef, StoreError};
+use crate::util;
 
-/// Statements of one operation that may be on their way at once.
-const BASE_WORKERS: usize = 1;
+/// How many slots an operation has. A stalled statement occupies none.
+const BASE_SLOTS: usize = 1;
 
-/// As many calls as this wait for more statements to be on their way: each has a long batch then. Fewer would be split into
-/// batches that are short.
+/// From this many waiting calls on, an operation has its `SLOTS_WHEN_CROWDED`. With fewer calls another slot would only
+/// split one batch into two short ones.
 const CROWD_THRESHOLD: usize = 32;
 
 /// A statement that is on its way for longer than this no longer occupies its slot: those who wait need not wait for it.
 const STALLED_AFTER: Duration = Duration::from_millis(250);
 
-/// Statements of one operation on their way at once, stalled ones included.
-const MAX_WORKERS: usize = 16;
+/// With so many statements on their way, stalled ones included, no slot is free. Statements without a slot do not
+/// count.
+const MAX_STATEMENTS: usize = 16;
 
-/// The same where an urgent call waits: it does not stand behind the others' stalled statements.
-const MAX_WORKERS_WHEN_URGENT: usize = 2 * MAX_WORKERS;
+/// The same for an urgent call, so that the others' stalled statements leave it some slots.
+const MAX_STATEMENTS_WHEN_URGENT: usize = 2 * MAX_STATEMENTS;
 
-/// How many bytes of calls may wait; whoever exceeds them waits before its call is copied.
+/// How many bytes the calls take up that wait or are in a batch: the urgent ones so many, and all others as many again.
+/// A call that exceeds them waits before it is copied.
 const QUEUE_BYTES: usize = 4 * 1024 * 1024;
 
 /// What a call costs besides its own bytes, generously: this also bounds how many there are.
 const CALL_OVERHEAD_BYTES: usize = 1024;
 
-/// A call of more bytes than this goes alone: its statement is long for its bytes and not for its commit, and those
-/// beside it would wait for that.
+/// A call of more bytes than this makes its own statement: sending it takes longer than the commit that it could share,
+/// and the calls beside it would wait for that.
 const SOLO_BYTES: usize = 64 * 1024;
 
-/// The most bytes that one statement takes.
+/// A batch that has so many bytes takes no further call. Its last one may exceed them, by up to [`SOLO_BYTES`].
 const MAX_BATCH_BYTES: usize = 1024 * 1024;
 
 /// Where the calls of one operation meet. A clone is the same queue.
@@ -74,6 +84,7 @@ struct Shared<O: Operation> {
 }
 
 struct State<O: Operation> {
+    /// The statements that have a slot, stalled ones included.
     on_their_way: Vec<Statement>,
     last_number: u64,
     urgent: VecDeque<Pending<O>>,
@@ -135,21 +146,27 @@ impl<O: Operation> BatchQueue<O> {
             match tokio::time::timeout(STALLED_AFTER, &mut answer).await {
                 Ok(Ok(reply)) => return reply,
                 Ok(Err(_)) => {
-                    let why = "the runtime that made this call's statement has ended".to_owned();
+                    let why = "the task that made this call's statement has ended without an answer".to_owned();
                     return Reply::Answer(Err(StoreError::Unavailable(why)));
                 }
-                Err(_) => self.shared.poll_stalled(),
+                // A statement stalls without telling anybody.
+                Err(_) => self.shared.serve(self.shared.lock()),
             }
         }
     }
 
     /// Makes an urgent call for which nobody waits. Where it cannot be made, it is not.
+    ///
+    /// It waits for no bytes, as it may come from a `drop`, so nothing here bounds how many of them there are: each
+    /// gives back one reservation.
     pub(crate) fn post(&self, id: RecordId, args: O::Args) {
         self.shared.enter(Pending { id, args, bytes: 0, is_urgent: true, reply: None, _permit: None });
     }
 
     fn free_slot(&self, is_urgent: bool) -> Option<Slot<O>> {
         let mut state = self.shared.lock();
+        // While others wait, a slot may be free all the same, where a statement has stalled since. It is theirs: this
+        // call goes behind them, and its coming starts the worker that takes them all.
         if !state.urgent.is_empty() || !(is_urgent || state.waiting.is_empty()) {
             return None;
         }
@@ -171,9 +188,8 @@ impl<O: Operation> fmt::Debug for BatchQueue<O> {
 }
 
 impl<O: Operation> Shared<O> {
-    /// Every change is whole before anything in it can panic, so a poisoned state is as good as any.
     fn lock(&self) -> MutexGuard<'_, State<O>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        util::lock(&self.state)
     }
 
     fn enter(self: &Arc<Self>, pending: Pending<O>) {
@@ -181,11 +197,6 @@ impl<O: Operation> Shared<O> {
         let queue = if pending.is_urgent { &mut state.urgent } else { &mut state.waiting };
         queue.push_back(pending);
         self.serve(state);
-    }
-
-    /// Called now and then by those who wait, as a statement stalls without telling anybody.
-    fn poll_stalled(self: &Arc<Self>) {
-        self.serve(self.lock());
     }
 
     /// Starts a worker for those who wait, where a slot is free.
@@ -204,7 +215,7 @@ impl<O: Operation> Shared<O> {
 impl<O: Operation> State<O> {
     /// Occupies a slot, where one is free.
     fn begin_statement(&mut self, is_urgent: bool) -> Option<u64> {
-        let max = if is_urgent { MAX_WORKERS_WHEN_URGENT } else { MAX_WORKERS };
+        let max = if is_urgent { MAX_STATEMENTS_WHEN_URGENT } else { MAX_STATEMENTS };
         if self.on_their_way.len() >= max || !self.has_free_slot() {
             return None;
         }
@@ -222,7 +233,7 @@ impl<O: Operation> State<O> {
     }
 
     fn has_free_slot(&self) -> bool {
-        let slots = if self.pending() < CROWD_THRESHOLD { BASE_WORKERS } else { O::MAX_WORKERS_WHEN_CROWDED };
+        let slots = if self.pending() < CROWD_THRESHOLD { BASE_SLOTS } else { O::SLOTS_WHEN_CROWDED };
         self.on_their_way.iter().filter(|statement| statement.since.elapsed() < STALLED_AFTER).count() < slots
     }
 
@@ -298,7 +309,8 @@ impl<O: Operation> Worker<O> {
 }
 
 impl<O: Operation> Drop for Worker<O> {
-    /// A worker that does not end in order (its runtime shuts down, or there is a mistake in here) keeps nobody.
+    /// A worker that does not end in order keeps nobody. The callers of its own batch have an error by then: that was
+    /// dropped with the statement.
     fn drop(&mut self) {
         if self.is_over {
             return;

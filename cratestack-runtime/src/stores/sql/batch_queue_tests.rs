@@ -21,7 +21,7 @@ impl Operation for Held {
 
     const MAX_BATCH: usize = 8;
 
-    const MAX_WORKERS_WHEN_CROWDED: usize = 2;
+    const SLOTS_WHEN_CROWDED: usize = 2;
 
     async fn run_many(&self, batch: Vec<Pending<Self>>) {
         let size = batch.len();
@@ -288,7 +288,7 @@ async fn what_is_urgent_does_not_stand_behind_stalled_statements() {
         .shared
         .lock()
         .on_their_way
-        .extend((0..MAX_WORKERS as u64).map(|number| Statement { number: 100 + number, since: now }));
+        .extend((0..MAX_STATEMENTS as u64).map(|number| Statement { number: 100 + number, since: now }));
     tokio::time::sleep(STALLED_AFTER).await;
     assert_eq!(poll_immediate(call(&queue, "another")).await, None, "there are enough statements on their way");
     assert_eq!(poll_immediate(call_urgently(&queue, "a renewal")).await, Some(Ok(ALONE)));

@@ -1,6 +1,6 @@
 //! The table that is there, compared with the one that is needed.
 
-use cratestack_schema::{Dialect, Fact, IDEMPOTENCY, Report, TableName};
+use cratestack_schema::{Column, Dialect, Fact, IDEMPOTENCY, Report, TableName};
 use sqlx::database::HasStatementCache;
 use sqlx::{AssertSqlSafe, ColumnIndex, Database, Decode, Encode, Executor, IntoArguments, Pool, Row as _, Type};
 
@@ -33,11 +33,15 @@ where
     Ok(Report::new(table, dialect, &facts))
 }
 
+/// The columns that a table with these lacks.
+pub(crate) fn lacking(present: &[String]) -> impl Iterator<Item = &'static Column> {
+    IDEMPOTENCY.columns.iter().filter(|column| !present.iter().any(|name| name == column.name))
+}
+
 /// Refuses a table with these columns that lacks one which ours has had since its first version: adding what later
 /// versions brought would not make it ours.
 pub(crate) fn refuse_foreign(table: &TableName, present: &[String]) -> Result<(), StoreError> {
-    let lacking = |name: &str| !present.iter().any(|column| column == name);
-    match IDEMPOTENCY.columns.iter().find(|column| column.since == 1 && lacking(column.name)) {
+    match lacking(present).find(|column| column.since == 1) {
         None => Ok(()),
         Some(column) => Err(StoreError::Schema(format!(
             "there is a table {table}, but it has no column {}: it is not the table that this program keeps its \

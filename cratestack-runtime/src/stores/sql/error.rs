@@ -92,11 +92,6 @@ impl Cause {
     }
 }
 
-/// Whether transactions were in each other's way.
-pub(crate) fn is_transient(error: &dyn DatabaseError) -> bool {
-    Cause::of(error) == Cause::Contention
-}
-
 pub(crate) fn store_error(dialect: Dialect, table: &TableName, error: sqlx::Error) -> StoreError {
     match error {
         sqlx::Error::Database(refused) => {

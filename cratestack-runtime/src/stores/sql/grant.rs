@@ -1,8 +1,16 @@
+//! A grant is an answer in transit: what a reservation has come to, on the way to its caller.
+//!
+//! ```text
+//! worker │ reserves, commits ── sends the grant ──┐
+//! caller │ waits ─────────────────────────────────┴─ takes the grant: the reservation is the caller's
+//! caller │ waits ── has gone ─────────────────────┴─ nobody takes the grant: dropped, it posts the release
+//! ```
+
 use super::batch_queue::BatchQueue;
 use super::operation::Operation;
 use crate::store::{ClaimOutcome, RecordId};
 
-/// The answer to a reservation on its way to its caller. A reservation that nobody takes is given back.
+/// The answer to a reservation. Dropped before it is taken, it gives back what was reserved.
 pub(crate) struct Grant<Release: Operation> {
     outcome: ClaimOutcome,
     give_back: Option<GiveBack<Release>>,

@@ -2,7 +2,6 @@
 
 mod batch_queue;
 mod check;
-mod completion;
 mod error;
 mod grant;
 mod operation;
@@ -13,18 +12,17 @@ mod time;
 mod transaction;
 
 pub(crate) use batch_queue::BatchQueue;
-pub(crate) use check::{check, refuse_foreign};
-pub(crate) use completion::OwnedCompletion;
-pub(crate) use error::{Cause, is_transient, store_error};
+pub(crate) use check::{check, lacking, refuse_foreign};
+pub(crate) use error::{Cause, store_error};
 pub(crate) use grant::Grant;
 #[cfg(feature = "postgres")]
 pub(crate) use operation::split_repeats;
-pub(crate) use operation::{BatchError, Call, Operation, Pending};
+pub(crate) use operation::{BatchError, Call, Operation, OwnedCompletion, Pending};
 pub(crate) use renewal::{Renewal, renew_in_time};
 pub(crate) use row::{Row, attempt, in_table, recordable};
-pub(crate) use text::{dead, record, shared};
-pub(crate) use time::{Tick, Times, remaining};
+pub(crate) use text::{about, dead, record, shared};
+pub(crate) use time::{Tick, Times};
 pub use transaction::OpenTransaction;
 #[cfg(feature = "postgres")]
 pub use transaction::SessionId;
-pub(crate) use transaction::{SAVEPOINT, held, never_ended};
+pub(crate) use transaction::{SAVEPOINT, held, never_ended, store_database};

@@ -1,8 +1,10 @@
 use std::future::Future;
 
+use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use uuid::Uuid;
 
-use crate::store::{RecordId, RecordIdRef, StoreError};
+use crate::store::{Completion, RecordId, RecordIdRef, StoreError};
 
 /// What a store does to many keys in one statement.
 pub(crate) trait Operation: Sized + Send + Sync + 'static {
@@ -13,8 +15,8 @@ pub(crate) trait Operation: Sized + Send + Sync + 'static {
     /// The most calls that one statement takes.
     const MAX_BATCH: usize;
 
-    /// The most statements on their way at once while a crowd waits, see `BatchQueue`.
-    const MAX_WORKERS_WHEN_CROWDED: usize;
+    /// How many slots there are while a crowd waits, see `batch_queue`.
+    const SLOTS_WHEN_CROWDED: usize = 2;
 
     /// Answers every call of a batch. They are sorted by their ids; the first that came is the first of those that are equal.
     fn run_many(&self, batch: Vec<Pending<Self>>) -> impl Future<Output = ()> + Send;
@@ -34,6 +36,22 @@ pub(crate) trait Call<O: Operation>: Copy + Send + Sync + Into<O::Args> {
 
     /// Makes the call in a statement of its own.
     fn run_one(self, id: RecordIdRef<'_>, operation: &O) -> impl Future<Output = Result<O::Answer, StoreError>> + Send;
+}
+
+/// What a [`Completion`] says besides its names, while it waits.
+#[derive(Debug)]
+pub(crate) struct OwnedCompletion {
+    pub(crate) token: Uuid,
+    pub(crate) status: u16,
+    pub(crate) headers: Box<[u8]>,
+    pub(crate) body: Bytes,
+}
+
+impl From<Completion<'_>> for OwnedCompletion {
+    fn from(completion: Completion<'_>) -> Self {
+        let Completion { token, status, headers, body, .. } = completion;
+        Self { token, status, headers: headers.into(), body: body.clone() }
+    }
 }
 
 /// A call that waits for its answer.

@@ -25,7 +25,7 @@ impl Row {
         let stored: [u8; 32] = self
             .request_hash
             .try_into()
-            .map_err(|_| damaged(&format!("{REQUEST_HASH} has {length} bytes, a request hash has 32")))?;
+            .map_err(|_| StoreError::Codec(format!("{REQUEST_HASH} has {length} bytes, a request hash has 32")))?;
         if stored != request_hash {
             return Ok(ClaimOutcome::Conflict);
         }
@@ -35,9 +35,8 @@ impl Row {
         let response_status = u16::try_from(status)
             .ok()
             .filter(|status| is_status(*status))
-            .ok_or_else(|| damaged(&format!("{RESPONSE_STATUS} is {status}, outside 100 to 999")))?;
-        let response_body =
-            self.body.ok_or_else(|| damaged(&format!("{RESPONSE_BODY} is NULL although {RESPONSE_STATUS} is set")))?;
+            .ok_or_else(|| StoreError::Codec(format!("{RESPONSE_STATUS} is {status}, outside 100 to 999")))?;
+        let no_body = || StoreError::Codec(format!("{RESPONSE_BODY} is NULL although {RESPONSE_STATUS} is set"));
         Ok(ClaimOutcome::Replay(IdempotencyRecord {
             key: id.key.to_owned(),
             principal_fingerprint: id.principal.to_owned(),
@@ -45,15 +44,11 @@ impl Row {
             response_status,
             // Other programs that share the table replay a row with a body and no headers; so must we.
             response_headers: self.headers.unwrap_or_default(),
-            response_body,
+            response_body: self.body.ok_or_else(no_body)?,
             created_at: self.created_at,
             expires_at: self.expires_at,
         }))
     }
-}
-
-fn damaged(what: &str) -> StoreError {
-    StoreError::Codec(what.to_owned())
 }
 
 /// Says which table the damage is in.

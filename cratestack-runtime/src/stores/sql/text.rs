@@ -7,7 +7,10 @@ use cratestack_schema::columns::{
     RESPONSE_BODY, RESPONSE_HEADERS, RESPONSE_STATUS,
 };
 use cratestack_schema::lease_end;
-use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, Database, Encode, SqlSafeStr as _, SqlStr, Type};
+
+use crate::store::RecordIdRef;
 
 /// The condition under which a request whose hash is `request` may take a row over, in SQL: the row has
 /// expired, or it is a reservation of that very request whose lease is over.
@@ -43,6 +46,14 @@ pub(crate) fn record(table: &str, values: &str, began: &str) -> String {
         WHERE {dead}",
         dead = dead("held", began, &format!("EXCLUDED.{REQUEST_HASH}")),
     )
+}
+
+/// A statement about one key, whose principal and key are its first two parameters.
+pub(crate) fn about<'q, DB: Database>(statement: &SqlStr, id: RecordIdRef<'_>) -> Query<'q, DB, DB::Arguments>
+where
+    for<'t> &'t str: Encode<'t, DB> + Type<DB>,
+{
+    sqlx::query(statement.clone()).bind(id.principal).bind(id.key)
 }
 
 /// A statement's text in a form that costs nothing to hand out again: `SqlStr` is cheap to clone only behind an `Arc`.

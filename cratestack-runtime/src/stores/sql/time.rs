@@ -60,26 +60,13 @@ impl Tick {
 
     /// The moment so many ticks after the Unix epoch.
     pub(crate) fn moment(self, ticks: i64) -> Result<SystemTime, StoreError> {
-        let nanos = u128::from(ticks.unsigned_abs()) * u128::from(self.nanos());
-        let distance = u64::try_from(nanos / 1_000_000_000)
-            .ok()
-            .zip(u32::try_from(nanos % 1_000_000_000).ok())
-            .map(|(seconds, nanos)| Duration::new(seconds, nanos));
-        distance
-            .and_then(|distance| {
-                if ticks < 0 {
-                    SystemTime::UNIX_EPOCH.checked_sub(distance)
-                } else {
-                    SystemTime::UNIX_EPOCH.checked_add(distance)
-                }
-            })
-            .ok_or_else(|| StoreError::Codec(format!("a time is out of range ({ticks} from the Unix epoch)")))
+        let (count, each) = (ticks.unsigned_abs(), self.nanos());
+        let a_second = 1_000_000_000 / each;
+        let distance = Duration::from_secs(count / a_second) + Duration::from_nanos(count % a_second * each);
+        let epoch = SystemTime::UNIX_EPOCH;
+        let moment = if ticks < 0 { epoch.checked_sub(distance) } else { epoch.checked_add(distance) };
+        moment.ok_or_else(|| StoreError::Codec(format!("a time is out of range ({ticks} from the Unix epoch)")))
     }
-}
-
-/// How long from now `expires_at` is, which is all of it that may travel: the caller's clock may be wrong.
-pub(crate) fn remaining(expires_at: SystemTime) -> Duration {
-    expires_at.duration_since(SystemTime::now()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -132,6 +132,29 @@ impl<DB: Database> fmt::Debug for OpenTransaction<DB> {
     }
 }
 
+/// Shows the transactions of `$store` to handlers, as those of the database that it lies in.
+macro_rules! store_database {
+    ($database:ty, $store:ty) => {
+        impl $crate::store::StoreDatabase for $database {
+            type Store = $store;
+            type Transaction = $crate::stores::sql::OpenTransaction<Self>;
+
+            fn connection(transaction: &Self::Transaction) -> &Self::Connection {
+                transaction.connection()
+            }
+
+            fn connection_mut(transaction: &mut Self::Transaction) -> &mut Self::Connection {
+                transaction.connection_mut()
+            }
+
+            fn is_transient(error: &dyn sqlx::error::DatabaseError) -> bool {
+                $crate::stores::sql::Cause::of(error) == $crate::stores::sql::Cause::Contention
+            }
+        }
+    };
+}
+pub(crate) use store_database;
+
 /// Only by leaking it: a transaction within the handler's is rolled back when it is dropped.
 pub(crate) fn never_ended() -> StoreError {
     StoreError::Internal("the handler began a transaction within its own and never ended it".to_owned())

@@ -30,7 +30,7 @@ impl Database {
     }
 
     pub(super) fn error(&self) -> impl Fn(sqlx::Error) -> StoreError {
-        error_of(&self.table)
+        |error| store_error(Dialect::Sqlite, &self.table, error)
     }
 
     pub(super) async fn acquire(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
@@ -53,8 +53,4 @@ impl Database {
         };
         row.classify(claim.id(), claim.request_hash).map_err(in_table(&self.table))
     }
-}
-
-pub(super) fn error_of(table: &TableName) -> impl Fn(sqlx::Error) -> StoreError {
-    move |error| store_error(Dialect::Sqlite, table, error)
 }

@@ -7,7 +7,7 @@ use sqlx::{SqlStr, SqliteConnection};
 use uuid::Uuid;
 
 use crate::store::{Completion, RecordIdRef};
-use crate::stores::sql::shared;
+use crate::stores::sql::{about, shared};
 
 fn finish(table: &str) -> String {
     format!(
@@ -37,9 +37,7 @@ impl Finish {
         connection: &mut SqliteConnection,
         completion: Completion<'_>,
     ) -> Result<bool, sqlx::Error> {
-        let finished = sqlx::query(self.finish.clone())
-            .bind(completion.principal)
-            .bind(completion.key)
+        let finished = about(&self.finish, completion.id())
             .bind(completion.token)
             .bind(i64::from(completion.status))
             .bind(completion.headers)
@@ -56,7 +54,7 @@ impl Finish {
         id: RecordIdRef<'_>,
         token: Uuid,
     ) -> Result<bool, sqlx::Error> {
-        let of_token = sqlx::query(self.of_token.clone()).bind(id.principal).bind(id.key).bind(token);
+        let of_token = about(&self.of_token, id).bind(token);
         Ok(of_token.fetch_optional(connection).await?.is_some())
     }
 }

@@ -6,8 +6,6 @@ mod migrate;
 mod release;
 mod renew;
 mod reserve;
-mod store_database;
-mod sweep;
 #[cfg(test)]
 mod tests;
 mod throttle;
@@ -33,7 +31,9 @@ use crate::store::{
     Begun, Claim, ClaimOutcome, ClockSample, CommitError, Completion, Ending, IdempotencyStore, Isolation, LeaseState,
     RecordIdRef, ReservationOutcome, StoreError, Transact, TransactionalStore,
 };
-use crate::stores::sql::{BatchQueue, OpenTransaction, Renewal, check, recordable, remaining, renew_in_time};
+use crate::stores::sql::{
+    BatchQueue, OpenTransaction, Renewal, check, recordable, renew_in_time, shared, store_database,
+};
 
 /// Keeps reservations and outcomes in a table of an SQLite database: the store for one machine, a file and no server.
 ///
@@ -83,7 +83,7 @@ impl Operations {
     fn new(database: &Database, is_batching: bool) -> Self {
         let writes = Writer::queue(database, is_batching);
         Self {
-            sweep: sweep::statement(&database.table),
+            sweep: shared(database.table.sweep(Dialect::Sqlite)),
             transactions: Transactions::new(database.clone(), Arc::clone(&writes.operation().statements)),
             writes,
         }
@@ -178,7 +178,7 @@ impl SqliteStore {
     /// ```
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let _turn = self.database.turn.take().await;
-        migrate::migrate(&self.database.pool, &self.database.table).await
+        migrate::migrate(&self.database).await
     }
 
     /// What the database has, compared with what this program needs: the same report as `cratestack-schema check`.
@@ -223,9 +223,7 @@ impl IdempotencyStore for SqliteStore {
         request_hash: [u8; 32],
         expires_at: SystemTime,
     ) -> Result<ReservationOutcome, StoreError> {
-        let retention = remaining(expires_at);
-        let claim = Claim { principal, key, request_hash, lease: retention, retention };
-        self.reserve(claim).await.map(ReservationOutcome::from)
+        self.reserve(Claim::until(principal, key, request_hash, expires_at)).await.map(ReservationOutcome::from)
     }
 
     async fn complete(
@@ -300,9 +298,14 @@ impl IdempotencyStore for SqliteStore {
     }
 
     async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {
-        sweep::sweep(&self.database, &self.operations.sweep, limit).await
+        let _turn = self.database.turn.take().await;
+        let sweep = sqlx::query(self.operations.sweep.clone()).bind(i64::from(limit));
+        let swept = sweep.execute(&self.database.pool).await.map_err(self.database.error())?;
+        Ok(swept.rows_affected())
     }
 }
+
+store_database!(Sqlite, SqliteStore);
 
 impl TransactionalStore for SqliteStore {}
 

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::database::NOW;
 use super::finish::Finish;
 use crate::store::RecordIdRef;
-use crate::stores::sql::shared;
+use crate::stores::sql::{about, shared};
 
 fn release(table: &str) -> String {
     format!(
@@ -46,7 +46,7 @@ impl Release {
         id: RecordIdRef<'_>,
         token: Uuid,
     ) -> Result<(), sqlx::Error> {
-        let statement = |text: &SqlStr| sqlx::query(text.clone()).bind(id.principal).bind(id.key).bind(token);
+        let statement = |text| about(text, id).bind(token);
         let released = statement(&self.release).execute(&mut *connection).await?;
         // Where nothing was released, the row is mostly gone, and to look costs no commit.
         if released.rows_affected() == 0 && finish.is_of_token(connection, id, token).await? {

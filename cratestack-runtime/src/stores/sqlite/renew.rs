@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::database::{NOW, TICK};
 use crate::store::RecordIdRef;
-use crate::stores::sql::{Renewal, Times, shared};
+use crate::stores::sql::{Renewal, Times, about, shared};
 
 /// The lease stays within the row's expiry and after its creation (also where the clock was set back), for the sake of
 /// `dead`. Returns for how long it lasts from now, in milliseconds.
@@ -24,9 +24,7 @@ fn renew(table: &str) -> String {
 }
 
 #[derive(Debug)]
-pub(super) struct Renew {
-    renew: SqlStr,
-}
+pub(super) struct Renew(SqlStr);
 
 /// What a renewal has written, and when it was sent. Whether the lease holds is known once it is committed, which may take
 /// longer than the lease lasts.
@@ -46,7 +44,7 @@ impl Renewed {
 
 impl Renew {
     pub(super) fn new(table: &str) -> Self {
-        Self { renew: shared(renew(table)) }
+        Self(shared(renew(table)))
     }
 
     pub(super) async fn renew(
@@ -58,14 +56,8 @@ impl Renew {
     ) -> Result<Renewed, sqlx::Error> {
         let sent = Instant::now();
         // Fetched to its end, as a claim is.
-        let renewed = sqlx::query(self.renew.clone())
-            .bind(id.principal)
-            .bind(id.key)
-            .bind(token)
-            .bind(times.lease)
-            .bind(times.retention)
-            .fetch_all(connection)
-            .await?;
+        let renewed =
+            about(&self.0, id).bind(token).bind(times.lease).bind(times.retention).fetch_all(connection).await?;
         Ok(Renewed { lasts: renewed.first().map(|row| row.try_get(0)).transpose()?, sent })
     }
 }

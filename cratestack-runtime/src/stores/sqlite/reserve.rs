@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::database::{Database, NOW};
 use crate::store::{Claim, ClaimOutcome, RecordIdRef, StoreError};
-use crate::stores::sql::{Times, attempt, dead, shared};
+use crate::stores::sql::{Times, about, attempt, dead, shared};
 
 fn live(table: &str) -> String {
     format!(
@@ -77,9 +77,7 @@ impl Reserve {
         connection: &mut SqliteConnection,
         claim: &Claim<'_>,
     ) -> Result<Option<ClaimOutcome>, StoreError> {
-        let live = sqlx::query(self.live.clone())
-            .bind(claim.principal)
-            .bind(claim.key)
+        let live = about(&self.live, claim.id())
             .bind(claim.request_hash.as_slice())
             .fetch_optional(connection)
             .await
@@ -96,9 +94,7 @@ impl Reserve {
     ) -> Result<Option<ClaimOutcome>, sqlx::Error> {
         // Fetched to its end: SQLite commits a statement when it has been stepped to its end, and sqlx would drop it, and an
         // error in committing with it, once it has a row.
-        let claimed = sqlx::query(self.claim.clone())
-            .bind(id.principal)
-            .bind(id.key)
+        let claimed = about(&self.claim, id)
             .bind(args.request_hash.as_slice())
             .bind(args.token)
             .bind(args.times.lease)

@@ -1,5 +1,7 @@
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+use crate::util::lock;
 
 /// Leaves the database to others now and then, while batch follows batch.
 ///
@@ -29,7 +31,7 @@ impl Throttle {
 
     /// How long the next batch is to wait, if at all. Time in which there was none counts.
     pub(super) fn pause(&self, now: Instant) -> Option<Duration> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.0);
         let free = now.saturating_duration_since(state.free_since);
         if free < PAUSE && state.held < MAX_HELD {
             return None;
@@ -39,7 +41,7 @@ impl Throttle {
     }
 
     pub(super) fn held(&self, from: Instant, until: Instant) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.0);
         state.held += until.saturating_duration_since(from);
         state.free_since = until;
     }

@@ -12,7 +12,7 @@ use super::database::{Database, NOW, TICK};
 use super::write::Statements;
 use crate::store::{Begun, Claim, CommitError, Ending, StoreError};
 use crate::stores::sql::{
-    Cause, OpenTransaction, SAVEPOINT, attempt, dead, held, never_ended, record, recordable, shared,
+    Cause, OpenTransaction, SAVEPOINT, about, attempt, dead, held, never_ended, record, recordable, shared,
 };
 
 /// Always one row: how often a reservation was attempted that is dead but has not expired, and what the time is.
@@ -57,9 +57,7 @@ impl Transactions {
         if let Some(outcome) = reserve.live(database, open.connection_mut(), &claim).await? {
             return Ok(held(outcome));
         }
-        let row = sqlx::query(self.attempted.clone())
-            .bind(claim.principal)
-            .bind(claim.key)
+        let row = about(&self.attempted, claim.id())
             .bind(claim.request_hash.as_slice())
             .fetch_one(open.connection_mut())
             .await
@@ -117,16 +115,13 @@ impl Transactions {
         if !open.is_outermost() {
             return Err(CommitError::Refused(never_ended()));
         }
-        let Claim { principal, key, request_hash, retention, .. } = ending.claim;
-        let recorded = sqlx::query(self.record.clone())
-            .bind(principal)
-            .bind(key)
-            .bind(request_hash.as_slice())
+        let recorded = about(&self.record, ending.claim.id())
+            .bind(ending.claim.request_hash.as_slice())
             .bind(ending.token)
             .bind(i64::from(ending.status))
             .bind(ending.headers)
             .bind(ending.body.as_ref())
-            .bind(TICK.count(retention))
+            .bind(TICK.count(ending.claim.retention))
             .bind(i64::from(ending.attempt))
             .bind(open.began)
             .execute(open.connection_mut())

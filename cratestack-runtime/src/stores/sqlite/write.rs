@@ -49,15 +49,11 @@ pub(super) enum Write<C> {
     Release { token: Uuid },
 }
 
-impl Write<OwnedCompletion> {
-    /// The same, lent.
-    fn of<'a>(&'a self, id: &'a RecordId) -> Write<Completion<'a>> {
+impl<C> Write<C> {
+    fn map<'a, D>(&'a self, of_finish: impl FnOnce(&'a C) -> D) -> Write<D> {
         match self {
             Self::Reserve(args) => Write::Reserve(*args),
-            Self::Finish(OwnedCompletion { token, status, headers, body }) => {
-                let (principal, key) = (id.principal(), id.key());
-                Write::Finish(Completion { principal, key, token: *token, status: *status, headers, body })
-            }
+            Self::Finish(completion) => Write::Finish(of_finish(completion)),
             Self::Renew { token, times } => Write::Renew { token: *token, times: *times },
             Self::Release { token } => Write::Release { token: *token },
         }
@@ -65,10 +61,22 @@ impl Write<OwnedCompletion> {
 
     /// Gives back what this call has reserved, where it is a reservation.
     fn release(&self) -> Option<Self> {
-        match self {
-            Self::Reserve(args) => Some(Self::Release { token: args.token }),
-            Self::Finish(_) | Self::Renew { .. } | Self::Release { .. } => None,
-        }
+        if let Self::Reserve(args) = self { Some(Self::Release { token: args.token }) } else { None }
+    }
+}
+
+impl Write<OwnedCompletion> {
+    /// The same, lent.
+    fn of<'a>(&'a self, id: &'a RecordId) -> Write<Completion<'a>> {
+        let (principal, key) = (id.principal(), id.key());
+        self.map(|OwnedCompletion { token, status, headers, body }| Completion {
+            principal,
+            key,
+            token: *token,
+            status: *status,
+            headers,
+            body,
+        })
     }
 }
 
@@ -149,21 +157,13 @@ impl Writer {
 
 impl From<Write<Completion<'_>>> for Write<OwnedCompletion> {
     fn from(write: Write<Completion<'_>>) -> Self {
-        match write {
-            Write::Reserve(args) => Self::Reserve(args),
-            Write::Finish(completion) => Self::Finish(completion.into()),
-            Write::Renew { token, times } => Self::Renew { token, times },
-            Write::Release { token } => Self::Release { token },
-        }
+        write.map(|completion| OwnedCompletion::from(*completion))
     }
 }
 
 impl Call<Writer> for Write<Completion<'_>> {
     fn bytes(self) -> usize {
-        match self {
-            Write::Finish(completion) => completion.headers.len() + completion.body.len(),
-            Write::Reserve(_) | Write::Renew { .. } | Write::Release { .. } => 0,
-        }
+        if let Write::Finish(completion) = self { completion.headers.len() + completion.body.len() } else { 0 }
     }
 
     fn is_urgent(self) -> bool {
@@ -189,7 +189,7 @@ impl Operation for Writer {
     const MAX_BATCH: usize = 256;
 
     /// A second one would wait for the same turn, with a batch that is the shorter for it.
-    const MAX_WORKERS_WHEN_CROWDED: usize = 1;
+    const SLOTS_WHEN_CROWDED: usize = 1;
 
     async fn run_many(&self, batch: Vec<Pending<Self>>) {
         match self.commit(&batch).await {

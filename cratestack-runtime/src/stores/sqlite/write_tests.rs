@@ -14,7 +14,7 @@ use crate::stores::sqlite::database::TICK;
 
 use super::*;
 
-#[path = "write_faults.rs"]
+#[path = "write_faults_tests.rs"]
 mod faults;
 
 // On one thread, so that all calls have been made before the slot that they wait for comes free.

@@ -2,11 +2,11 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
-use super::super::bench::{A, Answer, Bench, Checked, LONG, Stop, Way, describe, ensure};
+use super::super::bench::{A, Answer, Bench, Checked, LONG, Way, describe, ensure};
 use super::super::rng::Rng;
-use crate::store::ReservationOutcome::{InFlight, Replay, Reserved};
+use crate::store::ReservationOutcome::{InFlight, Replay};
 
 const KEYS: usize = 32;
 
@@ -45,7 +45,7 @@ impl Patience {
 
 /// Each of the first polls surely, since that is where most calls wait; the rest at random.
 fn patiences(bench: &Bench) -> Vec<Patience> {
-    let mut rng = Rng::new(bench.seed);
+    let mut rng = Rng::new(bench.suite.seed);
     (0..8).map(Patience::Polls).chain((8..KEYS).map(|_| Patience::random(&mut rng))).collect()
 }
 
@@ -62,21 +62,11 @@ pub(super) async fn dropped_reservation_leaves_the_key_usable(bench: Bench) -> C
             } else {
                 patience.run(bench.claim(&key, A, lives)).await.transpose()?;
             }
-            let until = Instant::now() + bench.units(30);
-            let token = loop {
-                match bench.claim(&key, A, LONG).await? {
-                    Reserved { token } => break token,
-                    InFlight if Instant::now() < until => bench.wait(1).await,
-                    other => {
-                        let seen = describe(&other);
-                        let why = "a reservation was dropped, and long after its lease the key is still";
-                        return Err(Stop::Broken(format!("{why} {seen}")));
-                    }
-                }
-            };
-            let answer = Answer::new(200, &key);
-            bench.record(&key, token, &answer).await?;
-            bench.replays(&key, A, &answer, "a key that was used after a dropped reservation").await.map(drop)
+            let token = bench.take_within(30, &key, "a reservation was dropped, and long after its lease").await?;
+            bench
+                .freeze(&key, token, &Answer::new(200, &key), "a key that was used after a dropped reservation")
+                .await
+                .map(drop)
         }
     };
     bench.rush(KEYS, call).await.map(drop)
@@ -96,8 +86,7 @@ pub(super) async fn dropped_completion_can_be_repeated(bench: Bench) -> Checked 
                 Replay(record) => ensure!(answer.is_in(&record), "a dropped completion recorded a part of its outcome"),
                 other => ensure!(false, "a completion was dropped, and its key is {}", describe(&other)),
             }
-            bench.record(&key, token, &answer).await?;
-            bench.replays(&key, A, &answer, "a completion repeated after a dropped one").await.map(drop)
+            bench.freeze(&key, token, &answer, "a completion repeated after a dropped one").await.map(drop)
         }
     };
     bench.rush(KEYS, call).await.map(drop)

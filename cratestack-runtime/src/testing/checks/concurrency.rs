@@ -4,7 +4,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
-use super::super::bench::{A, Answer, B, Bench, Checked, LONG, Stop, describe, ensure, tokens};
+use super::super::bench::{A, Answer, B, Bench, Checked, LONG, Stop, describe, ensure};
+use super::super::tokens::{only_token, token_of_each};
 use crate::store::ReservationOutcome::{Conflict, InFlight, Replay, Reserved};
 
 const CALLERS: usize = 16;
@@ -13,24 +14,16 @@ const CALLERS: usize = 16;
 pub(super) async fn one_of_many_callers_reserves(bench: Bench) -> Checked {
     for round in 0..20 {
         let key = format!("round {}", round / 2);
-        let seen = {
+        let call = |bench: Bench, _| {
             let key = key.clone();
-            let call = move |bench: Bench, _| {
-                let key = key.clone();
-                async move { bench.claim(&key, A, LONG).await }
-            };
-            bench.rush(CALLERS, call).await?
+            async move { bench.claim(&key, A, LONG).await }
         };
-        let winners = tokens(&seen);
-        ensure!(
-            winners.len() == 1,
-            "{} of {CALLERS} simultaneous callers with one key saw Reserved; exactly one may run the handler",
-            winners.len()
-        );
+        let seen = bench.rush(CALLERS, call).await?;
+        let winner = only_token(&seen, "simultaneous callers with one key saw Reserved")?;
         if let Some(other) = seen.iter().find(|seen| !matches!(seen, Reserved { .. } | InFlight)) {
             ensure!(false, "a caller beside the holder has to see InFlight, got {}", describe(other));
         }
-        bench.release(&key, winners[0]).await?;
+        bench.release(&key, winner).await?;
     }
     Ok(())
 }
@@ -40,12 +33,8 @@ pub(super) async fn many_keys_reserve_side_by_side(bench: Bench) -> Checked {
     const EACH: usize = 4;
     let call = |bench: Bench, n| async move { bench.claim(&format!("key {}", n % KEYS), A, LONG).await };
     let seen = bench.rush(KEYS * EACH, call).await?;
-    for key in 0..KEYS {
-        let of_key: Vec<_> = seen.iter().skip(key).step_by(KEYS).cloned().collect();
-        let winners = tokens(&of_key).len();
-        ensure!(winners == 1, "{winners} of {EACH} callers saw Reserved for one of {KEYS} keys; exactly one may");
-    }
-    let distinct: HashSet<_> = tokens(&seen).into_iter().collect();
+    let tokens = token_of_each(&seen, KEYS, "callers saw Reserved for one of many keys")?;
+    let distinct: HashSet<_> = tokens.into_iter().collect();
     ensure!(distinct.len() == KEYS, "{KEYS} reservations share {} tokens; each has to have its own", distinct.len());
     Ok(())
 }
@@ -82,15 +71,7 @@ pub(super) async fn one_of_many_callers_takes_over(bench: Bench) -> Checked {
     bench.wait(2).await;
     let call = |bench: Bench, n| async move { bench.claim(&format!("key {}", n % KEYS), A, LONG).await };
     let seen = bench.rush(KEYS * CALLERS, call).await?;
-    for key in 0..KEYS {
-        let of_key: Vec<_> = seen.iter().skip(key).step_by(KEYS).cloned().collect();
-        let winners = tokens(&of_key).len();
-        ensure!(
-            winners == 1,
-            "{winners} of {CALLERS} simultaneous callers took a dead reservation over; exactly one may"
-        );
-    }
-    Ok(())
+    token_of_each(&seen, KEYS, "simultaneous callers took a dead reservation over").map(drop)
 }
 
 /// The holder of an expired reservation comes back at the moment in which others take it over.
@@ -115,16 +96,11 @@ pub(super) async fn late_holder_and_takeover_exclude_each_other(bench: Bench) ->
         }
     };
     let seen = bench.rush(KEYS * EACH, call).await?;
-    for key in 0..KEYS {
-        let of_key: Vec<_> = seen.iter().skip(key).step_by(KEYS).cloned().collect();
-        let [winner] = tokens(&of_key)[..] else {
-            return Err(Stop::Broken(format!("{} callers took one expired reservation over", tokens(&of_key).len())));
-        };
+    let winners = token_of_each(&seen, KEYS, "callers took one expired reservation over")?;
+    for (key, winner) in winners.into_iter().enumerate() {
         let key = format!("key {key}");
         bench.in_flight(&key, A, "after a takeover that raced with the old holder's completion").await?;
-        let answer = Answer::new(201, "new");
-        bench.record(&key, winner, &answer).await?;
-        bench.replays(&key, A, &answer, "after the new holder's completion").await?;
+        bench.freeze(&key, winner, &Answer::new(201, "new"), "after the new holder's completion").await?;
     }
     Ok(())
 }

@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use super::super::bench::{A, Answer, B, Bench, Checked, LONG, Stop, Way, describe, ensure, tokens};
+use super::super::bench::{A, Answer, B, Bench, Checked, LONG, Stop, Way, describe, ensure};
+use super::super::tokens::{only_token, tokens};
+use crate::store::LeaseState::{Held, Lost};
 use crate::store::ReservationOutcome::{Conflict, InFlight};
 use crate::store::{Claim, ClaimOutcome, LeaseState};
 
@@ -40,9 +42,7 @@ pub(super) async fn dead_reservation_belongs_to_its_request(bench: Bench) -> Che
         watch.judge(bench.conflict("expires", B, "another request under a key that has not expired").await)?;
         let token = bench.take(key, A, LONG, "a lease that ended, for its own request").await?;
         bench.conflict(key, B, "another request after the takeover").await?;
-        let answer = Answer::new(200, key);
-        bench.record(key, token, &answer).await?;
-        bench.replays(key, A, &answer, "the outcome after a takeover").await?;
+        bench.freeze(key, token, &Answer::new(200, key), "the outcome after a takeover").await?;
         bench.conflict(key, B, "another request under a finished key").await?;
     }
 
@@ -53,8 +53,7 @@ pub(super) async fn dead_reservation_belongs_to_its_request(bench: Bench) -> Che
     let seen = bench.rush(RACED * EACH, race).await?;
     for of_key in seen.chunks(EACH) {
         let own: Vec<_> = of_key.iter().step_by(2).cloned().collect();
-        let winners = tokens(&own).len();
-        ensure!(winners == 1, "{winners} callers of its own request took a dead reservation over; exactly one may");
+        only_token(&own, "callers of its own request took a dead reservation over")?;
         if let Some(other) = of_key.iter().skip(1).step_by(2).find(|seen| **seen != Conflict) {
             ensure!(
                 false,
@@ -65,9 +64,7 @@ pub(super) async fn dead_reservation_belongs_to_its_request(bench: Bench) -> Che
     }
 
     bench.wait(8).await;
-    let (_, attempt) = bench.lease("expires", B, LONG, LONG, "a row that expired, for another request").await?;
-    ensure!(attempt == 1, "a key whose row expired is fresh, but its reservation says that it is attempt {attempt}");
-    Ok(())
+    bench.attempt("expires", B, 1, "a row that expired, for another request").await.map(drop)
 }
 
 pub(super) async fn stale_holder_is_told_lost(bench: Bench) -> Checked {
@@ -76,20 +73,20 @@ pub(super) async fn stale_holder_is_told_lost(bench: Bench) -> Checked {
     let (current, _) = bench.lease("key", A, LONG, LONG, "a lease that ended").await?;
     let late = Answer::new(200, "late");
 
-    told(bench.renew("key", stale, LONG, LONG).await?, LeaseState::Lost, "an old holder that renews after a takeover")?;
+    told(bench.renew("key", stale, LONG, LONG).await?, Lost, "an old holder that renews after a takeover")?;
     bench.in_flight("key", A, "the old holder renewed").await?;
-    told(bench.finish("key", stale, &late).await?, LeaseState::Lost, "an old holder that finishes after a takeover")?;
+    told(bench.finish("key", stale, &late).await?, Lost, "an old holder that finishes after a takeover")?;
     bench.in_flight("key", A, "the old holder finished").await?;
     bench.complete("key", stale, &late).await?;
     bench.in_flight("key", A, "the old holder completed").await?;
     bench.release("key", stale).await?;
     bench.in_flight("key", A, "the old holder released").await?;
 
-    told(bench.renew("key", current, LONG, LONG).await?, LeaseState::Held, "the new holder that renews")?;
+    told(bench.renew("key", current, LONG, LONG).await?, Held, "the new holder that renews")?;
     let answer = Answer::new(201, "current");
-    told(bench.finish("key", current, &answer).await?, LeaseState::Held, "the new holder that finishes")?;
-    told(bench.renew("key", stale, LONG, LONG).await?, LeaseState::Lost, "an old holder that renews a finished key")?;
-    told(bench.finish("key", stale, &late).await?, LeaseState::Lost, "an old holder that finishes a finished key")?;
+    told(bench.finish("key", current, &answer).await?, Held, "the new holder that finishes")?;
+    told(bench.renew("key", stale, LONG, LONG).await?, Lost, "an old holder that renews a finished key")?;
+    told(bench.finish("key", stale, &late).await?, Lost, "an old holder that finishes a finished key")?;
     bench.replays("key", A, &answer, "the old holder came back").await?;
     Ok(())
 }
@@ -102,12 +99,8 @@ pub(super) async fn released_takeover_belongs_to_its_request(bench: Bench) -> Ch
     bench.release("key", takeover).await?;
     bench.conflict("key", B, "another request under a key whose takeover was released").await?;
     bench.wait(1).await;
-    let (token, attempt) =
-        bench.lease("key", A, LONG, LONG, "a takeover that was released, for its own request").await?;
-    ensure!(attempt == 3, "it is the third attempt, and says that it is attempt {attempt}");
-    let answer = Answer::new(200, "done");
-    bench.record("key", token, &answer).await?;
-    bench.replays("key", A, &answer, "what the third attempt came to").await.map(drop)
+    let token = bench.attempt("key", A, 3, "a takeover that was released, for its own request").await?;
+    bench.freeze("key", token, &Answer::new(200, "done"), "what the third attempt came to").await.map(drop)
 }
 
 pub(super) async fn attempts_count_takeovers(bench: Bench) -> Checked {
@@ -123,19 +116,14 @@ pub(super) async fn attempts_count_takeovers(bench: Bench) -> Checked {
     }
     // What the silent ones did is not undone by the word of the last.
     bench.wait(1).await;
-    let (_, attempt) = bench.lease("key", A, LONG, LONG, "a released takeover").await?;
-    ensure!(attempt == 4, "a released takeover is followed by another one, which says that it is attempt {attempt}");
+    bench.attempt("key", A, 4, "a released takeover, which another one follows").await?;
 
     bench.lease("expired", A, bench.unit, bench.unit, "a fresh key").await?;
     let (token, _) = bench.lease("record", A, bench.unit, bench.unit, "a fresh key").await?;
     bench.record("record", token, &Answer::new(200, "done")).await?;
     bench.wait(2).await;
     for key in ["expired", "record"] {
-        let (_, attempt) = bench.lease(key, A, LONG, LONG, "a key whose row expired").await?;
-        ensure!(
-            attempt == 1,
-            "a key whose row expired is fresh, but its reservation says that it is attempt {attempt}"
-        );
+        bench.attempt(key, A, 1, "a key whose row expired, which is a fresh one").await?;
     }
     Ok(())
 }
@@ -148,7 +136,7 @@ pub(super) async fn renewals_keep_the_reservation(bench: Bench) -> Checked {
         bench.wait(1).await;
         let next = bench.watch(lease);
         let renewed = bench.renew("key", token, lease, LONG).await?;
-        watch.judge(told(renewed, LeaseState::Held, "a holder that renews in time"))?;
+        watch.judge(told(renewed, Held, "a holder that renews in time"))?;
         watch = next;
         watch.judge(bench.in_flight("key", A, "a reservation that was renewed in time").await)?;
     }
@@ -158,7 +146,7 @@ pub(super) async fn renewals_keep_the_reservation(bench: Bench) -> Checked {
 
 pub(super) async fn renewal_sets_the_lease(bench: Bench) -> Checked {
     let (token, _) = bench.lease("key", A, LONG, LONG, "a fresh key").await?;
-    told(bench.renew("key", token, bench.unit, LONG).await?, LeaseState::Held, "a holder that renews")?;
+    told(bench.renew("key", token, bench.unit, LONG).await?, Held, "a holder that renews")?;
     bench.wait(2).await;
     bench.lease("key", A, LONG, LONG, "a renewed lease ends counting from the renewal, and it did").await.map(drop)
 }
@@ -171,7 +159,7 @@ pub(super) async fn renewal_extends_the_retention(bench: Bench) -> Checked {
     let renewed = [bench.renew("key", token, LONG, LONG).await?, bench.renew("done", done, LONG, LONG).await?];
     watch.in_time()?;
     for renewed in renewed {
-        told(renewed, LeaseState::Held, "a holder that renews in time")?;
+        told(renewed, Held, "a holder that renews in time")?;
     }
     let answer = Answer::new(200, "done");
     bench.record("done", done, &answer).await?;
@@ -183,9 +171,9 @@ pub(super) async fn renewal_extends_the_retention(bench: Bench) -> Checked {
 
 pub(super) async fn renewal_never_shortens_the_retention(bench: Bench) -> Checked {
     let (token, _) = bench.lease("key", A, LONG, LONG, "a fresh key").await?;
-    told(bench.renew("key", token, bench.unit, bench.unit).await?, LeaseState::Held, "a holder that renews")?;
+    told(bench.renew("key", token, bench.unit, bench.unit).await?, Held, "a holder that renews")?;
     let answer = Answer::new(200, "done");
-    told(bench.finish("key", token, &answer).await?, LeaseState::Held, "the holder")?;
+    told(bench.finish("key", token, &answer).await?, Held, "the holder")?;
     bench.wait(2).await;
     bench.replays("key", A, &answer, "a renewal for less than the retention").await?;
     Ok(())
@@ -194,13 +182,8 @@ pub(super) async fn renewal_never_shortens_the_retention(bench: Bench) -> Checke
 pub(super) async fn renewal_after_completion_does_nothing(bench: Bench) -> Checked {
     let answer = Answer::new(200, "done");
     let (token, _) = bench.lease("key", A, LONG, LONG, "a fresh key").await?;
-    bench.record("key", token, &answer).await?;
-    let first = bench.replays("key", A, &answer, "the outcome").await?;
-    told(
-        bench.renew("key", token, bench.unit, LONG * 2).await?,
-        LeaseState::Lost,
-        "who renews a finished reservation",
-    )?;
+    let first = bench.freeze("key", token, &answer, "the outcome").await?;
+    told(bench.renew("key", token, bench.unit, LONG * 2).await?, Lost, "who renews a finished reservation")?;
     bench.wait(2).await;
     let again = bench.replays("key", A, &answer, "a finished key after a renewal").await?;
     ensure!(again == first, "a renewal altered a finished record from {first:?} to {again:?}");
@@ -237,10 +220,10 @@ pub(super) async fn late_holder_keeps_an_untaken_key(bench: Bench) -> Checked {
     let (other, _) = bench.lease("renews", A, bench.unit, LONG, "a fresh key").await?;
     bench.wait(2).await;
     let finished = bench.finish("finishes", token, &answer).await?;
-    told(finished, LeaseState::Held, "a late holder that finishes a key nobody took over")?;
+    told(finished, Held, "a late holder that finishes a key nobody took over")?;
     bench.replays("finishes", A, &answer, "a late outcome of a key nobody took over").await?;
     let renewed = bench.renew("renews", other, LONG, LONG).await?;
-    told(renewed, LeaseState::Held, "a late holder that renews a key nobody took over")?;
+    told(renewed, Held, "a late holder that renews a key nobody took over")?;
     bench.in_flight("renews", A, "a late renewal of a key nobody took over").await
 }
 
@@ -270,12 +253,10 @@ pub(super) async fn late_finish_tells_who_won(bench: Bench) -> Checked {
         let (states, claims): (Vec<_>, Vec<_>) = seen.iter().skip(key).step_by(KEYS).cloned().unzip();
         let key = format!("key {key}");
         match (states.into_iter().flatten().next(), &tokens(&claims)[..]) {
-            (Some(LeaseState::Held), []) => drop(bench.replays(&key, A, &late, "the late holder was told Held").await?),
-            (Some(LeaseState::Lost), [winner]) => {
+            (Some(Held), []) => drop(bench.replays(&key, A, &late, "the late holder was told Held").await?),
+            (Some(Lost), [winner]) => {
                 bench.in_flight(&key, A, "the late holder was told Lost").await?;
-                let answer = Answer::new(201, "new");
-                bench.record(&key, *winner, &answer).await?;
-                bench.replays(&key, A, &answer, "the new holder's outcome").await?;
+                bench.freeze(&key, *winner, &Answer::new(201, "new"), "the new holder's outcome").await?;
             }
             (state, winners) => {
                 return Err(Stop::Broken(format!(
@@ -292,35 +273,23 @@ pub(super) async fn finish_tells_held_from_lost(bench: Bench) -> Checked {
     let answer = Answer::new(200, "done");
     let (token, _) = bench.lease("key", A, LONG, LONG, "a fresh key").await?;
     let stray = uuid::Uuid::new_v4();
-    told(
-        bench.finish("key", stray, &answer).await?,
-        LeaseState::Lost,
-        "who finishes with a token that is not the holder's",
-    )?;
-    told(
-        bench.renew("key", stray, LONG, LONG).await?,
-        LeaseState::Lost,
-        "who renews with a token that is not the holder's",
-    )?;
-    told(bench.finish("unknown", stray, &answer).await?, LeaseState::Lost, "who finishes a key that nobody reserved")?;
-    told(bench.renew("unknown", stray, LONG, LONG).await?, LeaseState::Lost, "who renews a key that nobody reserved")?;
+    told(bench.finish("key", stray, &answer).await?, Lost, "who finishes with a token that is not the holder's")?;
+    told(bench.renew("key", stray, LONG, LONG).await?, Lost, "who renews with a token that is not the holder's")?;
+    told(bench.finish("unknown", stray, &answer).await?, Lost, "who finishes a key that nobody reserved")?;
+    told(bench.renew("unknown", stray, LONG, LONG).await?, Lost, "who renews a key that nobody reserved")?;
 
-    told(bench.finish("key", token, &answer).await?, LeaseState::Held, "the holder that finishes")?;
-    told(bench.finish("key", token, &answer).await?, LeaseState::Held, "the holder that finishes again")?;
-    told(bench.finish("key", stray, &answer).await?, LeaseState::Lost, "who finishes a finished key of another")?;
+    told(bench.finish("key", token, &answer).await?, Held, "the holder that finishes")?;
+    told(bench.finish("key", token, &answer).await?, Held, "the holder that finishes again")?;
+    told(bench.finish("key", stray, &answer).await?, Lost, "who finishes a finished key of another")?;
 
     let (completed, _) = bench.lease("completed", A, LONG, LONG, "a fresh key").await?;
     bench.complete("completed", completed, &answer).await?;
-    told(
-        bench.finish("completed", completed, &answer).await?,
-        LeaseState::Held,
-        "who finishes after its own `complete`",
-    )?;
+    told(bench.finish("completed", completed, &answer).await?, Held, "who finishes after its own `complete`")?;
 
     let (released, _) = bench.lease("released", A, LONG, LONG, "a fresh key").await?;
     bench.release("released", released).await?;
-    told(bench.finish("released", released, &answer).await?, LeaseState::Lost, "who finishes after a release")?;
-    told(bench.renew("released", released, LONG, LONG).await?, LeaseState::Lost, "who renews after a release")?;
+    told(bench.finish("released", released, &answer).await?, Lost, "who finishes after a release")?;
+    told(bench.renew("released", released, LONG, LONG).await?, Lost, "who renews after a release")?;
     bench.lease("released", A, LONG, LONG, "a released key").await.map(drop)
 }
 

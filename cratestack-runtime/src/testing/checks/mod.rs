@@ -69,11 +69,12 @@ fn basic() -> impl Iterator<Item = Entry> {
 /// What a store with leases promises beyond.
 fn leased() -> impl Iterator<Item = Entry> {
     entries! { &[Way::Extended], true;
-        lease: silent_holder_loses_the_key, dead_reservation_belongs_to_its_request, stale_holder_is_told_lost, attempts_count_takeovers, released_takeover_belongs_to_its_request,
-            renewals_keep_the_reservation, renewal_sets_the_lease, renewal_extends_the_retention,
-            renewal_never_shortens_the_retention, renewal_after_completion_does_nothing,
-            lease_does_not_shorten_the_retention, lease_ends_with_the_retention, late_holder_keeps_an_untaken_key,
-            late_finish_tells_who_won, finish_tells_held_from_lost, endless_durations_do_not_panic;
+        lease: silent_holder_loses_the_key, dead_reservation_belongs_to_its_request, stale_holder_is_told_lost,
+            attempts_count_takeovers, released_takeover_belongs_to_its_request, renewals_keep_the_reservation,
+            renewal_sets_the_lease, renewal_extends_the_retention, renewal_never_shortens_the_retention,
+            renewal_after_completion_does_nothing, lease_does_not_shorten_the_retention, lease_ends_with_the_retention,
+            late_holder_keeps_an_untaken_key, late_finish_tells_who_won, finish_tells_held_from_lost,
+            endless_durations_do_not_panic;
     }
     .into_iter()
 }
@@ -109,11 +110,8 @@ where
         principal: "".into(),
         way: Way::Required,
         unit: suite.unit,
-        seed: suite.seed,
-        runs: suite.runs,
         leases: true,
-        every_method: suite.every_method,
-        stall: suite.stall.clone(),
+        suite: suite.clone(),
     };
     bench.leases = suite.every_method || has_leases(&bench).await;
 
@@ -174,7 +172,7 @@ async fn in_rounds(run: fn(Bench) -> Pin<Box<dyn Future<Output = Checked> + Send
     for round in 0..ROUNDS {
         let unit = bench.unit * 2_u32.pow(round);
         let bench = Bench { unit, principal: fresh_principal().into(), ..bench.clone() };
-        let limit = Duration::from_mins(2) + unit * 200 + Duration::from_millis(100) * bench.runs;
+        let limit = Duration::from_mins(2) + unit * 200 + Duration::from_millis(100) * bench.suite.runs;
         match contained(limit, run(bench)).await {
             Ok(()) => return Verdict::Passed,
             Err(Stop::TooSlow) => {}

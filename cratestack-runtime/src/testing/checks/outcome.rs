@@ -8,8 +8,7 @@ use crate::store::{IdempotencyRecord, MAX_BODY_BYTES};
 
 async fn recorded(bench: &Bench, key: &str, answer: &Answer, why: &str) -> Checked<IdempotencyRecord> {
     let token = bench.take(key, A, LONG, "a fresh key").await?;
-    bench.record(key, token, answer).await?;
-    bench.replays(key, A, answer, why).await
+    bench.freeze(key, token, answer, why).await
 }
 
 pub(super) async fn replay_is_identical(bench: Bench) -> Checked {
@@ -73,8 +72,7 @@ pub(super) async fn outcome_is_frozen(bench: Bench) -> Checked {
         let key = format!("key {status}");
         let token = bench.take(&key, A, LONG, "a fresh key").await?;
         let answer = Answer::new(status, "first");
-        bench.record(&key, token, &answer).await?;
-        let first = bench.replays(&key, A, &answer, "the outcome").await?;
+        let first = bench.freeze(&key, token, &answer, "the outcome").await?;
         bench.record(&key, token, &answer).await?;
         for other in [Answer::new(status, "second"), Answer::new(200, ""), Answer { status: 418, ..answer.clone() }] {
             bench.record(&key, token, &other).await?;
@@ -96,9 +94,7 @@ pub(super) async fn another_token_completes_nothing(bench: Bench) -> Checked {
         bench.record("key", stray, &Answer::new(200, "stray")).await?;
         bench.in_flight("key", A, "after a completion with a token that is not the holder's").await?;
     }
-    let answer = Answer::new(200, "own");
-    bench.record("key", token, &answer).await?;
-    bench.replays("key", A, &answer, "the holder's own completion").await?;
+    bench.freeze("key", token, &Answer::new(200, "own"), "the holder's own completion").await?;
     bench.in_flight("another key", A, "after its token was used on another key").await
 }
 

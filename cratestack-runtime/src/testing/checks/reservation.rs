@@ -10,9 +10,14 @@ pub(super) async fn another_request_conflicts_in_flight(bench: Bench) -> Checked
         bench.conflict("key", hash, "another request under a reserved key").await?;
     }
     bench.in_flight("key", A, "the same request under a reserved key").await?;
-    let answer = Answer::new(200, "after a conflict");
-    bench.record("key", token, &answer).await?;
-    bench.replays("key", A, &answer, "a conflict has to leave the reservation to its holder").await?;
+    bench
+        .freeze(
+            "key",
+            token,
+            &Answer::new(200, "after a conflict"),
+            "a conflict has to leave the reservation to its holder",
+        )
+        .await?;
     Ok(())
 }
 
@@ -35,9 +40,7 @@ pub(super) async fn release_frees_the_key(bench: Bench) -> Checked {
     bench.release("key", second).await?;
     bench.release("key", second).await?;
     let third = bench.take("key", A, LONG, "after a second release").await?;
-    let answer = Answer::new(200, "after releases");
-    bench.record("key", third, &answer).await?;
-    bench.replays("key", A, &answer, "a key that was released before").await?;
+    bench.freeze("key", third, &Answer::new(200, "after releases"), "a key that was released before").await?;
     Ok(())
 }
 

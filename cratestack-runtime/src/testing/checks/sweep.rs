@@ -36,6 +36,10 @@ async fn sweep_all(bench: &Bench) -> Checked<u64> {
     Ok(deleted)
 }
 
+fn offered(bench: &Bench, deleted: u64) -> Checked {
+    if deleted > 0 || bench.suite.every_method { Ok(()) } else { Err(Stop::NotOffered("`sweep` deletes nothing")) }
+}
+
 pub(super) async fn sweep_deletes_expired_rows_only(bench: Bench) -> Checked {
     let answer = Answer::new(200, "stays");
     let in_flight = bench.take("in flight", A, LONG, "a fresh key").await?;
@@ -47,7 +51,7 @@ pub(super) async fn sweep_deletes_expired_rows_only(bench: Bench) -> Checked {
     for round in 0..3 {
         let rows = expired_rows(&bench, &format!("round {round}")).await?;
         deleted += sweep_all(&bench).await?;
-        if bench.leases && (deleted > 0 || bench.every_method) {
+        if bench.leases && (deleted > 0 || bench.suite.every_method) {
             for (key, token) in rows {
                 let seen = bench.finish(&key, token, &answer).await?;
                 ensure!(seen == LeaseState::Lost, "an expired row is still there after a sweep that had room for it");
@@ -58,15 +62,10 @@ pub(super) async fn sweep_deletes_expired_rows_only(bench: Bench) -> Checked {
     bench.in_flight("in flight", A, "a running reservation after a sweep").await?;
     bench.replays("finished", A, &answer, "a record after a sweep").await?;
     if bench.leases {
-        let (_, attempt) = bench.lease("silent", A, LONG, LONG, "a lease that ended").await?;
-        ensure!(attempt == 2, "a sweep deleted a reservation whose lease had ended, but not its retention");
+        bench.attempt("silent", A, 2, "a lease that ended, of a row that a sweep has to leave").await?;
     }
-    bench.record("in flight", in_flight, &answer).await?;
-    bench.replays("in flight", A, &answer, "a reservation that was finished after a sweep").await?;
-    if deleted == 0 && !bench.every_method {
-        return Err(Stop::NotOffered("`sweep` deletes nothing"));
-    }
-    Ok(())
+    bench.freeze("in flight", in_flight, &answer, "a reservation that was finished after a sweep").await?;
+    offered(&bench, deleted)
 }
 
 pub(super) async fn sweep_respects_its_limit(bench: Bench) -> Checked {
@@ -79,8 +78,5 @@ pub(super) async fn sweep_respects_its_limit(bench: Bench) -> Checked {
             deleted += swept;
         }
     }
-    if deleted == 0 && !bench.every_method {
-        return Err(Stop::NotOffered("`sweep` deletes nothing"));
-    }
-    Ok(())
+    offered(&bench, deleted)
 }

@@ -14,7 +14,7 @@ use super::rollback::rollback;
 use crate::store::{Begun, Claim, ClaimOutcome, Isolation, StoreError};
 use crate::stores::postgres::database::{Database, refuse_nul};
 use crate::stores::postgres::lock::lock_of;
-use crate::stores::sql::{OpenTransaction, SAVEPOINT, attempt, dead, held, shared};
+use crate::stores::sql::{OpenTransaction, SAVEPOINT, about, attempt, dead, held, shared};
 
 /// The setting that holds the token; of the transaction alone, so that it ends with it.
 pub(super) const CLAIM: &str = "cratestack.claim";
@@ -99,10 +99,8 @@ impl Begin {
         }
         let mut open = OpenTransaction::begin(connection, begin, None).await.map_err(self.database.error())?;
         open.session.lock = Some(lock);
-        let looked = match self.look(open.connection_mut(), claim, token).await {
-            Ok(row) => self.judge(&row, &mut open, claim),
-            Err(error) => Err(error),
-        };
+        let row = self.look(open.connection_mut(), claim, token).await;
+        let looked = row.and_then(|row| self.judge(&row, &mut open, claim));
         self.begun(open, token, looked).await
     }
 
@@ -152,11 +150,7 @@ impl Begin {
     }
 
     async fn look(&self, connection: &mut PgConnection, claim: Claim<'_>, token: Uuid) -> Result<PgRow, StoreError> {
-        let look = sqlx::query(self.look.clone())
-            .bind(claim.principal)
-            .bind(claim.key)
-            .bind(token)
-            .bind(claim.request_hash.as_slice());
+        let look = about(&self.look, claim.id()).bind(token).bind(claim.request_hash.as_slice());
         let row = look.fetch_one(connection).await.map_err(self.database.error())?;
         self.is_primary(&row, 11)?;
         Ok(row)
@@ -205,17 +199,13 @@ impl Begin {
         token: Uuid,
         looked: Result<Looked, StoreError>,
     ) -> Result<Begun<OpenTransaction<Postgres>>, StoreError> {
-        match looked {
-            Ok(Looked::Free { attempt }) => Ok(Begun::Reserved { transaction: open, token, attempt }),
-            Ok(Looked::Held(outcome)) => {
-                rollback(&self.database.pool, open).await;
-                Ok(held(outcome))
-            }
-            Err(error) => {
-                rollback(&self.database.pool, open).await;
-                Err(error)
-            }
-        }
+        let held = match looked {
+            Ok(Looked::Free { attempt }) => return Ok(Begun::Reserved { transaction: open, token, attempt }),
+            Ok(Looked::Held(outcome)) => Ok(held(outcome)),
+            Err(error) => Err(error),
+        };
+        rollback(&self.database.pool, open).await;
+        held
     }
 }
 

@@ -6,12 +6,12 @@ use uuid::Uuid;
 use super::begin::{CLAIM, oid, ours};
 use super::prepared::{COMMIT_TIMEOUT, late, what_became_of};
 use super::rollback::rollback;
-use crate::store::{Claim, CommitError, Ending, StoreError};
+use crate::store::{CommitError, Ending, StoreError};
 use crate::stores::postgres::database::Database;
 use crate::stores::postgres::lock::class_of;
 use crate::stores::postgres::sql::{after, notifying};
 use crate::stores::postgres::timestamptz::TICK;
-use crate::stores::sql::{Cause, OpenTransaction, SAVEPOINT, never_ended, record, recordable, shared};
+use crate::stores::sql::{Cause, OpenTransaction, SAVEPOINT, about, never_ended, record, recordable, shared};
 
 fn is_ours(oid: &str) -> String {
     format!("SELECT {}, {oid} = $2::bigint", ours("$1"))
@@ -49,18 +49,13 @@ impl Commit {
         let Some(ending) = ending else { return self.commit_unclaimed(open).await };
         recordable(ending.status).map_err(CommitError::Refused)?;
         let recorded = tokio::time::timeout(COMMIT_TIMEOUT, self.record_in(&mut open, ending)).await;
-        match recorded.unwrap_or_else(|_| Err(CommitError::Transient(late("the record")))) {
-            Ok(()) => self.end(open).await,
-            Err(error) => {
-                let error = if error == CommitError::Ended {
-                    what_became_of(&mut open, self.database.error()).await
-                } else {
-                    error
-                };
-                rollback(&self.database.pool, open).await;
-                Err(error)
-            }
-        }
+        let error = match recorded.unwrap_or_else(|_| Err(CommitError::Transient(late("the record")))) {
+            Ok(()) => return self.end(open).await,
+            Err(CommitError::Ended) => what_became_of(&mut open, self.database.error()).await,
+            Err(error) => error,
+        };
+        rollback(&self.database.pool, open).await;
+        Err(error)
     }
 
     async fn commit_unclaimed(&self, mut open: OpenTransaction<Postgres>) -> Result<(), CommitError> {
@@ -84,18 +79,16 @@ impl Commit {
             let undo = format!("ROLLBACK TO SAVEPOINT {SAVEPOINT}");
             sqlx::raw_sql(AssertSqlSafe(undo)).execute(open.connection_mut()).await.map_err(self.uncommitted())?;
         }
-        let Claim { principal, key, request_hash, retention, .. } = ending.claim;
-        let written = sqlx::query(self.record.clone())
-            .bind(principal)
-            .bind(key)
-            .bind(request_hash.as_slice())
+        let id = ending.claim.id();
+        let written = about(&self.record, id)
+            .bind(ending.claim.request_hash.as_slice())
             .bind(ending.token)
             .bind(i32::from(ending.status))
             .bind(ending.headers)
             .bind(ending.body.as_ref())
-            .bind(TICK.count(retention))
+            .bind(TICK.count(ending.claim.retention))
             .bind(i32::try_from(ending.attempt).unwrap_or(i32::MAX))
-            .bind(self.database.lock_of(ending.claim.id()))
+            .bind(self.database.lock_of(id))
             .bind(open.table)
             .fetch_optional(open.connection_mut())
             .await
