@@ -623,26 +623,36 @@ async fn no_key_is_looked_for_among_the_live() {
         ANALYZE cratestack_idempotency";
     sqlx::raw_sql(fill).execute(&pool).await.unwrap();
     let keys = keys("k");
-    for store in [store.clone(), store.group_commit(false)] {
-        let tokens: Vec<_> = join_all(keys.iter().map(|key| reserve(&store, key, 1))).await.iter().map(token).collect();
-        let held: Vec<_> = keys.iter().zip(tokens).collect();
-        join_all(held.iter().map(|(key, token)| renew(&store, key, *token))).await;
-        join_all(held.iter().take(10).map(|(key, token)| finish(&store, key, *token, "x"))).await;
-        join_all(held.iter().map(|(key, token)| release(&store, key, *token))).await;
-        sqlx::raw_sql("DELETE FROM cratestack_idempotency WHERE key LIKE 'k%'").execute(&pool).await.unwrap();
-    }
-    let mut session = pool.acquire().await.unwrap();
-    let statements = sqlx::query(
-        "SELECT name, ARRAY(SELECT CASE kind
-            WHEN 'text' THEN '''x''' WHEN 'bytea' THEN 'sha256('''')' WHEN 'uuid' THEN 'gen_random_uuid()'
-            WHEN 'bigint' THEN '1' WHEN 'integer' THEN '1' ELSE '''{}''::' || kind END
-            FROM unnest(parameter_types::text[]) AS kind)
-        FROM pg_prepared_statements WHERE statement LIKE '%cratestack_idempotency%'",
-    )
-    .persistent(false)
-    .fetch_all(&mut *session)
-    .await
-    .unwrap();
+    let stores = [store.clone(), store.group_commit(false)];
+    let mut rounds = 0;
+    // On a machine that is busy, what goes first finds the pool taken and has a connection of its own: once more, then.
+    let (mut session, statements) = loop {
+        for store in &stores {
+            let tokens: Vec<_> =
+                join_all(keys.iter().map(|key| reserve(store, key, 1))).await.iter().map(token).collect();
+            let held: Vec<_> = keys.iter().zip(tokens).collect();
+            join_all(held.iter().map(|(key, token)| renew(store, key, *token))).await;
+            join_all(held.iter().take(10).map(|(key, token)| finish(store, key, *token, "x"))).await;
+            join_all(held.iter().map(|(key, token)| release(store, key, *token))).await;
+            sqlx::raw_sql("DELETE FROM cratestack_idempotency WHERE key LIKE 'k%'").execute(&pool).await.unwrap();
+        }
+        let mut session = pool.acquire().await.unwrap();
+        let statements = sqlx::query(
+            "SELECT name, ARRAY(SELECT CASE kind
+                WHEN 'text' THEN '''x''' WHEN 'bytea' THEN 'sha256('''')' WHEN 'uuid' THEN 'gen_random_uuid()'
+                WHEN 'bigint' THEN '1' WHEN 'integer' THEN '1' ELSE '''{}''::' || kind END
+                FROM unnest(parameter_types::text[]) AS kind)
+            FROM pg_prepared_statements WHERE statement LIKE '%cratestack_idempotency%'",
+        )
+        .persistent(false)
+        .fetch_all(&mut *session)
+        .await
+        .unwrap();
+        rounds += 1;
+        if statements.len() == 8 || rounds == 10 {
+            break (session, statements);
+        }
+    };
     assert_eq!(statements.len(), 8, "four alone, four in batches");
     for mode in ["force_generic_plan", "force_custom_plan"] {
         let set = format!("SET plan_cache_mode = {mode}");
