@@ -17,7 +17,7 @@ pub use extract::{Guarded, Via};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use extract::{TakesTx, Transacted, TransactionalDatabase, ViaTx};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub(crate) use guard::Cause;
+pub(crate) use guard::FailureCause;
 pub use guard::GuardedRequest;
 pub use identity::hash_request;
 pub use response::{Unrecorded, decode_headers, encode_headers};

@@ -15,7 +15,7 @@ use super::handling::{CallOutput, Handling, never, refused};
 use super::returned::Returned;
 use crate::handle::{Idempotency, Options, Tx};
 pub use crate::http::{Attempts, TakesTx, Transacted, ViaTx};
-use crate::http::{Cause, GuardedRequest, TransactionalDatabase, Work};
+use crate::http::{FailureCause, GuardedRequest, TransactionalDatabase, Work};
 use crate::store::StoreDatabase;
 
 /// Guards the handler, in a transaction.
@@ -175,11 +175,11 @@ pub trait TheOnlyOne {}
 /// A handler's future that tells what its error was caused by.
 pub struct Noting<F, O> {
     future: Pin<Box<F>>,
-    cause: fn(&O) -> Option<Cause>,
+    cause: fn(&O) -> Option<FailureCause>,
 }
 
 /// How the cause of an output is found.
-pub struct Causes<O>(fn(&O) -> Option<Cause>);
+pub struct Causes<O>(fn(&O) -> Option<FailureCause>);
 
 /// A handler's future that tells what its error was caused by.
 pub fn noting<F, O>(future: F, Causes(cause): Causes<O>) -> Noting<F, O> {
@@ -215,10 +215,10 @@ impl<T, E: Error + 'static> Returned<Result<T, E>> {
 }
 
 /// What of the database's an error was caused by, anywhere down its chain.
-fn cause_of(error: &(dyn Error + 'static)) -> Option<Cause> {
+fn cause_of(error: &(dyn Error + 'static)) -> Option<FailureCause> {
     std::iter::successors(Some(error), |&error| error.source()).find_map(|error| match error.downcast_ref() {
         Some(sqlx::Error::Database(refused)) => {
-            Some(if is_transient(&**refused) { Cause::Transient } else { Cause::Other })
+            Some(if is_transient(&**refused) { FailureCause::Transient } else { FailureCause::Other })
         }
         _ => None,
     })

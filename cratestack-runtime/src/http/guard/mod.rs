@@ -14,6 +14,6 @@ mod run;
 
 pub(crate) use prepare::ArrivingRequest;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub(crate) use record::Cause;
+pub(crate) use record::FailureCause;
 pub use request::GuardedRequest;
 pub(crate) use request::NoReservation;

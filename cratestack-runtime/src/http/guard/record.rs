@@ -13,7 +13,7 @@ use crate::store::MAX_BODY_BYTES;
     not(any(feature = "postgres", feature = "sqlite")),
     expect(dead_code, reason = "only a database causes them")
 )]
-pub(crate) enum Cause {
+pub(crate) enum FailureCause {
     /// A serialization failure or a deadlock.
     Transient,
     /// Any other error of the database.
@@ -69,14 +69,14 @@ const SHOW_THE_CAUSE: &str =
 
 /// What a response says about a failure of its handler.
 fn failure(response: &mut Response) -> Option<Failure> {
-    let cause = response.extensions_mut().remove::<Cause>();
+    let cause = response.extensions_mut().remove::<FailureCause>();
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error()) {
         return None;
     }
     Some(match cause {
-        Some(Cause::Transient) => Failure::Transient,
+        Some(FailureCause::Transient) => Failure::Transient,
         None if status.is_server_error() => Failure::Unknown { remedy: SHOW_THE_CAUSE },
-        Some(Cause::Other) | None => Failure::Deliberate,
+        Some(FailureCause::Other) | None => Failure::Deliberate,
     })
 }

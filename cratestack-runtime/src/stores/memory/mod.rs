@@ -13,7 +13,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use self::rows::{Deadline, Outcome, Row, Rows, timestamp_after};
+use self::rows::{Deadline, Row, RowOutcome, Rows, timestamp_after};
 use crate::store::{
     Claim, ClaimOutcome, Completion, IdempotencyRecord, IdempotencyStore, LeaseState, RecordIdRef, ReservationOutcome,
     StoreError,
@@ -101,7 +101,7 @@ impl MemoryStore {
         })
     }
 
-    fn record(&self, id: RecordIdRef<'_>, token: Uuid, outcome: Outcome) -> LeaseState {
+    fn record(&self, id: RecordIdRef<'_>, token: Uuid, outcome: RowOutcome) -> LeaseState {
         let mut rows = self.shared.rows_of(id);
         match rows.get_mut(id).filter(|row| row.token == token) {
             Some(row) => {
@@ -140,7 +140,8 @@ impl IdempotencyStore for MemoryStore {
         headers: &[u8],
         body: &[u8],
     ) -> Result<(), StoreError> {
-        let outcome = Outcome { status, headers: Bytes::copy_from_slice(headers), body: Bytes::copy_from_slice(body) };
+        let outcome =
+            RowOutcome { status, headers: Bytes::copy_from_slice(headers), body: Bytes::copy_from_slice(body) };
         self.record(RecordIdRef { principal, key }, token, outcome);
         Ok(())
     }
@@ -184,7 +185,7 @@ impl IdempotencyStore for MemoryStore {
 
     async fn finish(&self, completion: Completion<'_>) -> Result<LeaseState, StoreError> {
         let Completion { token, status, headers, body, .. } = completion;
-        let outcome = Outcome { status, headers: Bytes::copy_from_slice(headers), body: body.clone() };
+        let outcome = RowOutcome { status, headers: Bytes::copy_from_slice(headers), body: body.clone() };
         Ok(self.record(completion.id(), token, outcome))
     }
 

@@ -75,7 +75,7 @@ pub(super) struct Row {
     pub(super) expires: Deadline,
     pub(super) created_at: SystemTime,
     pub(super) expires_at: SystemTime,
-    pub(super) outcome: Option<Outcome>,
+    pub(super) outcome: Option<RowOutcome>,
 }
 
 impl Row {
@@ -108,7 +108,7 @@ impl Row {
 }
 
 #[derive(Clone)]
-pub(super) struct Outcome {
+pub(super) struct RowOutcome {
     pub(super) status: u16,
     pub(super) headers: Bytes,
     pub(super) body: Bytes,

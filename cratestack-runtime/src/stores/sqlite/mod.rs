@@ -26,7 +26,7 @@ use uuid::Uuid;
 use self::database::{Database, TICK};
 use self::reserve::ReserveArgs;
 use self::transaction::{Transactions, rollback};
-use self::write::{Answer, Write, Writer};
+use self::write::{Write, WriteAnswer, Writer};
 use crate::store::{
     Begun, Claim, ClaimOutcome, ClockSample, CommitError, Completion, Ending, IdempotencyStore, Isolation, LeaseState,
     RecordIdRef, ReservationOutcome, StoreError, Transact, TransactionalStore,
@@ -202,7 +202,7 @@ impl SqliteStore {
         check(&self.database.pool, Dialect::Sqlite, &self.database.table).await
     }
 
-    async fn write(&self, id: RecordIdRef<'_>, write: Write<Completion<'_>>) -> Result<Answer, StoreError> {
+    async fn write(&self, id: RecordIdRef<'_>, write: Write<Completion<'_>>) -> Result<WriteAnswer, StoreError> {
         self.operations.writes.call(id, write).await
     }
 
@@ -210,7 +210,7 @@ impl SqliteStore {
     async fn record(&self, completion: Completion<'_>) -> Result<bool, StoreError> {
         recordable(completion.status)?;
         let answer = self.write(completion.id(), Write::Finish(completion)).await?;
-        Ok(matches!(answer, Answer::Finished(true)))
+        Ok(matches!(answer, WriteAnswer::Finished(true)))
     }
 }
 
@@ -254,7 +254,7 @@ impl IdempotencyStore for SqliteStore {
             }
             drop(connection);
             let args = ReserveArgs { token: Uuid::new_v4(), request_hash: claim.request_hash, times };
-            if let Answer::Reserved(Some(grant)) = self.write(claim.id(), Write::Reserve(args)).await? {
+            if let WriteAnswer::Reserved(Some(grant)) = self.write(claim.id(), Write::Reserve(args)).await? {
                 return Ok(grant.take());
             }
         }
@@ -273,8 +273,8 @@ impl IdempotencyStore for SqliteStore {
         renew_in_time(lease, || async {
             let call = Write::Renew { token, times };
             match self.write(RecordIdRef { principal, key }, call).await? {
-                Answer::Renewed(renewed) => Ok(renewed.answered()),
-                Answer::Reserved(_) | Answer::Finished(_) | Answer::Released => Ok(Renewal::Lost),
+                WriteAnswer::Renewed(renewed) => Ok(renewed.answered()),
+                WriteAnswer::Reserved(_) | WriteAnswer::Finished(_) | WriteAnswer::Released => Ok(Renewal::Lost),
             }
         })
         .await

@@ -81,7 +81,7 @@ impl Write<OwnedCompletion> {
 }
 
 /// An answer on its way to its caller, for when it is committed.
-pub(super) enum Answer {
+pub(super) enum WriteAnswer {
     /// `None` where somebody else has been quicker: its caller looks again.
     Reserved(Option<Box<Grant<Writer>>>),
     /// Whether the outcome was recorded.
@@ -114,17 +114,19 @@ impl Statements {
         connection: &mut SqliteConnection,
         id: RecordIdRef<'_>,
         write: Write<Completion<'_>>,
-    ) -> Result<Answer, sqlx::Error> {
+    ) -> Result<WriteAnswer, sqlx::Error> {
         Ok(match write {
             Write::Reserve(args) => {
                 let claimed = self.reserve.claim(connection, id, args).await?;
-                Answer::Reserved(claimed.map(|outcome| Box::new(Grant::taken(outcome))))
+                WriteAnswer::Reserved(claimed.map(|outcome| Box::new(Grant::taken(outcome))))
             }
-            Write::Finish(completion) => Answer::Finished(self.finish.finish(connection, completion).await?),
-            Write::Renew { token, times } => Answer::Renewed(self.renew.renew(connection, id, token, times).await?),
+            Write::Finish(completion) => WriteAnswer::Finished(self.finish.finish(connection, completion).await?),
+            Write::Renew { token, times } => {
+                WriteAnswer::Renewed(self.renew.renew(connection, id, token, times).await?)
+            }
             Write::Release { token } => {
                 self.release.release(connection, &self.finish, id, token).await?;
-                Answer::Released
+                WriteAnswer::Released
             }
         })
     }
@@ -174,7 +176,7 @@ impl Call<Writer> for Write<Completion<'_>> {
         self,
         id: RecordIdRef<'_>,
         Writer { database, statements, .. }: &Writer,
-    ) -> Result<Answer, StoreError> {
+    ) -> Result<WriteAnswer, StoreError> {
         let _turn = database.turn.take_as(self.is_urgent()).await;
         let mut connection = database.acquire().await?;
         statements.execute(&mut connection, id, self).await.map_err(database.error())
@@ -183,7 +185,7 @@ impl Call<Writer> for Write<Completion<'_>> {
 
 impl Operation for Writer {
     type Args = Write<OwnedCompletion>;
-    type Answer = Answer;
+    type Answer = WriteAnswer;
 
     /// What a writer of another process waits for, beside the disk.
     const MAX_BATCH: usize = 256;
@@ -195,7 +197,7 @@ impl Operation for Writer {
         match self.commit(&batch).await {
             Ok(answers) => {
                 for (call, mut answer) in batch.into_iter().zip(answers) {
-                    if let (Answer::Reserved(Some(grant)), Some(releases), Some(release)) =
+                    if let (WriteAnswer::Reserved(Some(grant)), Some(releases), Some(release)) =
                         (&mut answer, &self.releases, call.args.release())
                     {
                         grant.give_back_by(releases, &call.id, release);
@@ -225,7 +227,7 @@ impl Writer {
     }
 
     /// What the calls have come to, once it is committed.
-    async fn commit(&self, batch: &[Pending<Self>]) -> Result<Vec<Answer>, BatchError> {
+    async fn commit(&self, batch: &[Pending<Self>]) -> Result<Vec<WriteAnswer>, BatchError> {
         if let Some(pause) = self.throttle.pause(Instant::now()) {
             tokio::time::sleep(pause).await;
         }
@@ -249,12 +251,12 @@ impl Writer {
         mut open: OpenTransaction<Sqlite>,
         batch: &[Pending<Self>],
         from: &mut Option<Instant>,
-    ) -> Result<Vec<Answer>, BatchError> {
+    ) -> Result<Vec<WriteAnswer>, BatchError> {
         let mut answers = Vec::with_capacity(batch.len());
         for call in batch {
             // It went while the batch waited for its turn: what it would have is not to be given back first.
             if call.args.release().is_some() && call.is_cancelled() {
-                answers.push(Answer::Reserved(None));
+                answers.push(WriteAnswer::Reserved(None));
                 continue;
             }
             let connection = open.connection_mut();

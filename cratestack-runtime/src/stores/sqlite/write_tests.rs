@@ -278,7 +278,7 @@ async fn a_renewal_is_in_the_first_batch_whoever_waits() {
         let (renewed, commits) = renewal.await.unwrap();
         assert_eq!(renewed, Ok(LeaseState::Held));
         for claim in claims {
-            let Ok(Answer::Reserved(Some(grant))) = claim.await.unwrap() else { panic!() };
+            let Ok(WriteAnswer::Reserved(Some(grant))) = claim.await.unwrap() else { panic!() };
             assert!(matches!(grant.take(), ClaimOutcome::Reserved { .. }));
         }
         assert_eq!(transaction.await.unwrap(), Ok(()));
