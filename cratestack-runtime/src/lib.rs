@@ -122,3 +122,8 @@ extern crate self as cratestack_runtime;
 #[cfg(all(doctest, feature = "macros", feature = "postgres", feature = "sqlite"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// So do those of the crate's own.
+#[cfg(all(doctest, feature = "macros"))]
+#[doc = include_str!("../README.md")]
+struct CrateReadme;
