@@ -13,8 +13,8 @@ struct Event {
     amount: u32,
 }
 
-/// A webhook whose sender knows no header of ours. An event's id is the sender's own, whichever address it calls from, and
-/// only the amount must be the same when the event is delivered again.
+/// A webhook whose sender knows no header of ours. An event's id is the sender's own, whichever address it calls from,
+/// and only the amount must be the same when the event is delivered again.
 #[idempotent(key = event.id, principal = "stripe", fingerprint = event.amount)]
 async fn webhook(Json(event): Json<Event>) -> String {
     format!("booked {} as {}", event.amount, Uuid::new_v4())

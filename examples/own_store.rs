@@ -1,4 +1,4 @@
-//! A store of one's own is three methods: `cargo run --example own_store`. The trait's documentation has one from scratch.
+//! A store of one's own is three methods: `cargo run --example own_store`. The trait's docs have one from scratch.
 
 use axum::{Router, routing::post};
 use cratestack_runtime::{Idempotency, IdempotencyStore, MemoryStore, async_trait, idempotent};

@@ -1,7 +1,8 @@
 //! Who a request comes from.
 //!
-//! The service runs on one machine, for whoever tries it, and knows no users. A browser sends it the cookies of other services
-//! of this machine, which name nobody here; the runtime's default refuses those, because elsewhere they are sessions.
+//! The service runs on one machine, for whoever tries it, and knows no users. A browser sends it the cookies of other
+//! services of this machine, which name nobody here; the runtime's default refuses those, because elsewhere they are
+//! sessions.
 
 use std::net::SocketAddr;
 

@@ -4,10 +4,10 @@
 //! cargo run --example payments
 //! ```
 //!
-//! Its page at `/` is a shop where one can click twice, hang up and crash the service, and see what each costs under three
-//! handlers. It also prints a `curl` line to try: send it twice, then look at `GET /payments`. `settings.rs` has what the
-//! environment can set, `caller.rs` who a request comes from, `trouble.rs` what can be made to go wrong, `variations.rs` other
-//! ways to say `#[idempotent]`.
+//! Its page at `/` is a shop where one can click twice, hang up and crash the service, and see what each costs under
+//! three handlers. It also prints a `curl` line to try: send it twice, then look at `GET /payments`. `settings.rs` has
+//! what the environment can set, `caller.rs` who a request comes from, `trouble.rs` what can be made to go wrong,
+//! `variations.rs` other ways to say `#[idempotent]`.
 
 mod caller;
 mod error;

@@ -38,16 +38,17 @@ struct Order {
     currency: String,
 }
 
-/// Orders that a marketplace passes on, without a header of ours. Their ids are the marketplace's, from whichever address it
-/// calls. Amount and currency must match on a retry; the rest of the body, the order of its members and the query may change.
+/// Orders that a marketplace passes on, without a header of ours. Their ids are the marketplace's, from whichever
+/// address it calls. Amount and currency must match on a retry; the rest of the body, the order of its members and the
+/// query may change.
 #[idempotent(key = order.request_id, principal = "marketplace", fingerprint = (order.amount, order.currency))]
 async fn order(State(app): State<App>, Json(order): Json<Order>) -> Result<(StatusCode, Json<Payment>), ApiError> {
     let payment = app.ledger.insert(order.amount, &order.currency).await?;
     Ok((StatusCode::CREATED, Json(payment)))
 }
 
-/// Charges a card at a provider that is idempotent itself. However often this handler is started for one request, after a
-/// crash too, it presents the same derived key, and the provider makes one charge.
+/// Charges a card at a provider that is idempotent itself. However often this handler is started for one request, after
+/// a crash too, it presents the same derived key, and the provider makes one charge.
 #[idempotent(fingerprint = (request.amount, request.currency))]
 async fn charge(
     State(app): State<App>,

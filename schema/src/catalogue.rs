@@ -1,5 +1,5 @@
-//! What a database says of the table, as rows of one shape: a kind, a name and five details, of which `Fact::detail` counts
-//! from 0.
+//! What a database says of the table, as rows of one shape: a kind, a name and five details, of which `Fact::detail`
+//! counts from 0.
 //!
 //! | Postgres | name | 0 | 1 | 2 | 3 | 4 |
 //! |---|---|---|---|---|---|---|

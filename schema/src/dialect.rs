@@ -3,8 +3,8 @@ use std::str::FromStr;
 
 /// Milliseconds since the Unix epoch, the same throughout a statement.
 ///
-/// A REAL of seconds times 1000 can land a hair under the whole millisecond that it stands for, and truncating would then
-/// lose one. In parentheses, without which SQLite takes no expression for a column's default.
+/// A REAL of seconds times 1000 can land a hair under the whole millisecond that it stands for, and truncating would
+/// then lose one. In parentheses, without which SQLite takes no expression for a column's default.
 pub(crate) const SQLITE_NOW: &str = "(CAST(ROUND(unixepoch('subsec') * 1000) AS INTEGER))";
 
 /// A database's way to say it.
@@ -46,8 +46,8 @@ impl Dialect {
 
     /// The SQL expression for the present, as the table's times are written.
     ///
-    /// On Postgres that is when the transaction began, which a sweep or a count may go by. A lease may not: it is counted
-    /// from `clock_timestamp()`, as a transaction can have waited since it began.
+    /// On Postgres that is when the transaction began, which a sweep or a count may go by. A lease may not: it is
+    /// counted from `clock_timestamp()`, as a transaction can have waited since it began.
     ///
     /// ```
     /// assert_eq!(cratestack_schema::Dialect::Postgres.now(), "NOW()");

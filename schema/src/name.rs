@@ -111,8 +111,8 @@ impl TableName {
     ///
     /// # Errors
     ///
-    /// For SQLite, when the table's name begins with `sqlite_`; for Postgres, when the schema's begins with `pg_`: nobody
-    /// can create such a schema, and what is in `pg_temp` each session has for itself.
+    /// For SQLite, when the table's name begins with `sqlite_`; for Postgres, when the schema's begins with `pg_`:
+    /// nobody can create such a schema, and what is in `pg_temp` each session has for itself.
     ///
     /// ```
     /// use cratestack_schema::{Dialect, TableName};

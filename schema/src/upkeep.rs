@@ -25,8 +25,8 @@ pub fn lease_end(row: &str) -> String {
 impl TableName {
     /// The statement that deletes expired rows, the oldest first, at most as many as its one parameter says.
     ///
-    /// On Postgres a row that somebody holds is left for later, so several sweepers at once share the work: none waits for
-    /// another, and each row is deleted by one of them.
+    /// On Postgres a row that somebody holds is left for later, so several sweepers at once share the work: none waits
+    /// for another, and each row is deleted by one of them.
     ///
     /// ```
     /// use cratestack_schema::{Dialect, TableName};

@@ -1,5 +1,5 @@
-//! What the tests across the crates stand on: a real Postgres that they bring themselves, a way to it that can be cut, real
-//! services as processes, a client that can misbehave, and a real browser.
+//! What the tests across the crates stand on: a real Postgres that they bring themselves, a way to it that can be cut,
+//! real services as processes, a client that can misbehave, and a real browser.
 //!
 //! Nothing here skips. Where something is missing on the machine, the test fails and says what to run.
 

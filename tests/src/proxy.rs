@@ -24,9 +24,9 @@ pub enum Way {
     Paused,
     /// All connections are closed, and new ones refused.
     Cut,
-    /// It vanishes. A connection that is there, or is opened meanwhile, never hears anything again. Once the way is open, it is
-    /// closed: to the server at once, as keepalives would have it, and to the client by the reset that meets what it sends
-    /// again, two seconds later.
+    /// It vanishes. A connection that is there, or is opened meanwhile, never hears anything again. Once the way is
+    /// open, it is closed: to the server at once, as keepalives would have it, and to the client by the reset that
+    /// meets what it sends again, two seconds later.
     BlackHole,
 }
 

@@ -1,7 +1,7 @@
 //! What compiles, and what the compiler says of what does not: the reference of `#[idempotent]`.
 //!
-//! - `ui/fail/`: one mistake a file, its message beside it. `TRYBUILD=overwrite cargo test -p cratestack-tests --test ui`
-//!   writes the messages anew.
+//! - `ui/fail/`: one mistake a file, its message beside it. `TRYBUILD=overwrite cargo test -p cratestack-tests --test
+//!   ui` writes the messages anew.
 //! - `ui/pass/`: what is legal stays so, in two editions, without a warning of the compiler or of clippy.
 //! - `ui/renamed/`: the same in a crate that gives the runtime another name.
 //! - `ui/transaction/`: the same with a store that has transactions.

@@ -11,8 +11,8 @@
 //! answer ◀─────── turn                 kept until the outcome is written; a key that is given back is free at once
 //! ```
 //!
-//! A caller that goes away ends its own wait for another's run, and changes nothing else, because of the task. Nothing here depends
-//! on the mode or on the door: a new mode implements [`Mode`], and a new door calls [`Engine::run`].
+//! A caller that goes away ends its own wait for another's run, and changes nothing else, because of the task. Nothing
+//! here depends on the mode or on the door: a new mode implements [`Mode`], and a new door calls [`Engine::run`].
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -112,10 +112,11 @@ impl Engine {
         self.tasks.wait_idle(limit).await
     }
 
-    /// Has the key, runs the work and writes its outcome down, all of it as the mode does that; or says who has the key.
+    /// Has the key, runs the work and writes its outcome down, all of it as the mode does that; or says who has the
+    /// key.
     ///
-    /// The work is called only once the key is had. It must do nothing before its future is polled, so that a panic of its is
-    /// caught. Without a claim it is bounded and counted like any other work, but nothing guards it.
+    /// The work is called only once the key is had. It must do nothing before its future is polled, so that a panic of
+    /// its is caught. Without a claim it is bounded and counted like any other work, but nothing guards it.
     pub(crate) async fn run<M, F, R>(
         &self,
         mode: M,
@@ -206,8 +207,8 @@ impl<O: Fn(Step, &Hold)> Execution<O> {
         }
     }
 
-    /// The outcome is recorded. Where the store has confirmed that, replays of it need not ask the store from now on; the claim
-    /// was `asked` for then.
+    /// The outcome is recorded. Where the store has confirmed that, replays of it need not ask the store from now on;
+    /// the claim was `asked` for then.
     pub(super) fn recorded(&self, hold: &Hold, outcome: &Outcome, asked: Option<Instant>) {
         (self.observe)(Step::Recorded { code: outcome.code }, hold);
         if let Some(asked) = asked {
@@ -233,8 +234,8 @@ impl<O: Fn(Step, &Hold)> Execution<O> {
     }
 }
 
-/// A sender that is closed once the caller has gone, and the receiver that the caller keeps until then. Only callers that wait
-/// have one.
+/// A sender that is closed once the caller has gone, and the receiver that the caller keeps until then. Only callers
+/// that wait have one.
 fn caller_presence(policy: Policy) -> (Option<oneshot::Sender<Infallible>>, Option<oneshot::Receiver<Infallible>>) {
     if policy.wait.is_zero() {
         return (None, None);

@@ -5,9 +5,10 @@ use super::model::Limit;
 
 /// What one engine may have under way, so that no number of callers costs it more memory than it was given.
 ///
-/// A place and some room are taken before the store is asked for a key: what is refused has not begun. An outcome that turns
-/// out to be larger than the room that was taken for it is kept all the same, beyond the bound if need be, because an outcome
-/// that was told is never dropped. The next pieces of work are then refused until there is room again.
+/// A place and some room are taken before the store is asked for a key: what is refused has not begun. An outcome that
+/// turns out to be larger than the room that was taken for it is kept all the same, beyond the bound if need be,
+/// because an outcome that was told is never dropped. The next pieces of work are then refused until there is room
+/// again.
 #[derive(Debug)]
 pub(super) struct Limits {
     max_running: AtomicUsize,

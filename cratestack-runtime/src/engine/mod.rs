@@ -1,8 +1,8 @@
 //! The protocol: have the key, run the work, write its outcome down or give the key back.
 //!
-//! A door brings a claim on a key and the work that the key protects, chooses a mode, and is answered what became of it. The
-//! engine sees the store only through its trait. It does not know what a reply looks like to whoever gets it: the work says
-//! that itself, in a [`Settled`].
+//! A door brings a claim on a key and the work that the key protects, chooses a mode, and is answered what became of
+//! it. The engine sees the store only through its trait. It does not know what a reply looks like to whoever gets it:
+//! the work says that itself, in a [`Settled`].
 //!
 //! ```text
 //! life                    one piece of work from its claim to its answer, the same in every mode; the replay cache is met here

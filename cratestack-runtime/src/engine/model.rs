@@ -49,8 +49,8 @@ pub(crate) struct Policy {
     pub(crate) run_unreserved: bool,
 }
 
-/// What the store says of a key; a [`ClaimOutcome`](crate::ClaimOutcome) whose record can be shared, and where what is had with
-/// the key depends on the mode.
+/// What the store says of a key; a [`ClaimOutcome`](crate::ClaimOutcome) whose record can be shared, and where what is
+/// had with the key depends on the mode.
 #[derive(Debug)]
 pub(crate) enum Acquired<G> {
     Ours(G),
@@ -88,7 +88,8 @@ pub(crate) enum Answer<R> {
     Lost,
     /// The work panicked; the key is free again.
     Panicked,
-    /// The store could not say whether the key is free, and nothing ran; or the engine itself broke down, and what ran is not known.
+    /// The store could not say whether the key is free, and nothing ran; or the engine itself broke down, and what ran
+    /// is not known.
     Unavailable(StoreError),
     /// The work's transaction did not end in time and was rolled back; the key is free again.
     TimedOut,
@@ -156,7 +157,8 @@ pub(crate) struct TransactionOptions {
     pub(crate) timeout: Duration,
 }
 
-/// What is recorded of a run. Only the door that it came in by can tell what it means; the engine compares it and writes it down.
+/// What is recorded of a run. Only the door that it came in by can tell what it means; the engine compares it and
+/// writes it down.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Outcome {
     /// In the store, the status.

@@ -1,5 +1,5 @@
-//! What must reach the store (an outcome, a renewal) is sent until it is answered, and is the first to reach a store that is
-//! back.
+//! What must reach the store (an outcome, a renewal) is sent until it is answered, and is the first to reach a store
+//! that is back.
 //!
 //! ```text
 //! the store goes away    a call that was refused waits for news; one that has no answer keeps waiting for it
@@ -7,12 +7,12 @@
 //! it is back             that one is answered, or a reservation: all others are sent at once, and new reservations after them
 //! ```
 //!
-//! A store may be back for all but some of them: a full disk takes renewals and no outcomes, a row is locked. A call that was
-//! refused on the news that the store is back therefore rests before it believes such news again, and reservations no
-//! longer wait for calls that get no answer while they get theirs.
+//! A store may be back for all but some of them: a full disk takes renewals and no outcomes, a row is locked. A call
+//! that was refused on the news that the store is back therefore rests before it believes such news again, and
+//! reservations no longer wait for calls that get no answer while they get theirs.
 //!
-//! A call without an answer keeps its place, in a pool's queue or wherever it waits, and few others start beside it: the
-//! connection of the first may be dead. The store takes each of these calls any number of times.
+//! A call without an answer keeps its place, in a pool's queue or wherever it waits, and few others start beside it:
+//! the connection of the first may be dead. The store takes each of these calls any number of times.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -37,9 +37,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 const LONGEST_REST: Duration = Duration::from_secs(5);
 /// A call without an answer gets another one beside it after this long, and a third after four times as long.
 const HEDGE_AFTER: Duration = Duration::from_secs(1);
-/// Calls for one answer at the same time. Each may have a connection, and a server that stalls would get ever more of them.
+/// Calls for one answer at the same time. Each may have a connection, and a server that stalls would get ever more of
+/// them.
 const MAX_HEDGED_CALLS: usize = 3;
-/// How long a new reservation lets what is overdue go first. Past that, the store may refuse the one and take the other.
+/// How long a new reservation lets what is overdue go first. Past that, the store may refuse the one and take the
+/// other.
 const OVERDUE_FIRST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Whether the store is away, as far as what must reach it has found out.
@@ -101,7 +103,8 @@ impl Recovery {
         Overdue { recovery: self, number }
     }
 
-    /// The store has answered, also whoever has waited in vain for what is overdue: no other reservation waits for that.
+    /// The store has answered, also whoever has waited in vain for what is overdue: no other reservation waits for
+    /// that.
     pub(super) fn answered(&self, in_vain: Option<WaitedFor>) {
         if let Some(WaitedFor(newest)) = in_vain {
             let mut due = self.due();
@@ -135,7 +138,8 @@ impl Recovery {
         self.due().newest().map(WaitedFor)
     }
 
-    /// Returns when it is worth another try: the store has answered somebody else, or it is this call's turn to find out.
+    /// Returns when it is worth another try: the store has answered somebody else, or it is this call's turn to find
+    /// out.
     async fn is_worth_a_try(&self, news: &mut News) {
         let turn = async {
             let _probe = self.probe.lock().await;

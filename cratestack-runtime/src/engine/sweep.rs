@@ -14,8 +14,8 @@ use crate::store::{IdempotencyStore, StoreError};
 /// So few rows at a time that nobody waits for a lock of the sweep's.
 const BATCH_ROWS: u32 = 250;
 
-/// After a batch it rests for so many times as long as that took: it is in no hurry, and those who wait for the same disk
-/// and processors are.
+/// After a batch it rests for so many times as long as that took: it is in no hurry, and those who wait for the same
+/// disk and processors are.
 const RESTS_PER_BATCH_TIME: u32 = 7;
 
 /// Deletes all that has expired, batch by batch, and says how much it was.

@@ -22,9 +22,9 @@ impl<S: ?Sized> Idempotency<S> {
     /// The bound on a guarded request's body, in bytes; a larger one is answered 413 and reserves nothing.
     ///
     /// Default: what axum's [`DefaultBodyLimit`](axum::extract::DefaultBodyLimit) says for the route, which is 2 MiB
-    /// unless it was set; where it was disabled, [`MAX_BODY_BYTES`](crate::MAX_BODY_BYTES), because a body must be read whole to be compared.
-    /// A bound set here replaces axum's for guarded handlers, so that the two always agree. Who may not call is told
-    /// that first: nothing of a body is read before the extractors that need none of it have run.
+    /// unless it was set; where it was disabled, [`MAX_BODY_BYTES`](crate::MAX_BODY_BYTES), because a body must be read
+    /// whole to be compared. A bound set here replaces axum's for guarded handlers, so that the two always agree. Who
+    /// may not call is told that first: nothing of a body is read before the extractors that need none of it have run.
     ///
     /// ```
     /// # use cratestack_runtime::{Idempotency, MemoryStore};

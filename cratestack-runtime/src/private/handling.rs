@@ -42,7 +42,8 @@ pub fn run(request: GuardedRequest, options: Options, handler: Work) -> Work {
 
 /// Stands in where the handler cannot run, which is told apart.
 pub trait AnyHandling: Sized {
-    /// It passes the type checker, and nothing after it: should ever no error tell that the handler cannot run, this does.
+    /// It passes the type checker, and nothing after it: should ever no error tell that the handler cannot run, this
+    /// does.
     fn go(self) -> Work {
         const { never::<Self>("this handler is no future of a response that moves between threads") };
         unreachable!()

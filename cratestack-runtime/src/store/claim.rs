@@ -7,7 +7,8 @@ use super::record_id::RecordIdRef;
 
 /// What a caller asks for in [`IdempotencyStore::reserve`](crate::IdempotencyStore::reserve).
 ///
-/// `lease` and `retention` count from when the reservation is written, on the store's clock. A lease longer than the retention ends with it.
+/// `lease` and `retention` count from when the reservation is written, on the store's clock. A lease longer than the
+/// retention ends with it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -32,8 +33,8 @@ pub struct Claim<'a> {
     pub request_hash: [u8; 32],
     /// How long the reservation holds without being renewed.
     pub lease: Duration,
-    /// How long the row is kept, from the reservation on, and with it the outcome. In a transaction the reservation is when it
-    /// begins.
+    /// How long the row is kept, from the reservation on, and with it the outcome. In a transaction the reservation is
+    /// when it begins.
     pub retention: Duration,
 }
 

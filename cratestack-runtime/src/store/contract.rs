@@ -11,22 +11,23 @@ use super::watch::{ClockSample, Watch};
 
 /// A place that keeps reservations and recorded outcomes.
 ///
-/// Three methods are required; a store that has only these is safe, but knows no lease: a reservation whose process died
-/// stays until `expires_at`. The provided methods let a store keep *lease* (how long a silent holder owns the key) and
-/// *retention* (how long an outcome is replayed) apart; a store that can, implements all of them.
+/// Three methods are required; a store that has only these is safe, but knows no lease: a reservation whose process
+/// died stays until `expires_at`. The provided methods let a store keep *lease* (how long a silent holder owns the key)
+/// and *retention* (how long an outcome is replayed) apart; a store that can, implements all of them.
 ///
 /// # What a store promises
 ///
 /// - **Atomic reservation.** Of any number of simultaneous callers with one principal, key and hash, exactly one sees
 ///   `Reserved`.
 /// - **Conflict.** Another hash under a live key is `Conflict`, finished or not.
-/// - **A dead reservation belongs to its request.** Of a reservation whose lease ended without an outcome, the effect may
-///   have happened. Until its row expires it may be taken over by the same request only, and another hash is `Conflict`. A
-///   row that expired, reservation or record, is anybody's.
-/// - **Takeover rotates the token.** It replaces the row in the same step that reserves, under a new token. From then on the
-///   old token writes nothing: `complete` and `release` with it succeed and do nothing.
-/// - **Times count from the write.** A call may wait: for a lock, for another writer. A lease that it asks for is counted
-///   from when it is written, and [`LeaseState::Held`] is answered of a renewal only while the lease still lies ahead.
+/// - **A dead reservation belongs to its request.** Of a reservation whose lease ended without an outcome, the effect
+///   may have happened. Until its row expires it may be taken over by the same request only, and another hash is
+///   `Conflict`. A row that expired, reservation or record, is anybody's.
+/// - **Takeover rotates the token.** It replaces the row in the same step that reserves, under a new token. From then
+///   on the old token writes nothing: `complete` and `release` with it succeed and do nothing.
+/// - **Times count from the write.** A call may wait: for a lock, for another writer. A lease that it asks for is
+///   counted from when it is written, and [`LeaseState::Held`] is answered of a renewal only while the lease still lies
+///   ahead.
 /// - **Frozen outcomes.** A completed record never changes until it expires, whatever its status.
 /// - **One clock.** `expires_at` is to be read as a duration from now (`expires_at - SystemTime::now()`) and applied to
 ///   the store's own clock, so that a caller whose clock is wrong neither shortens nor stretches anything.
@@ -162,9 +163,9 @@ pub trait IdempotencyStore: Send + Sync + 'static {
     /// Gives the key back, as if it had never been reserved. With a token that is not current, or once the outcome is
     /// recorded: does nothing.
     ///
-    /// A reservation that took over from one that went silent (its attempt is 2 or more) does not speak for that one, whose
-    /// effect may have happened. Its row stays until it expires, with a lease that has ended: the same request may have the
-    /// key at once, and another one is a conflict.
+    /// A reservation that took over from one that went silent (its attempt is 2 or more) does not speak for that one,
+    /// whose effect may have happened. Its row stays until it expires, with a lease that has ended: the same request
+    /// may have the key at once, and another one is a conflict.
     ///
     /// # Errors
     ///
@@ -224,8 +225,8 @@ pub trait IdempotencyStore: Send + Sync + 'static {
         Ok(LeaseState::Unknown)
     }
 
-    /// Begins to watch a key that is in flight; the caller asks [`reserve`](Self::reserve) once more after that, and then
-    /// waits for [`Watch::changed`].
+    /// Begins to watch a key that is in flight; the caller asks [`reserve`](Self::reserve) once more after that, and
+    /// then waits for [`Watch::changed`].
     ///
     /// The provided body cannot watch and answers `None`: the caller then polls, at growing intervals.
     ///
@@ -237,11 +238,12 @@ pub trait IdempotencyStore: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// What the store's clock shows, by which `expires_at` of a record is meant, and which session of the store showed it.
+    /// What the store's clock shows, by which `expires_at` of a record is meant, and which session of the store showed
+    /// it.
     ///
-    /// With it a process can tell how long a record that it has seen will be replayed, and that the store has not lost the
-    /// record since; it then need not ask for it again. The provided body answers `None`: then nothing is kept. So does a
-    /// store that cannot tell whether it has lost anything, for as long as it cannot.
+    /// With it a process can tell how long a record that it has seen will be replayed, and that the store has not lost
+    /// the record since; it then need not ask for it again. The provided body answers `None`: then nothing is kept. So
+    /// does a store that cannot tell whether it has lost anything, for as long as it cannot.
     ///
     /// A process calls this at most a few times a second, and never without traffic. Dropping the future must be safe.
     ///

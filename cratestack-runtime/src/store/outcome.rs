@@ -27,7 +27,8 @@ pub enum ReservationOutcome {
     Conflict,
 }
 
-/// What [`IdempotencyStore::reserve`](crate::IdempotencyStore::reserve) found: a [`ReservationOutcome`] that counts attempts.
+/// What [`IdempotencyStore::reserve`](crate::IdempotencyStore::reserve) found: a [`ReservationOutcome`] that counts
+/// attempts.
 ///
 /// ```
 /// use cratestack_runtime::{ClaimOutcome, ReservationOutcome};
@@ -85,7 +86,8 @@ impl From<ClaimOutcome> for ReservationOutcome {
 pub enum LeaseState {
     /// It was, and the call took effect.
     Held,
-    /// Another reservation has taken the key over, or the key is gone, or (for a renewal) finished; the call did nothing.
+    /// Another reservation has taken the key over, or the key is gone, or (for a renewal) finished; the call did
+    /// nothing.
     Lost,
     /// The store cannot tell.
     Unknown,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 /// Whose key it is: what a record, a reservation and a lock are found by. Cheap to clone.
 ///
-/// It hashes and compares as [`RecordIdRef`] does, so that a map by `RecordId` can be searched by either, see [`Identified`].
+/// It hashes and compares as [`RecordIdRef`] does, so that a map by `RecordId` can be searched by either, see
+/// [`Identified`].
 #[derive(Clone)]
 pub(crate) struct RecordId {
     /// The principal, and the key after it.

@@ -11,8 +11,8 @@ use super::record::IdempotencyRecord;
 /// `PostgresStore` and `SqliteStore`.
 ///
 /// It is what `#[idempotent(transaction)]` asks of the handle in the router's state, an `Idempotency<PostgresStore>` or
-/// an `Idempotency<SqliteStore>`, made by [`Idempotency::transactional`](crate::Idempotency::transactional). The trait is
-/// sealed: what a transaction promises here, a third party could not give.
+/// an `Idempotency<SqliteStore>`, made by [`Idempotency::transactional`](crate::Idempotency::transactional). The trait
+/// is sealed: what a transaction promises here, a third party could not give.
 ///
 /// ```
 /// use cratestack_runtime::{Idempotency, TransactionalStore};
@@ -35,7 +35,8 @@ pub trait Transact: IdempotencyStore {
     /// A transaction that is open; dropping it rolls it back.
     type Transaction: Send + 'static;
 
-    /// Identifies a transaction's session, so that it can be terminated while somebody else has the transaction in hand.
+    /// Identifies a transaction's session, so that it can be terminated while somebody else has the transaction in
+    /// hand.
     type SessionId: Copy + Send + Sync + 'static;
 
     /// The session of a transaction.

@@ -12,7 +12,8 @@
 //! ```
 //!
 //! Every check makes principals of its own, so the suite can run over a database that others use at the same time. What
-//! it leaves behind expires within ten minutes, but for three rows whose retention is measured in years; nothing it does deletes a row that is live.
+//! it leaves behind expires within ten minutes, but for three rows whose retention is measured in years; nothing it
+//! does deletes a row that is live.
 //!
 //! A store with only the three required methods passes what applies to it: a store whose
 //! [`renew`](IdempotencyStore::renew) answers [`LeaseState::Unknown`](crate::LeaseState::Unknown) has no lease, and the checks
@@ -63,8 +64,8 @@ where
 }
 
 impl Conformance {
-    /// Runs the suite. The checks run at the same time, each as a task of the current tokio runtime; a runtime of several
-    /// threads finds more.
+    /// Runs the suite. The checks run at the same time, each as a task of the current tokio runtime; a runtime of
+    /// several threads finds more.
     ///
     /// ```
     /// use cratestack_runtime::MemoryStore;

@@ -1,11 +1,11 @@
 //! Random histories, each held against what [`reference`](super::reference) says of it.
 //!
-//! A history is one sequence of calls by several holders on a few keys, so that every answer is known. A row's deadlines
-//! are either so far off that no run outlives them, or so near that they have surely passed after the wait that follows
-//! each call that sets one; in between is nothing that could depend on how fast the machine is.
+//! A history is one sequence of calls by several holders on a few keys, so that every answer is known. A row's
+//! deadlines are either so far off that no run outlives them, or so near that they have surely passed after the wait
+//! that follows each call that sets one; in between is nothing that could depend on how fast the machine is.
 //!
-//! Whether a row that has expired is still there nobody can know, since anyone may have swept. So a history keeps every row
-//! that may be there, and a call drops those that its answer contradicts; when none is left, the store was wrong.
+//! Whether a row that has expired is still there nobody can know, since anyone may have swept. So a history keeps every
+//! row that may be there, and a call drops those that its answer contradicts; when none is left, the store was wrong.
 
 use std::fmt::Write as _;
 use std::sync::Arc;

@@ -3,8 +3,9 @@
 //! Two things are held against it: every store, by the random histories of the conformance suite; and the protocol of a
 //! whole fleet, by a model checker that lets its database answer with it. A rule that is wrong here is wrong in both.
 //!
-//! Time is whatever has an order: moments, ticks that are left, or no more than "not yet" and "over". A statement judges
-//! and writes by the moment of its write, which is the `now` of [`step`]; ends are absolute, and an end that is `now` has passed.
+//! Time is whatever has an order: moments, ticks that are left, or no more than "not yet" and "over". A statement
+//! judges and writes by the moment of its write, which is the `now` of [`step`]; ends are absolute, and an end that is
+//! `now` has passed.
 
 /// A row of the table: the ends `T` of its lease and retention, the hash `H` of its request, the token `K` of its
 /// reservation, and its outcome `O`.
@@ -162,8 +163,8 @@ impl<T: Ord + Copy, H: PartialEq, K, O> Row<T, H, K, O> {
 impl<T: Ord + Copy, H: PartialEq, K, O: Clone> Row<T, H, K, O> {
     /// What it means to a request for its key: an attempt that it may make, or what it is told instead.
     ///
-    /// Until it expires the row belongs to its request, alive, dead or finished: the effect of a dead reservation may have
-    /// happened, so only the same request may try it again.
+    /// Until it expires the row belongs to its request, alive, dead or finished: the effect of a dead reservation may
+    /// have happened, so only the same request may try it again.
     fn meets(&self, hash: &H, now: T) -> Result<u32, Answer<O>> {
         if self.has_expired(now) {
             return Ok(1);

@@ -57,8 +57,8 @@ impl Conformance {
         Self { unit: Duration::from_millis(100), runs: 1000, seed, every_method: false, stall: None }
     }
 
-    /// The measure of every wait: a lease of the suite lasts two to four units. It should be well over the resolution of
-    /// the store's clock and the time that a call takes.
+    /// The measure of every wait: a lease of the suite lasts two to four units. It should be well over the resolution
+    /// of the store's clock and the time that a call takes.
     ///
     /// ```
     /// use std::time::Duration;
@@ -97,8 +97,8 @@ impl Conformance {
         self
     }
 
-    /// Demands leases and sweeping: a store that answers [`LeaseState::Unknown`](crate::LeaseState::Unknown) or never deletes
-    /// anything then fails, where it would otherwise skip the checks about them.
+    /// Demands leases and sweeping: a store that answers [`LeaseState::Unknown`](crate::LeaseState::Unknown) or never
+    /// deletes anything then fails, where it would otherwise skip the checks about them.
     ///
     /// ```
     /// let suite = cratestack_runtime::testing::Conformance::new().require_every_method();
@@ -111,10 +111,11 @@ impl Conformance {
 
     /// Lets the suite see what becomes of writes that wait: for a lock, for another writer, for a standby.
     ///
-    /// `stall` has to keep every write of the store waiting, and not fail, from when it is ready until what it has returned
-    /// is dropped. Over Postgres, a transaction that has executed `LOCK TABLE … IN SHARE MODE` does; over SQLite one that
-    /// has begun with `BEGIN IMMEDIATE`, where the store's `busy_timeout` is longer than twenty units. The checks that use
-    /// it run one at a time, after all others; without it they are [skipped](super::Verdict::Skipped).
+    /// `stall` has to keep every write of the store waiting, and not fail, from when it is ready until what it has
+    /// returned is dropped. Over Postgres, a transaction that has executed `LOCK TABLE … IN SHARE MODE` does; over
+    /// SQLite one that has begun with `BEGIN IMMEDIATE`, where the store's `busy_timeout` is longer than twenty units.
+    /// The checks that use it run one at a time, after all others; without it they are
+    /// [skipped](super::Verdict::Skipped).
     ///
     /// ```
     /// use std::sync::Arc;

@@ -109,8 +109,8 @@ async fn headers(request: Request, next: Next) -> Response {
     let set: [(HeaderName, &str); 3] = [
         (CONTENT_SECURITY_POLICY, POLICY),
         (CACHE_CONTROL, "no-store"),
-        // Browsers send a request again by themselves when a connection that they reuse breaks, a POST too. The page is to
-        // show its own retries only.
+        // Browsers send a request again by themselves when a connection that they reuse breaks, a POST too. The page is
+        // to show its own retries only.
         (CONNECTION, "close"),
     ];
     for (name, value) in set {

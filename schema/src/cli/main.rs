@@ -15,8 +15,8 @@ use self::output::Failure;
 
 /// The idempotency table of cratestack-runtime, for whoever creates, migrates and watches databases.
 ///
-/// Services keep their idempotency keys in one table. This command prints what creates and upgrades it, as SQL or as the
-/// files of a migration tool, and tells whether a database has what the services expect.
+/// Services keep their idempotency keys in one table. This command prints what creates and upgrades it, as SQL or as
+/// the files of a migration tool, and tells whether a database has what the services expect.
 #[derive(Parser)]
 #[command(name = "cratestack-schema", version, after_help = EXAMPLES, after_long_help = LONG)]
 struct Cli {
@@ -64,7 +64,8 @@ enum Command {
     Migration(offline::Migration),
     /// Compare a database with what the program expects: exit code 0, or 1 and a list
     ///
-    /// Reads the catalogue only, as the role that connects; connect as the service does to see whether it has its rights.
+    /// Reads the catalogue only, as the role that connects; connect as the service does to see whether it has its
+    /// rights.
     #[cfg(feature = "live")]
     Check(live::Check),
     /// Count the rows: in flight, past their lease, expired; sizes and age

@@ -54,8 +54,8 @@ impl Format {
 
     /// Whether the tool can run one migration outside a transaction, as building an index beside traffic needs.
     ///
-    /// Flyway can, but holds a transaction of its own open meanwhile unless told otherwise, and the build waits for that
-    /// transaction forever.
+    /// Flyway can, but holds a transaction of its own open meanwhile unless told otherwise, and the build waits for
+    /// that transaction forever.
     ///
     /// ```
     /// assert!(!cratestack_schema::Format::Refinery.runs_outside_transactions());

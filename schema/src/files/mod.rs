@@ -14,8 +14,8 @@ impl Layout {
     /// The files that lead from one version to another (from nothing: 0), for a tool.
     ///
     /// On Postgres an upgrade gives up after a second of waiting for a lock, since traffic waits behind it; nothing is
-    /// changed then, and it can be tried again. Where the tool can run it, a second migration builds the index, if it is
-    /// missing, while others write.
+    /// changed then, and it can be tried again. Where the tool can run it, a second migration builds the index, if it
+    /// is missing, while others write.
     ///
     /// # Errors
     ///

@@ -57,7 +57,8 @@ impl Report {
         self.findings.is_empty()
     }
 
-    /// The version of the table that is there: the newest whose columns it has. `None` where it has not even the first's.
+    /// The version of the table that is there: the newest whose columns it has. `None` where it has not even the
+    /// first's.
     ///
     /// ```
     /// # use cratestack_schema::{Dialect, Report, TableName};

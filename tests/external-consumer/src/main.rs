@@ -1,6 +1,7 @@
 #![deny(warnings)]
 #![warn(clippy::pedantic)]
-//! Nothing that the attribute generates is worth a warning, to rustc or to clippy, in a crate that asks for all of them.
+//! Nothing that the attribute generates is worth a warning, to rustc or to clippy, in a crate that asks for all of
+//! them.
 
 use axum::body::Body;
 use axum::extract::{FromRef, FromRequestParts, Json, State};

@@ -1,5 +1,5 @@
-//! What both ways and a rolling upgrade are tested with. The throw-away Postgres of the workspace's tests, their client and
-//! their bank are built once more here because this is another workspace.
+//! What both ways and a rolling upgrade are tested with. The throw-away Postgres of the workspace's tests, their client
+//! and their bank are built once more here because this is another workspace.
 
 #[path = "../../src/fleet/bank.rs"]
 pub mod bank;

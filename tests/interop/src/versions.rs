@@ -1,4 +1,5 @@
-//! The bank of this version, and that of the one before it, which no registry has: it is built from the repository's history.
+//! The bank of this version, and that of the one before it, which no registry has: it is built from the repository's
+//! history.
 
 use std::{
     env::consts::EXE_SUFFIX,

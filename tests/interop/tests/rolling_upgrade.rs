@@ -1,9 +1,9 @@
-//! A fleet that is upgraded while it runs: a service on `cratestack-axum` and `cratestack-sqlx` 0.8, this library's previous
-//! version and the new one share a table, and clients ask whichever they meet.
+//! A fleet that is upgraded while it runs: a service on `cratestack-axum` and `cratestack-sqlx` 0.8, this library's
+//! previous version and the new one share a table, and clients ask whichever they meet.
 //!
-//! The two versions of ours are the bank of the workspace's tests, as processes. One after the other is replaced: it gets no
-//! more requests, what runs there without a transaction ends, and it is killed, whatever runs there in one. What the requests
-//! avoid is what 0.8 reads otherwise (`docs/guarantees.md`, "Beside services on cratestack 0.8").
+//! The two versions of ours are the bank of the workspace's tests, as processes. One after the other is replaced: it
+//! gets no more requests, what runs there without a transaction ends, and it is killed, whatever runs there in one.
+//! What the requests avoid is what 0.8 reads otherwise (`docs/guarantees.md`, "Beside services on cratestack 0.8").
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;

@@ -40,8 +40,8 @@ pub async fn start(options: PostgresOptions) -> Fallible<PostgresServer> {
     Ok(server)
 }
 
-/// What the server's processes, those that are there now, have used so far; `None` where the system does not tell. Unlike
-/// latencies, it hardly depends on what else the machine does.
+/// What the server's processes, those that are there now, have used so far; `None` where the system does not tell.
+/// Unlike latencies, it hardly depends on what else the machine does.
 pub async fn cpu() -> Option<Duration> {
     let admin = ADMIN.lock().await.clone()?;
     let processes: Vec<i32> = sqlx::query_scalar("SELECT pid FROM pg_stat_activity").fetch_all(&admin).await.ok()?;

@@ -60,8 +60,8 @@ pub struct Bank {
 }
 
 impl Bank {
-    /// Returns once it listens. `nth` is its place in the fleet; all but the first are still in reservation mode where a
-    /// route has either.
+    /// Returns once it listens. `nth` is its place in the fleet; all but the first are still in reservation mode where
+    /// a route has either.
     ///
     /// # Panics
     /// When it does not listen.

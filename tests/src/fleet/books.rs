@@ -26,8 +26,8 @@ pub enum Books {
     Sqlite(SqlitePool),
 }
 
-/// The same reading on either database, as what it gives differs in type only. A server that has just been killed may answer
-/// once more before it goes.
+/// The same reading on either database, as what it gives differs in type only. A server that has just been killed may
+/// answer once more before it goes.
 macro_rules! on_either {
     ($books:expr, $pool:ident => $statement:expr) => {
         match $books {

@@ -1,5 +1,5 @@
-//! What the bank's handlers did, one line for each begin and each end of a run, in the order that they happened. It lies in
-//! a file: like a provider's books it knows nothing of the database, or of the way to it.
+//! What the bank's handlers did, one line for each begin and each end of a run, in the order that they happened. It
+//! lies in a file: like a provider's books it knows nothing of the database, or of the way to it.
 
 use std::{
     fs,

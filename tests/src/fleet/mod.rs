@@ -1,5 +1,5 @@
-//! The bank (`src/bin/bank`) as processes that can be killed, what its books say, and what it reports of each run: what the
-//! harnesses share that kill it, or the way to its database.
+//! The bank (`src/bin/bank`) as processes that can be killed, what its books say, and what it reports of each run: what
+//! the harnesses share that kill it, or the way to its database.
 
 mod bank;
 mod books;

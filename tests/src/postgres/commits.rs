@@ -31,8 +31,8 @@ pub enum Fate {
     Silent,
 }
 
-/// A proxy before a Postgres server that decides what becomes of each COMMIT, in the order that they come. Where nothing
-/// was decided, it passes.
+/// A proxy before a Postgres server that decides what becomes of each COMMIT, in the order that they come. Where
+/// nothing was decided, it passes.
 #[derive(Debug)]
 pub struct Commits {
     url: String,

@@ -30,8 +30,8 @@ impl PostgresOptions {
         Self::default()
     }
 
-    /// Writes reach the disk as they would in production, at a tenth of the speed. Without this, what is committed still
-    /// survives the end of the server, however sudden, but not that of the machine.
+    /// Writes reach the disk as they would in production, at a tenth of the speed. Without this, what is committed
+    /// still survives the end of the server, however sudden, but not that of the machine.
     #[must_use]
     pub fn durable(mut self) -> Self {
         self.durable = true;

@@ -30,7 +30,8 @@ read -r end
 rm -rf "$directory/data"
 "#;
 
-/// A copy of a server in recovery, which answers questions. It follows nobody, and knows what was committed when it was taken.
+/// A copy of a server in recovery, which answers questions. It follows nobody, and knows what was committed when it was
+/// taken.
 #[derive(Debug)]
 pub struct Standby {
     port: u16,

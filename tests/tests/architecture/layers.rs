@@ -27,7 +27,8 @@ pub fn arrows_up(imports: &[Import]) -> Vec<String> {
 
 fn wrong(import: &Import) -> Option<String> {
     let from = layer(&import.from);
-    // Where it is, and by which way it was asked for: a name of a lower layer that is had through a higher one goes up too.
+    // Where it is, and by which way it was asked for: a name of a lower layer that is had through a higher one goes up
+    // too.
     for to in [layer(&import.to), layer(&import.named)] {
         return Some(match (rank(from), rank(to)) {
             _ if from == to => continue,

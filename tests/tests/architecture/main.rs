@@ -1,7 +1,7 @@
 //! The house keeps its shape: no import goes up, no files need each other, no file is long.
 //!
-//! What the tests read is the sources' tokens, not what the compiler makes of them: `use` lines, and paths in the code. Tests are
-//! left out wherever they stand.
+//! What the tests read is the sources' tokens, not what the compiler makes of them: `use` lines, and paths in the code.
+//! Tests are left out wherever they stand.
 
 // A test panics where its expectation fails.
 #![allow(clippy::unwrap_used)]

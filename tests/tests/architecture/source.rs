@@ -1,4 +1,5 @@
-//! What one source file says of modules and imports, read from its tokens: comments, documentation and strings have none.
+//! What one source file says of modules and imports, read from its tokens: comments, documentation and strings have
+//! none.
 
 use std::collections::BTreeSet;
 
@@ -53,7 +54,8 @@ impl Source {
         source
     }
 
-    /// Items are those of the module; in a group of its tokens there are only paths, and imports that bind nothing outside.
+    /// Items are those of the module; in a group of its tokens there are only paths, and imports that bind nothing
+    /// outside.
     fn read(&mut self, tokens: TokenStream, is_module: bool) {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
         let (mut at, mut path) = (0, None);

@@ -332,8 +332,8 @@ async fn run(mut world: World, seed: u64, rounds: u64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn on_postgres() {
     let (seed, kills) = (seed(), setting("ROUNDS").unwrap_or(FEW));
-    // What is committed must be on the disk; a commit takes its time, so that kills hit it; deadlocks are found while the
-    // round lasts.
+    // What is committed must be on the disk; a commit takes its time, so that kills hit it; deadlocks are found while
+    // the round lasts.
     let options = PostgresOptions::new().durable().set("commit_delay", "5000").set("commit_siblings", "0");
     let server = options.set("deadlock_timeout", "20ms").start().await;
     let database = TestDatabase::create_on(&server).await;

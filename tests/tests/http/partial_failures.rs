@@ -1,5 +1,5 @@
-//! A store that answers some calls and refuses others, or never answers them: a full disk takes renewals and no outcomes, a
-//! row is locked, another process has a key in a transaction.
+//! A store that answers some calls and refuses others, or never answers them: a full disk takes renewals and no
+//! outcomes, a row is locked, another process has a key in a transaction.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -46,7 +46,8 @@ impl World {
         Self { url, books, ledger, _directory: directory, _database: None }
     }
 
-    /// A process that reaches the database over `url`, with a store that it awaits for longer than any fault here lasts.
+    /// A process that reaches the database over `url`, with a store that it awaits for longer than any fault here
+    /// lasts.
     pub fn bank(&self, url: &str, pool: u64, tuned: bool) -> Bank {
         Bank::start(BANK, url, &self.setup(pool, tuned), 0)
     }

@@ -39,8 +39,8 @@ async fn commits_go_on(server: &PostgresServer) {
     }
 }
 
-/// Each client repeats its request after 1.3 seconds; the first one's reservation is committed, and its answer comes when the
-/// lease has ended.
+/// Each client repeats its request after 1.3 seconds; the first one's reservation is committed, and its answer comes
+/// when the lease has ended.
 async fn a_reservation_answered_after_its_lease_is_not_run(processes: usize, tuned: bool) {
     let server = PostgresOptions::new().start().await;
     let world = World::on(TestDatabase::create_on(&server).await).await;
@@ -69,8 +69,8 @@ async fn a_reservation_answered_after_its_lease_is_not_run_in_two_processes() {
     a_reservation_answered_after_its_lease_is_not_run(2, false).await;
 }
 
-/// As while an index is created. The first renewals wait for longer than the lease, and hold all connections meanwhile; the
-/// way is free again in a moment in which no other renewal is due.
+/// As while an index is created. The first renewals wait for longer than the lease, and hold all connections meanwhile;
+/// the way is free again in a moment in which no other renewal is due.
 async fn a_renewal_that_waited_for_a_lock_counts_from_its_write(pool: u64, tuned: bool) {
     const LEASE: Duration = Duration::from_secs(2);
     let world = World::on_postgres().await;
@@ -88,7 +88,8 @@ async fn a_renewal_that_waited_for_a_lock_counts_from_its_write(pool: u64, tuned
     sqlx::raw_sql("LOCK TABLE cratestack_idempotency IN SHARE MODE").execute(&mut *lock).await.unwrap();
     sleep_until(begun + LEASE * 155 / 100).await;
     lock.commit().await.unwrap();
-    // What waited in the lock's queue is written; the next renewals of leases that were said to be held are not due yet.
+    // What waited in the lock's queue is written; the next renewals of leases that were said to be held are not due
+    // yet.
     sleep(LEASE / 5).await;
     let mut told = all_until_told(&[other.client()], &orders, AT_ONCE).await;
     told.extend(holding.await.unwrap());

@@ -219,8 +219,8 @@ async fn one_key_twice_is_answered_as_if_one_came_second() {
     assert_eq!(together(&pool, &store, Operation::Release, calls).await, vec![Ok(()); 3]);
     reserved(&store, "k2").await;
 
-    // What expires at once is taken over by whoever comes second. (Of a second and a third, each alone, one may have begun
-    // before the other, and find it live.)
+    // What expires at once is taken over by whoever comes second. (Of a second and a third, each alone, one may have
+    // begun before the other, and find it live.)
     let zero = |store: &PostgresStore| -> Call<Reserved> {
         let store = store.clone();
         Box::pin(async move { store.reserve(Claim { retention: Duration::ZERO, ..claim("k3", 1) }).await })
@@ -467,7 +467,8 @@ async fn muting(url: &str) -> (String, Arc<AtomicBool>) {
     (url, muted)
 }
 
-/// The statement was committed and its answer lost: nobody is told that he has the key, and nobody else is kept from it.
+/// The statement was committed and its answer lost: nobody is told that he has the key, and nobody else is kept from
+/// it.
 #[tokio::test]
 async fn a_lost_answer_reserves_for_nobody() {
     let (database, pool, _) = postgres(8).await;
@@ -609,8 +610,8 @@ async fn no_batch_scans_a_table_without_statistics() {
     }
 }
 
-/// Where the planner believes that nothing is live any more, "live" would pick few rows by the index of expiries, until there
-/// are many. A key is found by its name.
+/// Where the planner believes that nothing is live any more, "live" would pick few rows by the index of expiries, until
+/// there are many. A key is found by its name.
 #[tokio::test]
 async fn no_key_is_looked_for_among_the_live() {
     let (_database, pool, store) = postgres(1).await;

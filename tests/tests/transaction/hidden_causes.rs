@@ -1,5 +1,5 @@
-//! Errors that hide their cause, as `(StatusCode, String)` does: whether the database has given the transaction up is then
-//! all that can be known, and it is looked at after every run.
+//! Errors that hide their cause, as `(StatusCode, String)` does: whether the database has given the transaction up is
+//! then all that can be known, and it is looked at after every run.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -116,7 +116,8 @@ async fn without_a_key_a_failed_statement_is_told_too() {
     assert_eq!(count(&pool, "payments").await, 1);
 }
 
-/// Prepared for a commit in two phases, it would hold its key, and what it wrote could be committed without its outcome.
+/// Prepared for a commit in two phases, it would hold its key, and what it wrote could be committed without its
+/// outcome.
 #[tokio::test]
 async fn a_transaction_that_its_handler_prepares_is_undone() {
     let server = PostgresOptions::new().set("max_prepared_transactions", "5").start().await;

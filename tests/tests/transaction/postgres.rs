@@ -197,7 +197,8 @@ async fn an_infinite_row_is_replayed_and_an_expired_one_is_not() {
     assert_eq!(attempt, 1, "an attempt from before the expiry does not count");
 }
 
-/// A transaction finds a live reservation and leaves it alone; a dead one it replaces, and its holder can record no more.
+/// A transaction finds a live reservation and leaves it alone; a dead one it replaces, and its holder can record no
+/// more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_dead_reservation_is_taken_over_by_a_transaction() {
     use cratestack_runtime::{Claim, ClaimOutcome, Completion, IdempotencyStore, LeaseState, hash_request};
@@ -234,8 +235,8 @@ async fn a_dead_reservation_is_taken_over_by_a_transaction() {
     assert_eq!((attempt, bank.payments().await), (2, 2));
 }
 
-/// What a reservation that died while the transaction ran has done is not known, so the transaction must not be another run
-/// of the same request.
+/// What a reservation that died while the transaction ran has done is not known, so the transaction must not be another
+/// run of the same request.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_reservation_that_died_meanwhile_undoes_the_transaction() {
     use cratestack_runtime::{Claim, ClaimOutcome, IdempotencyStore, hash_request};
@@ -718,8 +719,8 @@ async fn a_run_anew_knows_its_own_token() {
 async fn a_handler_that_blocks_its_thread_past_the_deadline_is_undone() {
     let database = TestDatabase::create().await;
     let (pool, router, door) = Accounts::with_door(&database).await;
-    // The thread that is blocked may be the one that drives the runtime's clock; what comes in from elsewhere has another
-    // one take over. A service has clients for that.
+    // The thread that is blocked may be the one that drives the runtime's clock; what comes in from elsewhere has
+    // another one take over. A service has clients for that.
     let (traffic, is_over) = (tokio::runtime::Handle::current(), Arc::new(AtomicBool::new(false)));
     let comes_in = Arc::clone(&is_over);
     let clients = std::thread::spawn(move || {

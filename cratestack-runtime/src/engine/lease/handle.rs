@@ -21,8 +21,8 @@ pub(crate) struct Lease {
     interval: Duration,
 }
 
-/// Of an interval, a fourth passes between two looks at a lease, and before a renewal that gave way to the outcome is sent
-/// again.
+/// Of an interval, a fourth passes between two looks at a lease, and before a renewal that gave way to the outcome is
+/// sent again.
 const LOOKS_PER_INTERVAL: u32 = 4;
 
 impl Lease {
@@ -67,8 +67,9 @@ impl Lease {
         }
     }
 
-    /// The reservation is about to be ended. A renewal that is on its way might find that it was, and take it for lost: its
-    /// answer is not listened to, and the next one is put off. One that is not on its way yet stays due when it was.
+    /// The reservation is about to be ended. A renewal that is on its way might find that it was, and take it for lost:
+    /// its answer is not listened to, and the next one is put off. One that is not on its way yet stays due when it
+    /// was.
     pub(crate) fn pause_renewal(&self) {
         let mut state = self.renewer.lock();
         // Where nothing is being renewed, nothing is on its way.

@@ -19,7 +19,8 @@ pub(crate) struct RenewalTarget {
 }
 
 impl RenewalTarget {
-    /// Asks the store to let the lease begin anew. The instant is from before the question: the new lease begins no earlier.
+    /// Asks the store to let the lease begin anew. The instant is from before the question: the new lease begins no
+    /// earlier.
     pub(crate) async fn renew(&self) -> Result<(Instant, LeaseState), StoreError> {
         let Hold { claim, token, .. } = &self.hold;
         let (sent, retention) = (Instant::now(), self.remaining());
@@ -29,8 +30,8 @@ impl RenewalTarget {
         Ok((sent, state))
     }
 
-    /// How much longer the row is to be kept: its retention counts from when it was asked for, and it outlasts the lease of a
-    /// run that lives.
+    /// How much longer the row is to be kept: its retention counts from when it was asked for, and it outlasts the
+    /// lease of a run that lives.
     pub(crate) fn remaining(&self) -> Duration {
         let claim = &self.hold.claim;
         claim.retention.saturating_sub(self.asked.elapsed()).max(claim.lease)

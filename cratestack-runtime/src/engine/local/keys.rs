@@ -1,7 +1,7 @@
 //! In whose hands each key is within one engine.
 //!
-//! An engine never runs a key beside itself, whatever the store says, and of all who ask for one key at the same time one asks
-//! the store:
+//! An engine never runs a key beside itself, whatever the store says, and of all who ask for one key at the same time
+//! one asks the store:
 //!
 //! ```text
 //! request A                   the key here        request B, the same key
@@ -11,9 +11,9 @@
 //! the outcome is written ───▶ idle            ◀── takes the turn, asks the store
 //! ```
 //!
-//! The turn is taken before the store is asked, and kept until the run has ended and its outcome is written. While a run
-//! lives here, no question of this process can therefore reach the store and take the key over, however late the run's
-//! renewals are. A turn that is dropped, in order or by a panic, leaves the key idle.
+//! The turn is taken before the store is asked, and kept until the run has ended and its outcome is written. While a
+//! run lives here, no question of this process can therefore reach the store and take the key over, however late the
+//! run's renewals are. A turn that is dropped, in order or by a panic, leaves the key idle.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -147,7 +147,8 @@ pub(crate) struct EntryGuard {
 }
 
 impl EntryGuard {
-    /// What is known of the key; or else, where nobody is asking the store, the turn to do so. The version is that of the look.
+    /// What is known of the key; or else, where nobody is asking the store, the turn to do so. The version is that of
+    /// the look.
     pub(crate) fn look(&mut self) -> (u64, Look) {
         let Self { place, heard, is_in_flight } = self;
         let request = place.claim.request_hash;
@@ -215,9 +216,9 @@ impl Drop for EntryGuard {
 impl Known {
     /// What the store's answer to the request `of` says to a request that may be another one.
     ///
-    /// Once a request has been told that it is in flight, it also takes that answer where it was given to another request. If it
-    /// did not, two requests that differ and wait for one run elsewhere would ask in turns without a pause: each would ask as
-    /// soon as the other had been told.
+    /// Once a request has been told that it is in flight, it also takes that answer where it was given to another
+    /// request. If it did not, two requests that differ and wait for one run elsewhere would ask in turns without a
+    /// pause: each would ask as soon as the other had been told.
     fn told_to(&self, of: [u8; 32], request: [u8; 32], is_in_flight: bool) -> Option<Self> {
         match self {
             Self::Replay(record) if record.request_hash != request => Some(Self::Conflict),

@@ -11,8 +11,8 @@
 //! A, B and C are told it
 //! ```
 //!
-//! Where the leader goes away, the others wake; one of them asks, and then leads. Whoever waits for a run in this process needs
-//! no store for that: its key tells.
+//! Where the leader goes away, the others wake; one of them asks, and then leads. Whoever waits for a run in this
+//! process needs no store for that: its key tells.
 
 use std::future::Future;
 use std::pin::pin;
@@ -47,8 +47,8 @@ pub(crate) struct SingleFlight<'a> {
 }
 
 impl SingleFlight<'_> {
-    /// Has the key, or says who has; where the policy lets it wait, waits for the outcome of whoever has it. Past its deadline,
-    /// or once its caller is `gone`, the request is in flight still.
+    /// Has the key, or says who has; where the policy lets it wait, waits for the outcome of whoever has it. Past its
+    /// deadline, or once its caller is `gone`, the request is in flight still.
     pub(crate) async fn acquire<G, R, A>(
         &self,
         entry: &mut EntryGuard,

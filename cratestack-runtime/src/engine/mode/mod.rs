@@ -1,7 +1,7 @@
 //! The modes: how a key is had, and how the outcome of the work is written under it.
 //!
-//! A mode implements [`Mode`](super::life::Mode), which is what the life of a piece of work asks of it. It is a folder here, and
-//! nothing else of the engine changes.
+//! A mode implements [`Mode`](super::life::Mode), which is what the life of a piece of work asks of it. It is a folder
+//! here, and nothing else of the engine changes.
 
 mod leased;
 mod transactional;

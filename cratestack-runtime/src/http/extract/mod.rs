@@ -1,5 +1,5 @@
-//! The axum extractors: `guarded` and `transacted` are what generated code takes around a handler's arguments; the latter
-//! has the `Tx` among them, `reservation` the `Reservation`.
+//! The axum extractors: `guarded` and `transacted` are what generated code takes around a handler's arguments; the
+//! latter has the `Tx` among them, `reservation` the `Reservation`.
 
 mod guarded;
 mod reservation;

@@ -95,8 +95,8 @@ impl Row {
         }
     }
 
-    /// Whether this request may take the row over. The effect of a reservation whose lease is over may have happened, so
-    /// until the row expires only its own request may.
+    /// Whether this request may take the row over. The effect of a reservation whose lease is over may have happened,
+    /// so until the row expires only its own request may.
     pub(super) fn is_dead_to(&self, request_hash: [u8; 32], now: Instant) -> bool {
         let is_its_own = self.request_hash == request_hash;
         self.expires.passed(now) || (self.outcome.is_none() && is_its_own && self.lease.passed(now))

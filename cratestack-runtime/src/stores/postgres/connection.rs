@@ -8,8 +8,8 @@
 //! the queue aside    │        enters after 50 ms ── is first: connects, fails, again ── had: the other place is given up
 //! ```
 //!
-//! - A call takes its place in the pool's queue, and keeps it. After [`ASIDE_DELAY`] it takes a place in the queue for the
-//!   connection aside as well. Whoever is first there connects, again and again where that fails.
+//! - A call takes its place in the pool's queue, and keeps it. After [`ASIDE_DELAY`] it takes a place in the queue for
+//!   the connection aside as well. Whoever is first there connects, again and again where that fails.
 //! - Whichever comes first is used, and the other place is given up.
 //! - Where the pool gives up, the call goes on in the other queue; an attempt to connect that fails from then on is its
 //!   answer.

@@ -37,8 +37,8 @@ impl Database {
 
     /// What a statement for many keys returned, once it is committed.
     ///
-    /// Where the database refuses it for something that one row may be to blame for (it is too long for the index, it is
-    /// locked by a transaction that takes its time, a trigger objects), nothing has happened.
+    /// Where the database refuses it for something that one row may be to blame for (it is too long for the index, it
+    /// is locked by a transaction that takes its time, a trigger objects), nothing has happened.
     pub(super) async fn run_many(
         &self,
         statement: impl Future<Output = Result<Vec<PgRow>, sqlx::Error>>,

@@ -1,4 +1,5 @@
-//! The numbers of the advisory locks that stand for keys. A fleet shares them, whatever its versions: they never change.
+//! The numbers of the advisory locks that stand for keys. A fleet shares them, whatever its versions: they never
+//! change.
 
 use sha2::{Digest, Sha256};
 
@@ -35,8 +36,8 @@ pub(super) fn bucket_of(lock: i64) -> i32 {
     i32::try_from(lock & (BUCKETS - 1)).unwrap_or_default()
 }
 
-/// The expression by which a statement that ends a reservation notifies whoever waits for it, see `notify`. `lock` is an
-/// expression for the key's number.
+/// The expression by which a statement that ends a reservation notifies whoever waits for it, see `notify`. `lock` is
+/// an expression for the key's number.
 pub(super) fn notification(class: i32, lock: &str) -> String {
     format!(
         "CASE WHEN pg_try_advisory_xact_lock_shared({class}, ({lock} & {last})::int) THEN ''

@@ -19,7 +19,8 @@ const UPGRADE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often a process looks whether another has done its work.
 const PEER_POLL: Duration = Duration::from_millis(50);
 
-/// Second half of the advisory locks' keys: who upgrades, and who builds an index. See [`is_peers`] for what they count.
+/// Second half of the advisory locks' keys: who upgrades, and who builds an index. See [`is_peers`] for what they
+/// count.
 const UPGRADING: i32 = 1;
 const INDEXING: i32 = 2;
 

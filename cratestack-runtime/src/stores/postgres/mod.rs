@@ -12,7 +12,8 @@
 //! Rows are sorted by key, so that two batches lock what they share in the same order.
 //!
 //! `fetch_optional`, `fetch_all` and `execute` of sqlx's Postgres driver read on until the server is ready for the next
-//! statement. That is what tells that the implicit transaction has committed, so an answer that is given then is durable.
+//! statement. That is what tells that the implicit transaction has committed, so an answer that is given then is
+//! durable.
 
 mod connection;
 mod database;
@@ -63,12 +64,14 @@ use crate::stores::sql::{
 /// Every method is one statement outside any transaction (`migrate` is one transaction), so dropping a future leaves
 /// nothing half-done. All times are the database's.
 ///
-/// Where many requests come at once, their calls share statements and commits; see [`group_commit`](Self::group_commit).
+/// Where many requests come at once, their calls share statements and commits; see
+/// [`group_commit`](Self::group_commit).
 ///
 /// A store and its clones may have these connections beside the pool's `max_connections`:
 ///
-/// - One by which renewals, outcomes and releases go where the pool has none for fifty milliseconds, because handlers may hold
-///   all of it. It has the pool's own options and hooks, and is closed with the pool or after a minute without use.
+/// - One by which renewals, outcomes and releases go where the pool has none for fifty milliseconds, because handlers
+///   may hold all of it. It has the pool's own options and hooks, and is closed with the pool or after a minute without
+///   use.
 /// - One that listens while duplicates wait for a run of another process, closed after a minute without use.
 /// - One that shows whether the server is still the one that it was, for
 ///   [`Idempotency::replay_cache_bytes`](crate::Idempotency::replay_cache_bytes).
@@ -170,10 +173,11 @@ impl PostgresStore {
 
     /// Whether calls that arrive while a statement is on its way share the next one, and its commit. Default: they do.
     ///
-    /// A call that finds no statement on its way is made at once, by itself: there is no timer, and a service with little
-    /// to do notices nothing. With many requests at once this is several times the throughput, on few connections.
-    /// Each caller gets its own answer, whatever becomes of those beside it: where one row makes the database refuse a
-    /// statement, or is locked by somebody for a quarter of a second, every call of that statement is made by itself.
+    /// A call that finds no statement on its way is made at once, by itself: there is no timer, and a service with
+    /// little to do notices nothing. With many requests at once this is several times the throughput, on few
+    /// connections. Each caller gets its own answer, whatever becomes of those beside it: where one row makes the
+    /// database refuse a statement, or is locked by somebody for a quarter of a second, every call of that statement is
+    /// made by itself.
     ///
     /// Clones share their statements, so this belongs where the store is made.
     ///
@@ -195,14 +199,14 @@ impl PostgresStore {
     /// schema is looked for along the `search_path`; a new one is created in its first schema. A schema is not created.
     ///
     /// Traffic queues behind whoever waits for the table's lock, so the upgrade waits a quarter of a second (or the
-    /// connection's own `lock_timeout`), lets the queue drain, and tries again for twenty seconds. A plain table that has
-    /// lost its index gets it back while others write; one process of the fleet waits for that, if its role owns the
-    /// table.
+    /// connection's own `lock_timeout`), lets the queue drain, and tries again for twenty seconds. A plain table that
+    /// has lost its index gets it back while others write; one process of the fleet waits for that, if its role owns
+    /// the table.
     ///
     /// # Errors
     ///
-    /// When the database cannot be reached or refuses, when the lock cannot be had, or when a table of this name is there
-    /// that is not ours.
+    /// When the database cannot be reached or refuses, when the lock cannot be had, or when a table of this name is
+    /// there that is not ours.
     ///
     /// ```no_run
     /// # async fn start(store: cratestack_runtime::PostgresStore) -> Result<(), cratestack_runtime::StoreError> {

@@ -2,8 +2,8 @@
 //!
 //! NOTIFY serialises the commits that use it, so a completion that nobody waits for must not. The keys of a table fall
 //! into [`BUCKETS`](super::lock::BUCKETS) buckets, and an advisory lock stands for each of them: however many keys are
-//! awaited, no more locks are held for it in the whole cluster. Nobody ever waits for such a lock, so whoever else holds one
-//! holds up nobody.
+//! awaited, no more locks are held for it in the whole cluster. Nobody ever waits for such a lock, so whoever else
+//! holds one holds up nobody.
 //!
 //! ```text
 //! waiter     │ LISTEN ── lock, exclusive: got it ── looks: in flight, sleeps ───────────── told: looks: finished
@@ -15,12 +15,12 @@
 //!
 //! - A notification bears the key's number, and every process that waits for the key looks again.
 //! - A lock that is not to be had is tried again every [`LOCK_RETRY_INTERVAL`].
-//! - A second process that waits in the bucket finds the lock held exclusively, and is notified as well. When the first one
-//!   leaves, a completion notifies nobody, until the second one gets the lock and looks at each of its keys.
-//! - Where a third process takes the lock between two tries of the second one, the second one does not see that gap. Its
-//!   caller's own slow poll does.
-//! - Where the lock stays shared (a commit that takes its time, or a session that is none of ours), no completion in the
-//!   bucket notifies. The waiter looks at its keys once a second.
+//! - A second process that waits in the bucket finds the lock held exclusively, and is notified as well. When the first
+//!   one leaves, a completion notifies nobody, until the second one gets the lock and looks at each of its keys.
+//! - Where a third process takes the lock between two tries of the second one, the second one does not see that gap.
+//!   Its caller's own slow poll does.
+//! - Where the lock stays shared (a commit that takes its time, or a session that is none of ours), no completion in
+//!   the bucket notifies. The waiter looks at its keys once a second.
 //!
 //! Both the bucket and the number are bits of a hash, which tell nothing; that two keys may share them costs a question
 //! too many.
@@ -178,8 +178,8 @@ async fn listen(
 
 /// Whether what another session notifies arrives here.
 ///
-/// A pooler that lends its sessions for a transaction takes a `LISTEN` and delivers nothing. Worse, a lock that is taken
-/// in one of them and given back in another stays for good, so this is found out before the first one.
+/// A pooler that lends its sessions for a transaction takes a `LISTEN` and delivers nothing. Worse, a lock that is
+/// taken in one of them and given back in another stays for good, so this is found out before the first one.
 async fn receives_notifications(listener: &mut PgListener, pool: &PgPool) -> Result<bool, sqlx::Error> {
     let echo = format!("echo {}", Uuid::new_v4());
     let mut other = PgConnection::connect_with(&pool.connect_options()).await?;

@@ -66,8 +66,8 @@ fn many(table: &str) -> String {
     )
 }
 
-/// The times of a renewal, which counts from `moment`, and what it returns: for how long the lease lasts from then on, in
-/// microseconds, `NULL` for ever.
+/// The times of a renewal, which counts from `moment`, and what it returns: for how long the lease lasts from then on,
+/// in microseconds, `NULL` for ever.
 ///
 /// The lease stays within the row's expiry and after its creation (also where the clock was set back), for the sake of
 /// `dead`.

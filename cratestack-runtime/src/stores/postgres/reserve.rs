@@ -8,11 +8,11 @@
 //! another   │           inserts the key, commits ─────────────────┘                       └─ no row: asks again
 //! ```
 //!
-//! The takeover locks the row and looks at its latest version, so of any number of statements one claims the key. A statement
-//! that returns no row for a key was overtaken by somebody else's reservation, which the next one sees.
+//! The takeover locks the row and looks at its latest version, so of any number of statements one claims the key. A
+//! statement that returns no row for a key was overtaken by somebody else's reservation, which the next one sees.
 //!
-//! Of several calls of one batch for one key, the first is in the statement, and the others are answered from what became of
-//! it, as if they had come just after it.
+//! Of several calls of one batch for one key, the first is in the statement, and the others are answered from what
+//! became of it, as if they had come just after it.
 //!
 //! What a row that is live means is not judged here: a statement returns its columns from the second one on, in the
 //! order in which `Database::classify` reads them by their places, and `Row::classify` (`sql/row.rs`) says what they
@@ -36,14 +36,14 @@ use crate::stores::sql::{
     BatchError, BatchQueue, Call, Cause, Grant, Operation, Pending, Times, about, attempt, dead, shared,
 };
 
-/// How often a key is asked for before the answer is that another request is running, which is then all but certain: each
-/// statement that found nothing was overtaken by somebody else's reservation.
+/// How often a key is asked for before the answer is that another request is running, which is then all but certain:
+/// each statement that found nothing was overtaken by somebody else's reservation.
 const MAX_ATTEMPTS: u32 = 5;
 
 /// The condition under which a request with this hash may not take a row over.
 ///
-/// Not `NOT`, which the planner would take apart: where it believes that all has expired, it would look for a key among all
-/// rows that expire later than now, which are few only until traffic comes.
+/// Not `NOT`, which the planner would take apart: where it believes that all has expired, it would look for a key among
+/// all rows that expire later than now, which are few only until traffic comes.
 fn live(row: &str, request: &str) -> String {
     format!("{dead} IS NOT TRUE", dead = dead(row, CLOCK, request))
 }
@@ -332,8 +332,8 @@ impl Reserve {
 
     /// Another reservation has the key, or had it.
     ///
-    /// The statement has judged its lease for the first of those who asked. To another request than the reservation's own it
-    /// is all the same; the reservation's own may have to take it over.
+    /// The statement has judged its lease for the first of those who asked. To another request than the reservation's
+    /// own it is all the same; the reservation's own may have to take it over.
     fn answer_live(&self, group: Group, row: &PgRow) {
         let judged = group.args().request_hash;
         for call in group.calls {

@@ -1,12 +1,12 @@
 //! Whether the server is still the one that it was: nothing that it had committed is lost while a session of it lives.
 //!
-//! A server that crashes ends every session before it recovers, also where its main process survives and only one of the
-//! others died; so while one backend answers, nothing was lost since it began. The start of the main process and the
-//! system identifier would not tell: crash recovery changes neither.
+//! A server that crashes ends every session before it recovers, also where its main process survives and only one of
+//! the others died; so while one backend answers, nothing was lost since it began. The start of the main process and
+//! the system identifier would not tell: crash recovery changes neither.
 //!
-//! A standby that is promoted keeps its sessions. A backend that is in recovery is therefore never a session of ours, and
-//! the one that is opened after the promotion is another. A primary changes its timeline by no other way, so that a session
-//! has one timeline needs no probe at it.
+//! A standby that is promoted keeps its sessions. A backend that is in recovery is therefore never a session of ours,
+//! and the one that is opened after the promotion is another. A primary changes its timeline by no other way, so that a
+//! session has one timeline needs no probe at it.
 //!
 //! The samples are taken over one connection, which no pool may recycle:
 //!

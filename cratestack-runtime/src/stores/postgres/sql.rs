@@ -4,11 +4,11 @@ use cratestack_schema::columns::{KEY, PRINCIPAL_FINGERPRINT, RESERVATION_ID, RES
 
 use super::lock::notification;
 
-/// The moment at which a row is judged and written. `NOW()` is that at which the transaction began: before the statement
-/// waited for a lock on the table, or on a row.
+/// The moment at which a row is judged and written. `NOW()` is that at which the transaction began: before the
+/// statement waited for a lock on the table, or on a row.
 ///
-/// It is another one each time that it is evaluated, so what has to agree comes from one evaluation: a sub-select with it
-/// is not merged into the query around it.
+/// It is another one each time that it is evaluated, so what has to agree comes from one evaluation: a sub-select with
+/// it is not merged into the query around it.
 pub(super) const CLOCK: &str = "clock_timestamp()";
 
 /// How long a batch waits for a row that another transaction has locked, before its callers go alone: none of them may
@@ -20,8 +20,8 @@ pub(super) fn after(moment: &str, ticks: &str) -> String {
     format!("{moment} + {ticks} * INTERVAL '1 microsecond'")
 }
 
-/// The rows that a statement for many keys is asked for, in order. Each parameter is an array with an element for each key,
-/// so that the text is the same for every number of keys; the last one is how many there are.
+/// The rows that a statement for many keys is asked for, in order. Each parameter is an array with an element for each
+/// key, so that the text is the same for every number of keys; the last one is how many there are.
 ///
 /// A row per key must be found by the index, whatever the planner believes about the table: it believes that the
 /// limit, which it cannot see, leaves a tenth of the ten rows that it expects of an unknown array, so one, and for one

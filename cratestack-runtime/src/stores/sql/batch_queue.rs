@@ -1,7 +1,7 @@
 //! Group commit: the calls that arrive while one statement is on its way form the next one.
 //!
-//! A commit costs a disk's flush and a round trip, however many rows it is for. There is no timer, so nobody ever waits for
-//! company:
+//! A commit costs a disk's flush and a round trip, however many rows it is for. There is no timer, so nobody ever waits
+//! for company:
 //!
 //! ```text
 //! caller A │ finds a free slot: makes its own statement ──┐ (on its own task, as if there were no queue)
@@ -13,8 +13,8 @@
 //!
 //! - A slot is the right to send a statement. A caller that finds a free one has it for its own statement; a worker,
 //!   which makes the statements of those who wait, has one from batch to batch.
-//! - A worker is a task of its own: a caller that goes away takes nobody along, and its call is left out of the batch, or
-//!   its answer is dropped.
+//! - A worker is a task of its own: a caller that goes away takes nobody along, and its call is left out of the batch,
+//!   or its answer is dropped.
 //! - A statement that is on its way for [`STALLED_AFTER`] (a row is locked, a connection is silent) no longer counts as
 //!   occupying its slot. Nobody is woken by that, so whoever waits looks for it now and then.
 //! - A call that cannot share a statement, for its size or because its batch was refused, is made by its own caller. It
@@ -45,7 +45,8 @@ const BASE_SLOTS: usize = 1;
 /// split one batch into two short ones.
 const CROWD_THRESHOLD: usize = 32;
 
-/// A statement that is on its way for longer than this no longer occupies its slot: those who wait need not wait for it.
+/// A statement that is on its way for longer than this no longer occupies its slot: those who wait need not wait for
+/// it.
 const STALLED_AFTER: Duration = Duration::from_millis(250);
 
 /// With so many statements on their way, stalled ones included, no slot is free. Statements without a slot do not
@@ -254,8 +255,8 @@ impl<O: Operation> State<O> {
     }
 }
 
-/// The slot of a caller that makes its own statement. It ends with that, or with the caller; those who came meanwhile go
-/// next.
+/// The slot of a caller that makes its own statement. It ends with that, or with the caller; those who came meanwhile
+/// go next.
 struct Slot<O: Operation> {
     shared: Arc<Shared<O>>,
     number: u64,

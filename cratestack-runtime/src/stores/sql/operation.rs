@@ -18,7 +18,8 @@ pub(crate) trait Operation: Sized + Send + Sync + 'static {
     /// How many slots there are while a crowd waits, see `batch_queue`.
     const SLOTS_WHEN_CROWDED: usize = 2;
 
-    /// Answers every call of a batch. They are sorted by their ids; the first that came is the first of those that are equal.
+    /// Answers every call of a batch. They are sorted by their ids; the first that came is the first of those that are
+    /// equal.
     fn run_many(&self, batch: Vec<Pending<Self>>) -> impl Future<Output = ()> + Send;
 }
 
@@ -29,7 +30,8 @@ pub(crate) trait Call<O: Operation>: Copy + Send + Sync + Into<O::Args> {
         0
     }
 
-    /// Whether it goes before all that are not urgent: into the next batch, with a part of the queue's bytes of its own.
+    /// Whether it goes before all that are not urgent: into the next batch, with a part of the queue's bytes of its
+    /// own.
     fn is_urgent(self) -> bool {
         false
     }

@@ -5,9 +5,9 @@
 //! database │              waits for a lock ───┴─ writes "now + lease" ──┴─ waits for the commit, answers
 //! ```
 //!
-//! The lease is counted from the write, which is no earlier than the statement was sent. How long after the write the answer
-//! is there, the database does not tell: a commit may wait for a standby, or for readers of the file. So the process
-//! measures from when it sent.
+//! The lease is counted from the write, which is no earlier than the statement was sent. How long after the write the
+//! answer is there, the database does not tell: a commit may wait for a standby, or for readers of the file. So the
+//! process measures from when it sent.
 
 use std::time::Duration;
 
@@ -24,7 +24,8 @@ pub(crate) enum Renewal {
 }
 
 impl Renewal {
-    /// Of a lease that lasts for so many ticks from its write on, where the answer came so long after the renewal was sent.
+    /// Of a lease that lasts for so many ticks from its write on, where the answer came so long after the renewal was
+    /// sent.
     pub(crate) fn of(tick: Tick, lasts: i64, elapsed: Duration) -> Self {
         if tick.outlast(lasts, elapsed) { Self::Held } else { Self::Late }
     }

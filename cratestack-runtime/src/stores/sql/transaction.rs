@@ -72,15 +72,15 @@ impl<DB: Database> OpenTransaction<DB> {
     }
 
     pub(crate) async fn commit(mut self) -> Result<(), sqlx::Error> {
-        // Also where nobody waits for the answer any longer: a pool looks at what comes back to it, and would wait for ever
-        // for a connection that went silent.
+        // Also where nobody waits for the answer any longer: a pool looks at what comes back to it, and would wait for
+        // ever for a connection that went silent.
         self.in_doubt = true;
         let committed = DB::TransactionManager::commit(&mut self.connection).await;
-        // An answer, but not the end yet: the server lets go of a refused transaction's locks after it has told of it, and
-        // SQLite of nothing. The next statement waits for that.
+        // An answer, but not the end yet: the server lets go of a refused transaction's locks after it has told of it,
+        // and SQLite of nothing. The next statement waits for that.
         if let Err(sqlx::Error::Database(_)) = committed {
-            // Where it fails, the transaction may have ended already; the connection is closed, and what the commit said is
-            // what counts.
+            // Where it fails, the transaction may have ended already; the connection is closed, and what the commit
+            // said is what counts.
             drop(self.rollback().await);
         } else {
             self.in_doubt = committed.is_err();
@@ -89,7 +89,8 @@ impl<DB: Database> OpenTransaction<DB> {
     }
 
     pub(crate) async fn rollback(&mut self) -> Result<(), sqlx::Error> {
-        // Until it is known to have ended: a connection that came back within a transaction would be its next user's trap.
+        // Until it is known to have ended: a connection that came back within a transaction would be its next user's
+        // trap.
         self.in_doubt = true;
         while DB::TransactionManager::get_transaction_depth(&self.connection) > 0 {
             DB::TransactionManager::rollback(&mut self.connection).await?;

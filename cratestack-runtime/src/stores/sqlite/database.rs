@@ -11,8 +11,8 @@ use crate::stores::sql::{Row, Tick, in_table, store_error};
 
 pub(super) const TICK: Tick = Tick::Millisecond;
 
-/// The present, the same throughout a statement: SQLite looks at the clock once the statement has the lock to write that it
-/// waited for.
+/// The present, the same throughout a statement: SQLite looks at the clock once the statement has the lock to write
+/// that it waited for.
 pub(super) const NOW: &str = Dialect::Sqlite.now();
 
 /// What statements are run on.

@@ -38,8 +38,8 @@ use crate::stores::sql::{
 /// Keeps reservations and outcomes in a table of an SQLite database: the store for one machine, a file and no server.
 ///
 /// Several processes may share the file, in any journal mode; how long one waits for another's write is the
-/// connection's `busy_timeout` (five seconds unless set otherwise). The writes of one store and its clones queue
-/// among themselves: renewals, outcomes and releases before new reservations and transactions, in order otherwise. Every
+/// connection's `busy_timeout` (five seconds unless set otherwise). The writes of one store and its clones queue among
+/// themselves: renewals, outcomes and releases before new reservations and transactions, in order otherwise. Every
 /// method's write is one statement (`migrate` is one transaction), so dropping a future leaves nothing half-done.
 ///
 /// Where many requests come at once, their calls share commits; see [`group_commit`](Self::group_commit).
@@ -67,8 +67,9 @@ use crate::stores::sql::{
 pub struct SqliteStore {
     database: Database,
     operations: Arc<Operations>,
-    /// One for the store's whole life: a file loses what was committed with the power or the operating system, and takes
-    /// this process along. `None` where the database ends with its connections, as the process goes on without them.
+    /// One for the store's whole life: a file loses what was committed with the power or the operating system, and
+    /// takes this process along. `None` where the database ends with its connections, as the process goes on without
+    /// them.
     session: Option<u128>,
 }
 
@@ -90,8 +91,8 @@ impl Operations {
     }
 }
 
-/// How often a key is asked for before the answer is that another request is running, which is then all but certain: each
-/// look that found nothing was overtaken by somebody else's reservation.
+/// How often a key is asked for before the answer is that another request is running, which is then all but certain:
+/// each look that found nothing was overtaken by somebody else's reservation.
 const MAX_RESERVE_ATTEMPTS: u32 = 5;
 
 impl SqliteStore {
@@ -133,20 +134,20 @@ impl SqliteStore {
         Ok(self.group_commit(is_batching))
     }
 
-    /// Whether calls that arrive while a write is on its way share the next commit. Default: they do, unless the database
-    /// is in memory, or temporary (its file has no name).
+    /// Whether calls that arrive while a write is on its way share the next commit. Default: they do, unless the
+    /// database is in memory, or temporary (its file has no name).
     ///
-    /// There it must stay off (turn it off where the table is in an attached database of this sort, which is not seen from
-    /// here): after an error the connection of a shared commit may be closed, with which such a database is gone. A commit
-    /// costs nothing there anyway.
+    /// There it must stay off (turn it off where the table is in an attached database of this sort, which is not seen
+    /// from here): after an error the connection of a shared commit may be closed, with which such a database is gone.
+    /// A commit costs nothing there anyway.
     ///
-    /// On a file a commit waits for the disk, and with many requests at once this is several times the throughput. A call that
-    /// finds no write on its way is made at once, by itself: there is no timer, and a service with little to do notices
-    /// nothing. Each caller gets its own answer once all is committed, whatever becomes of those beside it: where SQLite
-    /// refuses one call, nothing of what it shared is committed, and every call of it is made by itself. Where somebody
-    /// else has the database for longer than `busy_timeout`, all of them are told so. Transactions of handlers take turns
-    /// with these commits, and writers elsewhere find the database free now and then: while commit follows commit there is
-    /// a pause of a millisecond each few.
+    /// On a file a commit waits for the disk, and with many requests at once this is several times the throughput. A
+    /// call that finds no write on its way is made at once, by itself: there is no timer, and a service with little to
+    /// do notices nothing. Each caller gets its own answer once all is committed, whatever becomes of those beside it:
+    /// where SQLite refuses one call, nothing of what it shared is committed, and every call of it is made by itself.
+    /// Where somebody else has the database for longer than `busy_timeout`, all of them are told so. Transactions of
+    /// handlers take turns with these commits, and writers elsewhere find the database free now and then: while commit
+    /// follows commit there is a pause of a millisecond each few.
     ///
     /// Clones share their commits, so this belongs where the store is made.
     ///

@@ -19,7 +19,8 @@ fn release(table: &str) -> String {
     )
 }
 
-/// What becomes of a row that `release` leaves, as it was taken over from a reservation that went silent: its lease ends.
+/// What becomes of a row that `release` leaves, as it was taken over from a reservation that went silent: its lease
+/// ends.
 fn lapse(table: &str) -> String {
     format!(
         "UPDATE {table} SET {LEASE_EXPIRES_AT} = MIN(MAX({NOW}, {CREATED_AT} + 1), {EXPIRES_AT})

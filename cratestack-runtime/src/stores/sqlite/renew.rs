@@ -26,8 +26,8 @@ fn renew(table: &str) -> String {
 #[derive(Debug)]
 pub(super) struct Renew(SqlStr);
 
-/// What a renewal has written, and when it was sent. Whether the lease holds is known once it is committed, which may take
-/// longer than the lease lasts.
+/// What a renewal has written, and when it was sent. Whether the lease holds is known once it is committed, which may
+/// take longer than the lease lasts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Renewed {
     /// `None` where there was no reservation to renew.

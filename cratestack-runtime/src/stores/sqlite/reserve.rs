@@ -1,7 +1,7 @@
 //! Reserving a key, or reading who has it.
 //!
-//! SQLite has one writer at a time, and a replay is to wait for none. So who has the key is read first, and the key claimed
-//! afterwards:
+//! SQLite has one writer at a time, and a replay is to wait for none. So who has the key is read first, and the key
+//! claimed afterwards:
 //!
 //! ```text
 //! caller  │ looks: nobody has it ── waits for its turn ── claims: no row, somebody has been quicker ── looks again
@@ -92,8 +92,8 @@ impl Reserve {
         id: RecordIdRef<'_>,
         args: ReserveArgs,
     ) -> Result<Option<ClaimOutcome>, sqlx::Error> {
-        // Fetched to its end: SQLite commits a statement when it has been stepped to its end, and sqlx would drop it, and an
-        // error in committing with it, once it has a row.
+        // Fetched to its end: SQLite commits a statement when it has been stepped to its end, and sqlx would drop it,
+        // and an error in committing with it, once it has a row.
         let claimed = about(&self.claim, id)
             .bind(args.request_hash.as_slice())
             .bind(args.token)

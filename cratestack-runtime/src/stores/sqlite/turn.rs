@@ -5,11 +5,11 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 /// The right to write, for one store and its clones.
 ///
 /// SQLite lets one write in at a time, and those that wait for it sleep and poll: the unlucky ones starve into
-/// `SQLITE_BUSY`. In a queue of our own everybody has a turn. It is entered before a connection is taken, never after, as
-/// whoever has the turn may need the pool's last one.
+/// `SQLITE_BUSY`. In a queue of our own everybody has a turn. It is entered before a connection is taken, never after,
+/// as whoever has the turn may need the pool's last one.
 ///
-/// What renews or ends a reservation must not stand behind a hundred new ones, or behind as many transactions of handlers.
-/// So those wait outside, and one of them at a time is in the queue.
+/// What renews or ends a reservation must not stand behind a hundred new ones, or behind as many transactions of
+/// handlers. So those wait outside, and one of them at a time is in the queue.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Turn {
     queue: Arc<Mutex<()>>,

@@ -1,8 +1,8 @@
 //! Group commit: while one write is on its way, the calls that arrive form the next one, which is a transaction.
 //!
-//! SQLite has one writer at a time, so the calls of all operations meet in one queue. Its slot is no right to write: that is
-//! the store's turn, which a batch waits for like everybody else, so transactions of handlers and batches come one after the
-//! other.
+//! SQLite has one writer at a time, so the calls of all operations meet in one queue. Its slot is no right to write:
+//! that is the store's turn, which a batch waits for like everybody else, so transactions of handlers and batches come
+//! one after the other.
 //!
 //! ```text
 //! slot │ A's own write ──┬─ B, C and D: one transaction ──────────────────────────────────────┬─ free
@@ -13,8 +13,9 @@
 //! Renewals, outcomes and releases go before claims: into the next batch, which then goes before handlers' transactions
 //! and other claims. The next batch may be a quarter of a second away, while one of claims alone waits for its turn.
 //!
-//! What a caller is told is what its call alone would have told it. Within a batch each call is the statement that it is
-//! alone, in the order in which calls of one rank for one key came, and nobody is answered before all of it is committed:
+//! What a caller is told is what its call alone would have told it. Within a batch each call is the statement that it
+//! is alone, in the order in which calls of one rank for one key came, and nobody is answered before all of it is
+//! committed:
 //!
 //! - Where a statement is refused, or the commit is, everything is undone and every caller goes alone. (To undo that
 //!   statement only would not do: a full disk, or a trigger's `RAISE(ROLLBACK)`, ends the transaction, and what follows

@@ -13,16 +13,16 @@
 //!
 //! Or in a transaction: begin takes the key's lock and looks at the row; the effect and the record are one commit.
 //!
-//! Explored is every order of these steps, with as many requests as callers like to send, for as long as they like: times are
-//! ticks that are left, so no history is too long. Bounded are:
+//! Explored is every order of these steps, with as many requests as callers like to send, for as long as they like:
+//! times are ticks that are left, so no history is too long. Bounded are:
 //! - one key; three callers; two processes; four reservations at a time; leases of 2 ticks, retentions of 4;
-//! - how many faults a history has: a scenario's `budget`. A statement that is not late is executed and answered in the step
-//!   that sends it; one that is late is one fault, and so is each message that is lost;
+//! - how many faults a history has: a scenario's `budget`. A statement that is not late is executed and answered in the
+//!   step that sends it; one that is late is one fault, and so is each message that is lost;
 //! - a failover forgets the last commit and no more; a clock jumps by 2 ticks;
-//! - a tick goes by only once healthy processes have done what is due: a process that is slow without being stalled, and a
-//!   database that is slow without being late, are faster than a tick;
-//! - `begin` takes the lock and looks in one step; a handler panics before its effect, not after; a process that dies takes what it
-//!   has not yet sent, or what was not yet executed, along;
+//! - a tick goes by only once healthy processes have done what is due: a process that is slow without being stalled,
+//!   and a database that is slow without being late, are faster than a tick;
+//! - `begin` takes the lock and looks in one step; a handler panics before its effect, not after; a process that dies
+//!   takes what it has not yet sent, or what was not yet executed, along;
 //! - waiters are not explored beside failovers, nor beside more than one fault.
 //!
 //! `MODEL=large` explores with two faults in a history.

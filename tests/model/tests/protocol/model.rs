@@ -1,5 +1,6 @@
 //! What may happen next. Within a tick everything may happen in any order; time goes on once all that is not late has
-//! been answered and every healthy process has done its duty: renewed a lease that is about to end, sent an outcome again.
+//! been answered and every healthy process has done its duty: renewed a lease that is about to end, sent an outcome
+//! again.
 
 use stateright::{Model, Property};
 

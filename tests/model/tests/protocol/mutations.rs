@@ -108,8 +108,8 @@ fn a_record_overwrites_an_outcome() {
     breaks(properties::NOT_ALTERED, without(rules, MIXED, Faults::NONE));
 }
 
-/// The first attempt's effect may have happened; the second one panics before its own, and gives the key back as if it had
-/// never been reserved.
+/// The first attempt's effect may have happened; the second one panics before its own, and gives the key back as if it
+/// had never been reserved.
 #[test]
 fn a_released_takeover_is_anybodys() {
     let rules = Rules { released_takeovers_stay: false, ..Rules::ALL };

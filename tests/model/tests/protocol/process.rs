@@ -168,7 +168,8 @@ impl Scenario {
         Some(())
     }
 
-    /// What became of a commit whose answer is lost. Who asks for longer than `store_timeout` is told that nobody knows.
+    /// What became of a commit whose answer is lost. Who asks for longer than `store_timeout` is told that nobody
+    /// knows.
     ///
     /// A clock that jumps past the retention in between makes nothing of a record, which the guarantees say.
     pub fn find_out(s: &mut State, id: Id) -> Option<()> {

@@ -1,7 +1,7 @@
 //! The handlers, the same ones on either database.
 
-/// A module of handlers for each database. `$open` makes its store. `$pause` is a statement that takes `$1` milliseconds, or
-/// on SQLite as long as there is another writer.
+/// A module of handlers for each database. `$open` makes its store. `$pause` is a statement that takes `$1`
+/// milliseconds, or on SQLite as long as there is another writer.
 macro_rules! handlers {
     ($name:ident, $db:ty, $store:ty, $open:expr, $pause:expr) => {
         pub(crate) mod $name {
@@ -128,7 +128,8 @@ macro_rules! handlers {
             // Here a key is free only when the lease has ended.
             #[idempotent(lease = "2s")]
             async fn pay_reserved(State(pool): State<Pool<$db>>, Json(order): Json<Order>) -> Result<Receipt, Failed> {
-                // Each statement is a commit of its own, so what follows the effect is time for a crash before the record.
+                // Each statement is a commit of its own, so what follows the effect is time for a crash before the
+                // record.
                 write_payment(&mut *pool.acquire().await?, &order).await
             }
 
@@ -142,7 +143,8 @@ macro_rules! handlers {
                 write_payment(&mut tx, &order).await
             }
 
-            /// Its effect is elsewhere: the line in the ledger. With `within`, it holds a connection of the pool meanwhile.
+            /// Its effect is elsewhere: the line in the ledger. With `within`, it holds a connection of the pool
+            /// meanwhile.
             #[idempotent]
             async fn charge_leased(
                 State(ledger): State<Ledger>,

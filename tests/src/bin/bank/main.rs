@@ -1,10 +1,11 @@
-//! The service that the harnesses kill (`tests/crash`) or cut off from its database (`tests/outage`): payments, transfers and
-//! charges, on Postgres or SQLite.
+//! The service that the harnesses kill (`tests/crash`) or cut off from its database (`tests/outage`): payments,
+//! transfers and charges, on Postgres or SQLite.
 //!
 //! `DATABASE_URL` names the database, whose tables must be there, `POOL` how many connections it may have, `TUNED`
-//! whether it has group commit and a cache of outcomes, and `BESIDE` the mode of one route: `transaction`, or `reservation`,
-//! for a fleet that is between the two. `LEASE_MS` is the lease of the routes below `/leased`, `STORE_TIMEOUT_MS` how long the
-//! store is awaited, `ACQUIRE_MS` how long a connection is, and `LEDGER` a file where each of their runs is reported. It prints where it listens, and ends with its standard input, so that nothing is
+//! whether it has group commit and a cache of outcomes, and `BESIDE` the mode of one route: `transaction`, or
+//! `reservation`, for a fleet that is between the two. `LEASE_MS` is the lease of the routes below `/leased`,
+//! `STORE_TIMEOUT_MS` how long the store is awaited, `ACQUIRE_MS` how long a connection is, and `LEDGER` a file where
+//! each of their runs is reported. It prints where it listens, and ends with its standard input, so that nothing is
 //! left of a harness that was killed itself.
 
 mod handlers;

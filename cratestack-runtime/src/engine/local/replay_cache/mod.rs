@@ -1,9 +1,9 @@
 //! The outcomes that this process has seen, kept so that whoever asks for one again need not ask the store.
 //!
 //! A finished outcome does not change until it expires, but the store may lose it: a server that crashes under
-//! `synchronous_commit = off`, or an asynchronous standby that is promoted, forgets its last commits. A copy of what was
-//! lost must not be replayed, as the request may run again and come to another outcome. So an outcome is kept for one
-//! session of the store ([`ClockSample`](crate::store::ClockSample)), and counts while that session is confirmed:
+//! `synchronous_commit = off`, or an asynchronous standby that is promoted, forgets its last commits. A copy of what
+//! was lost must not be replayed, as the request may run again and come to another outcome. So an outcome is kept for
+//! one session of the store ([`ClockSample`](crate::store::ClockSample)), and counts while that session is confirmed:
 //!
 //! ```text
 //! caller            process                                          server
@@ -19,8 +19,8 @@
 //!                   all that is of session 1 is dropped
 //! ```
 //!
-//! The witness is taken before the store is asked for anything. Had the crash come between the commit and the keeping of
-//! its outcome, the outcome would be of session 1 all the same, although by then the process may know session 2.
+//! The witness is taken before the store is asked for anything. Had the crash come between the commit and the keeping
+//! of its outcome, the outcome would be of session 1 all the same, although by then the process may know session 2.
 //!
 //! An outcome is never kept past its expiry: of one that was recorded here, the retention counts from before its
 //! reservation was asked for; of one that was fetched, from a sample of the store's clock.
@@ -173,7 +173,8 @@ impl ReplayCache {
         session.filter(|session| has_room && self.clock.is_current(*session))
     }
 
-    /// Asks the store for a sample, beside the request that needs it. Where the answer ends a session, all of it is dropped.
+    /// Asks the store for a sample, beside the request that needs it. Where the answer ends a session, all of it is
+    /// dropped.
     fn sample(self: &Arc<Self>, store: &Arc<dyn IdempotencyStore>) {
         let Some(sampling) = self.clock.begin_sample() else { return };
         let (cache, store) = (Arc::clone(self), Arc::clone(store));

@@ -20,17 +20,17 @@ pub(super) const SAMPLE_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Numbers the sessions that this process has seen the store in, and knows until when the latest one counts.
 ///
-/// Hits read the three numbers without a lock; the one task that takes samples writes them. It writes `session` before the
-/// times, and a hit reads it after them. So a hit that sees the times of a sample sees its session as well, or a later one,
-/// and entries of an older session are misses to it. A hit that still sees the times of an older sample is judged by
-/// those, which end earlier.
+/// Hits read the three numbers without a lock; the one task that takes samples writes them. It writes `session` before
+/// the times, and a hit reads it after them. So a hit that sees the times of a sample sees its session as well, or a
+/// later one, and entries of an older session are misses to it. A hit that still sees the times of an older sample is
+/// judged by those, which end earlier.
 #[derive(Debug)]
 pub(super) struct StoreClock {
     epoch: Instant,
     /// 0 where none is current.
     session: AtomicU64,
-    /// When the latest sample was sent, in microseconds after `epoch`, and by the clock on the wall after the Unix epoch:
-    /// the one goes on when the other is set, the other when the machine is suspended.
+    /// When the latest sample was sent, in microseconds after `epoch`, and by the clock on the wall after the Unix
+    /// epoch: the one goes on when the other is set, the other when the machine is suspended.
     confirmed: AtomicU64,
     confirmed_by_the_wall: AtomicU64,
     latest: Mutex<Latest>,
@@ -82,7 +82,8 @@ impl StoreClock {
         self.session.load(Ordering::Acquire) == session
     }
 
-    /// The session that the store was last seen in, and whether another sample is due though nobody has asked for a hit.
+    /// The session that the store was last seen in, and whether another sample is due though nobody has asked for a
+    /// hit.
     pub(super) fn session(&self) -> (Option<u64>, bool) {
         let latest = self.lock();
         let is_due = match latest.sample {
@@ -112,7 +113,8 @@ impl StoreClock {
     }
 }
 
-/// A sample that is being taken. Whoever drops it unfinished, as a runtime does that shuts down, lets the next one begin.
+/// A sample that is being taken. Whoever drops it unfinished, as a runtime does that shuts down, lets the next one
+/// begin.
 #[derive(Debug)]
 pub(super) struct Sampling {
     clock: Arc<StoreClock>,

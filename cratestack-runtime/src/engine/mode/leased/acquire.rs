@@ -9,8 +9,8 @@
 //!                              taken over: lost ──────────▶ runs
 //! ```
 //!
-//! A reservation that was answered late is therefore renewed before its work begins. Where the store is too slow for that as
-//! well, it is given back, and the caller is told that the store is away.
+//! A reservation that was answered late is therefore renewed before its work begins. Where the store is too slow for
+//! that as well, it is given back, and the caller is told that the store is away.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -35,8 +35,9 @@ pub(super) struct Finalize<O> {
 }
 
 impl<O: Fn(Step, &Hold) + Send + Sync + 'static> Finalize<O> {
-    /// Writes the outcome down. The answer waits for that for a while only; then it goes on behind the answer, under the lease,
-    /// until the store has answered or the outcome is no longer worth keeping. Where the work panicked, nothing is `settled`.
+    /// Writes the outcome down. The answer waits for that for a while only; then it goes on behind the answer, under
+    /// the lease, until the store has answered or the outcome is no longer worth keeping. Where the work panicked,
+    /// nothing is `settled`.
     pub(super) async fn finalize<R>(mut self, settled: Option<Settled<R>>) -> Answer<R> {
         let (disposition, answer) = if let Some(Settled { disposition, reply, .. }) = settled {
             (disposition, Answer::Ran(reply))

@@ -1,5 +1,5 @@
-//! A key that is had by a reservation of the store's, which is kept alive by a lease while the work runs. The outcome is a write
-//! of its own, after the work.
+//! A key that is had by a reservation of the store's, which is kept alive by a lease while the work runs. The outcome
+//! is a write of its own, after the work.
 //!
 //! `acquire` comes by a reservation whose lease still lasts, `finalize` ends it; between the two, `lease` keeps it.
 

@@ -1,5 +1,5 @@
-//! The end of a transaction: it is rolled back, or its outcome is recorded and committed with what the work wrote; and where
-//! that went wrong, what became of it.
+//! The end of a transaction: it is rolled back, or its outcome is recorded and committed with what the work wrote; and
+//! where that went wrong, what became of it.
 //!
 //! ```text
 //! engine                   store                    another process, the same key
@@ -13,8 +13,8 @@
 //! record and commit ─────▶ the key is taken: rolled back
 //! ```
 //!
-//! Work that ends its transaction with a statement of its own has its outcome recorded by another one. Only what the answer to
-//! the run's own commit says is kept for replays.
+//! Work that ends its transaction with a statement of its own has its outcome recorded by another one. Only what the
+//! answer to the run's own commit says is kept for replays.
 
 use std::time::Duration;
 
@@ -43,8 +43,8 @@ pub(super) enum Conclusion<R> {
     Again(StoreError),
 }
 
-/// To see what is there now, where no work is to run. A stricter level sees what was there when it began, which may be before
-/// the commit in question.
+/// To see what is there now, where no work is to run. A stricter level sees what was there when it began, which may be
+/// before the commit in question.
 const LOOK_ISOLATION: Isolation = Isolation::ReadCommitted;
 
 /// The pause between two looks while it is unknown whether a commit has happened.
@@ -150,8 +150,8 @@ impl<S: Transact, O: Fn(Step, &Hold)> CommitRun<'_, S, O> {
         Conclusion::Answer(Answer::Ran(reply))
     }
 
-    /// Whether a commit has happened whose answer was lost. The store knows: the record is there, or the key is free; while
-    /// the commit is still under way, the key is taken.
+    /// Whether a commit has happened whose answer was lost. The store knows: the record is there, or the key is free;
+    /// while the commit is still under way, the key is taken.
     async fn find_out<R>(&self, hold: &Hold, outcome: &Outcome, reply: R, failure: StoreError) -> Conclusion<R> {
         warn!(error = %failure, "no answer to the commit of an idempotent transaction; asking whether it happened");
         let until = Instant::now() + self.acquire.timeout;
@@ -200,9 +200,9 @@ fn is_recorded_by(outcome: &Outcome, record: &IdempotencyRecord) -> bool {
 
 /// Whether the run is to be undone and its key freed, whatever its reply says.
 ///
-/// A transaction that the database has given up may have been a deadlock's victim, and a reply that hides its cause cannot
-/// tell that it was not. Nothing of it can be committed either way, so to free the key loses nothing, while a record would
-/// answer every retry with a failure that the next run may not meet.
+/// A transaction that the database has given up may have been a deadlock's victim, and a reply that hides its cause
+/// cannot tell that it was not. Nothing of it can be committed either way, so to free the key loses nothing, while a
+/// record would answer every retry with a failure that the next run may not meet.
 async fn is_transient<S: Transact + ?Sized>(
     store: &S,
     transaction: &mut S::Transaction,

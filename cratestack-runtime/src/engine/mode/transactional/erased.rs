@@ -25,8 +25,8 @@ pub(crate) struct TransactionalRun<R> {
     pub(crate) work: Box<Work<R>>,
 }
 
-/// A store whose transactions the work takes part in, to a door that does not name it. Behind it, the engine is compiled once
-/// for each store, in this crate.
+/// A store whose transactions the work takes part in, to a door that does not name it. Behind it, the engine is
+/// compiled once for each store, in this crate.
 pub(crate) trait Participant<R>: Send + Sync {
     fn run<'a>(&self, engine: &'a Engine, run: TransactionalRun<R>) -> BoxFuture<'a, Answer<R>>;
 }

@@ -1,4 +1,5 @@
-//! A key that is had by a transaction, which the work writes in and which records the outcome: all of it is committed, or nothing.
+//! A key that is had by a transaction, which the work writes in and which records the outcome: all of it is committed,
+//! or nothing.
 //!
 //! ```text
 //! engine                        work                    store
@@ -12,11 +13,11 @@
 //!   terminates its session ──────────────────────────▶  rolled back from outside, where the database can
 //! ```
 //!
-//! The turn and the place among those that run are kept from the first run to the last: duplicates in this process see one run,
-//! however often it is begun anew. A duplicate at another process may have the key between two runs.
+//! The turn and the place among those that run are kept from the first run to the last: duplicates in this process see
+//! one run, however often it is begun anew. A duplicate at another process may have the key between two runs.
 //!
-//! `acquire` begins a transaction that has the key, `slot` gives it to the work and has it back, `commit` ends it and finds out
-//! what became of it. `erased` is the mode to a door that does not name the store.
+//! `acquire` begins a transaction that has the key, `slot` gives it to the work and has it back, `commit` ends it and
+//! finds out what became of it. `erased` is the mode to a door that does not name the store.
 
 mod acquire;
 mod commit;

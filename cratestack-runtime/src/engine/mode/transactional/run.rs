@@ -10,8 +10,8 @@ use crate::engine::life::{Execution, Mode};
 use crate::engine::model::{Acquired, Answer, Hold, OwnedClaim, Policy, Settled, Step, TransactionOptions};
 use crate::store::{StoreError, Transact};
 
-/// Work that writes in transactions of the store's, which it finds in the slot. It is called once for each attempt, of which
-/// there are at most `options.retries` after the first.
+/// Work that writes in transactions of the store's, which it finds in the slot. It is called once for each attempt, of
+/// which there are at most `options.retries` after the first.
 pub(super) struct Transactional<S: Transact> {
     pub(super) store: Arc<S>,
     pub(super) slot: Arc<TransactionSlot<S::Transaction>>,

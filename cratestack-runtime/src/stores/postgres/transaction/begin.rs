@@ -19,11 +19,11 @@ use crate::stores::sql::{OpenTransaction, SAVEPOINT, about, attempt, dead, held,
 /// The setting that holds the token; of the transaction alone, so that it ends with it.
 pub(super) const CLAIM: &str = "cratestack.claim";
 
-/// Always one row: the key's where there is one, whether this transaction has got the key's lock, its session, the table
-/// that was found by the name, whether the row is dead, and whether this server only follows another one.
+/// Always one row: the key's where there is one, whether this transaction has got the key's lock, its session, the
+/// table that was found by the name, whether the row is dead, and whether this server only follows another one.
 ///
-/// What is dead is judged, here and by `record`, as of the transaction's beginning: whoever reserved the key since then is
-/// not, however short its lease, as its effect may have happened.
+/// What is dead is judged, here and by `record`, as of the transaction's beginning: whoever reserved the key since then
+/// is not, however short its lease, as its effect may have happened.
 ///
 /// A body that has expired stays with the server, as does an attempt that no longer counts.
 fn look(table: &str, oid: &str) -> String {

@@ -14,8 +14,8 @@ pub(super) fn late(what: &str) -> StoreError {
     StoreError::Unavailable(format!("no answer to {what} within {COMMIT_TIMEOUT:?}"))
 }
 
-/// The name, as a literal, of the prepared transaction that has an advisory lock. It is found by what else it has locked, its
-/// own number.
+/// The name, as a literal, of the prepared transaction that has an advisory lock. It is found by what else it has
+/// locked, its own number.
 const PREPARED: &str = "SELECT quote_literal(prepared.gid)
     FROM pg_prepared_xacts AS prepared
     JOIN pg_locks AS own ON own.locktype = 'transactionid' AND own.transactionid = prepared.transaction

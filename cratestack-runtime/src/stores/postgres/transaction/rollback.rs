@@ -34,9 +34,9 @@ pub(in crate::stores::postgres) async fn terminate(pool: &PgPool, session: Sessi
     }
 }
 
-/// Ends a session from outside, and waits until it has let go of its key: the server is only told to end it. Its pool may have
-/// no connection to spare, so this takes one of its own. After a failover another session may have got its number: one that
-/// claimed a key is known by its lock too.
+/// Ends a session from outside, and waits until it has let go of its key: the server is only told to end it. Its pool
+/// may have no connection to spare, so this takes one of its own. After a failover another session may have got its
+/// number: one that claimed a key is known by its lock too.
 async fn end_session(pool: &PgPool, SessionId { pid, lock }: SessionId) -> Result<(), sqlx::Error> {
     let ending = async {
         let mut aside = PgConnection::connect_with(&pool.connect_options()).await?;
