@@ -64,12 +64,16 @@ impl DoorSettings {
         first.downcast_ref().unwrap_or_else(|| self.others.get_or_init(Box::default).get())
     }
 
-    /// The new settings stand before the former, which nobody finds any more.
     pub(crate) fn update<T: Any + Clone + Default + Send + Sync>(&mut self, change: impl FnOnce(&mut T)) {
-        let mut settings = self.get::<T>().clone();
-        change(&mut settings);
-        let others = OnceLock::from(Box::new(std::mem::take(self)));
-        *self = Self { first: OnceLock::from(Arc::new(settings) as Arc<dyn Any + Send + Sync>), others };
+        if self.first.get().is_none_or(|first| first.is::<T>()) {
+            let mut settings = self.get::<T>().clone();
+            change(&mut settings);
+            self.first = OnceLock::from(Arc::new(settings) as Arc<dyn Any + Send + Sync>);
+        } else {
+            let mut others = self.others.take().unwrap_or_default();
+            others.update(change);
+            self.others = OnceLock::from(others);
+        }
     }
 }
 
@@ -84,5 +88,8 @@ mod tests {
         let former = doors.clone();
         doors.update(|of_this_door: &mut u32| *of_this_door = 7);
         assert_eq!((*doors.get::<u32>(), *former.get::<u32>()), (7, 0));
+        doors.update(|of_another_door: &mut String| of_another_door.push('a'));
+        doors.update(|of_another_door: &mut String| of_another_door.push('b'));
+        assert_eq!((*doors.get::<u32>(), doors.get::<String>().as_str()), (7, "ab"));
     }
 }
