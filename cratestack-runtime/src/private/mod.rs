@@ -19,11 +19,8 @@ pub use axum::response::Response;
 pub use cratestack_macros::idempotent;
 
 pub use crate::handle::{Options, Part, part};
-pub use crate::http::{Guarded, GuardedRequest as Call, Via, Work};
-pub use argument::{
-    AnyArgument, AnyArgumentOf, AnyKeyless, Argument, ArgumentOf, Keyless, ProvidesIdempotency,
-    state_provides_idempotency,
-};
+pub use crate::http::{Guarded, GuardedRequest as Call, ProvidesIdempotency, Via, Work};
+pub use argument::{AnyArgument, AnyArgumentOf, AnyKeyless, Argument, ArgumentOf, Keyless, state_provides_idempotency};
 pub use handling::{
     AnyHandling, AnyOutcome, CallOutput, HandlerFuture, Handling, SendArgument, SendFuture, argument_is_send,
     handler_is_future, handler_is_send, handler_type_is_send, handling, outcome, refused, run,

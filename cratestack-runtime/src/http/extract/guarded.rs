@@ -1,9 +1,10 @@
 use std::marker::PhantomData;
 
-use axum::extract::{FromRef, FromRequest, Request};
-use axum::response::{IntoResponse, Response};
+use axum::extract::{FromRequest, Request};
+use axum::response::Response;
 
-use crate::handle::Idempotency;
+use super::arguments::Arguments;
+use super::state::{FindsIdempotency, ProvidesIdempotency};
 use crate::http::guard::{ArrivingRequest, GuardedRequest};
 
 /// A handler's arguments `A` (a tuple of extractors), together with the guard that its body will run under.
@@ -15,9 +16,9 @@ pub struct Guarded<A, const KEYED_BY_ARGUMENTS: bool = false, const BODY_LIMIT: 
     arguments: A,
 }
 
-/// Passes `FromRequest`'s second parameter through to the tuple, so that one impl serves tuples that end in a body
-/// extractor and tuples that do not.
-pub struct Via<M>(PhantomData<M>);
+/// Passes `FromRequest`'s second parameter through to the last argument, so that one impl serves whatever that is. It
+/// also asks of the router's state what it must provide, where the compiler reports it well.
+pub struct Via<M, S: ProvidesIdempotency>(PhantomData<(M, S)>);
 
 impl<A, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> Guarded<A, KEYED_BY_ARGUMENTS, BODY_LIMIT> {
     /// The guard and the arguments.
@@ -26,19 +27,18 @@ impl<A, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> Guarded<A, KEYE
     }
 }
 
-impl<S, A, M, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> FromRequest<S, Via<M>>
+impl<S, A, M, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> FromRequest<S, Via<M, S>>
     for Guarded<A, KEYED_BY_ARGUMENTS, BODY_LIMIT>
 where
-    A: FromRequest<S, M> + Send,
-    Idempotency: FromRef<S>,
-    S: Send + Sync,
+    A: Arguments<S, M> + Send,
+    S: FindsIdempotency + Send + Sync,
 {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
         let (arriving, request) =
-            ArrivingRequest::prepare(Idempotency::from_ref(state), request, KEYED_BY_ARGUMENTS, BODY_LIMIT);
-        match A::from_request(request, state).await.map_err(IntoResponse::into_response) {
+            ArrivingRequest::prepare(state.idempotency(), request, KEYED_BY_ARGUMENTS, BODY_LIMIT);
+        match A::extract(request, state).await {
             Ok(arguments) => Ok(Self { guarded: arriving.admit().await?, arguments }),
             Err(rejection) => Err(arriving.reject(rejection)),
         }

@@ -1,12 +1,14 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
-use axum::response::{IntoResponse, Response};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::response::Response;
 use http::request::Parts;
 
+use super::arguments::Arguments;
+use super::state::{FindsTransactions, ProvidesTransactions};
 use crate::engine::{StoreParticipant, TransactionSlot};
-use crate::handle::{Idempotency, Tx};
+use crate::handle::Tx;
 use crate::http::guard::{ArrivingRequest, GuardedRequest};
 use crate::http::response::Problem;
 use crate::store::StoreDatabase;
@@ -18,8 +20,9 @@ pub struct Transacted<A, const KEYED_BY_ARGUMENTS: bool = false, const BODY_LIMI
     arguments: A,
 }
 
-/// Passes `FromRequest`'s second parameter through to the tuple, and the place of its `Tx` out of it.
-pub struct ViaTx<M, I>(PhantomData<(M, I)>);
+/// Passes `FromRequest`'s second parameter through to the last argument, and the place of the `Tx` out of them. It also
+/// asks of the router's state what it must provide, where the compiler reports it well.
+pub struct ViaTx<M, I, S: ProvidesTransactions<DB, DB::Store>, DB: TransactionalDatabase>(PhantomData<(M, I, S, DB)>);
 
 /// The place of the one `Tx` among a handler's arguments.
 pub struct At<const PLACE: usize>;
@@ -66,23 +69,23 @@ impl<A, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> Transacted<A, K
     }
 }
 
-impl<S, A, M, I, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> FromRequest<S, ViaTx<M, I>>
+impl<S, A, M, I, DB, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> FromRequest<S, ViaTx<M, I, S, DB>>
     for Transacted<A, KEYED_BY_ARGUMENTS, BODY_LIMIT>
 where
-    A: FromRequest<S, M> + TakesTx<I> + Send,
-    Idempotency<<A::Database as StoreDatabase>::Store>: FromRef<S>,
-    S: Send + Sync,
+    A: Arguments<S, M> + TakesTx<I, Database = DB> + Send,
+    DB: TransactionalDatabase,
+    S: FindsTransactions<DB> + Send + Sync,
 {
     type Rejection = Response;
 
     async fn from_request(mut request: Request, state: &S) -> Result<Self, Self::Rejection> {
-        let handle = Idempotency::<<A::Database as StoreDatabase>::Store>::from_ref(state);
-        let (store, slot) = (Arc::clone(handle.store()), Arc::default());
+        let handle = state.transactions();
+        let (store, slot) = (Arc::clone(handle.store()), Arc::<TransactionSlot<DB::Transaction>>::default());
         request.extensions_mut().insert(Arc::clone(&slot));
         let (arriving, request) = ArrivingRequest::prepare(handle.into(), request, KEYED_BY_ARGUMENTS, BODY_LIMIT);
-        match A::from_request(request, state).await.map_err(IntoResponse::into_response) {
+        match A::extract(request, state).await {
             Ok(arguments) => {
-                let guarded = A::Database::join(arriving.admit().await?, store, slot);
+                let guarded = DB::join(arriving.admit().await?, store, slot);
                 Ok(Self { guarded, arguments })
             }
             Err(rejection) => Err(arriving.reject(rejection)),
