@@ -5,6 +5,7 @@ use syn::{Attribute, FnArg, Meta, PatType, Receiver, Safety};
 use crate::guarded::guarded;
 use crate::handler::{Handler, MovedHandler};
 use crate::mistake::Mistakes;
+use crate::names::MentionedNames;
 use crate::{expressions, options, placement, signature};
 
 /// The whole attribute: tokens in, tokens out. `private` is the only path that generated code names.
@@ -38,7 +39,12 @@ pub(crate) fn idempotent(private: &TokenStream, attribute: &TokenStream, item: &
     let mut refusal = Mistakes::default();
     signature::check(&handler.signature, &mut refusal);
     expressions::check(&options, &handler.signature, &mut refusal);
-    let expansion = if refusal.is_empty() { guarded(private, &options, handler) } else { refused(private, handler) };
+    let expansion = if refusal.is_empty() {
+        handler.count_as_used(&MentionedNames::of(&options));
+        guarded(private, &options, handler)
+    } else {
+        refused(private, handler)
+    };
     quote!(#mistakes #refusal #expansion)
 }
 

@@ -5,6 +5,7 @@ use syn::spanned::Spanned;
 use syn::{Attribute, FnArg, GenericParam, Ident, Meta, ReceiverKind, Signature, Type, Visibility};
 
 use crate::mistake::mistake;
+use crate::names::MentionedNames;
 
 /// A function, its body left as tokens: a body that is half typed must not keep the rest from being emitted.
 pub(crate) struct Handler {
@@ -19,7 +20,7 @@ impl Parse for Handler {
         let attributes = input.call(Attribute::parse_outer)?;
         let visibility = input.parse()?;
         let signature = input.parse()?;
-        let body = match input.parse()? {
+        let body = match ungrouped(input.parse()?) {
             TokenTree::Group(body) if body.delimiter() == Delimiter::Brace => body,
             other => {
                 let help = "put `#[idempotent]` on a function that has one, free or of a type's own `impl`";
@@ -27,6 +28,16 @@ impl Parse for Handler {
             }
         };
         Ok(Self { attributes, visibility, signature, body })
+    }
+}
+
+/// What an invisible group has in it, where that is one token: a `$body:block` of a `macro_rules!` comes in one.
+pub(crate) fn ungrouped(token: TokenTree) -> TokenTree {
+    let TokenTree::Group(group) = &token else { return token };
+    let mut inside = group.stream().into_iter();
+    match (group.delimiter(), inside.next(), inside.next()) {
+        (Delimiter::None, Some(only), None) => ungrouped(only),
+        _ => token,
     }
 }
 
@@ -47,6 +58,36 @@ impl Handler {
             }
         });
         types.collect()
+    }
+
+    /// Counts the arguments as used that the attribute's expressions name, and that the body may have no use for: the
+    /// compiler would advise to write `_user`, which the expressions then do not find.
+    pub(crate) fn count_as_used(&mut self, mentioned: &MentionedNames) {
+        let used = self.signature.inputs.iter().flat_map(|argument| match argument {
+            FnArg::Typed(argument) => mentioned.bound_by(&argument.pat),
+            FnArg::Receiver(receiver) => {
+                let receiver = Ident::new("self", receiver.self_token.span);
+                mentioned.has(&receiver).then_some(receiver).into_iter().collect()
+            }
+        });
+        // Of a name with an underscore nobody expects a use.
+        let used: Vec<_> = used.filter(|name| !name.to_string().starts_with('_')).collect();
+        if used.is_empty() {
+            return;
+        }
+        let mut body: Vec<_> = self.body.stream().into_iter().collect();
+        // Attributes like `#![allow(…)]` are the first of a body.
+        let mut start = 0;
+        while matches!(body.get(start..), Some([TokenTree::Punct(hash), TokenTree::Punct(not), TokenTree::Group(_), ..])
+            if hash.as_char() == '#' && not.as_char() == '!')
+        {
+            start += 3;
+        }
+        let statements = body.split_off(start);
+        let stream = quote!(#(#body)* #(let _ = &#used;)* #(#statements)*);
+        let mut group = Group::new(Delimiter::Brace, stream);
+        group.set_span(self.body.span());
+        self.body = group;
     }
 
     /// Whether the function can only be an associated one: an inner function could not say `Self` or `self`.

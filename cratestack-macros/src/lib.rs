@@ -2,7 +2,8 @@
 //! code that the attribute generates calls it.
 
 // The order of the files. Each imports from those after it only:
-// expand → placement, signature, guarded → expressions, evaluation, type_checks → context → handler, options → mistake.
+// expand → placement, signature, guarded → expressions, evaluation, type_checks → context → handler → names → options →
+// mistake.
 mod context;
 mod evaluation;
 mod expand;
@@ -10,6 +11,7 @@ mod expressions;
 mod guarded;
 mod handler;
 mod mistake;
+mod names;
 mod options;
 mod placement;
 mod signature;
