@@ -1,12 +1,12 @@
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
-use syn::Ident;
+use syn::{Ident, ReturnType, Type, Visibility};
 
 use crate::context::{Context, located, variable, variable_at};
 use crate::evaluation::{Evaluation, evaluate};
 use crate::handler::{Handler, MovedHandler};
 use crate::options::Options;
-use crate::type_checks;
+use crate::type_checks::{self, is_opaque};
 
 /// The function that takes the handler's place. Its one argument is an extractor over all of the handler's arguments,
 /// and it runs the handler under the guard.
@@ -20,7 +20,7 @@ pub(crate) fn guarded(private: &TokenStream, options: &Options, handler: Handler
     // The handler is an item inside, so a parameter of the same name would not be seen.
     let guarded = variable(if signature.ident == "idempotent_guarded" { "guarded_request" } else { "guarded" });
     let (call, tuple) = (variable("call"), variable("arguments"));
-    let parameter = parameter(&context, &guarded);
+    let parameter = parameter(&context, &visibility, &guarded);
     // Named as a value, the handler counts for clippy as one that must be `async`, as it does where a route has it.
     let as_value = inside.is_some().then(|| quote!(let _ = #path;));
     let type_checks = type_checks::all(&context, &handler_call);
@@ -52,7 +52,7 @@ pub(crate) fn guarded(private: &TokenStream, options: &Options, handler: Handler
 }
 
 /// Stands at the handler's name, where the compiler reports that a trait's method has other arguments.
-fn parameter(context: &Context<'_>, guarded: &Ident) -> TokenStream {
+fn parameter(context: &Context<'_>, visibility: &Visibility, guarded: &Ident) -> TokenStream {
     let Context { private, options, signature, types, .. } = *context;
     let keyed_by_arguments = options.has("key");
     let constants = match options.value("body_limit") {
@@ -60,9 +60,15 @@ fn parameter(context: &Context<'_>, guarded: &Ident) -> TokenStream {
         None if keyed_by_arguments => quote!(, true),
         None => TokenStream::new(),
     };
+    let is_seen = !matches!(visibility, Visibility::Inherited);
+    let returned = match &signature.output {
+        ReturnType::Type(_, ty) if is_seen && !is_opaque(ty) && !matches!(**ty, Type::Never(_)) => quote!(, #ty),
+        _ if constants.is_empty() => TokenStream::new(),
+        _ => quote!(, ()),
+    };
     let (span, private) = located(private, &signature.ident);
     let extractor = Ident::new(if options.has("transaction") { "Transacted" } else { "Guarded" }, span);
-    quote_spanned!(span=> #guarded: #private::#extractor<(#(#types,)*) #constants>)
+    quote_spanned!(span=> #guarded: #private::#extractor<(#(#types,)*) #returned #constants>)
 }
 
 /// Stands at the handler's name, where the compiler reports a type parameter that may borrow.

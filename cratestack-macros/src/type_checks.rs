@@ -155,6 +155,7 @@ fn result_sides(ty: &Type) -> Option<(&Type, &Type)> {
     types.next().is_none().then_some(sides)
 }
 
-fn is_opaque(ty: &Type) -> bool {
+/// Whether only the compiler knows the type's name.
+pub(crate) fn is_opaque(ty: &Type) -> bool {
     mentions(ty.to_token_stream(), "impl")
 }

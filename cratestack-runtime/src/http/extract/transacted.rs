@@ -15,9 +15,10 @@ use crate::store::StoreDatabase;
 
 /// [`Guarded`](super::Guarded), for a handler that has a [`Tx`] among its arguments: the handle that the state provides
 /// must be one over a store of that database.
-pub struct Transacted<A, const KEYED_BY_ARGUMENTS: bool = false, const BODY_LIMIT: usize = 0> {
+pub struct Transacted<A, R = (), const KEYED_BY_ARGUMENTS: bool = false, const BODY_LIMIT: usize = 0> {
     guarded: GuardedRequest,
     arguments: A,
+    returned: PhantomData<fn() -> R>,
 }
 
 /// Passes `FromRequest`'s second parameter through to the last argument, and the place of the `Tx` out of them. It also
@@ -62,15 +63,15 @@ macro_rules! takes_tx {
 
 takes_tx!(T0 T1 T2 T3 T4 T5 T6 T7 T8 T9 T10 T11 T12 T13 T14 T15);
 
-impl<A, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> Transacted<A, KEYED_BY_ARGUMENTS, BODY_LIMIT> {
+impl<A, R, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> Transacted<A, R, KEYED_BY_ARGUMENTS, BODY_LIMIT> {
     /// The guard and the arguments.
     pub fn into_parts(self) -> (GuardedRequest, A) {
         (self.guarded, self.arguments)
     }
 }
 
-impl<S, A, M, I, DB, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> FromRequest<S, ViaTx<M, I, S, DB>>
-    for Transacted<A, KEYED_BY_ARGUMENTS, BODY_LIMIT>
+impl<S, A, R, M, I, DB, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> FromRequest<S, ViaTx<M, I, S, DB>>
+    for Transacted<A, R, KEYED_BY_ARGUMENTS, BODY_LIMIT>
 where
     A: Arguments<S, M> + TakesTx<I, Database = DB> + Send,
     DB: TransactionalDatabase,
@@ -86,7 +87,7 @@ where
         match A::extract(request, state).await {
             Ok(arguments) => {
                 let guarded = DB::join(arriving.admit().await?, store, slot);
-                Ok(Self { guarded, arguments })
+                Ok(Self { guarded, arguments, returned: PhantomData })
             }
             Err(rejection) => Err(arriving.reject(rejection)),
         }
