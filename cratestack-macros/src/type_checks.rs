@@ -1,11 +1,11 @@
 //! Checks that need types. Each is a statement of its own at the user's token, while the code that runs accepts
 //! anything: so a mistake is one error, and stands where it was made.
 
-use proc_macro2::{Ident, TokenStream, TokenTree};
+use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{GenericArgument, PathArguments, ReturnType, Signature, Type};
 
-use crate::context::{Context, located, variable, variable_at};
+use crate::context::{Context, located, mentions, variable, variable_at};
 use crate::options::HAS_TRANSACTIONS;
 
 /// None of these statements runs, or costs code: they name functions, or stand in a closure that nobody calls.
@@ -81,14 +81,6 @@ fn transaction(context: &Context<'_>) -> TokenStream {
     }
     let (span, private) = located(private, transaction);
     quote_spanned!(span=> let _ = #private::takes_tx::<(#(#types,)*), _>;)
-}
-
-fn mentions(tokens: TokenStream, name: &str) -> bool {
-    tokens.into_iter().any(|token| match token {
-        TokenTree::Ident(ident) => ident == name,
-        TokenTree::Group(group) => mentions(group.stream(), name),
-        _ => false,
-    })
 }
 
 /// Whether the handler's future moves between threads, asked where the future is named: at the return type, or at the
