@@ -36,7 +36,12 @@ pub(crate) fn evaluate(context: &Context<'_>, call: &Ident, tuple: &Ident) -> Ev
     });
     let evaluate = quote! {
         #(
-            #[allow(unused_variables, clippy::needless_borrowed_reference, clippy::pattern_type_mismatch)]
+            #[allow(
+                unused_variables,
+                clippy::needless_borrowed_reference,
+                clippy::no_effect_underscore_binding,
+                clippy::pattern_type_mismatch
+            )]
             let #bindings;
         )*
         // The user need not know that the arguments are references here, nor that they have names at all.
