@@ -1,7 +1,7 @@
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::parse::{Parse, ParseStream};
-use syn::{Attribute, FnArg, GenericParam, Ident, ReceiverKind, Signature, Type, Visibility};
+use syn::{Attribute, FnArg, GenericParam, Ident, ReceiverKind, Signature, Type, Visibility, parse_quote};
 
 use crate::mistake::mistake;
 use crate::names::MentionedNames;
@@ -73,6 +73,10 @@ impl Handler {
         let used: Vec<_> = used.filter(|name| !name.to_string().starts_with('_')).collect();
         if used.is_empty() {
             return;
+        }
+        if self.signature.asyncness.is_none() {
+            // Used by reference, it could be taken by reference; but not by a handler.
+            self.attributes.push(parse_quote!(#[allow(clippy::needless_pass_by_value)]));
         }
         let mut body: Vec<_> = self.body.stream().into_iter().collect();
         // Attributes like `#![allow(…)]` are the first of a body.

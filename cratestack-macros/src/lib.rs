@@ -247,6 +247,13 @@ use syn::Ident;
 ///
 /// A longer body gets 413, and nothing is reserved. Refused are zero, a string, and more than `u32::MAX`.
 ///
+/// Without it the bound is `Idempotency::max_request_bytes`, else what axum's `DefaultBodyLimit` says for the route: 2 MiB
+/// where nobody says anything, or where it is disabled. This **differs from the bare handler** in one case: axum bounds
+/// what an extractor buffers, and so neither `Request` nor `Body`, whose handler may stream any length. With a key their
+/// body is bounded too, because all of it is read before the handler runs: it is part of what a retry must match. An
+/// upload of more than 2 MiB says here how long it may be, and is held in memory meanwhile. A request without a key
+/// (with [`optional`](#optional)) streams as it does without the attribute.
+///
 /// ```
 /// # use cratestack_runtime::idempotent;
 /// #[idempotent(body_limit = 65_536)]

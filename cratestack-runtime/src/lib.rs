@@ -123,6 +123,11 @@ extern crate self as cratestack_runtime;
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+/// So do the pages'.
+#[cfg(all(doctest, feature = "macros", feature = "postgres", feature = "sqlite"))]
+#[doc = include_str!("../../docs/state.md")]
+struct StatePage;
+
 /// So do those of the crate's own.
 #[cfg(all(doctest, feature = "macros"))]
 #[doc = include_str!("../README.md")]

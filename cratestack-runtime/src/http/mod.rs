@@ -13,7 +13,7 @@ mod response;
 mod settings;
 mod work;
 
-pub use extract::{Guarded, ProvidesIdempotency, Via};
+pub use extract::{Guarded, ProvidesHandle, Via};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use extract::{ProvidesTransactions, TakesTx, Transacted, TransactionalDatabase, ViaTx};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

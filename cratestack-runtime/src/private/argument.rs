@@ -8,8 +8,8 @@ use axum::extract::{Form, Json, Query};
 
 use uuid::Uuid;
 
-use crate::handle::Reservation;
-use crate::http::ProvidesIdempotency;
+use crate::handle::{Idempotency, Reservation};
+use crate::http::ProvidesHandle;
 
 /// An argument of a handler whose router's state is not known. What is asked here holds for every state.
 pub struct Argument<T>(PhantomData<fn() -> T>);
@@ -299,7 +299,7 @@ pub trait Extractor<S, M> {}
 impl<T: FromRequest<S, M>, S, M> Extractor<S, M> for T {}
 
 /// `state = App`
-pub fn state_provides_idempotency<S: ProvidesIdempotency>() {}
+pub fn state_provides_idempotency<S: ProvidesHandle<Idempotency>>() {}
 
 /// An argument of a request whose `key = …` has come to nothing, and which runs unguarded if `optional` lets it.
 pub struct Keyless<'a, T>(pub &'a mut T);

@@ -19,7 +19,7 @@ pub use axum::response::Response;
 pub use cratestack_macros::idempotent;
 
 pub use crate::handle::{Options, Part, part};
-pub use crate::http::{Guarded, GuardedRequest as Call, ProvidesIdempotency, Via, Work};
+pub use crate::http::{Guarded, GuardedRequest as Call, ProvidesHandle, Via, Work};
 pub use argument::{AnyArgument, AnyArgumentOf, AnyKeyless, Argument, ArgumentOf, Keyless, state_provides_idempotency};
 pub use handling::{
     AnyHandling, AnyOutcome, CallOutput, HandlerFuture, Handling, SendArgument, SendFuture, argument_is_send,

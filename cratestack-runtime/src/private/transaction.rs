@@ -13,7 +13,7 @@ use sqlx::error::DatabaseError;
 use super::argument::{Argument, ArgumentOf};
 use super::handling::{CallOutput, Handling, never, refused};
 use super::returned::Returned;
-use crate::handle::{Options, Tx};
+use crate::handle::{Idempotency, Options, Tx};
 pub use crate::http::{Attempts, ProvidesTransactions, TakesTx, Transacted, ViaTx};
 use crate::http::{FailureCause, GuardedRequest, TransactionalDatabase, Work};
 use crate::store::StoreDatabase;
@@ -276,14 +276,14 @@ impl<DB: TransactionalDatabase, S> ArgumentOf<Tx<DB>, S> {
     /// An argument that others follow.
     pub fn leading()
     where
-        S: ProvidesTransactions<DB, DB::Store>,
+        S: ProvidesTransactions<DB, Idempotency<DB::Store>>,
     {
     }
 
     /// The last argument.
     pub fn last()
     where
-        S: ProvidesTransactions<DB, DB::Store>,
+        S: ProvidesTransactions<DB, Idempotency<DB::Store>>,
     {
     }
 }

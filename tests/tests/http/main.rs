@@ -18,4 +18,5 @@ mod logs;
 mod outages;
 mod partial_failures;
 mod semantics;
+mod states;
 mod table;

@@ -37,7 +37,7 @@ async fn in_a_string(Path(id): Path<u64>, user: User) {}
 async fn after_an_attribute(body: String) {
     #![allow(clippy::items_after_statements)]
     const NOTHING: () = ();
-    NOTHING
+    NOTHING;
 }
 
 #[idempotent(key = id)]

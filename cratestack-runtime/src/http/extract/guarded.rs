@@ -4,7 +4,7 @@ use axum::extract::{FromRequest, Request};
 use axum::response::Response;
 
 use super::arguments::Arguments;
-use super::state::{FindsIdempotency, ProvidesIdempotency};
+use super::state::{FindsHandle, LeasedHandler, ProvidesHandle, Takes};
 use crate::http::guard::{ArrivingRequest, GuardedRequest};
 
 /// A handler's arguments `A` (a tuple of extractors), together with the guard that its body will run under.
@@ -21,7 +21,7 @@ pub struct Guarded<A, R = (), const KEYED_BY_ARGUMENTS: bool = false, const BODY
 
 /// Passes `FromRequest`'s second parameter through to the last argument, so that one impl serves whatever that is. It
 /// also asks of the router's state what it must provide, where the compiler reports it well.
-pub struct Via<M, S: ProvidesIdempotency>(PhantomData<(M, S)>);
+pub struct Via<M, S: ProvidesHandle<H>, H>(PhantomData<(M, S, H)>);
 
 impl<A, R, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> Guarded<A, R, KEYED_BY_ARGUMENTS, BODY_LIMIT> {
     /// The guard and the arguments.
@@ -30,17 +30,18 @@ impl<A, R, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> Guarded<A, R
     }
 }
 
-impl<S, A, R, M, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> FromRequest<S, Via<M, S>>
+impl<S, A, R, M, H, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> FromRequest<S, Via<M, S, H>>
     for Guarded<A, R, KEYED_BY_ARGUMENTS, BODY_LIMIT>
 where
     A: Arguments<S, M> + Send,
-    S: FindsIdempotency + Send + Sync,
+    S: FindsHandle<H> + Send + Sync,
+    LeasedHandler: Takes<H>,
 {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
         let (arriving, request) =
-            ArrivingRequest::prepare(state.idempotency(), request, KEYED_BY_ARGUMENTS, BODY_LIMIT);
+            ArrivingRequest::prepare(LeasedHandler::taken(state.handle()), request, KEYED_BY_ARGUMENTS, BODY_LIMIT);
         match A::extract(request, state).await {
             Ok(arguments) => Ok(Self { guarded: arriving.admit().await?, arguments, returned: PhantomData }),
             Err(rejection) => Err(arriving.reject(rejection)),

@@ -9,7 +9,7 @@ mod state;
 mod transacted;
 
 pub use guarded::{Guarded, Via};
-pub use state::ProvidesIdempotency;
+pub use state::ProvidesHandle;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use state::ProvidesTransactions;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

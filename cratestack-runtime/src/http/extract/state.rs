@@ -25,98 +25,124 @@ where
     }
 }
 
-/// A router's state in which `#[idempotent]` finds its handle.
+/// A router's state in which `#[idempotent]` finds its handle `H`.
 #[diagnostic::on_unimplemented(
-    message = "the state `{Self}` does not provide an `Idempotency`",
-    label = "no `Idempotency` in this state",
-    note = "if it is a struct of yours, or an `Arc` of one: add the field `idempotency: Idempotency` to the struct, and \
-            derive axum's `FromRef` for it, or implement `FromRef` of the struct for `Idempotency`",
+    message = "the state `{Self}` does not provide an `{H}`",
+    label = "no `{H}` in this state",
+    note = "if it is a struct of yours, or an `Arc` of one: add the field `idempotency: {H}` to the struct, and derive \
+            axum's `FromRef` for it, or implement `FromRef` of the struct for `{H}`",
     note = "if it is another's, such as `PgPool`, or `()`, which is no state: make a struct of yours the router's state, \
-            with it and the `Idempotency` as fields"
+            with it and the `{H}` as fields"
 )]
-pub trait ProvidesIdempotency {}
+pub trait ProvidesHandle<H> {}
 
 #[diagnostic::do_not_recommend]
-impl<S> ProvidesIdempotency for S where Idempotency: FromRef<S> {}
+impl<S, H: FromRef<S>> ProvidesHandle<H> for S {}
 
 /// The same, for the extractor.
-pub trait FindsIdempotency: ProvidesIdempotency {
+pub trait FindsHandle<H>: ProvidesHandle<H> {
     /// The state's handle.
-    fn idempotency(&self) -> Idempotency;
+    fn handle(&self) -> H;
 }
 
 /// The step between.
-pub trait HasIdempotency: ProvidesIdempotency {
+pub trait HasHandle<H>: ProvidesHandle<H> {
     /// The state's handle.
-    fn handle(&self) -> Idempotency;
+    fn handle(&self) -> H;
 }
 
 #[diagnostic::do_not_recommend]
-impl<S: HasIdempotency> FindsIdempotency for S {
-    fn idempotency(&self) -> Idempotency {
-        self.handle()
+impl<S: HasHandle<H>, H> FindsHandle<H> for S {
+    fn handle(&self) -> H {
+        HasHandle::handle(self)
     }
 }
 
 #[diagnostic::do_not_recommend]
-impl<S> HasIdempotency for S
-where
-    Idempotency: FromRef<S>,
-{
-    fn handle(&self) -> Idempotency {
-        FromRef::from_ref(self)
+impl<S, H: FromRef<S>> HasHandle<H> for S {
+    fn handle(&self) -> H {
+        H::from_ref(self)
     }
 }
 
-/// A router's state in which `#[idempotent(transaction)]` finds its handle.
+/// A handler that takes a handle `H`, which is `Idempotency`. Where that were said and not inferred, a state without it
+/// would be found out while the compiler looks for the one impl of `Handler` that may fit, and it would report that
+/// there is none. What it has yet to infer, it asks after it has found the impl.
+pub trait Takes<H> {
+    /// The handle. It is no associated type, because the compiler would infer `H` from that at once.
+    fn taken(handle: H) -> Idempotency;
+}
+
+/// Handlers that run under a lease.
+pub struct LeasedHandler;
+
+impl Takes<Idempotency> for LeasedHandler {
+    fn taken(handle: Idempotency) -> Idempotency {
+        handle
+    }
+}
+
+/// A router's state in which `#[idempotent(transaction)]` finds its handle `H`.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 #[diagnostic::on_unimplemented(
-    message = "the state `{Self}` does not provide an `Idempotency<{Store}>`, in whose transactions `Tx<{DB}>` is",
+    message = "the state `{Self}` does not provide an `{H}`, in whose transactions `Tx<{DB}>` is",
     label = "no handle in this state has transactions of `{DB}`",
-    note = "if it is a struct of yours, or an `Arc` of one: add the field `idempotency: Idempotency<{Store}>` to the \
-            struct, and derive axum's `FromRef` for it; `Idempotency::transactional({Store}::new(pool))` makes one. A \
-            plain `Idempotency`, or one over another store, cannot take part",
+    note = "if it is a struct of yours, or an `Arc` of one: add the field `idempotency: {H}` to the struct, and derive \
+            axum's `FromRef` for it; `Idempotency::transactional` makes one. A plain `Idempotency`, or one over another \
+            store, cannot take part",
     note = "if it is another's, such as `PgPool`, or `()`, which is no state: make a struct of yours the router's state, \
-            with it and that handle as fields"
+            with it and the `{H}` as fields"
 )]
-pub trait ProvidesTransactions<DB, Store> {}
+pub trait ProvidesTransactions<DB, H> {}
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 #[diagnostic::do_not_recommend]
-impl<S, DB: TransactionalDatabase<Store = Store>, Store> ProvidesTransactions<DB, Store> for S where
-    Idempotency<Store>: FromRef<S>
-{
-}
+impl<S, DB, H: FromRef<S>> ProvidesTransactions<DB, H> for S {}
 
 /// The same, for the extractor.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub trait FindsTransactions<DB: TransactionalDatabase>: ProvidesTransactions<DB, DB::Store> {
+pub trait FindsTransactions<DB, H>: ProvidesTransactions<DB, H> {
     /// The state's handle.
-    fn transactions(&self) -> Idempotency<DB::Store>;
+    fn transactions(&self) -> H;
 }
 
 /// The step between.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub trait HasTransactions<DB: TransactionalDatabase>: ProvidesTransactions<DB, DB::Store> {
+pub trait HasTransactions<DB, H>: ProvidesTransactions<DB, H> {
     /// The state's handle.
-    fn handle(&self) -> Idempotency<DB::Store>;
+    fn handle(&self) -> H;
 }
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 #[diagnostic::do_not_recommend]
-impl<S: HasTransactions<DB>, DB: TransactionalDatabase> FindsTransactions<DB> for S {
-    fn transactions(&self) -> Idempotency<DB::Store> {
-        self.handle()
+impl<S: HasTransactions<DB, H>, DB, H> FindsTransactions<DB, H> for S {
+    fn transactions(&self) -> H {
+        HasTransactions::handle(self)
     }
 }
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 #[diagnostic::do_not_recommend]
-impl<S, DB: TransactionalDatabase> HasTransactions<DB> for S
-where
-    Idempotency<DB::Store>: FromRef<S>,
-{
-    fn handle(&self) -> Idempotency<DB::Store> {
-        FromRef::from_ref(self)
+impl<S, DB, H: FromRef<S>> HasTransactions<DB, H> for S {
+    fn handle(&self) -> H {
+        H::from_ref(self)
+    }
+}
+
+/// The same of a handler that runs in a transaction of `DB`: it takes an `Idempotency<DB::Store>`.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub trait TakesTransactional<DB: TransactionalDatabase, H> {
+    /// The handle.
+    fn taken(handle: H) -> Idempotency<DB::Store>;
+}
+
+/// Handlers that run in a transaction.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub struct TransactionalHandler;
+
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+impl<DB: TransactionalDatabase> TakesTransactional<DB, Idempotency<DB::Store>> for TransactionalHandler {
+    fn taken(handle: Idempotency<DB::Store>) -> Idempotency<DB::Store> {
+        handle
     }
 }

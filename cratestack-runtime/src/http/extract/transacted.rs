@@ -6,7 +6,7 @@ use axum::response::Response;
 use http::request::Parts;
 
 use super::arguments::Arguments;
-use super::state::{FindsTransactions, ProvidesTransactions};
+use super::state::{FindsTransactions, ProvidesTransactions, TakesTransactional, TransactionalHandler};
 use crate::engine::{StoreParticipant, TransactionSlot};
 use crate::handle::Tx;
 use crate::http::guard::{ArrivingRequest, GuardedRequest};
@@ -23,7 +23,7 @@ pub struct Transacted<A, R = (), const KEYED_BY_ARGUMENTS: bool = false, const B
 
 /// Passes `FromRequest`'s second parameter through to the last argument, and the place of the `Tx` out of them. It also
 /// asks of the router's state what it must provide, where the compiler reports it well.
-pub struct ViaTx<M, I, S: ProvidesTransactions<DB, DB::Store>, DB: TransactionalDatabase>(PhantomData<(M, I, S, DB)>);
+pub struct ViaTx<M, I, S: ProvidesTransactions<DB, H>, DB, H>(PhantomData<(M, I, S, DB, H)>);
 
 /// The place of the one `Tx` among a handler's arguments.
 pub struct At<const PLACE: usize>;
@@ -70,17 +70,18 @@ impl<A, R, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> Transacted<A
     }
 }
 
-impl<S, A, R, M, I, DB, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> FromRequest<S, ViaTx<M, I, S, DB>>
-    for Transacted<A, R, KEYED_BY_ARGUMENTS, BODY_LIMIT>
+impl<S, A, R, M, I, DB, H, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize>
+    FromRequest<S, ViaTx<M, I, S, DB, H>> for Transacted<A, R, KEYED_BY_ARGUMENTS, BODY_LIMIT>
 where
     A: Arguments<S, M> + TakesTx<I, Database = DB> + Send,
     DB: TransactionalDatabase,
-    S: FindsTransactions<DB> + Send + Sync,
+    S: FindsTransactions<DB, H> + Send + Sync,
+    TransactionalHandler: TakesTransactional<DB, H>,
 {
     type Rejection = Response;
 
     async fn from_request(mut request: Request, state: &S) -> Result<Self, Self::Rejection> {
-        let handle = state.transactions();
+        let handle = <TransactionalHandler as TakesTransactional<DB, H>>::taken(state.transactions());
         let (store, slot) = (Arc::clone(handle.store()), Arc::<TransactionSlot<DB::Transaction>>::default());
         request.extensions_mut().insert(Arc::clone(&slot));
         let (arriving, request) = ArrivingRequest::prepare(handle.into(), request, KEYED_BY_ARGUMENTS, BODY_LIMIT);
