@@ -59,7 +59,7 @@ impl GuardedRequest {
         let subject = Subject::of(id.as_ref());
         let claim = options.claim(settings, id, request_hash);
         let policy = options.policy(settings);
-        let recorder = ResponseRecorder { idempotency: idempotency.clone(), success_only: options.record_success };
+        let recorder = ResponseRecorder { idempotency: idempotency.clone(), recorded: options.recorded };
         Decision::Guarded(GuardedRun { idempotency, claim, policy, subject, slot, recorder })
     }
 }

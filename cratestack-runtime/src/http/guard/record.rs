@@ -1,8 +1,9 @@
 use axum::response::Response;
+use http::StatusCode;
 use tracing::warn;
 
 use crate::engine::{AttemptFuture, Disposition, Failure, Outcome, Settled};
-use crate::handle::Idempotency;
+use crate::handle::{Idempotency, Recorded};
 use crate::http::response::{Captured, Unrecorded, capture, encode_headers, harmless, tombstone, unmark};
 use crate::http::work::Work;
 use crate::store::MAX_BODY_BYTES;
@@ -24,7 +25,7 @@ pub(crate) enum FailureCause {
 #[derive(Clone)]
 pub(super) struct ResponseRecorder {
     pub(super) idempotency: Idempotency,
-    pub(super) success_only: bool,
+    pub(super) recorded: Recorded,
 }
 
 impl ResponseRecorder {
@@ -37,7 +38,7 @@ impl ResponseRecorder {
         let unrecorded = response.extensions_mut().remove::<Unrecorded>().is_some();
         let failure = failure(&mut response);
         let status = response.status();
-        if unrecorded || (self.success_only && !(status.is_success() || status.is_redirection())) {
+        if unrecorded || !is_recorded(self.recorded, status) {
             return Settled { disposition: Disposition::Release, reply: response.map(harmless), failure };
         }
         let settings = self.idempotency.http();
@@ -60,6 +61,14 @@ impl ResponseRecorder {
             }
         };
         Settled { disposition: Disposition::Record(outcome), reply, failure }
+    }
+}
+
+fn is_recorded(recorded: Recorded, status: StatusCode) -> bool {
+    match recorded {
+        Recorded::All => true,
+        Recorded::Success => status.is_success() || status.is_redirection(),
+        Recorded::AllBut5xx => !status.is_server_error(),
     }
 }
 

@@ -46,7 +46,8 @@ impl GuardedRequest {
         };
         let GuardedRun { idempotency, claim, policy, subject, slot, recorder } = match self.decide(&options) {
             Decision::Unguarded(idempotency) => {
-                let recorder = ResponseRecorder { idempotency: idempotency.clone(), success_only: false };
+                // What would not be recorded of a guarded run is undone here too.
+                let recorder = ResponseRecorder { idempotency: idempotency.clone(), recorded: options.recorded };
                 let work = Box::new(move |_: Option<&Hold>| recorder.clone().settling(attempts.next()));
                 // Nobody waits for a key here.
                 let policy = Policy { store_timeout: Duration::MAX, wait: Duration::ZERO, run_unreserved: false };
