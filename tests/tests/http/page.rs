@@ -76,13 +76,13 @@ async fn who_sends_a_form_twice_reads_what_to_do_and_gets_the_outcome_by_a_reloa
     app.waiting.notified().await;
 
     second.click("button").await;
-    second.wait_until("document.querySelector('h1') !== null").await;
+    second.wait_until("document.readyState === 'complete' && document.querySelector('h1') !== null").await;
     let text = second.evaluate("document.body.innerText").await;
     let text = text.as_str().unwrap();
     for said in [
         "A request is outstanding for this Idempotency-Key",
         "still being processed",
-        "You can send it again, unchanged, in a second. If you came here by a form, reload this page for that.",
+        "You can send it again, unchanged, in a second. If you sent a form, reload this page to do so.",
         "409 Conflict",
         "idempotency_request_in_flight",
         "What this service says of it",
@@ -107,16 +107,19 @@ async fn who_sends_a_form_twice_reads_what_to_do_and_gets_the_outcome_by_a_reloa
     assert!(blocked.is_empty(), "{blocked:?}");
 
     app.gate.notify_one();
-    first.wait_until("document.body.innerText.includes('number 1')").await;
+    first.wait_until("document.body !== null && document.body.innerText.includes('number 1')").await;
     second.call("Page.reload", serde_json::json!({})).await;
-    second.wait_until("document.body.innerText.includes('order o1 of 5 is placed, number 1')").await;
+    second
+        .wait_until("document.body !== null && document.body.innerText.includes('o1 of 5 is placed, number 1')")
+        .await;
     assert_eq!(app.effects(), 1);
 
     // The same key for another order.
     second.open(&origin).await;
+    second.wait_until("document.querySelector('[name=amount]') !== null").await;
     second.evaluate("document.querySelector('[name=amount]').value = 6").await;
     second.click("button").await;
-    second.wait_until("document.body.innerText.includes('idempotency_key_conflict')").await;
+    second.wait_until("document.body !== null && document.body.innerText.includes('idempotency_key_conflict')").await;
     let text = second.evaluate("document.body.innerText").await;
     assert!(text.as_str().unwrap().contains("Do not send it again as it is."), "{text}");
 }

@@ -68,7 +68,7 @@ impl Problem {
             Retry::After(1) => "in a second".to_owned(),
             Retry::After(seconds) => format!("in {seconds} seconds"),
         };
-        format!("You can send it again, unchanged, {when}. If you came here by a form, reload this page for that.")
+        format!("You can send it again, unchanged, {when}. If you sent a form, reload this page to do so.")
     }
 }
 
