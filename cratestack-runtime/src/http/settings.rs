@@ -149,7 +149,7 @@ impl<S: ?Sized> Idempotency<S> {
     #[must_use]
     pub fn mark_replays_with(self, name: HeaderName) -> Self {
         self.set_http(|settings| {
-            if !settings.marks.add_alias(name.clone()) {
+            if let Err(name) = settings.marks.add_alias(name) {
                 tracing::warn!(%name, "this header has a meaning of its own and cannot mark replays as well; ignored");
             }
         })

@@ -208,6 +208,10 @@ async fn programs_get_problem_details_that_say_whether_to_send_again() {
     }
 }
 
+/// Of these the request was executed, or may have been.
+const LOOK_FIRST: [&str; 3] =
+    ["idempotency_record_damaged", "idempotency_handler_panicked", "idempotency_response_not_replayable"];
+
 #[tokio::test]
 async fn a_person_gets_a_page() {
     for provoked in provoke(Some(BROWSER), |handle| handle.documentation_url("/docs/keys?a=1&b=2")).await {
@@ -223,7 +227,8 @@ async fn a_person_gets_a_page() {
         assert!(page.contains(&format!("<code>{code}</code>")) && page.contains(&format!("<dd>{status} ")), "{page}");
         assert!(page.contains(&format!("href=\"/docs/keys?a=1&amp;b=2#{code}\"")), "{page}");
         let again = match (retryable, retry_after) {
-            (false, _) => "Do not send it again as it is.",
+            (false, _) if LOOK_FIRST.contains(&code) => "It may have been carried out. Look whether it was",
+            (false, _) => "To send it again as it is does not help.",
             (true, None) => "You can send it again, unchanged, now.",
             (true, Some("1")) => "You can send it again, unchanged, in a second.",
             (true, Some(_)) => "You can send it again, unchanged, in 5 seconds.",

@@ -20,15 +20,15 @@ pub(crate) struct Marks {
 }
 
 impl Marks {
-    /// Whether the name was taken: one that says something of the connection or the body cannot be a mark as well.
-    pub(crate) fn add_alias(&mut self, name: HeaderName) -> bool {
+    /// Gives a name back that says something of the connection or the body, and so cannot be a mark as well.
+    pub(crate) fn add_alias(&mut self, name: HeaderName) -> Result<(), HeaderName> {
         if name == TOMBSTONE || NOT_STORED.contains(&name) || name.as_str().starts_with("content-") {
-            return false;
+            return Err(name);
         }
         if name != REPLAYED && !self.aliases.contains(&name) {
             self.aliases.push(name);
         }
-        true
+        Ok(())
     }
 
     pub(crate) fn remove_from(&self, headers: &mut HeaderMap) {

@@ -80,7 +80,7 @@ impl Problem {
     /// Whether a program may send the same request again, under the same key, without asking anybody: that may get
     /// another answer, and what this attempt did is not done twice.
     pub fn retryable(&self) -> bool {
-        self.retry() != Retry::No
+        matches!(self.retry(), Retry::AtOnce | Retry::After(_))
     }
 
     /// How long to wait before the request is sent again, as `Retry-After` says it. A [retryable](Self::retryable)
@@ -88,7 +88,7 @@ impl Problem {
     pub fn retry_after(&self) -> Option<Duration> {
         match self.retry() {
             Retry::After(seconds) => Some(Duration::from_secs(seconds)),
-            Retry::AtOnce | Retry::No => None,
+            Retry::AtOnce | Retry::OnceMended | Retry::OnceLookedInto => None,
         }
     }
 

@@ -17,32 +17,32 @@ use crate::http::identity::KeyError;
 /// Every problem, as often as the compiler counts, with its code, status, recommended phrase, and whether and when to
 /// send the request again, which clients rely on.
 const PINNED: [(ProblemKind, &str, u16, &str, Retry); ProblemKind::COUNT] = [
-    (ProblemKind::KeyMissing, "idempotency_key_missing", 400, "Bad Request", Retry::No),
-    (ProblemKind::KeyAbsent, "idempotency_key_missing", 400, "Bad Request", Retry::No),
-    (ProblemKind::KeyInvalid(KeyError::Empty), "idempotency_key_invalid", 400, "Bad Request", Retry::No),
-    (ProblemKind::KeyConflict, "idempotency_key_conflict", 422, "Unprocessable Content", Retry::No),
+    (ProblemKind::KeyMissing, "idempotency_key_missing", 400, "Bad Request", Retry::OnceMended),
+    (ProblemKind::KeyAbsent, "idempotency_key_missing", 400, "Bad Request", Retry::OnceMended),
+    (ProblemKind::KeyInvalid(KeyError::Empty), "idempotency_key_invalid", 400, "Bad Request", Retry::OnceMended),
+    (ProblemKind::KeyConflict, "idempotency_key_conflict", 422, "Unprocessable Content", Retry::OnceMended),
     (ProblemKind::RequestInFlight, "idempotency_request_in_flight", 409, "Conflict", Retry::After(1)),
     (
         ProblemKind::RequestTooLarge { limit: Some(2_097_152) },
         "idempotency_request_too_large",
         413,
         "Content Too Large",
-        Retry::No,
+        Retry::OnceMended,
     ),
     (ProblemKind::RequestIncomplete, "idempotency_request_incomplete", 400, "Bad Request", Retry::AtOnce),
-    (ProblemKind::CallerUnknown, "idempotency_caller_unknown", 500, "Internal Server Error", Retry::No),
+    (ProblemKind::CallerUnknown, "idempotency_caller_unknown", 500, "Internal Server Error", Retry::OnceMended),
     (ProblemKind::StoreUnavailable, "idempotency_store_unavailable", 503, "Service Unavailable", Retry::After(5)),
     (ProblemKind::Overloaded, "idempotency_overloaded", 503, "Service Unavailable", Retry::After(1)),
-    (ProblemKind::NoReservation, "idempotency_no_reservation", 500, "Internal Server Error", Retry::No),
-    (ProblemKind::RecordDamaged, "idempotency_record_damaged", 500, "Internal Server Error", Retry::No),
-    (ProblemKind::HandlerPanicked, "idempotency_handler_panicked", 500, "Internal Server Error", Retry::No),
+    (ProblemKind::NoReservation, "idempotency_no_reservation", 500, "Internal Server Error", Retry::OnceMended),
+    (ProblemKind::RecordDamaged, "idempotency_record_damaged", 500, "Internal Server Error", Retry::OnceLookedInto),
+    (ProblemKind::HandlerPanicked, "idempotency_handler_panicked", 500, "Internal Server Error", Retry::OnceLookedInto),
     (ProblemKind::TransactionPanicked, "idempotency_handler_panicked", 500, "Internal Server Error", Retry::After(5)),
     (
         ProblemKind::ResponseNotReplayable { original_status: 201 },
         "idempotency_response_not_replayable",
         409,
         "Conflict",
-        Retry::No,
+        Retry::OnceLookedInto,
     ),
     (ProblemKind::ReservationLost, "idempotency_reservation_lost", 409, "Conflict", Retry::After(1)),
     (
@@ -59,10 +59,26 @@ const PINNED: [(ProblemKind, &str, u16, &str, Retry); ProblemKind::COUNT] = [
         "Service Unavailable",
         Retry::After(5),
     ),
-    (ProblemKind::TransactionRefused, "idempotency_transaction_refused", 500, "Internal Server Error", Retry::No),
+    (
+        ProblemKind::TransactionRefused,
+        "idempotency_transaction_refused",
+        500,
+        "Internal Server Error",
+        Retry::OnceMended,
+    ),
     (ProblemKind::OutcomeUnknown, "idempotency_outcome_unknown", 503, "Service Unavailable", Retry::After(5)),
-    (ProblemKind::OutcomeUnknownWithoutKey, "idempotency_outcome_unknown", 503, "Service Unavailable", Retry::No),
+    (
+        ProblemKind::OutcomeUnknownWithoutKey,
+        "idempotency_outcome_unknown",
+        503,
+        "Service Unavailable",
+        Retry::OnceLookedInto,
+    ),
 ];
+
+fn is_retryable(retry: Retry) -> bool {
+    matches!(retry, Retry::AtOnce | Retry::After(_))
+}
 
 fn problem(kind: ProblemKind, documentation_url: Option<&str>) -> Problem {
     Problem::new(kind, documentation_url.map(Arc::from), Representation::Json)
@@ -96,7 +112,7 @@ async fn codes_and_statuses_are_pinned() {
         assert_eq!(body["title"], phrase);
         assert_eq!(body["status"], status);
         assert_eq!(body["code"], code);
-        assert_eq!(body["retryable"], retry != Retry::No, "{code}");
+        assert_eq!(body["retryable"], is_retryable(retry), "{code}");
         assert!(body["detail"].as_str().unwrap().ends_with('.'), "{code}");
     }
 }
@@ -109,7 +125,7 @@ fn what_a_service_sees_is_what_a_client_sees() {
         assert_eq!((problem.code(), problem.status().as_u16()), (code, status));
         assert_eq!(
             (problem.retryable(), problem.retry_after().map(|after| after.as_secs())),
-            (retry != Retry::No, after)
+            (is_retryable(retry), after)
         );
         assert_eq!((problem.documentation_url(), problem.prefers_html()), (Some("/docs"), false));
         assert_eq!(problem.original_status().is_some(), matches!(kind, ProblemKind::ResponseNotReplayable { .. }));
@@ -122,17 +138,19 @@ fn what_a_service_sees_is_what_a_client_sees() {
 }
 
 /// What a program may send again by itself does nothing twice: each of these says that this attempt did nothing, or
-/// that its outcome is what a retry gets. A request that was executed, or may have been, says so and is not retryable.
+/// that a retry gets its outcome. What was executed, or may have been, sends nobody but a person.
 #[test]
 fn what_may_be_sent_again_says_why() {
-    for (kind, code, ..) in PINNED {
-        let problem = problem(kind, None);
-        let detail = problem.detail();
-        let is_harmless =
-            ["executed nothing", "changed nothing", "to get its outcome"].iter().any(|why| detail.contains(why));
-        if problem.retryable() {
-            assert!(is_harmless, "{code}: {detail}");
-            assert!(detail.contains("etry") || detail.contains("Send the request again"), "{code}: {detail}");
+    for (kind, code, _, _, retry) in PINNED {
+        let detail = problem(kind, None).detail();
+        let says = |words: &[&str]| words.iter().any(|words| detail.contains(words));
+        let is_harmless = says(&["executed nothing", "changed nothing", "to get its outcome"]);
+        match retry {
+            Retry::AtOnce | Retry::After(_) => {
+                assert!(is_harmless && says(&["Retry", "Send the request again"]), "{code}: {detail}");
+            }
+            Retry::OnceLookedInto => assert!(!is_harmless && says(&["look", "Check", "Read"]), "{code}: {detail}"),
+            Retry::OnceMended => {}
         }
     }
 }
@@ -153,7 +171,7 @@ fn the_page_has_every_problem_and_no_other() {
         .iter()
         .map(|(_, code, status, _, retry)| {
             let (retryable, after) = match retry {
-                Retry::No => ("no", "–".to_owned()),
+                Retry::OnceMended | Retry::OnceLookedInto => ("no", "–".to_owned()),
                 Retry::AtOnce => ("yes", "–".to_owned()),
                 Retry::After(seconds) => ("yes", seconds.to_string()),
             };
@@ -240,7 +258,8 @@ async fn every_problem_is_a_page() {
         assert_eq!(headers["vary"], "Accept");
         assert_eq!(headers.contains_key("retry-after"), matches!(retry, Retry::After(_)), "{code}");
         let when = match retry {
-            Retry::No => "Do not send it again as it is".to_owned(),
+            Retry::OnceMended => "To send it again as it is does not help".to_owned(),
+            Retry::OnceLookedInto => "Look whether it was, before you send it again".to_owned(),
             Retry::AtOnce => "send it again, unchanged, now".to_owned(),
             Retry::After(1) => "send it again, unchanged, in a second".to_owned(),
             Retry::After(seconds) => format!("send it again, unchanged, in {seconds} seconds"),

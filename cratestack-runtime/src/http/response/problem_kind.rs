@@ -266,7 +266,6 @@ impl ProblemKind {
             }
             // Nothing of the server's is in the way: what broke off can be sent at once.
             Self::RequestIncomplete => Retry::AtOnce,
-            // The request, or the server, must be mended first.
             Self::KeyMissing
             | Self::KeyAbsent
             | Self::KeyInvalid(_)
@@ -274,12 +273,11 @@ impl ProblemKind {
             | Self::RequestTooLarge { .. }
             | Self::CallerUnknown
             | Self::NoReservation
-            | Self::TransactionRefused => Retry::No,
-            // The request was executed, or may have been, and another run would be a second one.
+            | Self::TransactionRefused => Retry::OnceMended,
             Self::RecordDamaged
             | Self::HandlerPanicked
             | Self::ResponseNotReplayable { .. }
-            | Self::OutcomeUnknownWithoutKey => Retry::No,
+            | Self::OutcomeUnknownWithoutKey => Retry::OnceLookedInto,
         }
     }
 }
@@ -288,9 +286,13 @@ impl ProblemKind {
 /// and what this attempt did is not done twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Retry {
-    No,
+    /// No: it would get the same answer. The request, or the server, must be mended first.
+    OnceMended,
+    /// No: the request was executed, or may have been, and somebody must look.
+    OnceLookedInto,
+    /// Yes, at once.
     AtOnce,
-    /// After so many seconds.
+    /// Yes, after so many seconds.
     After(u64),
 }
 

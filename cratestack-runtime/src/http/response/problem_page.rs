@@ -63,7 +63,10 @@ impl Problem {
     /// Whether and when to send the request again.
     fn advice(&self) -> String {
         let when = match self.retry() {
-            Retry::No => return "Do not send it again as it is. What to do instead is said above.".to_owned(),
+            Retry::OnceMended => return "To send it again as it is does not help.".to_owned(),
+            Retry::OnceLookedInto => {
+                return "It may have been carried out. Look whether it was, before you send it again.".to_owned();
+            }
             Retry::AtOnce => "now".to_owned(),
             Retry::After(1) => "in a second".to_owned(),
             Retry::After(seconds) => format!("in {seconds} seconds"),
