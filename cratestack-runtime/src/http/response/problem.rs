@@ -2,12 +2,10 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 
 use super::accept::Representation;
-use super::problem_details::valid_documentation;
+use super::documentation::valid_documentation;
 use super::problem_kind::{Description, ProblemKind, Retry};
 
 /// An answer of the library's own in a handler's place: the request was refused, or the handler's answer cannot be
@@ -118,15 +116,5 @@ impl Problem {
 
     pub(super) fn retry(&self) -> Retry {
         self.kind.retry()
-    }
-}
-
-/// What the client gets where the service does not say otherwise.
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        match self.representation {
-            Representation::Json => self.details().map(Body::from),
-            Representation::Html => self.page().map(Body::from),
-        }
     }
 }

@@ -84,23 +84,6 @@ fn names_accept(vary: &HeaderValue) -> bool {
     names.into_iter().any(|name| name == "*" || name.eq_ignore_ascii_case("accept"))
 }
 
-/// Whether an address can stand in a `type` member and a `Link` header.
-///
-/// Only the characters of a URI (RFC 3986, 2), so that it cannot leave its angle brackets; and no `#`, since the code
-/// of each problem becomes its fragment. A relative reference such as `/docs/idempotency` will do (RFC 9457, 3.1.1).
-pub(crate) fn valid_documentation(address: &str) -> bool {
-    let mut rest = address.as_bytes();
-    while let Some((&byte, left)) = rest.split_first() {
-        rest = match (byte, left) {
-            (b'%', [high, low, left @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => left,
-            (b'%', _) => return false,
-            _ if byte.is_ascii_alphanumeric() || b"-._~:/?[]@!$&'()*+,;=".contains(&byte) => left,
-            _ => return false,
-        };
-    }
-    !address.is_empty()
-}
-
 /// RFC 9110, 15: the phrases that it recommends, two of which the `http` crate still has in their RFC 7231 form.
 pub(super) fn phrase(status: StatusCode) -> &'static str {
     match status {

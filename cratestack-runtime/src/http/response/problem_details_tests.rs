@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::accept::Representation;
+use super::super::documentation::valid_documentation;
 use super::super::problem_kind::{ProblemKind, Retry};
 use super::*;
 use crate::http::identity::KeyError;
@@ -268,18 +269,6 @@ async fn every_problem_is_a_page() {
             assert!(html.contains(&said.replace('\'', "&#39;")), "{said} is not in {html}");
         }
         assert!(html.contains(&format!("href=\"/docs?a=&#39;1&#39;&amp;b=2#{code}\"")), "{html}");
-    }
-}
-
-#[test]
-fn documentation_addresses() {
-    for address in ["https://docs.example/idempotency", "https://[::1]:8080/a?b=c&d", "/docs/%C3%BC", "urn:example:x"] {
-        assert!(valid_documentation(address), "{address}");
-    }
-    for address in
-        ["", " ", "a b", "a>b", "<a", "a\"b", "a\\b", "a\nb", "a\u{7f}", "ü", "a#b", "%", "%4", "%zz", "a|b", "{a}"]
-    {
-        assert!(!valid_documentation(address), "{address}");
     }
 }
 

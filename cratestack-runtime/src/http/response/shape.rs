@@ -1,10 +1,18 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use tracing::error;
 
 use super::marks::Marks;
 use super::problem::Problem;
+
+/// What the client gets where the service does not say otherwise.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        if self.prefers_html() { self.page().map(Body::from) } else { self.details().map(Body::from) }
+    }
+}
 
 /// What a service makes of problems.
 pub(crate) type Shape = dyn Fn(Problem) -> Response + Send + Sync;
