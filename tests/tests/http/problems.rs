@@ -1,6 +1,8 @@
 //! What a client gets in a handler's place: every problem that a reservation can come to, provoked over a real server,
 //! in each of its forms. Those of transactions are in `transaction/either_database.rs`.
 
+#![expect(clippy::needless_pass_by_value, reason = "functions take problems as `Idempotency::problems` gives them")]
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
@@ -116,11 +118,11 @@ async fn provoke(accept: Option<&str>, set: impl Fn(Idempotency) -> Idempotency)
 
     put("idempotency_request_too_large", 413, None, false, send("/pay/ok", "large", &"x".repeat(1_001)).await);
     let accepting = accept.map(|accept| format!("Accept: {accept}\r\n")).unwrap_or_default();
-    let head = format!(
+    let broken_off = format!(
         "POST /pay/ok HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{accepting}Idempotency-Key: \"cut\"\r\n\
          Content-Length: 100\r\n\r\nonly this"
     );
-    let cut = parsed(&client.raw_cut_short(head.as_bytes()).await.unwrap().text);
+    let cut = parsed(&client.raw_cut_short(broken_off.as_bytes()).await.unwrap().text);
     put("idempotency_request_incomplete", 400, None, true, cut);
     let nobody = asking(client.post("/pay/ok").key("nobody").header("x-nobody", "1")).send().await.unwrap();
     put("idempotency_caller_unknown", 500, None, false, nobody);
