@@ -104,7 +104,7 @@ pub use handle::{
 #[cfg(all(feature = "axum", any(feature = "postgres", feature = "sqlite")))]
 pub use http::TransactionalDatabase;
 #[cfg(feature = "axum")]
-pub use http::{Unrecorded, decode_headers, encode_headers, hash_request};
+pub use http::{Problem, Unrecorded, decode_headers, encode_headers, hash_request};
 pub use store::{
     Claim, ClaimOutcome, ClockSample, Completion, CoolError, IdempotencyRecord, IdempotencyStore, LeaseState,
     MAX_BODY_BYTES, ReservationOutcome, StoreError, TransactionalStore, Watch,
@@ -122,6 +122,11 @@ extern crate self as cratestack_runtime;
 #[cfg(all(doctest, feature = "macros", feature = "postgres", feature = "sqlite"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// So do those of the page on what clients see.
+#[cfg(all(doctest, feature = "axum"))]
+#[doc = include_str!("../../docs/http.md")]
+struct HttpPage;
 
 /// So do those of the crate's own.
 #[cfg(all(doctest, feature = "macros"))]
