@@ -59,7 +59,7 @@ async fn a_timeout_of_ones_own_is_no_end() {
 }
 
 async fn a_timeout_of_ones_own_is_no_end_of(client: Client) {
-    let outcome = Stage::service(client, &[Silence]).await.pay_within(Mode::Safe, 1).await;
+    let outcome = Stage::service(client, &[Silence]).await.pay_within(Mode::Safe, 2).await;
     outcome.assert_paid_once();
     outcome.assert_ends_with_a_replay();
 }
@@ -130,8 +130,12 @@ async fn what_it_does_by_itself_of(client: Client) {
     );
     for outcome in [&bare, &lost, &busy, &silent] {
         outcome.assert_same_request();
-        assert_eq!(outcome.told.error.is_none() && outcome.told.status < Some(300), outcome.resent(), "{outcome:?}");
         assert!(outcome.effects <= 1, "{outcome:?}");
+    }
+    // Not of the one with a short timeout, which a busy machine may run into again.
+    for outcome in [&bare, &lost, &busy] {
+        let succeeded = outcome.told.error.is_none() && outcome.told.status < Some(300);
+        assert_eq!(succeeded, outcome.resent(), "{outcome:?}");
     }
     assert_eq!(
         [bare.resent(), lost.resent(), busy.resent(), silent.resent()],

@@ -54,7 +54,7 @@ impl Uploaded {
     }
 }
 
-async fn upload(client: Client, mode: Mode, path: &str, script: &[Trouble]) -> Uploaded {
+async fn upload(client: Client, mode: Mode, path: &'static str, script: &'static [Trouble]) -> Uploaded {
     let till = Till::start(&[]).await;
     let wire = Wire::before(till.address(), script).await;
     let url = format!("{}{path}", wire.url());
@@ -154,10 +154,19 @@ async fn reqwest(mode: Mode, url: &str) -> Result<Vec<u16>, String> {
     Ok(statuses)
 }
 
+/// All clients at the same time.
+async fn upload_with_each(mode: Mode, path: &'static str) -> Vec<(Client, Uploaded)> {
+    let running = ALL.map(|client| (client, tokio::spawn(upload(client, mode, path, &[]))));
+    let mut uploads = Vec::new();
+    for (client, upload) in running {
+        uploads.push((client, upload.await.unwrap_or_else(|_| panic!("not with {client:?}"))));
+    }
+    uploads
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_form_that_is_made_anew_is_another_request() {
-    for client in ALL {
-        let uploaded = upload(client, Mode::Anew, "/uploads", &[]).await;
+    for (client, uploaded) in upload_with_each(Mode::Anew, "/uploads").await {
         assert_eq!(uploaded.statuses, [201, 422], "{client:?}");
         assert!(!uploaded.is_same_request() && uploaded.effects == 1, "{client:?}");
     }
@@ -165,8 +174,7 @@ async fn a_form_that_is_made_anew_is_another_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_form_that_is_encoded_once_is_the_same_request() {
-    for client in ALL {
-        let uploaded = upload(client, Mode::Once, "/uploads", &[]).await;
+    for (client, uploaded) in upload_with_each(Mode::Once, "/uploads").await {
         assert_eq!(uploaded.statuses, [201, 201], "{client:?}");
         assert!(uploaded.is_same_request() && uploaded.effects == 1 && uploaded.ends_with_a_replay(), "{client:?}");
     }
@@ -174,8 +182,7 @@ async fn a_form_that_is_encoded_once_is_the_same_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fingerprint_of_the_fields_recognises_a_form_that_is_made_anew() {
-    for client in ALL {
-        let uploaded = upload(client, Mode::Anew, "/uploads/by-field", &[]).await;
+    for (client, uploaded) in upload_with_each(Mode::Anew, "/uploads/by-field").await {
         assert_eq!(uploaded.statuses, [201, 201], "{client:?}");
         assert!(!uploaded.is_same_request() && uploaded.effects == 1 && uploaded.ends_with_a_replay(), "{client:?}");
     }

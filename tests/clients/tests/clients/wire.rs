@@ -47,6 +47,8 @@ pub enum Trouble {
     MeetRunning,
     /// The service's process dies between the effect and the record.
     Crash,
+    /// The handler panics after its effect, whose answer arrives.
+    Panic,
     /// 502, as a balancer answers whose service is away. The service hears nothing.
     BadGateway,
     /// 503 with `Retry-After` in seconds, as a balancer answers whose service has too much to do.
@@ -195,6 +197,7 @@ async fn answer(trouble: Trouble, forward: Forward, server: SocketAddr) -> io::R
             let _ = headers.send_once().await;
             Err(closed())
         }
+        Trouble::Panic => forward.with("panic").send().await,
         Trouble::BadGateway => Ok(canned(StatusCode::BAD_GATEWAY, None)),
         Trouble::Busy(seconds) => Ok(canned(StatusCode::SERVICE_UNAVAILABLE, Some(seconds))),
     }

@@ -8,6 +8,7 @@
 //! | `PORT` | where to listen; `0` picks a free port |
 //! | `WAITS` | `1`: a duplicate of a running payment waits for its outcome |
 //! | `SHAPE` | `stripe`: problems look like Stripe's errors |
+//! | `RESERVES` | `1`: payment intents are made with a reservation, and not in a transaction |
 
 mod payments;
 mod stripe;
@@ -61,21 +62,25 @@ async fn effects(State(till): State<Till>) -> String {
     count.to_string()
 }
 
+fn is(variable: &str, value: &str) -> bool {
+    env::var(variable).is_ok_and(|set| set == value)
+}
+
 fn routes() -> Router<Till> {
-    let waits = env::var("WAITS").is_ok_and(|value| value == "1");
-    let router = if waits {
-        Router::new()
-            .route("/payments", post(payments::pay_and_wait))
-            .route("/v1/payment_intents", post(stripe::create_and_wait))
+    let (pay, create) = if is("WAITS", "1") {
+        (post(payments::pay_and_wait), post(stripe::create_and_wait))
     } else {
-        Router::new().route("/payments", post(payments::pay)).route("/v1/payment_intents", post(stripe::create))
+        (post(payments::pay), post(stripe::create))
     };
-    router
-        .merge(payments::unpacked())
+    let create = if is("RESERVES", "1") { post(stripe::create_reserved) } else { create };
+    Router::new()
+        .route("/payments", pay)
+        .route("/v1/payment_intents", create)
         .route("/bytes", post(payments::keep))
         .route("/uploads", post(uploads::receipt))
         .route("/uploads/by-field", post(uploads::receipt_by_field))
         .route("/effects", get(effects))
+        .merge(payments::unpacked())
         .merge(trouble::routes())
 }
 
@@ -89,10 +94,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let store = SqliteStore::new(ledger.clone());
     store.migrate().await?;
     let transactions = Idempotency::transactional(store);
+    let transactions = if is("SHAPE", "stripe") { stripe::speak(transactions) } else { transactions };
     let idempotency = Idempotency::from(transactions.clone());
     let till = Till { idempotency, transactions, ledger, gate: Gate::default() };
     let app = routes().with_state(till);
-    let app = if env::var("SHAPE").is_ok_and(|shape| shape == "stripe") { stripe::shaped(app) } else { app };
 
     let port: u16 = env::var("PORT")?.parse()?;
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;

@@ -1,14 +1,15 @@
 //! As much of Stripe's API as its SDKs need to create a payment intent.
 
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use axum::{Form, Json, Router, middleware};
-use cratestack_runtime::{Tx, idempotent};
-use http::{StatusCode, header};
-use http_body_util::BodyExt as _;
+use axum::{Form, Json};
+use cratestack_runtime::{Idempotency, Problem, Tx, idempotent};
+use http::{HeaderName, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::Sqlite;
 
+use crate::Till;
 use crate::trouble::Trouble;
 
 #[derive(Deserialize)]
@@ -48,26 +49,37 @@ pub(crate) async fn create_and_wait(
     insert(tx, trouble, request).await
 }
 
-/// Problems as Stripe's SDKs read errors: an object `error`, with a `type` of Stripe's.
-async fn as_stripe_error(response: Response) -> Response {
-    let is_problem =
-        response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/problem+json");
-    if !is_problem {
-        return response;
-    }
-    let (mut parts, body) = response.into_parts();
-    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
-    parts.headers.remove(header::CONTENT_TYPE);
-    parts.headers.remove(header::CONTENT_LENGTH);
-    let error = json!({ "type": "idempotency_error", "code": problem["code"], "message": problem["detail"] });
-    let mut shaped = (parts.status, Json(json!({ "error": error }))).into_response();
-    for (name, value) in &parts.headers {
-        shaped.headers_mut().insert(name, value.clone());
-    }
-    shaped
+/// With a reservation, which a panic after the effect does not undo.
+#[idempotent]
+pub(crate) async fn create_reserved(
+    State(till): State<Till>,
+    trouble: Trouble,
+    Form(request): Form<CreateIntent>,
+) -> Result<Json<Value>, StatusCode> {
+    let CreateIntent { amount, currency } = request;
+    let written = sqlx::query("INSERT INTO effects (what) VALUES ($1)")
+        .bind(format!("{amount} {currency}"))
+        .execute(&till.ledger)
+        .await
+        .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    trouble.after_the_effect();
+    let id = format!("pi_{}", written.last_insert_rowid());
+    Ok(Json(json!({ "id": id, "object": "payment_intent", "amount": amount, "currency": currency })))
 }
 
-pub(crate) fn shaped(app: Router) -> Router {
-    app.layer(middleware::map_response(as_stripe_error))
+/// Refusals as Stripe's SDKs read errors.
+pub(crate) fn error(problem: Problem) -> Response {
+    let status = match problem.code() {
+        // As Stripe answers it; by a 422, stripe-python does not know it for an `IdempotencyError`.
+        "idempotency_key_conflict" => StatusCode::BAD_REQUEST,
+        _ => problem.status(),
+    };
+    // Without it, the SDKs send every 409 and every 5xx again.
+    let again = [("stripe-should-retry", problem.retryable().to_string())];
+    let error = json!({ "type": "idempotency_error", "code": problem.code(), "message": problem.detail() });
+    (status, again, Json(json!({ "error": error }))).into_response()
+}
+
+pub(crate) fn speak<S>(idempotency: Idempotency<S>) -> Idempotency<S> {
+    idempotency.problems(error).mark_replays_with(HeaderName::from_static("idempotent-replayed"))
 }

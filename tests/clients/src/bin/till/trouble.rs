@@ -1,4 +1,4 @@
-//! What can be ordered by a header, which is no part of a request's fingerprint: to be held, and to crash.
+//! What can be ordered by a header, which is no part of a request's fingerprint: to be held, to panic, to crash.
 
 use std::convert::Infallible;
 
@@ -27,10 +27,11 @@ impl Default for Gate {
     }
 }
 
-/// `held: 1`, `crash: 1`.
+/// `held: 1`, `panic: 1`, `crash: 1`.
 pub(crate) struct Trouble {
     gate: Gate,
     held: bool,
+    panic: bool,
     crash: bool,
 }
 
@@ -41,8 +42,8 @@ where
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
-        let (held, crash) = (parts.headers.contains_key("held"), parts.headers.contains_key("crash"));
-        Ok(Self { gate: Gate::from_ref(state), held, crash })
+        let [held, panic, crash] = ["held", "panic", "crash"].map(|order| parts.headers.contains_key(order));
+        Ok(Self { gate: Gate::from_ref(state), held, panic, crash })
     }
 }
 
@@ -56,6 +57,7 @@ impl Trouble {
     }
 
     pub(crate) fn after_the_effect(&self) {
+        assert!(!self.panic, "asked to panic");
         if self.crash {
             std::process::abort();
         }
