@@ -3,6 +3,7 @@
 //! Nothing here skips: where curl, Python or Node is missing, a test fails and says what to install.
 
 mod facts;
+mod page;
 mod programs;
 mod retries;
 mod rust;
