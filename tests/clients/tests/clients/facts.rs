@@ -4,6 +4,7 @@ use crate::programs::Client;
 
 /// A client, retries switched on and nothing else said, unless a field says otherwise.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "a row of a table")]
 pub struct Facts {
     pub client: Client,
     /// As the table names it, with versions.
