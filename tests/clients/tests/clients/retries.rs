@@ -109,6 +109,26 @@ async fn a_running_first_is_waited_for_of(client: Client) {
     assert_eq!(outcome.tries.len(), 2, "{outcome:?}");
 }
 
+/// What `wait` is for: no retries, and no setting at all.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_without_retries_gets_the_outcome_of_a_running_first_by_wait() {
+    of_each(a_client_without_retries_gets_the_outcome_of_a_running_first_by_wait_of).await;
+}
+
+async fn a_client_without_retries_gets_the_outcome_of_a_running_first_by_wait_of(client: Client) {
+    if client.is_stripe() {
+        // Its bare self makes a key of its own, and so never meets another's request: with one, it is tested above.
+        return;
+    }
+    let stage = Stage::till(client, true, &[MeetRunning]).await;
+    let first = stage.hold_a_first().await;
+    let outcome = stage.pay(Mode::Bare).await;
+    assert_eq!(first.await.expect("the first ends").status, 201);
+    outcome.assert_paid_once();
+    outcome.assert_ends_with_a_replay();
+    assert_eq!(outcome.tries.len(), 1, "{outcome:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_before_the_commit_is_one_effect() {
     of_each(a_crash_before_the_commit_is_one_effect_of).await;
