@@ -143,16 +143,25 @@ impl Page {
         }
     }
 
-    /// Clicks on the first element that matches, as a mouse does.
+    /// Clicks on the first element that matches, as a mouse does, with the page scrolled so that it is in the middle.
     ///
     /// # Panics
     /// When there is none, or another element covers it.
     pub async fn click(&self, selector: &str) {
+        let scroll = "scrollIntoView({ block: 'center', behavior: 'instant' })";
+        self.evaluate(&format!("document.querySelector({selector:?}).{scroll}")).await;
+        self.click_in_place(selector).await;
+    }
+
+    /// The same where it is, without scrolling.
+    ///
+    /// # Panics
+    /// When there is none, or it is out of sight, or another element covers it.
+    pub async fn click_in_place(&self, selector: &str) {
         let place = self
             .evaluate(&format!(
                 "(() => {{
                     const found = document.querySelector({selector:?});
-                    found.scrollIntoView({{ block: 'center', behavior: 'instant' }});
                     const {{ x, y, width, height }} = found.getBoundingClientRect();
                     const [left, top] = [x + width / 2, y + height / 2];
                     const hit = document.elementFromPoint(left, top);
@@ -160,7 +169,7 @@ impl Page {
                 }})()"
             ))
             .await;
-        assert!(place.is_object(), "{selector} is covered");
+        assert!(place.is_object(), "{selector} is covered, or out of sight");
         for kind in ["mousePressed", "mouseReleased"] {
             let event = json!({"type": kind, "x": place["x"], "y": place["y"], "button": "left", "clickCount": 1});
             self.call("Input.dispatchMouseEvent", event).await;
