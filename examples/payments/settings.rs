@@ -122,7 +122,7 @@ pub(crate) fn announce(address: SocketAddr) {
          {}\n\
          All payments:\n\
          curl http://{address}/payments\n\
-         This one crashes the service, so it gets no answer (and the service starts again by itself, unless SUPERVISE=0):\n\
+         This one crashes the service and gets no answer; without SUPERVISE=0 the service comes back by itself:\n\
          {}",
         pay("", key),
         pay("?crash=1", crashing),

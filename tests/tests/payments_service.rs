@@ -577,7 +577,59 @@ async fn a_taken_port_is_named() {
     let address = taken.local_addr().unwrap();
     let exit = Service::run_to_exit(Settings::new().set("PORT", &address.port().to_string())).await;
     assert_eq!(exit.status.code(), Some(1), "{exit:?}");
-    assert!(exit.stderr.contains(&address.to_string()) && exit.stderr.contains("PORT"), "{exit:?}");
+    assert!(exit.stderr.contains(&address.to_string()) && exit.stderr.contains("PORT=0 cargo run"), "{exit:?}");
+}
+
+#[tokio::test]
+async fn a_wrong_address_is_named() {
+    let service = Service::start(Settings::new()).await;
+    let answer = send(&service.client().post("/payment?key=k").body(PAYMENT)).await;
+    assert_eq!(answer.status, 404, "{answer:?}");
+    assert_eq!(answer.json()["error"], "there is no POST /payment here; try GET / or POST /payments");
+}
+
+/// A line that the service prints, given to a shell: how `curl` ended, and what it wrote.
+async fn paste(line: String) -> (Option<i32>, String) {
+    let mut shell = tokio::process::Command::new("sh");
+    let ran = shell.args(["-c", &line]).output().await.expect("`sh` runs");
+    assert_ne!(ran.status.code(), Some(127), "install curl: {}", String::from_utf8_lossy(&ran.stderr));
+    (ran.status.code(), String::from_utf8_lossy(&ran.stdout).into_owned())
+}
+
+#[tokio::test]
+async fn what_it_prints_works_as_pasted() {
+    const NO_ANSWER: i32 = 52;
+    // Twice in one directory: the keys of the second start are not those that the first one has recorded.
+    let mut service = Service::start(Settings::new().set("SUPERVISE", "1")).await;
+    for payments in [0, 2] {
+        let lines = loop {
+            let printed = service.stdout();
+            let lines: Vec<_> = printed.lines().filter(|line| line.starts_with("curl ")).map(str::to_owned).collect();
+            if lines.len() == 3 {
+                break lines;
+            }
+            sleep(Duration::from_millis(5)).await;
+        };
+        let [(_, first), (_, second)] = [paste(lines[0].clone()).await, paste(lines[0].clone()).await];
+        assert!(first.starts_with("HTTP/1.1 201 ") && !first.contains("idempotency-replayed"), "{first}");
+        assert!(second.contains("idempotency-replayed: true"), "{second}");
+        assert_eq!(second.split("\r\n\r\n").nth(1), first.split("\r\n\r\n").nth(1));
+        let (_, ledger) = paste(lines[1].clone()).await;
+        let entries: Vec<Value> = serde_json::from_str(&ledger).expect("the ledger is JSON");
+        assert_eq!(entries.len(), payments + 1, "{ledger}");
+
+        let (code, unheard) = paste(lines[2].clone()).await;
+        assert_eq!((code, unheard.as_str()), (Some(NO_ANSWER), ""));
+        let ledger = loop {
+            match paste(lines[1].clone()).await {
+                (Some(0), ledger) => break ledger,
+                _ => sleep(Duration::from_millis(20)).await,
+            }
+        };
+        let entries: Vec<Value> = serde_json::from_str(&ledger).expect("the ledger is JSON");
+        assert_eq!(entries.len(), payments + 2, "{ledger}");
+        service.restart().await;
+    }
 }
 
 #[tokio::test]

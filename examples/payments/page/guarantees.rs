@@ -23,8 +23,8 @@ pub(super) fn page() -> String {
     include_str!("guarantees.html").replace("{{contents}}", &contents).replace("{{document}}", &document)
 }
 
-/// Gives headings the names by which the document links them, which are GitHub's; of headings with one text the first has
-/// it. Returns links to the chapters.
+/// Gives headings the names by which the document links them, which are GitHub's; of headings with one text the first
+/// has it. Returns links to the chapters.
 fn name_headings(events: &mut [Event]) -> String {
     let (mut names, mut contents) = (HashSet::new(), String::new());
     for at in 0..events.len() {

@@ -164,7 +164,6 @@ function choose(next) {
   card = null;
   document.querySelectorAll('code[data-handler]').forEach(code => { code.hidden = code.dataset.handler !== handler; });
   guide.chosen(handler);
-  buttons.forEach(button => { by(`${button}-note`).textContent = words.notes[handler][button]; });
   ready();
 }
 
@@ -175,18 +174,21 @@ function ready() {
   buttons.forEach(button => {
     const needsOrder = button === 'retry' || button === 'change';
     by(button).setAttribute('aria-disabled', String(away || (needsOrder && order === null)));
-    if (needsOrder) by(`${button}-note`).textContent = order === null ? 'Place an order first.' : words.notes[handler][button];
+    const note = needsOrder && order === null ? 'Place an order first.' : words.notes[handler][button];
+    by(`${button}-note`).textContent = note;
   });
 }
 
 // ---- wiring ----
 
 for (const button of buttons) {
-  by(button).addEventListener('click', () => {
-    if (by(button).getAttribute('aria-disabled') === 'true') return;
+  by(button).addEventListener('click', ({ detail }) => {
+    // What a shop's page sends for the second click of a double-click is the same order again.
+    const act = detail < 2 ? button : { pay: 'retry' }[button];
+    if (act === undefined || by(button).getAttribute('aria-disabled') === 'true') return;
     pressed = button;
-    guide.begun(handler, button);
-    acts[button]();
+    guide.begun(handler, act);
+    acts[act]();
     ready();
   });
 }

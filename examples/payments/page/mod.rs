@@ -1,5 +1,5 @@
-//! The page at `/`: a shop whose payments three handlers can take, the ledger, and a timeline of the requests. Beside it,
-//! at `/guarantees`, what is promised.
+//! The page at `/`: a shop whose payments three handlers can take, the ledger, and a timeline of the requests; beside
+//! it, at `/guarantees`, what is promised.
 //!
 //! Everything that it needs comes from here; the policy that goes with it lets the browser load nothing else.
 

@@ -40,7 +40,9 @@ export class Card {
     const block = element('li', thin ? 'lanes thin' : 'lanes');
     if (thin) {
       const label = element('span', 'label', `${requests.length} requests`);
-      if (this.order.handler !== 'bare') label.append(element('span', 'told-409', 'told 409'), element('span', 'replayed', 'got the answer'));
+      if (this.order.handler !== 'bare') {
+        label.append(element('span', 'told-409', 'told 409'), element('span', 'replayed', 'got the answer'));
+      }
       block.append(label);
     }
     const tracks = thin ? block.appendChild(element('span', 'tracks')) : block;

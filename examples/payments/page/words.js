@@ -4,8 +4,8 @@
 export const notes = {
   bare: {
     pay: 'One request: one charge.',
-    double: 'Two requests, one key. Both run: two charges.',
-    fifty: 'Fifty requests, one key: fifty charges.',
+    double: 'A double-click: two requests, one key, two charges.',
+    fifty: 'Fifty requests, one key, fifty charges.',
     hangup: 'The client leaves early. Its retry is charged again.',
     crash: 'The process dies. A retry is charged again.',
     retry: 'The same request again: it runs again.',
@@ -13,7 +13,7 @@ export const notes = {
   },
   reservation: {
     pay: 'One request: one charge, and its answer is recorded.',
-    double: 'Two requests, one key. One runs, one gets 409 (in use).',
+    double: 'A double-click. One runs, the other gets 409 (in use).',
     fifty: 'One runs. The others get 409 (in use), or its answer.',
     hangup: 'The client leaves early. A retry gets the answer.',
     crash: 'It dies after the charge and before the record.',
@@ -22,7 +22,7 @@ export const notes = {
   },
   transaction: {
     pay: 'One request: charge and record are one commit.',
-    double: 'Two requests, one key. One runs, one gets 409 (in use).',
+    double: 'A double-click. One runs, the other gets 409 (in use).',
     fifty: 'One runs. The others get 409 (in use), or its answer.',
     hangup: 'The client leaves early. A retry gets the answer.',
     crash: 'It dies before the commit. Nothing is charged.',
@@ -33,7 +33,7 @@ export const notes = {
 
 /** What the guide says of what to press next, and why. */
 export const steps = {
-  double: ['Double-click', 'as impatient customers do'],
+  double: ['Send twice', 'as a double-click does'],
   crash: ['Crash the process', 'the hardest case'],
   retry: ['Retry', 'as a client does that got no answer'],
   reservation: ['Choose reservation', 'and do the same'],
@@ -43,8 +43,8 @@ export const steps = {
 
 export const promises = lease => ({
   bare: 'Every request runs the handler. Whoever asks twice is charged twice.',
-  reservation: 'Reserves the key, runs, records the answer for retries. After a crash in between, the key stays reserved for one '
-    + `lease: ${lease} s without a sign of life.`,
+  reservation: 'Reserves the Idempotency-Key, runs, records the answer for retries. After a crash in between, the key '
+    + `stays reserved for one lease: ${lease} s without a sign of life.`,
   transaction: 'The charge and the recorded answer are one commit in the database: both are made, or neither.',
 });
 
@@ -93,8 +93,8 @@ const UNHEARD = 'Without an answer the client cannot know whether it has paid: i
 export function hungUp(order, charges) {
   return order.handler === 'bare'
     ? `${times(charges)}, and the run ended with its client, who hung up. ${UNHEARD}`
-    : `${times(charges)}. The client hung up before the answer, the run went on without it, and its answer is recorded. `
-      + 'A retry gets it.';
+    : `${times(charges)}. The client hung up before the answer, the run went on without it, and its answer is `
+      + 'recorded. A retry gets it.';
 }
 
 export function crashed(order, charges, lease) {
@@ -102,8 +102,8 @@ export function crashed(order, charges, lease) {
     bare: `${times(charges)}: the process died after the charge, and nobody remembers the request. ${UNHEARD}`,
     reservation: `${times(charges)}: the process died after the effect and before the record. That is the window of a `
       + `reservation. The key stays reserved until its lease of ${lease} s has ended. ${UNHEARD}`,
-    transaction: `${times(charges)}: the process died after the effect and before the commit, so the charge was undone, and the `
-      + `key is free. ${UNHEARD}`,
+    transaction: `${times(charges)}: the process died after the effect and before the commit, so the charge was undone, `
+      + `and the key is free. ${UNHEARD}`,
   }[order.handler];
 }
 
@@ -114,8 +114,8 @@ export function retried(order, answer, charges, lease) {
     return ['good', `${said}. The retry got the recorded answer, byte for byte, and nothing ran.`];
   }
   if (answer === '409' && order.crashedAt !== null) {
-    return ['wait', `409, in use: nobody here can know that the process with the key is dead, until its lease of ${lease} s `
-      + 'ends without a sign of life. Retry after that.'];
+    return ['wait', '409, in use: nobody here can know that the process with the key is dead, until its lease of '
+      + `${lease} s ends without a sign of life. Retry after that.`];
   }
   if (answer === '409') {
     return ['wait', '409: the first request still runs. Retry in a moment.'];
@@ -132,15 +132,16 @@ export function retried(order, answer, charges, lease) {
       : `${said}. Nothing had been charged before, so the retry ran.`];
   }
   if (order.handler === 'reservation' && order.crashedAt !== null) {
-    return ['bad', `${said}. This is the window of a reservation: the process died after the effect and before the record. `
-      + 'The lease ended, nothing told of the first charge, and the retry ran again. A transaction has no window.'];
+    return ['bad', `${said}. This is the window of a reservation: the process died after the effect and before the `
+      + 'record. The lease ended, nothing told of the first charge, and the retry ran again. A transaction has no window.'];
   }
   return ['bad', `${said}. Nothing ties the retry to the first request, so the handler ran again.`];
 }
 
 export function changed(answer, charges) {
   switch (answer) {
-    case '422': return ['good', `Refused with 422: the key belongs to a request with another amount. Nothing ran. ${times(charges)}.`];
+    case '422': return ['good', 'Refused with 422: the key belongs to a request with another amount. Nothing ran. '
+      + `${times(charges)}.`];
     case '409': return ['wait', '409: the first request still runs.'];
     case 'new': return charges < 2
       ? ['good', `${times(charges)}: the key was free, so this counts as its first request.`]
