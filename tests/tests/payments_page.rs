@@ -337,7 +337,7 @@ async fn it_is_used_by_keyboard_alone() {
     let described = "[...document.querySelectorAll('button')].every(
         button => document.getElementById(button.getAttribute('aria-describedby')).innerText.trim())";
     assert_eq!(page.evaluate(described).await, true);
-    assert_eq!(page.evaluate("document.getElementById('orders').ariaLive").await, "polite");
+    assert_eq!(page.evaluate("document.querySelector('[role=log]').ariaLive").await, "polite");
 
     // From the choice on: the arrow chooses, Tab goes past the guide to the button.
     page.evaluate("document.getElementById('bare').focus()").await;

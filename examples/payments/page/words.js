@@ -35,7 +35,7 @@ export const notes = {
 export const steps = {
   double: ['Send twice', 'as a double-click does'],
   crash: ['Crash the process', 'the hardest case'],
-  retry: ['Retry', 'as a client does that got no answer'],
+  retry: ['Retry', 'as clients do until they know'],
   reservation: ['Choose reservation', 'and do the same'],
   transaction: ['Choose transaction', 'and do the same'],
   guarantees: ['Read the guarantees', 'what is promised, and what is not'],
