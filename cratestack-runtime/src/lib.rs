@@ -123,6 +123,15 @@ extern crate self as cratestack_runtime;
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+/// So do those of the pages.
+#[cfg(all(doctest, feature = "macros"))]
+#[doc = include_str!("../../docs/attribute.md")]
+struct Attribute;
+
+#[cfg(all(doctest, feature = "macros", feature = "postgres"))]
+#[doc = include_str!("../../docs/transactions.md")]
+struct Transactions;
+
 /// So do those of the crate's own.
 #[cfg(all(doctest, feature = "macros"))]
 #[doc = include_str!("../README.md")]
