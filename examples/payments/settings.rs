@@ -5,7 +5,7 @@
 //! | `PORT` | `3000` | where to listen on 127.0.0.1; `0` picks a free port |
 //! | `LEASE` | `30s` | how long a key stays reserved once its holder is gone |
 //! | `DATABASE_URL` | `sqlite://payments.db` | `sqlite://FILE`, made when missing, or `postgres://…` |
-//! | `SUPERVISE` | `1` | the service is a child process that is started again when it crashes; `0`: it is this process |
+//! | `SUPERVISE` | `1` | the service is a child process that starts again when it crashes; `0`: it is this process |
 
 use std::{
     env::{self, VarError},
@@ -111,8 +111,8 @@ pub(crate) fn announce(address: SocketAddr) {
     let [key, crashing] = [Uuid::new_v4(), Uuid::new_v4()];
     let pay = |query: &str, key: Uuid| {
         format!(
-            "curl -i 'http://{address}/payments{query}' -H 'Idempotency-Key: \"{key}\"' \
-             -H 'Content-Type: application/json' -d '{{\"amount\": 1200, \"currency\": \"EUR\"}}'"
+            "curl -i '{address}/payments{query}' -H 'Idempotency-Key: {key}' \
+             --json '{{\"amount\": 1200, \"currency\": \"EUR\"}}'"
         )
     };
     // At once: whoever waits for the first line may close the pipe after it.
@@ -121,7 +121,7 @@ pub(crate) fn announce(address: SocketAddr) {
          Open that in a browser. Or send this twice: the second answer is the first one, byte for byte, and a replay.\n\
          {}\n\
          All payments:\n\
-         curl http://{address}/payments\n\
+         curl {address}/payments\n\
          This one crashes the service and gets no answer; without SUPERVISE=0 the service comes back by itself:\n\
          {}",
         pay("", key),

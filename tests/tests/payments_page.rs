@@ -1,4 +1,4 @@
-//! The example's page in a real browser: what each button leads to, under each handler.
+//! The example's page in a real browser: what a newcomer sees of it, and what each button leads to, under each handler.
 //!
 //! Screenshots of every state go to `target/page`, or where `PAGE_SCREENSHOTS` says.
 
