@@ -122,7 +122,8 @@ pub(crate) fn announce(address: SocketAddr) {
          {}\n\
          All payments:\n\
          curl {address}/payments\n\
-         This one crashes the service and gets no answer; without SUPERVISE=0 the service comes back by itself:\n\
+         This one crashes the service, so it gets no answer; the service comes back by itself, unless SUPERVISE=0 \
+         is set:\n\
          {}",
         pay("", key),
         pay("?crash=1", crashing),

@@ -242,8 +242,8 @@ const PALE: &str = "(() => {
         return [255, 255, 255];
     };
     const own = element => [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim() !== '');
-    const written = [...document.body.querySelectorAll('*')].filter(element => own(element) && element.checkVisibility());
-    return written.flatMap(element => {
+    const all = [...document.body.querySelectorAll('*')];
+    return all.filter(element => own(element) && element.checkVisibility()).flatMap(element => {
         const [one, other] = [luminance(channels(getComputedStyle(element).color)), luminance(behind(element))];
         const contrast = (Math.max(one, other) + .05) / (Math.min(one, other) + .05);
         const name = element.className || element.id;

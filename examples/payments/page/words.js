@@ -102,8 +102,8 @@ export function crashed(order, charges, lease) {
     bare: `${times(charges)}: the process died after the charge, and nobody remembers the request. ${UNHEARD}`,
     reservation: `${times(charges)}: the process died after the effect and before the record. That is the window of a `
       + `reservation. The key stays reserved until its lease of ${lease} s has ended. ${UNHEARD}`,
-    transaction: `${times(charges)}: the process died after the effect and before the commit, so the charge was undone, `
-      + `and the key is free. ${UNHEARD}`,
+    transaction: `${times(charges)}: the process died after the effect and before the commit, so the charge was `
+      + `undone, and the key is free. ${UNHEARD}`,
   }[order.handler];
 }
 
@@ -133,7 +133,8 @@ export function retried(order, answer, charges, lease) {
   }
   if (order.handler === 'reservation' && order.crashedAt !== null) {
     return ['bad', `${said}. This is the window of a reservation: the process died after the effect and before the `
-      + 'record. The lease ended, nothing told of the first charge, and the retry ran again. A transaction has no window.'];
+      + 'record. The lease ended, nothing told of the first charge, and the retry ran again. A transaction has no '
+      + 'window.'];
   }
   return ['bad', `${said}. Nothing ties the retry to the first request, so the handler ran again.`];
 }
