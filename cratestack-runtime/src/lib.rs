@@ -124,7 +124,15 @@ extern crate self as cratestack_runtime;
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
-/// So do those of the page on what clients see.
+/// So do those of the pages.
+#[cfg(all(doctest, feature = "macros"))]
+#[doc = include_str!("../../docs/attribute.md")]
+struct AttributePage;
+
+#[cfg(all(doctest, feature = "macros", feature = "postgres"))]
+#[doc = include_str!("../../docs/transactions.md")]
+struct TransactionsPage;
+
 #[cfg(all(doctest, feature = "axum"))]
 #[doc = include_str!("../../docs/http.md")]
 struct HttpPage;
