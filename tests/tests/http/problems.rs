@@ -348,6 +348,9 @@ async fn a_function_that_panics_is_as_good_as_none() {
 /// A panic of the function takes nothing along of what else goes over its connection, or has been recorded.
 #[tokio::test]
 async fn a_function_that_panics_takes_neither_the_connection_nor_an_outcome_along() {
+    // A place in the code that first logs on a thread without a subscriber may be silent for all of them.
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.subscriber("cratestack_runtime=error"));
     let app = App::over(handle(MemoryStore::new()).problems(panics));
     let client = serve(router(app.clone())).await;
     let mut connection = client.connect().await.unwrap();
@@ -359,6 +362,7 @@ async fn a_function_that_panics_takes_neither_the_connection_nor_an_outcome_alon
         assert!(paid.send_over(&mut connection).await.unwrap().is_replay());
     }
     assert_eq!(app.effects(), 1);
+    assert_eq!(log.text().matches("the function of `Idempotency::problems` panicked").count(), 5, "{}", log.text());
 }
 
 #[tokio::test]
