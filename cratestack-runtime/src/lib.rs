@@ -84,6 +84,7 @@ mod engine;
 mod handle;
 #[cfg(feature = "axum")]
 mod http;
+pub mod records;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub mod schema;
 mod store;

@@ -46,6 +46,7 @@ mod ddl;
 mod dialect;
 mod files;
 mod name;
+mod records;
 mod report;
 mod table;
 mod upkeep;
@@ -55,6 +56,10 @@ pub use ddl::{Layout, POSTGRES_DDL, UnknownVersion};
 pub use dialect::Dialect;
 pub use files::{Format, MigrationError, MigrationFile, Numbering};
 pub use name::{NameError, TableName};
+pub use records::{
+    KeyFilter, NAMESPACE_MARK, NamespaceFilter, PrincipalFilter, RecordFilter, RecordState, Removal, Statement,
+    StatementValue,
+};
 pub use report::{Finding, FindingKind, Report};
 pub use table::{Column, IDEMPOTENCY, Index, LOCK_CLASS, StorageOption, TABLE, Table, columns};
 pub use upkeep::{Stats, lease_end};

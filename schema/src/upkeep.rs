@@ -1,5 +1,6 @@
 use crate::dialect::Dialect;
 use crate::name::TableName;
+use crate::records::is_record;
 use crate::table::columns::{CREATED_AT, EXPIRES_AT, LEASE_EXPIRES_AT, RESPONSE_STATUS};
 
 /// The SQL expression for when the lease of a row ends, in SQL that all dialects speak.
@@ -84,7 +85,7 @@ impl TableName {
     /// assert!(TableName::default().stats(Dialect::Sqlite).contains("FROM cratestack_idempotency"));
     /// ```
     pub fn stats(&self, dialect: Dialect) -> String {
-        let (table, now, lease) = (self.sql(), dialect.now(), lease_end("held"));
+        let (table, now, lease, is_record) = (self.sql(), dialect.now(), lease_end("held"), is_record());
         let running = format!("{EXPIRES_AT} > {now} AND {RESPONSE_STATUS} IS NULL");
         let counts = format!(
             "count(*),
@@ -103,7 +104,7 @@ impl TableName {
                     LEAST(EXTRACT(EPOCH FROM NOW() - min({CREATED_AT})), 9e15)::bigint,
                     (SELECT sum(pg_table_size(relid))::bigint FROM parts),
                     (SELECT sum(pg_indexes_size(relid))::bigint FROM parts)
-                FROM {table} AS held",
+                FROM {table} AS held WHERE {is_record}",
                 regclass = self.regclass(),
             ),
             // A page belongs to a table or to an index, but only the extension `dbstat` could tell; it is not
@@ -111,7 +112,7 @@ impl TableName {
             Dialect::Sqlite => format!(
                 "SELECT {counts}, ({now} - min({CREATED_AT})) / 1000,
                     (SELECT page_count * page_size FROM pragma_page_count, pragma_page_size), NULL
-                FROM {table} AS held"
+                FROM {table} AS held WHERE {is_record}"
             ),
         }
     }
