@@ -150,6 +150,28 @@ impl TableName {
         builder.statement(text)
     }
 
+    /// The statement that counts records by their principal: a row for each, with the principal as the table has it, and
+    /// how many records of it are in flight, past their lease, finished and expired.
+    ///
+    /// ```
+    /// use cratestack_schema::{Dialect, RecordFilter, TableName};
+    ///
+    /// let statement = TableName::default().principals(Dialect::Sqlite, &RecordFilter::default());
+    /// assert!(statement.text.contains("GROUP BY held.principal_fingerprint"));
+    /// ```
+    pub fn principals(&self, dialect: Dialect, filter: &RecordFilter) -> Statement {
+        let mut builder = Builder::new(dialect);
+        let (conditions, state) = (filter.conditions(&mut builder), state(dialect));
+        let counts = RecordState::ALL.map(|which| format!("count(*) FILTER (WHERE {state} = '{which}')"));
+        let text = format!(
+            "SELECT held.{PRINCIPAL_FINGERPRINT}, {counts} FROM {table} AS held WHERE {conditions}
+            GROUP BY held.{PRINCIPAL_FINGERPRINT} ORDER BY held.{PRINCIPAL_FINGERPRINT}",
+            counts = counts.join(", "),
+            table = self.sql(),
+        );
+        builder.statement(text)
+    }
+
     /// The statement that reads whose keys there are, page after page: of the rows after the one whose number is its
     /// first parameter, at most as many as the second one says. For a database that knows no SHA-256. SQLite only.
     ///
