@@ -64,8 +64,8 @@ enum Command {
     Ddl(offline::Ddl),
     /// Write the migration that creates or upgrades the table, as files of a migration tool
     ///
-    /// Without --out the files are printed, one after the other. Files that exist are never overwritten. On Postgres
-    /// the migration gives up after a second of waiting for a lock, so that it never stops traffic for longer.
+    /// Without --out the files are printed, one after the other. Files that exist are never overwritten, and what
+    /// the folder has already is not written again. On Postgres the migration gives up after a second of waiting for a lock, so that it never stops traffic for longer.
     Migration(offline::Migration),
     /// Compare a database with what the program expects: exit code 0, or 1 and a list
     ///

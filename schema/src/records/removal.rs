@@ -66,8 +66,11 @@ impl TableName {
     /// ```
     pub fn remove(&self, dialect: Dialect, principal: &str, key: &str, removal: &Removal) -> Statement {
         let mut builder = Builder::new(dialect);
-        let mut condition =
-            format!("held.{PRINCIPAL_FINGERPRINT} = {} AND held.{KEY} = {}", builder.text(principal), builder.text(key));
+        let mut condition = format!(
+            "held.{PRINCIPAL_FINGERPRINT} = {} AND held.{KEY} = {}",
+            builder.text(principal),
+            builder.text(key)
+        );
         if let Some(token) = &removal.token {
             let token = builder.text(token);
             condition.push_str(&match dialect {
@@ -107,8 +110,9 @@ impl TableName {
         let expires_at = |row: &str| millis(dialect, &format!("{row}{EXPIRES_AT}"));
         match dialect {
             Dialect::Sqlite => {
-                // A `DELETE` of SQLite returns by the table's own name what another names by its alias.
-                format!("DELETE FROM {table} AS held WHERE {condition} RETURNING {state}, {}", expires_at("held."))
+                // What a `DELETE` of SQLite returns does not know the table by its alias.
+                let state = state.replace("held.", "");
+                format!("DELETE FROM {table} AS held WHERE {condition} RETURNING {state}, {}", expires_at(""))
             }
             Dialect::Postgres => format!(
                 "WITH removed AS (

@@ -54,8 +54,8 @@ use self::transaction::commit::{Commit, has_failed};
 use self::transaction::rollback::{rollback, terminate};
 use crate::store::{
     Begun, Claim, ClaimOutcome, ClockSample, CommitError, Completion, Ending, IdempotencyStore, Isolation, LeaseState,
-    RecordIdRef, RecordInfo, RecordQuery, Removal, RemovalOutcome, RemovedAll, ReservationOutcome, StoreError, Transact,
-    TransactionalStore, Watch,
+    RecordIdRef, RecordInfo, RecordQuery, Removal, RemovalOutcome, RemovedAll, ReservationOutcome, StoreError,
+    Transact, TransactionalStore, Watch,
 };
 use crate::stores::sql::{
     BatchQueue, OpenTransaction, SessionId, check, recordable, renew_in_time, shared, store_database,

@@ -32,8 +32,8 @@ use self::transaction::{Transactions, rollback};
 use self::write::{Write, WriteAnswer, Writer};
 use crate::store::{
     Begun, Claim, ClaimOutcome, ClockSample, CommitError, Completion, Ending, IdempotencyStore, Isolation, LeaseState,
-    RecordIdRef, RecordInfo, RecordQuery, Removal, RemovalOutcome, RemovedAll, ReservationOutcome, StoreError, Transact,
-    TransactionalStore,
+    RecordIdRef, RecordInfo, RecordQuery, Removal, RemovalOutcome, RemovedAll, ReservationOutcome, StoreError,
+    Transact, TransactionalStore,
 };
 use crate::stores::sql::{
     BatchQueue, OpenTransaction, Renewal, check, recordable, renew_in_time, shared, store_database,

@@ -72,7 +72,8 @@ impl Database {
             } else {
                 let options: PgConnectOptions = self.database_url.parse()?;
                 let options = options.application_name("cratestack-schema");
-                let host = options.get_socket().map_or_else(|| options.get_host().into(), |path| path.to_string_lossy());
+                let host =
+                    options.get_socket().map_or_else(|| options.get_host().into(), |path| path.to_string_lossy());
                 let place = format!("{}@{host}", options.get_database().unwrap_or(options.get_username()));
                 Ok((Link::Postgres(connect(options).await?), place))
             }
@@ -275,7 +276,9 @@ mod tests {
     #[test]
     fn what_leaves_the_machine_is_not_local() {
         let is_local = |url: &str| is_local(&url.parse().unwrap());
-        for url in ["postgres://u@localhost/x", "postgres://u@127.0.0.9/x", "postgres://u@[::1]/x", "postgres:///x?host=/run"] {
+        for url in
+            ["postgres://u@localhost/x", "postgres://u@127.0.0.9/x", "postgres://u@[::1]/x", "postgres:///x?host=/run"]
+        {
             assert!(is_local(url), "{url}");
         }
         for url in ["postgres://u@db.example.com/x", "postgres://u@10.0.0.7/x", "postgres://u@[fd00::1]/x"] {

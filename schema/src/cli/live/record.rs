@@ -148,7 +148,8 @@ impl Record {
     pub fn text(&self, shown: Shown) -> String {
         let (key, principal) = self.names(shown);
         let hashed = if shown.names { "" } else { " (hash)" };
-        let lease = self.lease_ends_at.map(|end| if end <= self.now { ("lease ended", end) } else { ("lease ends", end) });
+        let lease =
+            self.lease_ends_at.map(|end| if end <= self.now { ("lease ended", end) } else { ("lease ends", end) });
         let mut lines = vec![
             ("state", format!("{}, for {}", self.state, age(self.lasting()))),
             ("key", format!("{key}{hashed}")),

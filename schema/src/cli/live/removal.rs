@@ -3,16 +3,16 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use cratestack_schema::{IDEMPOTENCY, KeyFilter, RecordFilter, RecordState, Removal};
+use cratestack_schema::{IDEMPOTENCY, RecordFilter, RecordState, Removal};
 use serde_json::{Value, json};
 
+use super::REFUSED;
 use super::audit::{Counts, audit};
 use super::connection::{Connection, Database, PrincipalRow};
 use super::principal::short_hash;
 use super::record::{Record, Shown, namespace_of};
 use super::selection::{Key, Principal};
 use super::view::nothing;
-use super::REFUSED;
 use crate::output::{Failure, print, visible};
 
 /// How many records of a principal one statement deletes.
@@ -147,7 +147,8 @@ impl How {
             done.at = Some(audit(connection, action, counts, &what, self.by.clone()).await?);
             done.removed = counts.all() > 0;
             done.refused = !done.removed;
-            if let [state] = RecordState::ALL.into_iter().filter(|state| counts.of(*state) > 0).collect::<Vec<_>>()[..] {
+            if let [state] = RecordState::ALL.into_iter().filter(|state| counts.of(*state) > 0).collect::<Vec<_>>()[..]
+            {
                 done.state = state;
             }
             if done.refused {
@@ -229,7 +230,10 @@ impl How {
                     match connection.remove(&statement).await {
                         Ok(states) => {
                             let batch = states.len();
-                            states.iter().filter_map(|state| state.parse().ok()).for_each(|state| removed.add(state, 1));
+                            states
+                                .iter()
+                                .filter_map(|state| state.parse().ok())
+                                .for_each(|state| removed.add(state, 1));
                             if batch < BATCH as usize {
                                 break;
                             }
@@ -365,7 +369,9 @@ fn refusal(action: &str, state: RecordState) -> String {
         RecordState::InFlight => "the request is running, within its lease. Its run would go on, and its effect may \
              happen beside that of a retry: wait until the lease has ended, or say --even-if-running"
             .to_owned(),
-        RecordState::Finished => format!("the request has finished; {action} is for what has not, and forget deletes it"),
+        RecordState::Finished => {
+            format!("the request has finished; {action} is for what has not, and forget deletes it")
+        }
         RecordState::Expired => "the record has expired: any request may have its key already".to_owned(),
         RecordState::PastLease => "the lease has ended".to_owned(),
     }
@@ -387,4 +393,3 @@ fn consequence(action: &str, state: RecordState, whether: &str) -> String {
         (RecordState::Expired, _) => format!("what had expired {whether} deleted"),
     }
 }
-

@@ -3,9 +3,7 @@
 use std::io::Read as _;
 
 use clap::Args;
-use cratestack_schema::{
-    Dialect, KeyFilter, NamespaceFilter, PrincipalFilter, RecordFilter, RecordState,
-};
+use cratestack_schema::{Dialect, KeyFilter, NamespaceFilter, PrincipalFilter, RecordFilter, RecordState};
 
 use super::connection::{Connection, PrincipalRow};
 use super::principal::{self, Kind, short_hash};
@@ -114,7 +112,13 @@ impl Principal {
             None if self.no_namespace => NamespaceFilter::Outside,
             None => NamespaceFilter::Any,
         };
-        Ok(RecordFilter { principal: self.filter()?, key, namespace, states: states.to_vec(), ..RecordFilter::default() })
+        Ok(RecordFilter {
+            principal: self.filter()?,
+            key,
+            namespace,
+            states: states.to_vec(),
+            ..RecordFilter::default()
+        })
     }
 
     /// The records, at most so many.
@@ -135,7 +139,11 @@ impl Principal {
     }
 
     /// Whose records there are of those, and how many.
-    pub async fn count(&self, connection: &mut Connection, filter: &RecordFilter) -> Result<Vec<PrincipalRow>, Failure> {
+    pub async fn count(
+        &self,
+        connection: &mut Connection,
+        filter: &RecordFilter,
+    ) -> Result<Vec<PrincipalRow>, Failure> {
         let dialect = connection.dialect();
         let mut rows = Vec::new();
         for filter in self.without_hashes(connection, filter, usize::MAX).await? {
