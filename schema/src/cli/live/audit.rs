@@ -6,7 +6,6 @@ use cratestack_schema::RecordState;
 
 use super::connection::Connection;
 use super::record::moment;
-use crate::output::Failure;
 
 /// How many records there are in each state, in the order of [`RecordState::ALL`].
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -40,9 +39,9 @@ pub async fn audit(
     counts: Counts,
     what: &[(&str, String)],
     by: Option<String>,
-) -> Result<String, Failure> {
-    let (now, role) = connection.moment().await?;
-    let now = moment(now);
+) -> Option<String> {
+    // What was changed is told in any case, also where the database has gone away since.
+    let (now, role) = connection.moment().await.map_or((None, None), |(now, role)| (Some(moment(now)), role));
     let mut members = vec![("action", action.to_owned()), ("rows", counts.all().to_string())];
     members.extend(counts.each().map(|(state, count)| (state, count.to_string())));
     members.extend(what.iter().cloned());
@@ -50,10 +49,10 @@ pub async fn audit(
     members.push(("database", connection.place.clone()));
     members.extend(role.map(|role| ("role", role)));
     members.extend(by.or_else(person).map(|by| ("by", by)));
-    members.push(("at", now.clone()));
+    members.push(("at", now.clone().unwrap_or_else(|| "unknown".to_owned())));
     let members: Vec<_> = members.iter().map(|(name, value)| format!("{name}={}", plain(value))).collect();
     eprintln!("audit: {}", members.join(" "));
-    Ok(now)
+    now
 }
 
 /// Who is at the keyboard, as far as the system says; behind `sudo`, who called it.

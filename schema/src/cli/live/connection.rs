@@ -138,6 +138,11 @@ fn failed(error: sqlx::Error) -> Failure {
     Failure::of("the database", describe(&error))
 }
 
+/// Of a commit whose answer is lost.
+fn in_doubt(error: sqlx::Error) -> Failure {
+    Failure::of("the database", format!("{}; whether it was changed is not known: look again", describe(&error)))
+}
+
 fn bound<'q, DB: SqlDatabase>(statement: &Statement) -> Query<'q, DB, DB::Arguments>
 where
     String: Encode<'q, DB> + Type<DB>,
@@ -228,7 +233,7 @@ impl Connection {
                 sqlx::query(timeout).execute(&mut *transaction).await.map_err(failed)?;
                 let rows = bound(statement).fetch_all(&mut *transaction).await.map_err(failed)?;
                 let rows = rows.iter().map(sqlx::FromRow::from_row).collect::<Result<_, _>>().map_err(failed)?;
-                transaction.commit().await.map_err(failed)?;
+                transaction.commit().await.map_err(in_doubt)?;
                 rows
             }
             Link::Sqlite(connection) => {
@@ -241,7 +246,7 @@ impl Connection {
                     let mark = AssertSqlSafe(self.name.mark_forgotten());
                     sqlx::query(mark).bind(expiry).execute(&mut *transaction).await.map_err(failed)?;
                 }
-                transaction.commit().await.map_err(failed)?;
+                transaction.commit().await.map_err(in_doubt)?;
                 rows
             }
         };

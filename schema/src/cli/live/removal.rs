@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use cratestack_schema::{IDEMPOTENCY, RecordFilter, RecordState, Removal};
+use cratestack_schema::{IDEMPOTENCY, PrincipalFilter, RecordFilter, RecordState, Removal};
 use serde_json::{Value, json};
 
 use super::REFUSED;
@@ -107,7 +107,7 @@ impl Forget {
             self.how.one(&mut connection, "forget", &found, removal).await?
         } else {
             let found = self.principal.count(&mut connection, &filter).await?;
-            self.how.all(&mut connection, &found, &removal).await?
+            self.how.all(&mut connection, &found, self.principal.is_by_hash(), &removal).await?
         };
         connection.close().await;
         Ok(code)
@@ -144,7 +144,7 @@ impl How {
             }
             let mut what = vec![("key_hash", record.key_hash()), ("principal_hash", record.principal_hash())];
             what.extend(record.namespace().map(|namespace| ("namespace", namespace.to_owned())));
-            done.at = Some(audit(connection, action, counts, &what, self.by.clone()).await?);
+            done.at = audit(connection, action, counts, &what, self.by.clone()).await;
             done.removed = counts.all() > 0;
             done.refused = !done.removed;
             if let [state] = RecordState::ALL.into_iter().filter(|state| counts.of(*state) > 0).collect::<Vec<_>>()[..]
@@ -213,10 +213,15 @@ impl How {
         &self,
         connection: &mut Connection,
         found: &[PrincipalRow],
+        is_by_hash: bool,
         removal: &Removal,
     ) -> Result<ExitCode, Failure> {
         if found.is_empty() {
             return Ok(nothing());
+        }
+        if is_by_hash && found.len() > 1 {
+            eprintln!("refused: {} principals have this hash; name the one that is meant by --principal", found.len());
+            return Ok(ExitCode::from(REFUSED));
         }
         let mut sums = (Counts::default(), 0);
         let mut lines = Vec::new();
@@ -249,7 +254,12 @@ impl How {
                     removed.add(state, before.of(state));
                 }
             }
-            let running = if self.even_if_running { 0 } else { before.of(RecordState::InFlight) };
+            let running = match self.even_if_running {
+                true => 0,
+                // Looked at anew: of those that ran before, some may have ended, and gone with the others.
+                false if self.yes && failure.is_none() => running(connection, &row.0).await?,
+                false => before.of(RecordState::InFlight),
+            };
             for state in RecordState::ALL {
                 sums.0.add(state, removed.of(state));
             }
@@ -266,10 +276,7 @@ impl How {
                 what = vec![("principal_hash", short_hash(principal))];
                 what.extend(namespace_of(principal).map(|namespace| ("namespace", namespace.to_owned())));
             }
-            at = audit(connection, "forget", sums.0, &what, self.by.clone()).await.map(Some).or_else(|error| {
-                // That the database has gone is said by the error that is told already.
-                if failure.is_some() { Ok(None) } else { Err(error) }
-            })?;
+            at = audit(connection, "forget", sums.0, &what, self.by.clone()).await;
         }
         self.tell_all(&lines, sums, at.as_ref())?;
         if let Some(failure) = failure {
@@ -331,6 +338,16 @@ impl How {
         }
         Ok(())
     }
+}
+
+async fn running(connection: &mut Connection, principal: &str) -> Result<u64, Failure> {
+    let filter = RecordFilter {
+        principal: Some(PrincipalFilter::Stored(principal.to_owned())),
+        states: vec![RecordState::InFlight],
+        ..RecordFilter::default()
+    };
+    let rows = connection.principals(&connection.name.principals(connection.dialect(), &filter)).await?;
+    Ok(rows.iter().map(|row| counts_of(row).all()).sum())
 }
 
 fn counts_of(row: &PrincipalRow) -> Counts {

@@ -75,6 +75,10 @@ impl Principal {
         self.principal.is_some() || self.principal_hash.is_some()
     }
 
+    pub fn is_by_hash(&self) -> bool {
+        self.principal_hash.is_some()
+    }
+
     fn filter(&self) -> Result<Option<PrincipalFilter>, Failure> {
         if let Some(digits) = &self.principal_hash {
             return Ok(Some(PrincipalFilter::Hash(digits.clone())));
