@@ -1,7 +1,7 @@
 //! The command line as its users have it: exit codes, what goes to stdout and what to stderr, names, colours.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -27,9 +27,7 @@ pub fn cratestack_schema(arguments: &[&str]) -> Done {
 
 /// The same, with this on its standard input.
 pub fn cratestack_schema_reading(arguments: &[&str], text: &str) -> Done {
-    static EXECUTABLE: OnceLock<PathBuf> = OnceLock::new();
-    let executable = EXECUTABLE.get_or_init(build);
-    let mut command = Command::new(executable);
+    let mut command = Command::new(executable());
     command.args(arguments).env_remove("DATABASE_URL").env_remove("SUDO_USER").env("USER", "tests");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut running = command.spawn().unwrap();
@@ -38,6 +36,12 @@ pub fn cratestack_schema_reading(arguments: &[&str], text: &str) -> Done {
     let Output { status, stdout, stderr } = running.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Done { code: status.code().unwrap(), stdout: text(stdout), stderr: text(stderr) }
+}
+
+/// Where it is, once it is built.
+pub fn executable() -> &'static Path {
+    static EXECUTABLE: OnceLock<PathBuf> = OnceLock::new();
+    EXECUTABLE.get_or_init(build)
 }
 
 fn build() -> PathBuf {

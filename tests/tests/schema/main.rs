@@ -8,6 +8,7 @@ mod docs;
 mod drift;
 mod held_up_upgrade;
 mod names;
+mod operations_page;
 mod operator;
 mod partitions;
 mod tools;
