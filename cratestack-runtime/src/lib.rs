@@ -41,6 +41,7 @@
 //! - [`Reservation`]: what a handler runs under, for calls of its own that are to be idempotent as well. With `Tx` and
 //!   `#[idempotent(transaction)]`, what the handler writes and its recorded outcome are one commit.
 //! - [`Event`]: what happens to guarded requests, for metrics.
+//! - [`records`]: what an operator sees of them, and does about one.
 //! - [`IdempotencyStore`]: the contract, for a store of your own; `testing` has a conformance suite for it.
 //!
 //! # Features
@@ -123,6 +124,10 @@ extern crate self as cratestack_runtime;
 #[cfg(all(doctest, feature = "macros", feature = "postgres", feature = "sqlite"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+#[cfg(all(doctest, feature = "macros"))]
+#[doc = include_str!("../../docs/operations.md")]
+struct Operations;
 
 /// So do those of the crate's own.
 #[cfg(all(doctest, feature = "macros"))]

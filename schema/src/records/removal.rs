@@ -66,19 +66,19 @@ impl TableName {
     /// ```
     pub fn remove(&self, dialect: Dialect, principal: &str, key: &str, removal: &Removal) -> Statement {
         let mut builder = Builder::new(dialect);
-        let mut condition = format!(
-            "held.{PRINCIPAL_FINGERPRINT} = {} AND held.{KEY} = {}",
-            builder.text(principal),
-            builder.text(key)
-        );
+        let (principal, key) = (builder.text(principal), builder.text(key));
+        let mut conditions = vec![
+            format!("held.{PRINCIPAL_FINGERPRINT} = {principal} AND held.{KEY} = {key}"),
+            removal.condition(dialect),
+        ];
         if let Some(token) = &removal.token {
             let token = builder.text(token);
-            condition.push_str(&match dialect {
-                Dialect::Postgres => format!(" AND held.{RESERVATION_ID} = {token}::uuid"),
-                Dialect::Sqlite => format!(" AND lower(hex(held.{RESERVATION_ID})) = {token}"),
+            conditions.push(match dialect {
+                Dialect::Postgres => format!("held.{RESERVATION_ID} = {token}::uuid"),
+                Dialect::Sqlite => format!("lower(hex(held.{RESERVATION_ID})) = {token}"),
             });
         }
-        let condition = format!("{condition} AND {}", removal.condition(dialect));
+        let condition = conditions.join(" AND ");
         let text = self.removing(dialect, &condition);
         builder.statement(text)
     }

@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::extract::{FromRef, State};
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::routing::post;
+use cratestack_runtime::records::{Principal, RecordQuery};
 use cratestack_runtime::schema::TableName;
 use cratestack_runtime::{Claim, ClaimOutcome, Idempotency, IdempotencyStore, PostgresStore, SqliteStore, idempotent};
 use cratestack_schema::{Dialect, RecordFilter, Removal, StatementValue};
@@ -593,5 +594,41 @@ async fn check_is_json_where_that_is_asked_for() {
         assert_eq!((&found["clean"], &found["findings"][0]["kind"]), (&false.into(), &"index".into()));
         let remedy = found["findings"][0]["remedy"].as_str().unwrap();
         assert!(remedy.starts_with("CREATE INDEX"), "{remedy}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_record_is_shown_and_can_be_forgotten() {
+    for dialect in BOTH {
+        let place = Place::of(dialect).await;
+        let service = place.service();
+        for key in [KEY, "whole"] {
+            service.post("/pay", key, "x").await;
+        }
+        let short = if dialect == Dialect::Postgres { "'\\x00ff'" } else { "x'00ff'" };
+        let damage = format!(
+            "UPDATE cratestack_idempotency SET request_hash = {short}, response_status = -1, response_headers = {short} \
+             WHERE key = '{KEY}'"
+        );
+        match &place {
+            Place::Postgres(_, pool) => run(pool, &damage).await,
+            Place::Sqlite(_, pool) => run_sqlite(pool, &damage).await,
+        }
+        let any = RecordQuery::new(10).states([]);
+        let (alice, listed) = (Principal::stored(ALICE), service.idempotency.list(&any).await.unwrap());
+        assert_eq!(listed.iter().map(|record| record.request_hash.is_some()).collect::<Vec<_>>(), [false, true]);
+        let shown = service.idempotency.show(&alice, KEY).await.unwrap().unwrap();
+        assert_eq!((shown.status, shown.request_hash, shown.headers_bytes), (None, None, 2));
+
+        assert_eq!(place.command(&["list", "--state", "any"]).stdout.lines().count(), 3);
+        let shown = place.json(&["show", "--key", KEY, "--response"], 0);
+        assert_eq!(
+            (&shown["status"], &shown["request_hash"], &shown["headers"]),
+            (&(-1).into(), &"00ff".into(), &Value::Null)
+        );
+        let shown = place.command(&["show", "--key", KEY, "--response"]);
+        assert!(shown.code == 0 && shown.stdout.contains("the headers are damaged"), "{}", shown.stdout);
+        assert_eq!(place.command(&["forget", "--key", KEY, "--yes"]).code, 0);
+        assert_eq!(service.idempotency.show(&alice, KEY).await, Ok(None));
     }
 }

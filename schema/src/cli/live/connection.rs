@@ -134,13 +134,15 @@ pub fn describe(error: &sqlx::Error) -> String {
     visible(&text)
 }
 
-fn failed(error: sqlx::Error) -> Failure {
-    Failure::of("the database", describe(&error))
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self::of("the database", describe(&error))
+    }
 }
 
 /// Of a commit whose answer is lost.
-fn in_doubt(error: sqlx::Error) -> Failure {
-    Failure::of("the database", format!("{}; whether it was changed is not known: look again", describe(&error)))
+fn in_doubt(error: &sqlx::Error) -> Failure {
+    Failure::of("the database", format!("{}; whether it was changed is not known: look again", describe(error)))
 }
 
 fn bound<'q, DB: SqlDatabase>(statement: &Statement) -> Query<'q, DB, DB::Arguments>
@@ -167,7 +169,7 @@ impl Connection {
         let (dialect, name) = (self.dialect(), &self.name);
         let text = AssertSqlSafe(name.catalogue(dialect));
         let rows: Vec<CatalogueRow> = over!(&mut self.link, connection => {
-            sqlx::query_as(text).bind(name.schema()).bind(name.table()).fetch_all(connection).await.map_err(failed)?
+            sqlx::query_as(text).bind(name.schema()).bind(name.table()).fetch_all(connection).await?
         });
         let facts: Vec<_> = rows.into_iter().map(|row| Fact::new(<[_; Fact::COLUMNS]>::from(row))).collect();
         Ok(Report::new(name, dialect, &facts))
@@ -182,28 +184,27 @@ impl Connection {
     pub async fn counts(&mut self) -> Result<Stats, Failure> {
         let text = AssertSqlSafe(self.name.stats(self.dialect()));
         let (rows, in_flight, past_lease, expired, oldest_seconds, table_bytes, index_bytes) =
-            over!(&mut self.link, connection => sqlx::query_as(text).fetch_one(connection).await.map_err(failed)?);
+            over!(&mut self.link, connection => sqlx::query_as(text).fetch_one(connection).await?);
         Ok(Stats { rows, in_flight, past_lease, expired, oldest_seconds, table_bytes, index_bytes })
     }
 
     pub async fn expired(&mut self) -> Result<u64, Failure> {
         let text = AssertSqlSafe(self.name.expired(self.dialect()));
-        let count: i64 =
-            over!(&mut self.link, connection => sqlx::query_scalar(text).fetch_one(connection).await.map_err(failed)?);
+        let count: i64 = over!(&mut self.link, connection => sqlx::query_scalar(text).fetch_one(connection).await?);
         Ok(u64::try_from(count).unwrap_or_default())
     }
 
     pub async fn sweep(&mut self, batch: u32) -> Result<u64, Failure> {
         let text = AssertSqlSafe(self.name.sweep(self.dialect()));
         Ok(over!(&mut self.link, connection => {
-            sqlx::query(text).bind(i64::from(batch)).execute(connection).await.map_err(failed)?.rows_affected()
+            sqlx::query(text).bind(i64::from(batch)).execute(connection).await?.rows_affected()
         }))
     }
 
     pub async fn records(&mut self, statement: &Statement) -> Result<Vec<Record>, Failure> {
         let rows: Vec<RecordRow> = over!(&mut self.link, connection => {
-            let rows = bound(statement).fetch_all(connection).await.map_err(failed)?;
-            rows.iter().map(sqlx::FromRow::from_row).collect::<Result<_, _>>().map_err(failed)?
+            let rows = bound(statement).fetch_all(connection).await?;
+            rows.iter().map(sqlx::FromRow::from_row).collect::<Result<_, sqlx::Error>>()?
         });
         rows.into_iter().map(Record::try_from).collect()
     }
@@ -211,8 +212,8 @@ impl Connection {
     /// Whose records there are of those that a statement counts, and how many in which state.
     pub async fn principals(&mut self, statement: &Statement) -> Result<Vec<PrincipalRow>, Failure> {
         Ok(over!(&mut self.link, connection => {
-            let rows = bound(statement).fetch_all(connection).await.map_err(failed)?;
-            rows.iter().map(sqlx::FromRow::from_row).collect::<Result<_, _>>().map_err(failed)?
+            let rows = bound(statement).fetch_all(connection).await?;
+            rows.iter().map(sqlx::FromRow::from_row).collect::<Result<_, sqlx::Error>>()?
         }))
     }
 
@@ -220,33 +221,32 @@ impl Connection {
     pub async fn names(&mut self, after: i64, limit: i64) -> Result<Vec<(i64, String, String)>, Failure> {
         let Link::Sqlite(connection) = &mut self.link else { return Ok(Vec::new()) };
         let text = AssertSqlSafe(self.name.names_page());
-        sqlx::query_as(text).bind(after).bind(limit).fetch_all(connection).await.map_err(failed)
+        sqlx::query_as(text).bind(after).bind(limit).fetch_all(connection).await.map_err(Failure::from)
     }
 
     /// Removes, in one transaction with what tells the services' processes of it. The states of what is gone.
     pub async fn remove(&mut self, statement: &Statement) -> Result<Vec<String>, Failure> {
         let rows: Vec<(String, i64)> = match &mut self.link {
             Link::Postgres(connection) => {
-                let mut transaction =
-                    connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await.map_err(failed)?;
+                let mut transaction = connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
                 let timeout = AssertSqlSafe(format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"));
-                sqlx::query(timeout).execute(&mut *transaction).await.map_err(failed)?;
-                let rows = bound(statement).fetch_all(&mut *transaction).await.map_err(failed)?;
-                let rows = rows.iter().map(sqlx::FromRow::from_row).collect::<Result<_, _>>().map_err(failed)?;
-                transaction.commit().await.map_err(in_doubt)?;
+                sqlx::query(timeout).execute(&mut *transaction).await?;
+                let rows = bound(statement).fetch_all(&mut *transaction).await?;
+                let rows = rows.iter().map(sqlx::FromRow::from_row).collect::<Result<_, sqlx::Error>>()?;
+                transaction.commit().await.map_err(|error| in_doubt(&error))?;
                 rows
             }
             Link::Sqlite(connection) => {
-                let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-                let rows = bound(statement).fetch_all(&mut *transaction).await.map_err(failed)?;
+                let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+                let rows = bound(statement).fetch_all(&mut *transaction).await?;
                 let rows: Vec<(String, i64)> =
-                    rows.iter().map(sqlx::FromRow::from_row).collect::<Result<_, _>>().map_err(failed)?;
+                    rows.iter().map(sqlx::FromRow::from_row).collect::<Result<_, sqlx::Error>>()?;
                 let outcomes = rows.iter().filter(|(state, _)| state == "finished" || state == "expired");
                 if let Some(expiry) = outcomes.map(|(_, expiry)| *expiry).max() {
                     let mark = AssertSqlSafe(self.name.mark_forgotten());
-                    sqlx::query(mark).bind(expiry).execute(&mut *transaction).await.map_err(failed)?;
+                    sqlx::query(mark).bind(expiry).execute(&mut *transaction).await?;
                 }
-                transaction.commit().await.map_err(in_doubt)?;
+                transaction.commit().await.map_err(|error| in_doubt(&error))?;
                 rows
             }
         };
@@ -262,7 +262,7 @@ impl Connection {
             dialect => format!("SELECT {}, NULL", dialect.now()),
         };
         let text = AssertSqlSafe(text);
-        Ok(over!(&mut self.link, connection => sqlx::query_as(text).fetch_one(connection).await.map_err(failed)?))
+        Ok(over!(&mut self.link, connection => sqlx::query_as(text).fetch_one(connection).await?))
     }
 
     pub async fn close(self) {

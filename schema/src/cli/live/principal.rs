@@ -104,7 +104,9 @@ fn text(text: &str) -> Vec<u8> {
 
 fn digest(context: &str, parts: &[Vec<u8>]) -> String {
     let mut hasher = Sha256::new_with_prefix(text(context));
-    parts.iter().for_each(|part| hasher.update(part));
+    for part in parts {
+        hasher.update(part);
+    }
     hex(&hasher.finalize())
 }
 

@@ -167,27 +167,26 @@ impl Record {
             lines.push(("body", bytes(self.body_bytes)));
         }
         lines.push(("clock", format!("{} (the database's)", moment(self.now))));
-        let mut text: String = lines.iter().map(|(what, value)| format!("{what:<14}{value}\n")).collect();
+        let mut lines: Vec<_> = lines.iter().map(|(what, value)| format!("{what:<14}{value}")).collect();
         if shown.response && self.status.is_some() {
-            text.push_str(&self.response());
+            lines.push(String::new());
+            lines.extend(self.response());
         }
-        text
+        lines.join("\n") + "\n"
     }
 
-    fn response(&self) -> String {
-        let mut text = "\n".to_owned();
-        match headers::decode(self.headers.as_deref().unwrap_or_default()) {
+    fn response(&self) -> Vec<String> {
+        let mut lines: Vec<_> = match headers::decode(self.headers.as_deref().unwrap_or_default()) {
             Some(headers) => {
-                for (name, value) in headers {
-                    text.push_str(&format!("{}: {}\n", visible(&name), visible(&value)));
-                }
+                headers.iter().map(|(name, value)| format!("{}: {}", visible(name), visible(value))).collect()
             }
-            None => text.push_str("(the headers are damaged)\n"),
-        }
+            None => vec!["(the headers are damaged)".to_owned()],
+        };
+        lines.push(String::new());
         // Line by line, as a page of HTML or JSON may well have several.
         let body = String::from_utf8_lossy(self.body.as_deref().unwrap_or_default());
-        let lines: Vec<_> = body.lines().map(visible).collect();
-        format!("{text}\n{}\n", lines.join("\n"))
+        lines.extend(body.lines().map(visible));
+        lines
     }
 
     pub fn json(&self, shown: Shown) -> Map<String, Value> {

@@ -49,6 +49,7 @@ pub struct Forget {
 }
 
 #[derive(Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
 struct How {
     /// Do it; without this, only say what would be done
     #[arg(long)]

@@ -14,6 +14,7 @@ use crate::output::Failure;
 const SCAN_PAGE: i64 = 5_000;
 
 #[derive(Args)]
+#[allow(clippy::struct_field_names, reason = "the fields are named as their flags")]
 pub struct Principal {
     /// Whose: a caller, given as --principal-as says; `-` reads it from standard input
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]

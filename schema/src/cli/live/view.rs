@@ -48,7 +48,7 @@ pub struct List {
     #[command(flatten)]
     principal: Principal,
 
-    /// Records in this state; again for another one, `any` for all [default: in_flight and past_lease]
+    /// Records in this state; again for another one, `any` for all [default: `in_flight` and `past_lease`]
     #[arg(long, value_name = "STATE", value_parser = PossibleValuesParser::new(STATES).map(|name| states(&name)))]
     state: Vec<Vec<RecordState>>,
 
