@@ -1,10 +1,11 @@
-use super::{Builder, FORGOTTEN_KEY, FORGOTTEN_PRINCIPAL, RecordState, Statement, is_record, millis, state};
+use super::{Builder, RecordState, Statement, millis, state};
 use crate::dialect::Dialect;
 use crate::name::TableName;
 use crate::table::columns::{
     CREATED_AT, EXPIRES_AT, KEY, PRINCIPAL_FINGERPRINT, REQUEST_HASH, RESERVATION_ID, RESPONSE_BODY, RESPONSE_HEADERS,
     RESPONSE_STATUS,
 };
+use crate::upkeep::{FORGOTTEN_KEY, FORGOTTEN_PRINCIPAL, is_record};
 
 /// What may be removed of what was selected.
 ///

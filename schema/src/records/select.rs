@@ -1,11 +1,11 @@
-use super::{Builder, NAMESPACE_MARK, RecordState, Statement, is_record, millis, since, state};
+use super::{Builder, NAMESPACE_MARK, RecordState, Statement, millis, since, state};
 use crate::dialect::Dialect;
 use crate::name::TableName;
 use crate::table::columns::{
     ATTEMPT, CREATED_AT, EXPIRES_AT, KEY, PRINCIPAL_FINGERPRINT, REQUEST_HASH, RESERVATION_ID, RESPONSE_BODY,
     RESPONSE_HEADERS, RESPONSE_STATUS,
 };
-use crate::upkeep::lease_end;
+use crate::upkeep::{is_record, lease_end};
 
 /// Which records are meant.
 ///

@@ -2,6 +2,7 @@
 
 mod audit;
 mod connection;
+mod erasure;
 mod headers;
 mod principal;
 mod record;
