@@ -42,6 +42,7 @@
 //!   `#[idempotent(transaction)]`, what the handler writes and its recorded outcome are one commit.
 //! - [`Problem`]: what a client is told in a handler's place; [`Idempotency::problems`] gives it another shape.
 //! - [`Event`]: what happens to guarded requests, for metrics.
+//! - [`records`]: what an operator sees of them, and does about one.
 //! - [`IdempotencyStore`]: the contract, for a store of your own; `testing` has a conformance suite for it.
 //!
 //! # Features
@@ -116,6 +117,34 @@ pub use stores::PostgresStore;
 #[cfg(feature = "sqlite")]
 pub use stores::SqliteStore;
 
+pub mod records {
+    //! What an operator sees of records, and how one is removed: by [`Idempotency`](crate::Idempotency)'s methods `show`,
+    //! `list`, `release`, `forget_record` and `forget_principal`, which the command `cratestack-schema` has too.
+    //!
+    //! ```
+    //! use std::time::Duration;
+    //! use cratestack_runtime::records::{IfRunning, Principal, RecordQuery};
+    //! use cratestack_runtime::{Idempotency, MemoryStore};
+    //!
+    //! # #[tokio::main(flavor = "current_thread")]
+    //! # async fn main() -> Result<(), cratestack_runtime::StoreError> {
+    //! let idempotency = Idempotency::new(MemoryStore::new());
+    //! for stuck in idempotency.list(&RecordQuery::new(100).lasting(Duration::from_secs(600))).await? {
+    //!     println!("{} since {:?}", stuck.state.as_str(), stuck.created_at);
+    //! }
+    //! // All that is kept of the user whom handlers know by `principal = user.id`.
+    //! let erased = idempotency.forget_principal(&Principal::part(&42_u64), IfRunning::Refuse).await?;
+    //! assert_eq!(erased.removed, 0);
+    //! # Ok(())
+    //! # }
+    //! ```
+
+    pub use crate::handle::Principal;
+    pub use crate::store::{
+        IfRunning, RecordInfo, RecordQuery, RecordState, Removal, RemovalOutcome, RemovedAll, Within,
+    };
+}
+
 // Generated code names this crate from outside; its own examples do so too.
 extern crate self as cratestack_runtime;
 
@@ -136,6 +165,10 @@ struct TransactionsPage;
 #[cfg(all(doctest, feature = "axum"))]
 #[doc = include_str!("../../docs/http.md")]
 struct HttpPage;
+
+#[cfg(all(doctest, feature = "macros"))]
+#[doc = include_str!("../../docs/operations.md")]
+struct OperationsPage;
 
 /// So do those of the crate's own.
 #[cfg(all(doctest, feature = "macros"))]
