@@ -67,6 +67,7 @@ async fn of_arc(State(app): State<Arc<App>>, _: Json<Value>) -> String {
 }
 
 #[idempotent]
+#[allow(clippy::redundant_allocation)]
 async fn of_two_arcs(State(app): State<Arc<Arc<App>>>) -> String {
     app.effects.happen()
 }
