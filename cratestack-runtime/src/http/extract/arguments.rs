@@ -34,15 +34,20 @@ macro_rules! arguments {
             S: Send + Sync,
         {
             #[allow(non_snake_case, unused_mut)]
-            async fn extract(request: Request, state: &S) -> Result<Self, Response> {
+            fn extract(request: Request, state: &S) -> impl Future<Output = Result<Self, Response>> + Send {
                 let (mut parts, body) = request.into_parts();
-                $(
-                    let extracted = $leading::from_request_parts(&mut parts, state).await;
-                    let $leading = extracted.map_err(IntoResponse::into_response)?;
-                )*
-                let request = Request::from_parts(parts, body);
-                let $last = $last::from_request(request, state).await.map_err(IntoResponse::into_response)?;
-                Ok(($($leading,)* $last,))
+                async move {
+                    $(
+                        let $leading = match $leading::from_request_parts(&mut parts, state).await {
+                            Ok(extracted) => extracted,
+                            Err(rejection) => return Err(rejection.into_response()),
+                        };
+                    )*
+                    match $last::from_request(Request::from_parts(parts, body), state).await {
+                        Ok($last) => Ok(($($leading,)* $last,)),
+                        Err(rejection) => Err(rejection.into_response()),
+                    }
+                }
             }
         }
     };
