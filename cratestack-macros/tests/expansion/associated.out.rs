@@ -1,3 +1,4 @@
+#[allow(clippy::needless_pass_by_value)]
 #[doc(hidden)]
 fn __idempotent_pay(self, body: String) -> impl Future<Output = Self> + Send {
     let _ = &self;
@@ -20,6 +21,7 @@ fn __idempotent_expressions_of_pay(
         idempotent_call.key(&::cratestack_runtime::__private::part(&&(self.id)));
     }
 }
+#[allow(clippy::needless_pass_by_value)]
 fn pay(
     idempotent_guarded: ::cratestack_runtime::__private::Guarded<
         (Self, String),

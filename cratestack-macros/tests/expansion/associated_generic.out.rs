@@ -23,6 +23,7 @@ where
     #[allow(
         unused_variables,
         clippy::needless_borrowed_reference,
+        clippy::no_effect_underscore_binding,
         clippy::pattern_type_mismatch
     )]
     let Json(req) = idempotent_argument1;

@@ -25,6 +25,7 @@ fn pay<const N: usize>(
         #[allow(
             unused_variables,
             clippy::needless_borrowed_reference,
+            clippy::no_effect_underscore_binding,
             clippy::pattern_type_mismatch
         )]
         let body = idempotent_argument0;

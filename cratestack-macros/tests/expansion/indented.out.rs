@@ -62,6 +62,7 @@ pub fn pay(
         #[allow(
             unused_variables,
             clippy::needless_borrowed_reference,
+            clippy::no_effect_underscore_binding,
             clippy::pattern_type_mismatch
         )]
         let Path(id) = idempotent_argument1;

@@ -49,18 +49,21 @@ where
         #[allow(
             unused_variables,
             clippy::needless_borrowed_reference,
+            clippy::no_effect_underscore_binding,
             clippy::pattern_type_mismatch
         )]
         let Path(tenant) = idempotent_argument0;
         #[allow(
             unused_variables,
             clippy::needless_borrowed_reference,
+            clippy::no_effect_underscore_binding,
             clippy::pattern_type_mismatch
         )]
         let user = idempotent_argument1;
         #[allow(
             unused_variables,
             clippy::needless_borrowed_reference,
+            clippy::no_effect_underscore_binding,
             clippy::pattern_type_mismatch
         )]
         let Json(req) = idempotent_argument2;

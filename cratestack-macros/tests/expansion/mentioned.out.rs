@@ -54,18 +54,21 @@ fn pay(
         #[allow(
             unused_variables,
             clippy::needless_borrowed_reference,
+            clippy::no_effect_underscore_binding,
             clippy::pattern_type_mismatch
         )]
         let Path((id, _shop)) = idempotent_argument0;
         #[allow(
             unused_variables,
             clippy::needless_borrowed_reference,
+            clippy::no_effect_underscore_binding,
             clippy::pattern_type_mismatch
         )]
         let r#in = idempotent_argument1;
         #[allow(
             unused_variables,
             clippy::needless_borrowed_reference,
+            clippy::no_effect_underscore_binding,
             clippy::pattern_type_mismatch
         )]
         let _body = idempotent_argument3;

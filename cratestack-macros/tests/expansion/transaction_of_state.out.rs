@@ -41,6 +41,7 @@ fn pay(
         #[allow(
             unused_variables,
             clippy::needless_borrowed_reference,
+            clippy::no_effect_underscore_binding,
             clippy::pattern_type_mismatch
         )]
         let Json(req) = idempotent_argument1;
