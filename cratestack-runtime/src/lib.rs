@@ -42,6 +42,7 @@
 //!   `#[idempotent(transaction)]`, what the handler writes and its recorded outcome are one commit.
 //! - [`Event`]: what happens to guarded requests, for metrics.
 //! - [`IdempotencyStore`]: the contract, for a store of your own; `testing` has a conformance suite for it.
+//! - `testing`: your own service in a test, sent twice, crashed, past its lease.
 //!
 //! # Features
 //!
@@ -51,7 +52,8 @@
 //! | `macros` | yes | the attribute `#[idempotent]`; with it comes `axum` |
 //! | `postgres` | yes | `PostgresStore`, and transactions in Postgres |
 //! | `sqlite` | | `SqliteStore`, and transactions in SQLite |
-//! | `testing` | | the conformance suite |
+//! | `aide` | | guarded handlers in aide's `ApiRouter` |
+//! | `testing` | | tests of one's own service, and the conformance suite |
 //!
 //! Without any of them there are the handle, the engine and the memory store.
 //!
@@ -68,6 +70,8 @@
 #[doc(hidden)]
 #[path = "private/mod.rs"]
 pub mod __private;
+#[cfg(feature = "testing")]
+mod conformance;
 #[cfg_attr(
     not(all(feature = "axum", any(feature = "postgres", feature = "sqlite"))),
     allow(

@@ -33,6 +33,8 @@ impl ResponseRecorder {
     }
 
     pub(super) async fn settle(self, mut response: Response) -> Settled<Response> {
+        #[cfg(feature = "testing")]
+        crate::http::CrashPoint::reached(&self.idempotency).await;
         unmark(response.headers_mut());
         let unrecorded = response.extensions_mut().remove::<Unrecorded>().is_some();
         let failure = failure(&mut response);

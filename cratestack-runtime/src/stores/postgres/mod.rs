@@ -27,6 +27,8 @@ mod reserve;
 mod session;
 mod sql;
 mod sweep;
+#[cfg(all(feature = "axum", feature = "testing"))]
+mod testing;
 mod timestamptz;
 mod transaction;
 

@@ -6,6 +6,8 @@ mod migrate;
 mod release;
 mod renew;
 mod reserve;
+#[cfg(all(feature = "axum", feature = "testing"))]
+mod testing;
 #[cfg(test)]
 mod tests;
 mod throttle;
