@@ -5,5 +5,6 @@
 
 mod crashes;
 mod misuse;
+mod page;
 mod transactions;
 mod world;
