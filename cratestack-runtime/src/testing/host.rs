@@ -15,7 +15,7 @@ use crate::handle::Idempotency;
 use crate::http::CrashPoint;
 use crate::util::lock;
 
-/// What makes of a process's store its router, and the handle that the router is built on.
+/// What makes of a process's store its router, and the handle that the router is made on.
 pub(super) type Build<S> = dyn Fn(S, CrashPoint) -> (Router, Idempotency) + Send + Sync;
 
 pub(super) struct Host<S> {
@@ -26,8 +26,8 @@ pub(super) struct Host<S> {
 
 struct Running<S> {
     process: Process,
-    /// What it was built of, once it is built.
-    built: Arc<OnceLock<(S, Idempotency)>>,
+    /// What it was made of, once it is built.
+    made: Arc<OnceLock<(S, Idempotency)>>,
 }
 
 /// The process was no more when it would have answered.
@@ -88,7 +88,7 @@ impl<S: TestStore> Host<S> {
             panic!("time does not pass in the store: {error}");
         }
         // What it keeps was to be kept for longer.
-        if let Some((_, handle)) = lock(&self.running).as_ref().and_then(|running| running.built.get()) {
+        if let Some((_, handle)) = lock(&self.running).as_ref().and_then(|running| running.made.get()) {
             handle.engine().replay_cache().clear();
         }
     }
@@ -112,8 +112,8 @@ impl<S: TestStore> Host<S> {
     }
 
     fn start(&self) -> Running<S> {
-        let (store, build, built) = (self.store.clone(), Arc::clone(&self.build), Arc::new(OnceLock::new()));
-        let of = Arc::clone(&built);
+        let (store, build, made) = (self.store.clone(), Arc::clone(&self.build), Arc::new(OnceLock::new()));
+        let of = Arc::clone(&made);
         let process = Process::start(move |fate| {
             let (store, fate) = (store.of_another_process(), Arc::clone(fate));
             let point = CrashPoint::new(move || {
@@ -124,16 +124,16 @@ impl<S: TestStore> Host<S> {
             of.get_or_init(|| (store, handle));
             router
         });
-        Running { process, built }
+        Running { process, made }
     }
 
     /// Waits until a process that ends has ended, and nothing is left of it.
     async fn bury(&self, dead: &Arc<Running<S>>) {
         dead.process.ended().await;
-        if let Some((store, _)) = dead.built.get() {
-            if let Err(error) = self.store.undone(store).await {
-                panic!("the store does not outlive a process: {error}");
-            }
+        if let Some((store, _)) = dead.made.get()
+            && let Err(error) = self.store.undone(store).await
+        {
+            panic!("the store does not outlive a process: {error}");
         }
         lock(&self.running).take_if(|running| Arc::ptr_eq(running, dead));
     }

@@ -63,7 +63,7 @@ impl Fate {
     /// Ends the process that this is called in: it never returns.
     pub(super) async fn end_here(&self) {
         self.end();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     pub(super) fn arm(&self, is_armed: bool) {

@@ -1,1 +1,1 @@
-//! Nothing: the tests are below `tests`.
+//! Nothing: what is tested is in `tests`.

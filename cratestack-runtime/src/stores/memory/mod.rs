@@ -220,6 +220,7 @@ struct Shared {
 }
 
 impl Shared {
+    #[cfg_attr(not(feature = "testing"), expect(clippy::unused_self, reason = "only tests have another clock"))]
     fn now(&self) -> Instant {
         let now = Instant::now();
         #[cfg(feature = "testing")]

@@ -1,0 +1,163 @@
+//! tower-sessions and axum-login: whose key it is.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{FromRef, State};
+use axum::http::StatusCode;
+use axum::routing::post;
+use axum_login::{AuthManagerLayerBuilder, AuthSession, AuthUser, AuthnBackend, UserId, login_required};
+use cratestack_runtime::{Idempotency, MemoryStore, idempotent};
+use tower_sessions::{MemoryStore as Sessions, Session, SessionManagerLayer};
+
+use crate::server::{Answer, Server};
+
+#[derive(Clone, FromRef)]
+struct App {
+    idempotency: Idempotency,
+    runs: Arc<AtomicU32>,
+}
+
+fn app() -> (App, Arc<AtomicU32>) {
+    let runs = Arc::new(AtomicU32::new(0));
+    (App { idempotency: Idempotency::new(MemoryStore::new()), runs: Arc::clone(&runs) }, runs)
+}
+
+/// The cookie that an answer sets, as its browser sends it.
+fn cookie(answer: &Answer) -> String {
+    let cookie = answer.header("set-cookie").unwrap_or_else(|| panic!("no cookie: {answer:?}"));
+    cookie.split(';').next().unwrap().to_owned()
+}
+
+#[derive(Debug, Clone)]
+struct User(i64);
+
+impl AuthUser for User {
+    type Id = i64;
+
+    fn id(&self) -> i64 {
+        self.0
+    }
+
+    fn session_auth_hash(&self) -> &[u8] {
+        b"password"
+    }
+}
+
+#[derive(Clone, Default)]
+struct Users(HashMap<i64, User>);
+
+impl AuthnBackend for Users {
+    type User = User;
+    type Credentials = i64;
+    type Error = Infallible;
+
+    async fn authenticate(&self, id: i64) -> Result<Option<User>, Infallible> {
+        Ok(self.0.get(&id).cloned())
+    }
+
+    async fn get_user(&self, id: &UserId<Self>) -> Result<Option<User>, Infallible> {
+        Ok(self.0.get(id).cloned())
+    }
+}
+
+/// The user's key, whichever session he comes by, and nobody else's. Who has not logged in is told so by the layer,
+/// before the guard.
+#[tokio::test]
+async fn a_key_is_the_users_whichever_session_he_comes_by() {
+    async fn login(mut auth: AuthSession<Users>, id: String) -> Result<(), StatusCode> {
+        let user = auth.authenticate(id.parse().map_err(|_| StatusCode::BAD_REQUEST)?).await;
+        let user = user.ok().flatten().ok_or(StatusCode::UNAUTHORIZED)?;
+        auth.login(&user).await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    #[idempotent(principal = auth.user.as_ref().map(|user| user.id()))]
+    async fn pay(State(runs): State<Arc<AtomicU32>>, auth: AuthSession<Users>, amount: String) -> String {
+        let run = runs.fetch_add(1, Ordering::SeqCst);
+        format!("{amount} for {:?}, run {run}", auth.user)
+    }
+
+    let (app, runs) = app();
+    let users = Users([1, 2].map(|id| (id, User(id))).into());
+    let sessions = SessionManagerLayer::new(Sessions::default()).with_secure(false);
+    let router = Router::new()
+        .route("/payments", post(pay))
+        .route_layer(login_required!(Users))
+        .route("/login", post(login))
+        .layer(AuthManagerLayerBuilder::new(users, sessions).build())
+        .with_state(app);
+    let server = Server::start(router).await;
+    let login = async |user: &str| cookie(&server.post("/login", &[], user.to_owned()).await);
+    let (alice, alices_phone, bob) = (login("1").await, login("1").await, login("2").await);
+    assert_ne!(alice, alices_phone);
+    let pay =
+        async |cookie: &str| server.post("/payments", &[("idempotency-key", "k1"), ("cookie", cookie)], "5").await;
+
+    let first = pay(&alice).await;
+    assert_eq!((first.status, first.text()), (200, "5 for Some(User(1)), run 0"));
+    let by_phone = pay(&alices_phone).await;
+    assert!(by_phone.is_replay() && by_phone.body == first.body, "{by_phone:?}");
+    let bobs = pay(&bob).await;
+    assert_eq!((bobs.is_replay(), bobs.text()), (false, "5 for Some(User(2)), run 1"), "bob has a key of his own");
+    let nobodys = pay("id=nobody").await;
+    assert_eq!((nobodys.status, nobodys.is_replay()), (401, false), "{nobodys:?}");
+    assert_eq!(runs.load(Ordering::SeqCst), 2);
+}
+
+/// Whose session it is, only the application knows.
+#[tokio::test]
+async fn a_cookie_without_a_principal_is_refused() {
+    #[idempotent]
+    async fn pay(State(runs): State<Arc<AtomicU32>>, session: Session) -> String {
+        runs.fetch_add(1, Ordering::SeqCst);
+        format!("{:?}", session.id())
+    }
+    let (app, runs) = app();
+    let sessions = SessionManagerLayer::new(Sessions::default()).with_secure(false);
+    let server = Server::start(Router::new().route("/payments", post(pay)).layer(sessions).with_state(app)).await;
+    let refused = server.post("/payments", &[("idempotency-key", "k1"), ("cookie", "id=abc")], "").await;
+    assert_eq!(refused.status, 500, "{refused:?}");
+    assert!(refused.text().contains("idempotency_caller_unknown"), "{refused:?}");
+    assert_eq!(runs.load(Ordering::SeqCst), 0);
+}
+
+/// The layer around saves what a handler has changed once it is answered, and that is no part of a run: a client that
+/// hangs up takes it along. A handler that saves by itself loses nothing.
+#[tokio::test]
+async fn what_a_handler_saves_in_its_session_is_there_though_the_client_hung_up() {
+    const DELAY: Duration = Duration::from_millis(300);
+
+    #[idempotent(principal = "the only one", wait = "30s")]
+    async fn pay(State(runs): State<Arc<AtomicU32>>, session: Session) -> Result<(), StatusCode> {
+        tokio::time::sleep(DELAY).await;
+        let run = runs.fetch_add(1, Ordering::SeqCst) + 1;
+        session.insert("paid", run).await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+        session.save().await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    async fn begin(session: Session) {
+        session.insert("paid", 0).await.unwrap();
+    }
+
+    async fn paid(session: Session) -> String {
+        format!("{:?}", session.get::<u32>("paid").await.unwrap())
+    }
+
+    let (app, runs) = app();
+    let sessions = SessionManagerLayer::new(Sessions::default()).with_secure(false);
+    let routes = Router::new().route("/begin", post(begin)).route("/paid", post(paid)).route("/payments", post(pay));
+    let server = Server::start(routes.layer(sessions).with_state(app)).await;
+    let cookie = cookie(&server.post("/begin", &[], "").await);
+    let headers = [("idempotency-key", "k1"), ("cookie", cookie.as_str())];
+    let hung_up = tokio::time::timeout(DELAY / 3, server.post("/payments", &headers, "")).await;
+    assert!(hung_up.is_err(), "{hung_up:?}");
+    let retry = server.post("/payments", &headers, "").await;
+    assert!(retry.status == 200 && retry.is_replay(), "{retry:?}");
+    assert!(retry.header("set-cookie").is_none(), "a replay changes no session: {retry:?}");
+    assert_eq!(server.post("/paid", &headers[1..], "").await.text(), "Some(1)");
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+}
