@@ -127,7 +127,12 @@ extern crate self as cratestack_runtime;
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
-/// So do those of the crate's own.
+/// So do those of the pages.
+#[cfg(all(doctest, feature = "macros"))]
+#[doc = include_str!("../../docs/around.md")]
+struct Around;
+
+/// So do those of the crate's own README.
 #[cfg(all(doctest, feature = "macros"))]
 #[doc = include_str!("../README.md")]
 struct CrateReadme;

@@ -108,6 +108,35 @@ async fn a_key_is_the_users_whichever_session_he_comes_by() {
     assert_eq!(runs.load(Ordering::SeqCst), 2);
 }
 
+/// Said once, for all handlers of a handle.
+#[tokio::test]
+async fn a_function_of_the_handle_says_who_has_logged_in() {
+    async fn login(mut auth: AuthSession<Users>) {
+        auth.login(&User(1)).await.unwrap();
+    }
+
+    #[idempotent]
+    async fn pay(State(runs): State<Arc<AtomicU32>>) -> String {
+        format!("run {}", runs.fetch_add(1, Ordering::SeqCst))
+    }
+
+    let (mut app, _) = app();
+    app.idempotency = app.idempotency.principal(|request| {
+        let auth = request.extensions.get::<AuthSession<Users>>()?;
+        auth.user.as_ref().map(|user| format!("user:{}", user.id()))
+    });
+    let sessions = SessionManagerLayer::new(Sessions::default()).with_secure(false);
+    let auth = AuthManagerLayerBuilder::new(Users([(1, User(1))].into()), sessions).build();
+    let routes = Router::new().route("/payments", post(pay)).route("/login", post(login)).layer(auth);
+    let server = Server::start(routes.with_state(app)).await;
+    let (laptop, phone) = (server.post("/login", &[], "").await, server.post("/login", &[], "").await);
+    let pay = async |cookie: &str| server.post("/payments", &[("idempotency-key", "k1"), ("cookie", cookie)], "").await;
+    assert_eq!(pay(&cookie(&laptop)).await.text(), "run 0");
+    let by_phone = pay(&cookie(&phone)).await;
+    assert_eq!((by_phone.is_replay(), by_phone.text()), (true, "run 0"));
+    assert_eq!(pay("id=nobody").await.status, 500, "nobody has logged in, and no layer says so");
+}
+
 /// Whose session it is, only the application knows.
 #[tokio::test]
 async fn a_cookie_without_a_principal_is_refused() {

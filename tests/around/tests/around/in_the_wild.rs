@@ -5,14 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use axum::Router;
-use axum::extract::{FromRef, FromRequestParts, State};
+use axum::body::Body;
+use axum::extract::{FromRef, FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::IntoResponse;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::sse::{Event, Sse};
-use axum::routing::post;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, post};
+use bytes::Bytes;
 use cratestack_runtime::testing::Service;
 use cratestack_runtime::{Idempotency, MemoryStore, idempotent};
+use http_body_util::{BodyExt as _, Full};
+use tower::ServiceExt as _;
 
 #[derive(Clone, Default)]
 struct Account {
@@ -135,4 +139,56 @@ async fn a_stream_is_told_once_and_what_begins_it_is_replayed() {
     assert_eq!(account.runs.load(Ordering::SeqCst), 1, "it did not run again");
     let [begun, _] = service.post("/begin").key("k2").twice().await;
     assert_eq!((begun.status(), begun.text()), (StatusCode::ACCEPTED, "/runs/1/events"));
+}
+
+/// A mounted service is no handler, and a handler that calls it is one: it takes the whole request.
+#[tokio::test]
+async fn a_service_that_a_handler_calls_is_guarded_by_it() {
+    #[derive(Clone, FromRef)]
+    struct App {
+        idempotency: Idempotency,
+        mounted: Router,
+    }
+
+    #[idempotent(optional)]
+    async fn call(State(mounted): State<Router>, request: Request) -> Result<Response, Infallible> {
+        mounted.oneshot(request).await
+    }
+
+    let runs = Arc::new(AtomicU32::new(0));
+    let outside = Arc::clone(&runs);
+    let service = Service::new(MemoryStore::new(), move |idempotency| {
+        let runs = Arc::clone(&outside);
+        // Any service would do; as rmcp's, async-graphql's or tonic's it takes a request and gives a response.
+        let mounted = Router::new()
+            .fallback(async move |body: String| format!("{body}, run {}", runs.fetch_add(1, Ordering::SeqCst)));
+        let app = App { idempotency, mounted };
+        Router::new().route("/mounted/{*path}", any(call)).with_state(app)
+    });
+    let [first, _] = service.post("/mounted/pay").key("k1").body("5").twice().await;
+    assert_eq!(first.text(), "5, run 0");
+    for run in [1, 2] {
+        assert_eq!(
+            service.get("/mounted/look").send().await.text(),
+            format!(", run {run}"),
+            "what is safe is not guarded"
+        );
+    }
+}
+
+/// As every answer of gRPC is: its status is in trailers, for which a record has no place.
+#[tokio::test]
+async fn an_answer_with_trailers_is_told_once() {
+    #[idempotent]
+    async fn call() -> Response {
+        let trailers = HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))]);
+        Response::new(Body::new(Full::new(Bytes::from("paid")).with_trailers(async { Some(Ok(trailers)) })))
+    }
+    let service = Service::new(MemoryStore::new(), |idempotency| {
+        Router::new().route("/call", post(call)).with_state(idempotency)
+    });
+    let call = service.post("/call").key("k1");
+    assert_eq!(call.send().await.text(), "paid");
+    let again = call.send().await;
+    assert_eq!(again.problem_code().as_deref(), Some("idempotency_response_not_replayable"), "{again:?}");
 }

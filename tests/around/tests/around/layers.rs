@@ -1,6 +1,7 @@
 //! tower-http's layers, on the router and on the handler: both are outside the guard, so that nothing of theirs is
 //! recorded.
 
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,13 +10,15 @@ use axum::Router;
 use axum::extract::{FromRef, State};
 use axum::handler::Handler as _;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{AppendHeaders, IntoResponse};
+use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::post;
 use cratestack_runtime::{Idempotency, MemoryStore, idempotent};
+use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::SizeAbove;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::decompression::RequestDecompressionLayer;
+use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
@@ -205,6 +208,64 @@ async fn a_replay_has_the_id_of_its_own_request() {
         assert_ne!(again.header("x-request-id"), first.header("x-request-id"));
         assert!(again.header("x-request-id").is_some());
     }
+}
+
+/// The bound is the layer's, the answer the guard's; the key is free for a smaller request.
+#[tokio::test]
+async fn a_bound_of_a_layer_is_413_and_takes_no_key() {
+    for server in on_router_and_on_handler!(RequestBodyLimitLayer::new(10)) {
+        // In pieces, so that no length announces it.
+        let pieces =
+            futures_util::stream::iter(["01234567", "89abcdef"].map(|piece| Ok::<_, Infallible>(piece.into())));
+        let large = server.post_stream("/payments", &[("idempotency-key", "k1")], pieces).await;
+        assert_eq!((large.status, large.is_replay()), (413, false), "{large:?}");
+        let small = send(&server, &[]).await;
+        assert_eq!((small.status, small.is_replay()), (200, false), "{small:?}");
+    }
+}
+
+/// The guard has answered by then, and the key is free.
+#[tokio::test]
+async fn a_panic_is_answered_by_the_guard_and_a_layer_that_catches_it_sees_none() {
+    #[idempotent]
+    async fn pay(State(runs): State<Arc<AtomicU32>>) -> &'static str {
+        assert_ne!(runs.fetch_add(1, Ordering::SeqCst), 0, "the first one panics, on purpose");
+        "paid"
+    }
+    let router = Router::new().route("/payments", post(pay)).layer(CatchPanicLayer::new()).with_state(app());
+    let server = Server::start(router).await;
+    let panicked = send(&server, &[]).await;
+    assert_eq!(panicked.status, 500);
+    assert!(panicked.text().contains("idempotency_handler_panicked"), "{panicked:?}");
+    let retry = send(&server, &[]).await;
+    assert_eq!((retry.text(), retry.is_replay()), ("paid", false));
+}
+
+/// A record has no place for what a handler leaves in its response's extensions: a layer that counts on it sees it of the
+/// run, and not of a replay.
+#[tokio::test]
+async fn what_a_handler_tells_a_layer_beside_its_response_is_told_once() {
+    #[derive(Clone)]
+    struct Paid(u32);
+
+    #[idempotent]
+    async fn pay() -> (axum::Extension<Paid>, &'static str) {
+        (axum::Extension(Paid(5)), "paid")
+    }
+    let told = Arc::new(AtomicU32::new(0));
+    let ledger = Arc::clone(&told);
+    let layer = axum::middleware::map_response(move |response: Response| {
+        if let Some(Paid(amount)) = response.extensions().get() {
+            ledger.fetch_add(*amount, Ordering::SeqCst);
+        }
+        std::future::ready(response)
+    });
+    let router = Router::new().route("/payments", post(pay)).layer(layer);
+    let server = Server::start(router.with_state(Idempotency::new(MemoryStore::new()))).await;
+    for is_replay in [false, true] {
+        assert_eq!(send(&server, &[]).await.is_replay(), is_replay);
+    }
+    assert_eq!(told.load(Ordering::SeqCst), 5);
 }
 
 /// What a handler logs lies in the span of the request that it runs for, though it runs on a task of its own.

@@ -12,7 +12,7 @@ fn read(path: &str) -> String {
 /// The rows of the page's table, cell by cell.
 fn rows(page: &str) -> Vec<Vec<String>> {
     let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| crate "));
-    rows.map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
+    rows.map(|row| row.split(" | ").map(|cell| cell.trim_matches(['|', ' ']).to_owned()).collect()).collect()
 }
 
 #[test]
@@ -39,8 +39,10 @@ fn the_page_names_every_test() {
             there.insert(name.to_owned());
         }
     }
+    // A name that is as long is a test's, or a code.
     let is_test = |name: &&str| {
-        name.len() > 20 && name.bytes().all(|byte| byte.is_ascii_lowercase() || b"_0123456789".contains(&byte))
+        let is_name = name.bytes().all(|byte| byte.is_ascii_lowercase() || b"_0123456789".contains(&byte));
+        name.len() > 20 && is_name && !name.starts_with("idempotency_")
     };
     let named: BTreeSet<_> = page.split('`').skip(1).step_by(2).filter(is_test).map(str::to_owned).collect();
     assert_eq!(named, there);

@@ -1,11 +1,14 @@
 //! A real server on a real socket, and a plain client of it.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 
 use axum::Router;
-use axum::http::{HeaderMap, Request, Response};
+use axum::body::Body;
+use axum::http::{HeaderMap, Request};
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
+use futures_util::Stream;
+use http_body_util::BodyExt as _;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use tokio::net::TcpListener;
@@ -28,13 +31,28 @@ impl Server {
 
     /// Sends a `POST` with these headers.
     pub async fn post(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
+        self.send(path, headers, Body::from(body.into())).await
+    }
+
+    /// The same, with a body whose length is not announced.
+    pub async fn post_stream(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        pieces: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static,
+    ) -> Answer {
+        self.send(path, headers, Body::from_stream(pieces)).await
+    }
+
+    async fn send(&self, path: &str, headers: &[(&str, &str)], body: Body) -> Answer {
         let mut request = Request::post(format!("http://{}{path}", self.address));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let client = Client::builder(TokioExecutor::new()).build_http();
-        let response = client.request(request.body(Full::new(body.into())).unwrap()).await.unwrap();
-        Answer::of(response).await
+        let response = client.request(request.body(body).unwrap()).await.unwrap();
+        let (parts, body) = response.into_parts();
+        Answer { status: parts.status.as_u16(), headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
     }
 }
 
@@ -52,11 +70,6 @@ pub struct Answer {
 }
 
 impl Answer {
-    async fn of<B: axum::body::HttpBody<Data = Bytes, Error: std::fmt::Debug>>(response: Response<B>) -> Self {
-        let (parts, body) = response.into_parts();
-        Self { status: parts.status.as_u16(), headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
-    }
-
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
