@@ -29,26 +29,91 @@ pub struct Answer {
 
 impl Answer {
     /// Its status.
+    ///
+    /// ```
+    /// # use axum::{Json, Router, routing::get};
+    /// # use cratestack_runtime::{MemoryStore, testing::Service};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let service = Service::new(MemoryStore::new(), |idempotency| {
+    /// #     Router::new().route("/", get(|| async { Json(5) })).with_state(idempotency)
+    /// # });
+    /// let answer = service.get("/").send().await;
+    /// assert_eq!(answer.status(), 200);
+    /// # }
+    /// ```
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
     /// Its headers.
+    ///
+    /// ```
+    /// # use axum::{Json, Router, routing::get};
+    /// # use cratestack_runtime::{MemoryStore, testing::Service};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let service = Service::new(MemoryStore::new(), |idempotency| {
+    /// #     Router::new().route("/", get(|| async { Json(5) })).with_state(idempotency)
+    /// # });
+    /// let answer = service.get("/").send().await;
+    /// assert_eq!(answer.headers()["content-length"], "1");
+    /// # }
+    /// ```
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }
 
     /// The first value of a header; `None` where there is none, or it is no text.
+    ///
+    /// ```
+    /// # use axum::{Json, Router, routing::get};
+    /// # use cratestack_runtime::{MemoryStore, testing::Service};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let service = Service::new(MemoryStore::new(), |idempotency| {
+    /// #     Router::new().route("/", get(|| async { Json(5) })).with_state(idempotency)
+    /// # });
+    /// let answer = service.get("/").send().await;
+    /// assert_eq!(answer.header("content-type"), Some("application/json"));
+    /// # }
+    /// ```
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
     /// Its body.
+    ///
+    /// ```
+    /// # use axum::{Json, Router, routing::get};
+    /// # use cratestack_runtime::{MemoryStore, testing::Service};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let service = Service::new(MemoryStore::new(), |idempotency| {
+    /// #     Router::new().route("/", get(|| async { Json(5) })).with_state(idempotency)
+    /// # });
+    /// let answer = service.get("/").send().await;
+    /// assert_eq!(answer.body(), "5");
+    /// # }
+    /// ```
     pub fn body(&self) -> &Bytes {
         &self.body
     }
 
     /// Its body as text.
+    ///
+    /// ```
+    /// # use axum::{Json, Router, routing::get};
+    /// # use cratestack_runtime::{MemoryStore, testing::Service};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let service = Service::new(MemoryStore::new(), |idempotency| {
+    /// #     Router::new().route("/", get(|| async { Json(5) })).with_state(idempotency)
+    /// # });
+    /// let answer = service.get("/").send().await;
+    /// assert_eq!(answer.text(), "5");
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
@@ -60,6 +125,19 @@ impl Answer {
 
     /// Its body, read as JSON.
     ///
+    /// ```
+    /// # use axum::{Json, Router, routing::get};
+    /// # use cratestack_runtime::{MemoryStore, testing::Service};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let service = Service::new(MemoryStore::new(), |idempotency| {
+    /// #     Router::new().route("/", get(|| async { Json(5) })).with_state(idempotency)
+    /// # });
+    /// let answer = service.get("/").send().await;
+    /// assert_eq!(answer.json::<u32>(), 5);
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// When it is not the JSON of a `T`.
@@ -70,11 +148,37 @@ impl Answer {
     }
 
     /// Whether it comes from a record: `Idempotency-Replayed` says so.
+    ///
+    /// ```
+    /// # use axum::{Json, Router, routing::get};
+    /// # use cratestack_runtime::{MemoryStore, testing::Service};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let service = Service::new(MemoryStore::new(), |idempotency| {
+    /// #     Router::new().route("/", get(|| async { Json(5) })).with_state(idempotency)
+    /// # });
+    /// let answer = service.get("/").send().await;
+    /// assert!(!answer.is_replay());
+    /// # }
+    /// ```
     pub fn is_replay(&self) -> bool {
         self.headers.contains_key("idempotency-replayed")
     }
 
     /// The `code` of a problem, such as `idempotency_key_conflict`; `None` of any other answer.
+    ///
+    /// ```
+    /// # use axum::{Json, Router, routing::get};
+    /// # use cratestack_runtime::{MemoryStore, testing::Service};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let service = Service::new(MemoryStore::new(), |idempotency| {
+    /// #     Router::new().route("/", get(|| async { Json(5) })).with_state(idempotency)
+    /// # });
+    /// let answer = service.get("/").send().await;
+    /// assert_eq!(answer.problem_code(), None);
+    /// # }
+    /// ```
     pub fn problem_code(&self) -> Option<String> {
         let kind = self.header("content-type").filter(|kind| kind.starts_with("application/problem+json"));
         let problem: Value = kind.and_then(|_| serde_json::from_slice(&self.body).ok())?;

@@ -64,6 +64,21 @@ impl<S: TestStore> Request<S> {
 
     /// Has this `Idempotency-Key`.
     ///
+    /// ```
+    /// # use axum::{Router, routing::post};
+    /// # use cratestack_runtime::{MemoryStore, idempotent, testing::Service};
+    /// # #[idempotent]
+    /// # async fn pay(amount: String) -> String { format!("paid {amount}") }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let service = Service::new(MemoryStore::new(), |idempotency| {
+    /// #     Router::new().route("/payments", post(pay)).with_state(idempotency)
+    /// # });
+    /// let answer = service.post("/payments").key("k1").send().await;
+    /// assert_eq!(answer.status(), 200);
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// When it cannot stand in a header.
@@ -73,6 +88,22 @@ impl<S: TestStore> Request<S> {
     }
 
     /// Has this header, instead of one of the same name.
+    ///
+    /// ```
+    /// # use axum::{Router, routing::post};
+    /// # use cratestack_runtime::{MemoryStore, idempotent, testing::Service};
+    /// # #[idempotent]
+    /// # async fn pay(amount: String) -> String { format!("paid {amount}") }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let service = Service::new(MemoryStore::new(), |idempotency| {
+    /// #     Router::new().route("/payments", post(pay)).with_state(idempotency)
+    /// # });
+    /// let payment = service.post("/payments").key("k1").body("5");
+    /// payment.clone().header("authorization", "Bearer alice").send().await;
+    /// assert!(!payment.header("authorization", "Bearer bob").send().await.is_replay());
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
@@ -87,18 +118,68 @@ impl<S: TestStore> Request<S> {
 
     /// Has this among its extensions, as a layer around the router would put it there: `ConnectInfo` of another
     /// address, a user who has logged in.
+    ///
+    /// ```
+    /// # use axum::{Router, routing::post};
+    /// # use cratestack_runtime::{MemoryStore, idempotent, testing::Service};
+    /// # #[idempotent]
+    /// # async fn pay(amount: String) -> String { format!("paid {amount}") }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let service = Service::new(MemoryStore::new(), |idempotency| {
+    /// #     Router::new().route("/payments", post(pay)).with_state(idempotency)
+    /// # });
+    /// use std::net::SocketAddr;
+    /// use axum::extract::ConnectInfo;
+    ///
+    /// let payment = service.post("/payments").key("k1");
+    /// payment.send().await;
+    /// let elsewhere = ConnectInfo(SocketAddr::from(([192, 0, 2, 7], 4000)));
+    /// assert!(!payment.extension(elsewhere).send().await.is_replay(), "without a token, the address is the caller");
+    /// # }
+    /// ```
     pub fn extension(mut self, extension: impl Clone + Send + Sync + 'static) -> Self {
         self.parts.extensions.insert(extension);
         self
     }
 
     /// Has this body.
+    ///
+    /// ```
+    /// # use axum::{Router, routing::post};
+    /// # use cratestack_runtime::{MemoryStore, idempotent, testing::Service};
+    /// # #[idempotent]
+    /// # async fn pay(amount: String) -> String { format!("paid {amount}") }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let service = Service::new(MemoryStore::new(), |idempotency| {
+    /// #     Router::new().route("/payments", post(pay)).with_state(idempotency)
+    /// # });
+    /// let answer = service.post("/payments").key("k1").body("5").send().await;
+    /// assert_eq!(answer.text(), "paid 5");
+    /// # }
+    /// ```
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = body.into();
         self
     }
 
     /// Has this as its body, as `application/json`.
+    ///
+    /// ```
+    /// # use axum::{Router, routing::post};
+    /// # use cratestack_runtime::{MemoryStore, idempotent, testing::Service};
+    /// # #[idempotent]
+    /// # async fn pay(amount: String) -> String { format!("paid {amount}") }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let service = Service::new(MemoryStore::new(), |idempotency| {
+    /// #     Router::new().route("/payments", post(pay)).with_state(idempotency)
+    /// # });
+    /// let answer = service.post("/payments").key("k1").json("EUR").send().await;
+    /// assert_eq!(answer.text(), "paid \"EUR\"");
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
@@ -111,6 +192,22 @@ impl<S: TestStore> Request<S> {
 
     /// Sends it, and reads the answer to its end. A future that is dropped is a client that hangs up.
     ///
+    /// ```
+    /// # use axum::{Router, routing::post};
+    /// # use cratestack_runtime::{MemoryStore, idempotent, testing::Service};
+    /// # #[idempotent]
+    /// # async fn pay(amount: String) -> String { format!("paid {amount}") }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let service = Service::new(MemoryStore::new(), |idempotency| {
+    /// #     Router::new().route("/payments", post(pay)).with_state(idempotency)
+    /// # });
+    /// let payment = service.post("/payments").key("k1").body("5");
+    /// assert!(!payment.send().await.is_replay());
+    /// assert!(payment.send().await.is_replay());
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// When the process dies before it answers, or the connection is cut because something panicked around the guarded
@@ -121,6 +218,21 @@ impl<S: TestStore> Request<S> {
     }
 
     /// Sends it, and sends it once more: the second answer is a replay of the first, byte for byte.
+    ///
+    /// ```
+    /// # use axum::{Router, routing::post};
+    /// # use cratestack_runtime::{MemoryStore, idempotent, testing::Service};
+    /// # #[idempotent]
+    /// # async fn pay(amount: String) -> String { format!("paid {amount}") }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let service = Service::new(MemoryStore::new(), |idempotency| {
+    /// #     Router::new().route("/payments", post(pay)).with_state(idempotency)
+    /// # });
+    /// let [first, again] = service.post("/payments").key("k1").body("5").twice().await;
+    /// assert_eq!((first.text(), again.is_replay()), ("paid 5", true));
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
@@ -137,6 +249,21 @@ impl<S: TestStore> Request<S> {
 
     /// Sends it so many times at once: exactly one runs the handler. Any other answer is its replay, or 409 where the
     /// handler does not `wait`.
+    ///
+    /// ```
+    /// # use axum::{Router, routing::post};
+    /// # use cratestack_runtime::{MemoryStore, idempotent, testing::Service};
+    /// # #[idempotent]
+    /// # async fn pay(amount: String) -> String { format!("paid {amount}") }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let service = Service::new(MemoryStore::new(), |idempotency| {
+    /// #     Router::new().route("/payments", post(pay)).with_state(idempotency)
+    /// # });
+    /// let answers = service.post("/payments").key("k1").body("5").at_once(3).await;
+    /// assert_eq!(answers.len(), 3);
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
@@ -158,6 +285,26 @@ impl<S: TestStore> Request<S> {
     /// Sends it, and its process dies of it, at a [`Crash`](super::Crash): there is no answer. The next request is the
     /// next process's.
     ///
+    /// ```
+    /// # use axum::{Extension, Router, routing::post};
+    /// # use cratestack_runtime::{MemoryStore, idempotent};
+    /// use cratestack_runtime::testing::{Crash, Service};
+    ///
+    /// #[idempotent]
+    /// async fn pay(Extension(crash): Extension<Crash>) {
+    ///     crash.here().await;
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let crash = Crash::once();
+    /// let service = Service::new(MemoryStore::new(), move |idempotency| {
+    ///     Router::new().route("/payments", post(pay)).layer(Extension(crash.clone())).with_state(idempotency)
+    /// });
+    /// service.post("/payments").key("k1").crash().await;
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// When it is answered.
@@ -169,6 +316,23 @@ impl<S: TestStore> Request<S> {
 
     /// Sends it, and its process dies when the handler has ended: its effect has happened, and nothing of its outcome
     /// has reached the store. In a transaction, that is before the commit.
+    ///
+    /// ```
+    /// # use axum::{Router, routing::post};
+    /// # use cratestack_runtime::{MemoryStore, idempotent, testing::Service};
+    /// # #[idempotent]
+    /// # async fn pay(amount: String) -> String { format!("paid {amount}") }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let service = Service::new(MemoryStore::new(), |idempotency| {
+    /// #     Router::new().route("/payments", post(pay)).with_state(idempotency)
+    /// # });
+    /// let payment = service.post("/payments").key("k1").body("5");
+    /// payment.crash_before_recording().await;
+    /// service.lease_is_over().await;
+    /// assert!(!payment.send().await.is_replay(), "it has run again");
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///

@@ -122,12 +122,28 @@ impl<S: TestStore> Service<S> {
     }
 
     /// A `GET`, as [`request`](Self::request) makes it.
+    ///
+    /// ```
+    /// # use cratestack_runtime::{MemoryStore, testing};
+    /// # fn main() {
+    /// # let service = testing::Service::new(MemoryStore::new(), |handle| axum::Router::new().with_state(handle));
+    /// let _ = service.get("/payments?year=2026");
+    /// # }
+    /// ```
     #[track_caller]
     pub fn get(&self, path: &str) -> Request<S> {
         self.request(Method::GET, path)
     }
 
     /// A `POST`, as [`request`](Self::request) makes it.
+    ///
+    /// ```
+    /// # use cratestack_runtime::{MemoryStore, testing};
+    /// # fn main() {
+    /// # let service = testing::Service::new(MemoryStore::new(), |handle| axum::Router::new().with_state(handle));
+    /// let _ = service.post("/payments").key("k1");
+    /// # }
+    /// ```
     #[track_caller]
     pub fn post(&self, path: &str) -> Request<S> {
         self.request(Method::POST, path)
