@@ -11,11 +11,12 @@ const TABLE: &str =
 
 /// Whatever becomes of this process, either both the row and the answer that is replayed are there or neither is.
 #[idempotent(transaction)]
-async fn pay(mut tx: Tx<Postgres>, amount: String) -> Result<(StatusCode, String), (StatusCode, String)> {
-    // An error undoes what was written.
-    let broken = |error: sqlx::Error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
+async fn pay(mut tx: Tx<Postgres>, amount: String) -> Result<(StatusCode, String), StatusCode> {
     let insert = sqlx::query_scalar("INSERT INTO payments (amount) VALUES ($1) RETURNING id").bind(&amount);
-    let id: i64 = insert.fetch_one(&mut *tx).await.map_err(broken)?;
+    let id: i64 = insert.fetch_one(&mut *tx).await.map_err(|error| {
+        eprintln!("{error}"); // for the log, not for the client; an error undoes what was written
+        StatusCode::INTERNAL_SERVER_ERROR
+    })?;
     Ok((StatusCode::CREATED, format!("paid {amount}, payment {id}")))
 }
 

@@ -129,10 +129,18 @@ struct Readme;
 
 /// So do those of the pages.
 #[cfg(all(doctest, feature = "macros"))]
+#[doc = include_str!("../../docs/attribute.md")]
+struct Attribute;
+
+#[cfg(all(doctest, feature = "macros", feature = "postgres"))]
+#[doc = include_str!("../../docs/transactions.md")]
+struct Transactions;
+
+#[cfg(all(doctest, feature = "macros"))]
 #[doc = include_str!("../../docs/around.md")]
 struct Around;
 
-/// So do those of the crate's own README.
+/// So do those of the crate's own.
 #[cfg(all(doctest, feature = "macros"))]
 #[doc = include_str!("../README.md")]
 struct CrateReadme;

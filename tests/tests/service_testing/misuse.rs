@@ -11,8 +11,8 @@ use futures_util::FutureExt as _;
 use crate::world::{World, service};
 
 /// What a test is told that goes so far.
-async fn panic_of(test: impl Future<Output: std::fmt::Debug>) -> String {
-    let payload = AssertUnwindSafe(test).catch_unwind().await.expect_err("it goes wrong");
+async fn panic_of(gone_wrong: impl Future<Output: std::fmt::Debug>) -> String {
+    let payload = AssertUnwindSafe(gone_wrong).catch_unwind().await.expect_err("it goes wrong");
     let text = payload.downcast_ref::<String>().cloned();
     text.or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned())).expect("a text")
 }

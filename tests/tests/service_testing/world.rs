@@ -82,8 +82,8 @@ pub fn service<S: TestStore>(store: S, world: &World) -> Service<S> {
     Service::new(store, app(world))
 }
 
-pub async fn on_memory() -> (MemoryStore, ()) {
-    (MemoryStore::new(), ())
+pub fn on_memory() -> impl Future<Output = (MemoryStore, ())> {
+    std::future::ready((MemoryStore::new(), ()))
 }
 
 pub async fn on_sqlite() -> (SqliteStore, (sqlx::SqlitePool, tempfile::TempDir)) {
