@@ -20,6 +20,9 @@ over_each_store! {
     an_outcome_expires_when_its_time_has_passed,
     time_that_passes_leaves_a_record_alone_that_has_time,
     a_client_that_hangs_up_changes_nothing,
+    two_services_over_one_store_are_two_processes,
+    what_a_process_was_doing_another_takes_over,
+    a_run_that_stalls_past_its_lease_is_taken_over_and_its_outcome_is_nothing,
 }
 
 async fn a_retry_is_one_effect(store: impl TestStore) {
@@ -139,4 +142,47 @@ async fn a_client_that_hangs_up_changes_nothing(store: impl TestStore) {
     let again = payment.send().await;
     assert!(again.is_replay(), "it has waited for the one that goes on: {again:?}");
     assert_eq!(world.charges(), [1]);
+}
+
+async fn two_services_over_one_store_are_two_processes(store: impl TestStore) {
+    let world = World::new();
+    let (one, other) = (service(store.clone(), &world), service(store, &world));
+    let order = json!({"amount": 5});
+    let (to_one, to_other) =
+        (one.post("/payments").key("k1").json(&order), other.post("/payments").key("k1").json(&order));
+    let (by_one, by_other) = tokio::join!(to_one.send(), to_other.send());
+    assert!(by_one.is_replay() != by_other.is_replay(), "one has waited for the other: {by_one:?}, {by_other:?}");
+    assert_eq!(by_one.body(), by_other.body());
+    assert_eq!(world.charges(), [1]);
+}
+
+async fn what_a_process_was_doing_another_takes_over(store: impl TestStore) {
+    let world = World::new();
+    let (one, other) = (service(store.clone(), &world), service(store, &world));
+    one.post("/crash").key("k1").crash().await;
+    let elsewhere = other.post("/crash").key("k1");
+    assert_eq!(elsewhere.send().await.status(), StatusCode::CONFLICT);
+    other.lease_is_over().await;
+    assert_eq!(elsewhere.send().await.text(), "charged");
+    assert!(one.post("/crash").key("k1").send().await.is_replay());
+    assert_eq!(world.charges(), [1, 2]);
+}
+
+async fn a_run_that_stalls_past_its_lease_is_taken_over_and_its_outcome_is_nothing(store: impl TestStore) {
+    let world = World::new();
+    let (one, other) = (service(store.clone(), &world), service(store, &world));
+    let to_one = one.post("/stall").key("k1");
+    let stalling = tokio::spawn(async move { to_one.send().await });
+    while world.charges().is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    other.lease_is_over().await;
+    let taken_over = other.post("/stall").key("k1").send().await;
+    assert_eq!(taken_over.text(), "attempt 2", "{taken_over:?}");
+    world.gate.add_permits(1);
+    let late = stalling.await.unwrap();
+    assert_eq!(late.problem_code().as_deref(), Some("idempotency_reservation_lost"), "{late:?}");
+    let recorded = one.post("/stall").key("k1").send().await;
+    assert_eq!((recorded.is_replay(), recorded.text()), (true, "attempt 2"));
+    assert_eq!(world.charges(), [1, 2]);
 }

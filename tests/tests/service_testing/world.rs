@@ -11,17 +11,20 @@ use cratestack_runtime::{Idempotency, MemoryStore, PostgresStore, Reservation, S
 use cratestack_tests::TestDatabase;
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+use tokio::sync::Semaphore;
 
 /// Outlives every process.
 #[derive(Clone)]
 pub struct World {
     charges: Arc<Mutex<Vec<u32>>>,
     crash: Crash,
+    /// What a handler that stalls waits for.
+    pub gate: Arc<Semaphore>,
 }
 
 impl World {
     pub fn new() -> Self {
-        Self { charges: Arc::default(), crash: Crash::once() }
+        Self { charges: Arc::default(), crash: Crash::once(), gate: Arc::new(Semaphore::new(0)) }
     }
 
     pub fn charge(&self, attempt: u32) {
@@ -67,6 +70,16 @@ async fn refuse(world: axum::extract::State<World>, reservation: Reservation) ->
     axum::http::StatusCode::BAD_GATEWAY
 }
 
+/// The first of them stalls.
+#[idempotent(wait = "30s")]
+async fn stall(world: axum::extract::State<World>, reservation: Reservation) -> String {
+    world.charge(reservation.attempt());
+    if reservation.attempt() == 1 {
+        world.gate.acquire().await.unwrap().forget();
+    }
+    format!("attempt {}", reservation.attempt())
+}
+
 pub fn app(world: &World) -> impl Fn(Idempotency) -> Router + use<> {
     let world = world.clone();
     move |idempotency| {
@@ -74,6 +87,7 @@ pub fn app(world: &World) -> impl Fn(Idempotency) -> Router + use<> {
             .route("/payments", post(pay))
             .route("/crash", post(crash))
             .route("/refuse", post(refuse))
+            .route("/stall", post(stall))
             .with_state(App { idempotency, world: world.clone() })
     }
 }

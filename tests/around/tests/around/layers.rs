@@ -7,12 +7,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{FromRef, State};
 use axum::handler::Handler as _;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::post;
 use cratestack_runtime::{Idempotency, MemoryStore, idempotent};
+use tokio::sync::Semaphore;
+use tower::limit::GlobalConcurrencyLimitLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::SizeAbove;
@@ -112,9 +115,20 @@ async fn a_replay_has_the_cors_headers_of_the_origin_that_asks() {
         CorsLayer::new()
             .allow_origin(AllowOrigin::predicate(|origin, _| origin.as_bytes().ends_with(b".shop.example")))
             .allow_credentials(true)
+            .allow_methods([Method::POST])
+            .allow_headers([header::HeaderName::from_static("idempotency-key")])
             .expose_headers([header::HeaderName::from_static("idempotency-replayed")])
     };
-    for server in on_router_and_on_handler!(cors()) {
+    let servers = on_router_and_on_handler!(cors());
+    // A browser asks whether it may send the key; on a handler for `POST` alone, nobody would answer.
+    let headers = [
+        ("origin", "https://a.shop.example"),
+        ("access-control-request-method", "POST"),
+        ("access-control-request-headers", "idempotency-key"),
+    ];
+    let asked = servers[0].send(Method::OPTIONS, "/payments", &headers, Body::empty()).await;
+    assert_eq!((asked.status, asked.header("access-control-allow-headers")), (200, Some("idempotency-key")));
+    for server in servers {
         let allowed = "access-control-allow-origin";
         let first = send(&server, &[("origin", "https://a.shop.example")]).await;
         assert_eq!((first.is_replay(), first.header(allowed)), (false, Some("https://a.shop.example")));
@@ -157,13 +171,13 @@ async fn a_header_that_the_handler_writes_is_frozen_unless_it_is_omitted() {
 #[tokio::test]
 async fn a_timeout_that_fires_does_not_lose_the_run() {
     #[idempotent]
-    async fn pay(State(runs): State<Arc<AtomicU32>>, gate: axum::Extension<Arc<tokio::sync::Semaphore>>) -> String {
+    async fn pay(State(runs): State<Arc<AtomicU32>>, gate: axum::Extension<Arc<Semaphore>>) -> String {
         gate.acquire().await.unwrap().forget();
         format!("paid {}", runs.fetch_add(1, Ordering::SeqCst))
     }
     let timeout = || TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, Duration::from_millis(100));
     for on_handler in [false, true] {
-        let (app, gate) = (app(), Arc::new(tokio::sync::Semaphore::new(0)));
+        let (app, gate) = (app(), Arc::new(Semaphore::new(0)));
         let runs = Arc::clone(&app.runs);
         let router = if on_handler {
             Router::new().route("/payments", post(pay.layer(timeout())))
@@ -185,6 +199,32 @@ async fn a_timeout_that_fires_does_not_lose_the_run() {
         assert!(retry.is_replay() && retry.text() == "paid 0", "{retry:?}");
         assert_eq!(runs.load(Ordering::SeqCst), 1);
     }
+}
+
+/// A limit counts the requests that wait for their answers.
+#[tokio::test]
+async fn a_limit_on_requests_does_not_count_a_run_whose_client_has_gone() {
+    #[idempotent]
+    async fn pay(State(runs): State<Arc<AtomicU32>>, gate: axum::Extension<Arc<Semaphore>>) {
+        runs.fetch_add(1, Ordering::SeqCst);
+        gate.acquire().await.unwrap().forget();
+    }
+    let (app, gate) = (app(), Arc::new(Semaphore::new(0)));
+    let (runs, idempotency) = (Arc::clone(&app.runs), app.idempotency.clone());
+    let router = Router::new().route("/payments", post(pay)).layer(GlobalConcurrencyLimitLayer::new(1));
+    let server = Server::start(router.layer(axum::Extension(Arc::clone(&gate))).with_state(app)).await;
+    for run in 1..=3 {
+        let key = format!("k{run}");
+        let headers = [("idempotency-key", key.as_str())];
+        tokio::select! {
+            biased;
+            answer = server.post("/payments", &headers, "") => panic!("it waits: {answer:?}"),
+            () = async { while runs.load(Ordering::SeqCst) < run { tokio::task::yield_now().await } } => {}
+        }
+    }
+    assert_eq!(runs.load(Ordering::SeqCst), 3, "one after the other they came in, and all of them run");
+    gate.add_permits(3);
+    assert_eq!(idempotency.shutdown(Duration::from_secs(30)).await, 0);
 }
 
 /// Each answer is told by its own request's id; the handler sees that of the first.

@@ -22,7 +22,13 @@ struct Payment {
 #[tokio::test]
 async fn utoipa_above_the_attribute_documents_the_handler() {
     /// Makes a payment.
-    #[utoipa::path(post, path = "/payments", request_body = Payment, responses((status = OK, body = Payment)))]
+    #[utoipa::path(
+        post,
+        path = "/payments",
+        params(("Idempotency-Key" = String, Header)),
+        request_body = Payment,
+        responses((status = OK, body = Payment))
+    )]
     #[idempotent]
     async fn pay(Json(payment): Json<Payment>) -> Json<Payment> {
         Json(payment)
@@ -33,6 +39,7 @@ async fn utoipa_above_the_attribute_documents_the_handler() {
     let operation = &documented["paths"]["/payments"]["post"];
     assert_eq!(operation["operationId"], "pay");
     assert_eq!(operation["summary"], "Makes a payment.");
+    assert_eq!(operation["parameters"][0]["name"], "Idempotency-Key");
     assert_eq!(body_schema(operation), "#/components/schemas/Payment");
     let service =
         Service::new(MemoryStore::new(), move |idempotency| routes().with_state(idempotency).split_for_parts().0);

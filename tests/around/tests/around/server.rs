@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, Request};
+use axum::http::{HeaderMap, Method, Request};
 use bytes::Bytes;
 use futures_util::Stream;
 use http_body_util::BodyExt as _;
@@ -31,7 +31,7 @@ impl Server {
 
     /// Sends a `POST` with these headers.
     pub async fn post(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
-        self.send(path, headers, Body::from(body.into())).await
+        self.send(Method::POST, path, headers, Body::from(body.into())).await
     }
 
     /// The same, with a body whose length is not announced.
@@ -41,11 +41,12 @@ impl Server {
         headers: &[(&str, &str)],
         pieces: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static,
     ) -> Answer {
-        self.send(path, headers, Body::from_stream(pieces)).await
+        self.send(Method::POST, path, headers, Body::from_stream(pieces)).await
     }
 
-    async fn send(&self, path: &str, headers: &[(&str, &str)], body: Body) -> Answer {
-        let mut request = Request::post(format!("http://{}{path}", self.address));
+    /// Sends any request.
+    pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Body) -> Answer {
+        let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
