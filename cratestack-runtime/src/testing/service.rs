@@ -19,7 +19,8 @@ use crate::store::TransactionalStore;
 /// around: the store's rows, a fake of a payment provider, a database. A process is started by the first request, and
 /// the next one by the first request after it has ended. It is a runtime of tokio's on a thread of its own, which is
 /// shut down where it crashes: whatever it was doing stops where it waits, and no outcome, renewal or release of its
-/// reaches the store any more. Its clock is the real one, also where the test's own is paused.
+/// reaches the store any more. Its clock is the real one, also where the test's own is paused. As that runtime has one
+/// thread, `tokio::task::block_in_place` panics in it.
 ///
 /// Requests come from `127.0.0.1`, as the router's `ConnectInfo<SocketAddr>` tells.
 ///

@@ -7,11 +7,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{FromRef, State};
+use axum::extract::{FromRef, Request, State};
 use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::Response;
 use axum::routing::post;
 use axum_login::{AuthManagerLayerBuilder, AuthSession, AuthUser, AuthnBackend, UserId, login_required};
 use cratestack_runtime::{Idempotency, MemoryStore, idempotent};
+use tokio::sync::{Notify, Semaphore};
 use tower_sessions::{MemoryStore as Sessions, Session, SessionManagerLayer};
 
 use crate::server::{Answer, Server};
@@ -75,7 +78,7 @@ async fn a_key_is_the_users_whichever_session_he_comes_by() {
         auth.login(&user).await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    #[idempotent(principal = auth.user.as_ref().map(|user| user.id()))]
+    #[idempotent(principal = auth.user.as_ref().map(AuthUser::id))]
     async fn pay(State(runs): State<Arc<AtomicU32>>, auth: AuthSession<Users>, amount: String) -> String {
         let run = runs.fetch_add(1, Ordering::SeqCst);
         format!("{amount} for {:?}, run {run}", auth.user)
@@ -158,35 +161,76 @@ async fn a_cookie_without_a_principal_is_refused() {
 /// hangs up takes it along. A handler that saves by itself loses nothing.
 #[tokio::test]
 async fn what_a_handler_saves_in_its_session_is_there_though_the_client_hung_up() {
-    const DELAY: Duration = Duration::from_millis(300);
+    #[derive(Clone, FromRef)]
+    struct App {
+        idempotency: Idempotency,
+        gate: Arc<Semaphore>,
+        gone: Arc<Notify>,
+    }
+
+    async fn change(session: &Session, gate: &Semaphore) {
+        gate.acquire().await.unwrap().forget();
+        session.insert("paid", true).await.unwrap();
+    }
 
     #[idempotent(principal = "the only one", wait = "30s")]
-    async fn pay(State(runs): State<Arc<AtomicU32>>, session: Session) -> Result<(), StatusCode> {
-        tokio::time::sleep(DELAY).await;
-        let run = runs.fetch_add(1, Ordering::SeqCst) + 1;
-        session.insert("paid", run).await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
-        session.save().await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+    async fn pay(State(gate): State<Arc<Semaphore>>, session: Session) {
+        change(&session, &gate).await;
+    }
+
+    #[idempotent(principal = "the only one", wait = "30s")]
+    async fn pay_and_save(State(gate): State<Arc<Semaphore>>, session: Session) {
+        change(&session, &gate).await;
+        session.save().await.unwrap();
     }
 
     async fn begin(session: Session) {
-        session.insert("paid", 0).await.unwrap();
+        session.insert("paid", false).await.unwrap();
     }
 
     async fn paid(session: Session) -> String {
-        format!("{:?}", session.get::<u32>("paid").await.unwrap())
+        format!("{:?}", session.get::<bool>("paid").await.unwrap())
     }
 
-    let (app, runs) = app();
-    let sessions = SessionManagerLayer::new(Sessions::default()).with_secure(false);
-    let routes = Router::new().route("/begin", post(begin)).route("/paid", post(paid)).route("/payments", post(pay));
-    let server = Server::start(routes.layer(sessions).with_state(app)).await;
-    let cookie = cookie(&server.post("/begin", &[], "").await);
-    let headers = [("idempotency-key", "k1"), ("cookie", cookie.as_str())];
-    let hung_up = tokio::time::timeout(DELAY / 3, server.post("/payments", &headers, "")).await;
-    assert!(hung_up.is_err(), "{hung_up:?}");
-    let retry = server.post("/payments", &headers, "").await;
-    assert!(retry.status == 200 && retry.is_replay(), "{retry:?}");
-    assert!(retry.header("set-cookie").is_none(), "a replay changes no session: {retry:?}");
-    assert_eq!(server.post("/paid", &headers[1..], "").await.text(), "Some(1)");
-    assert_eq!(runs.load(Ordering::SeqCst), 1);
+    /// Tells that the server has noticed.
+    struct Gone(Arc<Notify>, bool);
+
+    impl Drop for Gone {
+        fn drop(&mut self) {
+            if self.1 {
+                self.0.notify_one();
+            }
+        }
+    }
+
+    async fn notice(State(gone): State<Arc<Notify>>, request: Request, next: Next) -> Response {
+        let mut gone = Gone(gone, true);
+        let response = next.run(request).await;
+        gone.1 = false;
+        response
+    }
+
+    for (path, expected) in [("/pay", "Some(false)"), ("/pay-and-save", "Some(true)")] {
+        let idempotency = Idempotency::new(MemoryStore::new());
+        let app = App { idempotency, gate: Arc::new(Semaphore::new(0)), gone: Arc::default() };
+        let sessions = SessionManagerLayer::new(Sessions::default()).with_secure(false);
+        let router = Router::new()
+            .route("/begin", post(begin))
+            .route("/paid", post(paid))
+            .route("/pay", post(pay))
+            .route("/pay-and-save", post(pay_and_save))
+            .layer(sessions)
+            .layer(axum::middleware::from_fn_with_state(app.clone(), notice));
+        let server = Server::start(router.with_state(app.clone())).await;
+        let cookie = cookie(&server.post("/begin", &[], "").await);
+        let headers = [("idempotency-key", "k1"), ("cookie", cookie.as_str())];
+        let hung_up = tokio::time::timeout(Duration::from_millis(200), server.post(path, &headers, "")).await;
+        assert!(hung_up.is_err(), "{hung_up:?}");
+        app.gone.notified().await;
+        app.gate.add_permits(1);
+        let retry = server.post(path, &headers, "").await;
+        assert!(retry.status == 200 && retry.is_replay(), "{retry:?}");
+        assert!(retry.header("set-cookie").is_none(), "a replay changes no session: {retry:?}");
+        assert_eq!(server.post("/paid", &headers[1..], "").await.text(), expected, "{path}");
+    }
 }

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 struct Query;
 
 #[Object]
+#[allow(clippy::unused_async)] // As `Object` asks for them.
 impl Query {
     async fn paid(&self, context: &Context<'_>) -> u32 {
         context.data_unchecked::<Arc<AtomicU32>>().load(Ordering::SeqCst)
@@ -25,6 +26,7 @@ impl Query {
 struct Mutation;
 
 #[Object]
+#[allow(clippy::unused_async)] // As `Object` asks for them.
 impl Mutation {
     async fn pay(&self, context: &Context<'_>, amount: u32) -> async_graphql::Result<u32> {
         if amount == 0 {
