@@ -64,7 +64,7 @@ use syn::Ident;
 /// | [`lease`](#lease) | duration | `Idempotency::lease`, 30 seconds | how soon after its process died the same request may run |
 /// | [`wait`](#wait) | duration | 409 at once | how long a duplicate of a running request waits for its outcome |
 /// | [`optional`](#optional) | none | a key is required | a request without a key runs unguarded |
-/// | [`record`](#record) | `all`, `success` | `all` | which outcomes are kept |
+/// | [`record`](#record) | `all`, `success`, `all_but_5xx` | `all` | which outcomes are kept |
 /// | [`on_store_error`](#on_store_error) | `refuse`, `run` | `Idempotency::on_store_error` | what happens where the store cannot reserve |
 /// | [`transaction`](#transaction) | none | reserve, run, record | the handler's writes and its outcome are one commit |
 /// | [`commit`](#commit) | `success`, `all` | `success` | in a transaction: whose writes are committed |
@@ -135,9 +135,17 @@ use syn::Ident;
 ///
 /// ## `record`
 ///
-/// With `record = success` only outcomes with a status of 2xx and 3xx are kept; any other frees the key, and a retry
-/// runs the handler again. Only for handlers that have no effect when they fail. Refused is any other word, also in
-/// quotes.
+/// With `all`, the default, every outcome is kept, and an error is replayed like a success. Any other word frees the
+/// key after an outcome that it does not keep, and a retry then **runs the handler again**:
+///
+/// - `success` keeps outcomes with a status of 2xx and 3xx. It is for handlers that have no effect when they fail.
+/// - `all_but_5xx` keeps those from 2xx to 4xx, and a 5xx frees the key, as clients expect that send a 5xx again. It is
+///   safe in a [`transaction`](#transaction): a 5xx undoes what the handler wrote, beside `commit = all` too, and the
+///   retry finds nothing of it. Without one, and for what a handler does elsewhere than in its transaction, a handler
+///   that answers 5xx after its effect has it once more with every retry. There, answer 5xx before the effect only, or
+///   give the effect a key of its own with `Reservation::derive`, which is the same for every run of one request.
+///
+/// Refused is any other word, also in quotes.
 ///
 /// ```
 /// # use cratestack_runtime::idempotent;
@@ -193,7 +201,7 @@ use syn::Ident;
 ///
 /// With `commit = success`, the default, an error (a status from 400) undoes what the handler wrote, and is recorded
 /// alone. With `commit = all` an error's writes are kept, in one commit with its record. A response that is
-/// `Unrecorded` undoes its writes either way, and so does one that `record = success` does not keep. Refused are any
+/// `Unrecorded` undoes its writes either way, and so does one that [`record`](#record) does not keep. Refused are any
 /// other word, `record = success` beside `commit = all`, and either word without `transaction`.
 ///
 /// ```

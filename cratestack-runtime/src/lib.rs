@@ -108,7 +108,7 @@ pub use handle::{
 #[cfg(all(feature = "axum", any(feature = "postgres", feature = "sqlite")))]
 pub use http::TransactionalDatabase;
 #[cfg(feature = "axum")]
-pub use http::{Unrecorded, decode_headers, encode_headers, hash_request};
+pub use http::{Problem, Unrecorded, decode_headers, encode_headers, hash_request};
 pub use store::{
     Claim, ClaimOutcome, ClockSample, Completion, CoolError, IdempotencyRecord, IdempotencyStore, LeaseState,
     MAX_BODY_BYTES, ReservationOutcome, StoreError, TransactionalStore, Watch,
@@ -130,11 +130,15 @@ struct Readme;
 /// So do those of the pages.
 #[cfg(all(doctest, feature = "macros"))]
 #[doc = include_str!("../../docs/attribute.md")]
-struct Attribute;
+struct AttributePage;
 
 #[cfg(all(doctest, feature = "macros", feature = "postgres"))]
 #[doc = include_str!("../../docs/transactions.md")]
-struct Transactions;
+struct TransactionsPage;
+
+#[cfg(all(doctest, feature = "axum"))]
+#[doc = include_str!("../../docs/http.md")]
+struct HttpPage;
 
 #[cfg(all(doctest, feature = "macros"))]
 #[doc = include_str!("../../docs/around.md")]

@@ -27,6 +27,7 @@ pub use key_part::{KeyPart, Part, PartHasher, Presence, part};
 pub use namespace::NamespaceError;
 pub(crate) use namespace::{MARK, MAX_PRINCIPAL_BYTES, record_id};
 pub use options::Options;
+pub(crate) use options::Recorded;
 pub use reservation::Reservation;
 pub(crate) use reservation::ReservationSlot;
 pub use settings::OnStoreError;

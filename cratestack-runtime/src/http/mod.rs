@@ -25,7 +25,7 @@ pub use extract::{TakesTx, Transacted, TransactionalDatabase, ViaTx};
 pub(crate) use guard::FailureCause;
 pub use guard::GuardedRequest;
 pub use identity::hash_request;
-pub use response::{Unrecorded, decode_headers, encode_headers};
+pub use response::{Problem, Unrecorded, decode_headers, encode_headers};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use work::Attempts;
 pub use work::Work;

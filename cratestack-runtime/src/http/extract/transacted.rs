@@ -8,7 +8,7 @@ use http::request::Parts;
 use crate::engine::{StoreParticipant, TransactionSlot};
 use crate::handle::{Idempotency, Tx};
 use crate::http::guard::{ArrivingRequest, GuardedRequest};
-use crate::http::response::Problem;
+use crate::http::response::{Problem, ProblemKind};
 use crate::store::StoreDatabase;
 
 /// [`Guarded`](super::Guarded), for a handler that has a [`Tx`] among its arguments: the handle that the state provides
@@ -99,7 +99,7 @@ impl<S: Sync, DB: StoreDatabase> FromRequestParts<S> for Tx<DB> {
             return Ok(Self::new(Arc::clone(slot)));
         }
         tracing::error!("a `Tx` was asked for by a handler without `#[idempotent(transaction)]`");
-        Err(Problem::NoReservation.into_response(None))
+        Err(Problem::without_handle(ProblemKind::NoReservation, &parts.headers).into_response())
     }
 }
 
