@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{FromRef, Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::post;
@@ -155,6 +155,36 @@ async fn a_cookie_without_a_principal_is_refused() {
     assert_eq!(refused.status, 500, "{refused:?}");
     assert!(refused.text().contains("idempotency_caller_unknown"), "{refused:?}");
     assert_eq!(runs.load(Ordering::SeqCst), 0);
+}
+
+/// Of a site behind Basic authentication, or a gateway that signs in by a token of its own, the `Authorization` is
+/// everybody's. Who the session's user is has to be said.
+#[tokio::test]
+async fn an_authorization_that_many_share_is_one_caller_until_the_service_says_who() {
+    fn user(headers: &HeaderMap) -> &str {
+        headers["cookie"].to_str().unwrap()
+    }
+
+    #[idempotent]
+    async fn by_default(headers: HeaderMap) -> String {
+        user(&headers).to_owned()
+    }
+
+    #[idempotent(principal = user(&headers))]
+    async fn by_user(headers: HeaderMap) -> String {
+        user(&headers).to_owned()
+    }
+
+    let routes = Router::new().route("/default", post(by_default)).route("/user", post(by_user));
+    let server = Server::start(routes.with_state(Idempotency::new(MemoryStore::new()))).await;
+    for (path, expected) in [("/default", "user=alice"), ("/user", "user=bob")] {
+        let send = async |cookie: &str| {
+            let headers = [("authorization", "Basic c2hhcmVk"), ("idempotency-key", path), ("cookie", cookie)];
+            server.post(path, &headers, "").await
+        };
+        assert_eq!(send("user=alice").await.text(), "user=alice");
+        assert_eq!(send("user=bob").await.text(), expected, "{path}");
+    }
 }
 
 /// The layer around saves what a handler has changed once it is answered, and that is no part of a run: a client that
