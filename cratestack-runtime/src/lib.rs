@@ -170,6 +170,10 @@ struct HttpPage;
 #[doc = include_str!("../../docs/operations.md")]
 struct OperationsPage;
 
+#[cfg(all(doctest, feature = "macros", feature = "postgres", feature = "sqlite"))]
+#[doc = include_str!("../../docs/state.md")]
+struct StatePage;
+
 /// So do those of the crate's own.
 #[cfg(all(doctest, feature = "macros"))]
 #[doc = include_str!("../README.md")]
