@@ -40,7 +40,9 @@
 //!   SQL stores create their table with `migrate()`, when asked to; [`schema`] has the table's name and statements.
 //! - [`Reservation`]: what a handler runs under, for calls of its own that are to be idempotent as well. With `Tx` and
 //!   `#[idempotent(transaction)]`, what the handler writes and its recorded outcome are one commit.
+//! - [`Problem`]: what a client is told in a handler's place; [`Idempotency::problems`] gives it another shape.
 //! - [`Event`]: what happens to guarded requests, for metrics.
+//! - [`records`]: what an operator sees of them, and does about one.
 //! - [`IdempotencyStore`]: the contract, for a store of your own; `testing` has a conformance suite for it.
 //! - `testing`: your own service in a test, sent twice, crashed, past its lease.
 //!
@@ -48,7 +50,7 @@
 //!
 //! | feature | on by default | what it brings |
 //! |---|---|---|
-//! | `axum` | yes | the door for axum's handlers, and [`hash_request`], [`encode_headers`], [`decode_headers`], [`Unrecorded`] |
+//! | `axum` | yes | the door for axum's handlers, and [`hash_request`], [`encode_headers`], [`decode_headers`], [`Problem`], [`Unrecorded`] |
 //! | `macros` | yes | the attribute `#[idempotent]`; with it comes `axum` |
 //! | `postgres` | yes | `PostgresStore`, and transactions in Postgres |
 //! | `sqlite` | | `SqliteStore`, and transactions in SQLite |
@@ -119,6 +121,34 @@ pub use stores::PostgresStore;
 #[cfg(feature = "sqlite")]
 pub use stores::SqliteStore;
 
+pub mod records {
+    //! What an operator sees of records, and how one is removed: by [`Idempotency`](crate::Idempotency)'s methods `show`,
+    //! `list`, `release`, `forget_record` and `forget_principal`, which the command `cratestack-schema` has too.
+    //!
+    //! ```
+    //! use std::time::Duration;
+    //! use cratestack_runtime::records::{IfRunning, Principal, RecordQuery};
+    //! use cratestack_runtime::{Idempotency, MemoryStore};
+    //!
+    //! # #[tokio::main(flavor = "current_thread")]
+    //! # async fn main() -> Result<(), cratestack_runtime::StoreError> {
+    //! let idempotency = Idempotency::new(MemoryStore::new());
+    //! for stuck in idempotency.list(&RecordQuery::new(100).lasting(Duration::from_secs(600))).await? {
+    //!     println!("{} since {:?}", stuck.state.as_str(), stuck.created_at);
+    //! }
+    //! // All that is kept of the user whom handlers know by `principal = user.id`.
+    //! let erased = idempotency.forget_principal(&Principal::part(&42_u64), IfRunning::Refuse).await?;
+    //! assert_eq!(erased.removed, 0);
+    //! # Ok(())
+    //! # }
+    //! ```
+
+    pub use crate::handle::Principal;
+    pub use crate::store::{
+        IfRunning, RecordInfo, RecordQuery, RecordState, Removal, RemovalOutcome, RemovedAll, Within,
+    };
+}
+
 // Generated code names this crate from outside; its own examples do so too.
 extern crate self as cratestack_runtime;
 
@@ -142,7 +172,15 @@ struct HttpPage;
 
 #[cfg(all(doctest, feature = "macros"))]
 #[doc = include_str!("../../docs/around.md")]
-struct Around;
+struct AroundPage;
+
+#[cfg(all(doctest, feature = "macros"))]
+#[doc = include_str!("../../docs/operations.md")]
+struct OperationsPage;
+
+#[cfg(all(doctest, feature = "macros", feature = "postgres", feature = "sqlite"))]
+#[doc = include_str!("../../docs/state.md")]
+struct StatePage;
 
 /// So do those of the crate's own.
 #[cfg(all(doctest, feature = "macros"))]

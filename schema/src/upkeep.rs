@@ -1,6 +1,6 @@
 use crate::dialect::Dialect;
 use crate::name::TableName;
-use crate::table::columns::{CREATED_AT, EXPIRES_AT, LEASE_EXPIRES_AT, RESPONSE_STATUS};
+use crate::table::columns::{CREATED_AT, EXPIRES_AT, LEASE_EXPIRES_AT, PRINCIPAL_FINGERPRINT, RESPONSE_STATUS};
 
 /// The SQL expression for when the lease of a row ends, in SQL that all dialects speak.
 ///
@@ -20,6 +20,16 @@ pub fn lease_end(row: &str) -> String {
         "CASE WHEN {row}.{LEASE_EXPIRES_AT} > {row}.{CREATED_AT} THEN {row}.{LEASE_EXPIRES_AT} \
          ELSE {row}.{EXPIRES_AT} END"
     )
+}
+
+/// The row that is written when a record is removed whose outcome processes may keep in memory: its token changes, and
+/// a process that sees another token drops what it keeps. No service can spell this principal.
+pub(crate) const FORGOTTEN_PRINCIPAL: &str = "\u{2192}";
+pub(crate) const FORGOTTEN_KEY: &str = "forgotten";
+
+/// Of the row `held`: that it is a record, and not the one that tells processes to drop what they keep.
+pub(crate) fn is_record() -> String {
+    format!("held.{PRINCIPAL_FINGERPRINT} <> '{FORGOTTEN_PRINCIPAL}'")
 }
 
 impl TableName {
@@ -84,7 +94,7 @@ impl TableName {
     /// assert!(TableName::default().stats(Dialect::Sqlite).contains("FROM cratestack_idempotency"));
     /// ```
     pub fn stats(&self, dialect: Dialect) -> String {
-        let (table, now, lease) = (self.sql(), dialect.now(), lease_end("held"));
+        let (table, now, lease, is_record) = (self.sql(), dialect.now(), lease_end("held"), is_record());
         let running = format!("{EXPIRES_AT} > {now} AND {RESPONSE_STATUS} IS NULL");
         let counts = format!(
             "count(*),
@@ -103,7 +113,7 @@ impl TableName {
                     LEAST(EXTRACT(EPOCH FROM NOW() - min({CREATED_AT})), 9e15)::bigint,
                     (SELECT sum(pg_table_size(relid))::bigint FROM parts),
                     (SELECT sum(pg_indexes_size(relid))::bigint FROM parts)
-                FROM {table} AS held",
+                FROM {table} AS held WHERE {is_record}",
                 regclass = self.regclass(),
             ),
             // A page belongs to a table or to an index, but only the extension `dbstat` could tell; it is not
@@ -111,7 +121,7 @@ impl TableName {
             Dialect::Sqlite => format!(
                 "SELECT {counts}, ({now} - min({CREATED_AT})) / 1000,
                     (SELECT page_count * page_size FROM pragma_page_count, pragma_page_size), NULL
-                FROM {table} AS held"
+                FROM {table} AS held WHERE {is_record}"
             ),
         }
     }

@@ -3,7 +3,7 @@
 //! [`Idempotency`] is the handle on a store, with the `settings` that apply to all its handlers; `configure` changes
 //! them, and `namespace` keeps handles on one table apart. An attribute's own `options` go before them. A `key_part` is
 //! what the attribute's expressions may be made of. By `reservation` a run has its [`Reservation`], by `tx` its
-//! transaction. `event` is what the operator is told.
+//! transaction. `event` is what the operator is told, and `operator` what he does; `principal` spells callers' names.
 //!
 //! Nothing here knows how work comes in. What only one kind of door needs of a handle lies in the settings as the
 //! door's own.
@@ -13,7 +13,9 @@ mod event;
 mod idempotency;
 mod key_part;
 mod namespace;
+mod operator;
 mod options;
+mod principal;
 mod reservation;
 mod settings;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -24,10 +26,16 @@ pub use event::{Event, EventKind};
 pub use idempotency::Idempotency;
 pub(crate) use key_part::digest;
 pub use key_part::{KeyPart, Part, PartHasher, Presence, part};
+#[cfg(test)]
+pub(crate) use namespace::MAX_PRINCIPAL_BYTES;
 pub use namespace::NamespaceError;
-pub(crate) use namespace::{MARK, MAX_PRINCIPAL_BYTES, record_id};
+pub(crate) use namespace::{MARK, record_id};
 pub use options::Options;
 pub(crate) use options::Recorded;
+pub use principal::Principal;
+#[cfg(test)]
+pub(crate) use principal::looks_like_a_digest;
+pub(crate) use principal::{given, holder_of, of_expression};
 pub use reservation::Reservation;
 pub(crate) use reservation::ReservationSlot;
 pub use settings::OnStoreError;

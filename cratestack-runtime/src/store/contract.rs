@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::claim::{Claim, Completion};
 use super::error::StoreError;
 use super::outcome::{ClaimOutcome, LeaseState, ReservationOutcome};
+use super::records::{RecordInfo, RecordQuery, Removal, RemovalOutcome, RemovedAll};
 use super::watch::{ClockSample, Watch};
 
 /// A place that keeps reservations and recorded outcomes.
@@ -266,6 +267,53 @@ pub trait IdempotencyStore: Send + Sync + 'static {
         let _ = limit;
         Ok(0)
     }
+
+    /// Shows a record to an operator, whatever its state; `None` where there is none.
+    ///
+    /// The provided bodies of this and the next three methods answer that the store cannot.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be reached, or cannot do this at all: [`StoreError::Unsupported`].
+    async fn show(&self, principal: &str, key: &str) -> Result<Option<RecordInfo>, StoreError> {
+        let _ = (principal, key);
+        Err(StoreError::Unsupported("show a record"))
+    }
+
+    /// Lists records, the ones that were reserved first, first.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`show`](Self::show).
+    async fn list(&self, query: &RecordQuery) -> Result<Vec<RecordInfo>, StoreError> {
+        let _ = query;
+        Err(StoreError::Unsupported("list records"))
+    }
+
+    /// Removes a record, if its state allows it: looked at and removed in one step. A token that it bore writes nothing
+    /// from then on.
+    ///
+    /// Where a store shows a session ([`now`](Self::now)), the removal of an outcome ends it, so that no process
+    /// replays the outcome from memory.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`show`](Self::show). The record may have been removed; calling again is safe.
+    async fn remove(&self, principal: &str, key: &str, removal: Removal) -> Result<RemovalOutcome, StoreError> {
+        let _ = (principal, key, removal);
+        Err(StoreError::Unsupported("remove a record"))
+    }
+
+    /// Removes at most `limit` records of one principal, as [`remove`](Self::remove) does each of them. Where that many
+    /// are removed there may be more, and how many are running is not counted.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`remove`](Self::remove).
+    async fn remove_all_of(&self, principal: &str, removal: Removal, limit: u32) -> Result<RemovedAll, StoreError> {
+        let _ = (principal, removal, limit);
+        Err(StoreError::Unsupported("remove the records of a principal"))
+    }
 }
 
 #[async_trait]
@@ -325,5 +373,21 @@ impl<S: IdempotencyStore + ?Sized> IdempotencyStore for Arc<S> {
 
     async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {
         (**self).sweep(limit).await
+    }
+
+    async fn show(&self, principal: &str, key: &str) -> Result<Option<RecordInfo>, StoreError> {
+        (**self).show(principal, key).await
+    }
+
+    async fn list(&self, query: &RecordQuery) -> Result<Vec<RecordInfo>, StoreError> {
+        (**self).list(query).await
+    }
+
+    async fn remove(&self, principal: &str, key: &str, removal: Removal) -> Result<RemovalOutcome, StoreError> {
+        (**self).remove(principal, key, removal).await
+    }
+
+    async fn remove_all_of(&self, principal: &str, removal: Removal, limit: u32) -> Result<RemovedAll, StoreError> {
+        (**self).remove_all_of(principal, removal, limit).await
     }
 }

@@ -26,6 +26,9 @@ pub enum StoreError {
     /// Anything else that is the store's own fault.
     #[error("idempotency store: {0}")]
     Internal(String),
+    /// The store does not implement this method of the contract.
+    #[error("this idempotency store cannot {0}: it does not implement that method of `IdempotencyStore`")]
+    Unsupported(&'static str),
     /// Kept so that stores written for the original error type compile; no store of this crate uses it.
     #[error("bad request: {0}")]
     BadRequest(String),

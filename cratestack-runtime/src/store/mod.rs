@@ -31,6 +31,7 @@ mod error;
 mod outcome;
 mod record;
 mod record_id;
+mod records;
 mod transaction;
 mod watch;
 
@@ -42,6 +43,7 @@ pub use error::{CoolError, StoreError};
 pub use outcome::{ClaimOutcome, LeaseState, ReservationOutcome};
 pub use record::IdempotencyRecord;
 pub(crate) use record_id::{Identified, RecordId, RecordIdRef};
+pub use records::{IfRunning, RecordInfo, RecordQuery, RecordState, Removal, RemovalOutcome, RemovedAll, Within};
 pub use transaction::TransactionalStore;
 pub(crate) use transaction::{Begun, CommitError, Ending, Isolation, Transact};
 pub use watch::{ClockSample, Watch};

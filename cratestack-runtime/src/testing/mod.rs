@@ -69,7 +69,8 @@
 //!
 //! A store with only the three required methods passes what applies to it: a store whose
 //! [`renew`](crate::IdempotencyStore::renew) answers [`LeaseState::Unknown`](crate::LeaseState::Unknown) has no lease,
-//! and the checks about leases are [skipped](Verdict::Skipped), not passed.
+//! and the checks about leases are [skipped](Verdict::Skipped), not passed. So are those about
+//! [`show`](crate::IdempotencyStore::show) and the other methods for operators where a store has none.
 //!
 //! No check fails because a machine is busy. Where a promise is about time, the check measures how long it took itself;
 //! if that was too long to tell, it starts over with twice the time. Only a store that is too slow for

@@ -5,6 +5,7 @@ mod concurrency;
 mod expiry;
 mod lease;
 mod names;
+mod operator;
 mod outcome;
 mod reservation;
 mod stall;
@@ -79,6 +80,19 @@ fn leased() -> impl Iterator<Item = Entry> {
     .into_iter()
 }
 
+/// What a store promises that has methods for operators.
+fn operated() -> impl Iterator<Item = Entry> {
+    let any = entries! { &[Way::Extended], false;
+        operator: shown_records_are_as_they_are, lists_show_what_they_are_asked_for,
+            removed_outcome_is_a_fresh_key_and_ends_the_session;
+    };
+    let leased = entries! { &[Way::Extended], true;
+        operator: removal_respects_what_runs, removed_reservation_writes_nothing,
+            removal_and_takeover_exclude_each_other, all_of_a_principal_are_removed_and_of_no_other;
+    };
+    any.into_iter().chain(leased)
+}
+
 /// What goes through methods of its own choice.
 fn single() -> impl Iterator<Item = Entry> {
     entries! { &[Way::Extended], false;
@@ -116,7 +130,7 @@ where
     bench.leases = suite.every_method || has_leases(&bench).await;
 
     let mut running = JoinSet::new();
-    for (place, entry) in basic().chain(leased()).chain(single()).enumerate() {
+    for (place, entry) in basic().chain(leased()).chain(single()).chain(operated()).enumerate() {
         let bench = Bench { store: Arc::new(connect().await), ..bench.clone() };
         running.spawn(async move { (place, Check { name: entry.name, verdict: judge(&entry, &bench).await }) });
     }

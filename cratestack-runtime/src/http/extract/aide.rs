@@ -16,8 +16,8 @@ use crate::store::StoreDatabase;
 
 macro_rules! documents_its_arguments {
     ($extractor:ident) => {
-        impl<A: OperationInput, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> OperationInput
-            for $extractor<A, KEYED_BY_ARGUMENTS, BODY_LIMIT>
+        impl<A: OperationInput, R, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> OperationInput
+            for $extractor<A, R, KEYED_BY_ARGUMENTS, BODY_LIMIT>
         {
             fn operation_input(context: &mut GenContext, operation: &mut Operation) {
                 A::operation_input(context, operation);

@@ -3,11 +3,16 @@
 
 #[cfg(feature = "aide")]
 mod aide;
+mod arguments;
 mod guarded;
 mod reservation;
+mod state;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod transacted;
 
 pub use guarded::{Guarded, Via};
+pub use state::ProvidesHandle;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use state::ProvidesTransactions;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use transacted::{TakesTx, Transacted, TransactionalDatabase, ViaTx};

@@ -18,11 +18,10 @@ use axum::extract::ConnectInfo;
 use axum::extract::connect_info::MockConnectInfo;
 use http::header;
 use http::request::Parts;
-use sha2::{Digest, Sha256};
 use tracing::error;
 
-use crate::handle::{MARK, MAX_PRINCIPAL_BYTES, digest};
-use crate::util::{hex, lock};
+use crate::handle::{given, holder_of};
+use crate::util::lock;
 
 /// What a service says its callers are.
 pub(crate) type Identify = dyn Fn(&Parts) -> Option<String> + Send + Sync;
@@ -72,27 +71,6 @@ fn verified_caller(parts: &Parts) -> Result<String, Unidentified> {
     };
     // A listener for both kinds of addresses shows IPv4 ones mapped into IPv6.
     peer.map(|peer| peer.ip().to_canonical().to_string()).ok_or(Unidentified::NoAddress)
-}
-
-/// Whoever holds an `Authorization` value. A hash, because the value is a credential and this is stored.
-fn holder_of(authorization: &[u8]) -> String {
-    hex(&Sha256::digest(authorization))
-}
-
-/// A name that the service gives.
-fn given(name: String) -> String {
-    if name.contains(MARK) || looks_like_a_digest(&name) {
-        format!("{MARK}{}", digest("given principal", &name))
-    } else if name.len() > MAX_PRINCIPAL_BYTES || name.contains('\0') {
-        // One database has no place for NUL.
-        digest("long principal", &name)
-    } else {
-        name
-    }
-}
-
-fn looks_like_a_digest(name: &str) -> bool {
-    name.len() == 64 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 impl Unidentified {
@@ -157,7 +135,7 @@ impl OnceAMinute {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handle::record_id;
+    use crate::handle::{MARK, MAX_PRINCIPAL_BYTES, looks_like_a_digest, record_id};
 
     const DIGEST: &str = "622e64b2c22f425807dd4e58a766a477bf47edd1548967fa4fd37ec9ff36d2b1";
 

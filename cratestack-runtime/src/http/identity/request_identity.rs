@@ -3,7 +3,7 @@ use http::{Method, Uri};
 
 use super::fingerprint::original_uri;
 use super::principal::{Identify, Unidentified, caller};
-use crate::handle::{KeyPart, MARK, PartHasher, Presence, digest};
+use crate::handle::{KeyPart, MARK, PartHasher, Presence, digest, of_expression};
 
 /// What a request is known by: as the request has it, until the attribute's expressions say otherwise.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl RequestIdentity {
     /// A principal that is there in part would be everybody's who lacks that part.
     pub(crate) fn set_principal(&mut self, part: &(impl KeyPart + ?Sized)) {
         let is_present = part.presence() == Presence::Present;
-        self.principal = if is_present { Ok(digest("principal", part)) } else { Err(Unidentified::Absent) };
+        self.principal = if is_present { Ok(of_expression(part)) } else { Err(Unidentified::Absent) };
     }
 
     /// The part stands for the body and the query. Method and path are always compared, so that a key never answers for

@@ -1,3 +1,4 @@
+mod records;
 mod rows;
 #[cfg(all(feature = "axum", feature = "testing"))]
 mod testing;
@@ -17,8 +18,8 @@ use uuid::Uuid;
 
 use self::rows::{Deadline, Row, RowOutcome, Rows, timestamp_after};
 use crate::store::{
-    Claim, ClaimOutcome, Completion, IdempotencyRecord, IdempotencyStore, LeaseState, RecordIdRef, ReservationOutcome,
-    StoreError,
+    Claim, ClaimOutcome, Completion, IdempotencyRecord, IdempotencyStore, LeaseState, RecordIdRef, RecordInfo,
+    RecordQuery, Removal, RemovalOutcome, RemovedAll, ReservationOutcome, StoreError,
 };
 use crate::util::lock;
 
@@ -207,6 +208,22 @@ impl IdempotencyStore for MemoryStore {
             deleted += rows.sweep(now, left);
         }
         Ok(deleted)
+    }
+
+    async fn show(&self, principal: &str, key: &str) -> Result<Option<RecordInfo>, StoreError> {
+        Ok(self.info(RecordIdRef { principal, key }))
+    }
+
+    async fn list(&self, query: &RecordQuery) -> Result<Vec<RecordInfo>, StoreError> {
+        Ok(self.infos(query))
+    }
+
+    async fn remove(&self, principal: &str, key: &str, removal: Removal) -> Result<RemovalOutcome, StoreError> {
+        Ok(self.remove_one(RecordIdRef { principal, key }, removal))
+    }
+
+    async fn remove_all_of(&self, principal: &str, removal: Removal, limit: u32) -> Result<RemovedAll, StoreError> {
+        Ok(self.remove_many(principal, removal, limit))
     }
 }
 

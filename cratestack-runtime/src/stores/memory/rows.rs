@@ -73,6 +73,7 @@ pub(super) struct Row {
     pub(super) request_hash: [u8; 32],
     pub(super) lease: Deadline,
     pub(super) expires: Deadline,
+    pub(super) reserved: Instant,
     pub(super) created_at: SystemTime,
     pub(super) expires_at: SystemTime,
     pub(super) outcome: Option<RowOutcome>,
@@ -89,6 +90,7 @@ impl Row {
             request_hash: claim.request_hash,
             lease: Deadline::after(now, claim.lease).min(expires),
             expires,
+            reserved: now,
             created_at,
             expires_at: timestamp_after(created_at, claim.retention),
             outcome: None,
@@ -130,6 +132,23 @@ impl Deadline {
         match self {
             Self::At(end) => end <= now,
             Self::Never => false,
+        }
+    }
+
+    /// How long ago it was.
+    pub(super) fn passed_since(self, now: Instant) -> Duration {
+        match self {
+            Self::At(end) => now.saturating_duration_since(end),
+            Self::Never => Duration::ZERO,
+        }
+    }
+
+    /// As a timestamp, given two looks at once at the two clocks; `None` where none can hold it.
+    pub(super) fn by_the_wall(self, now: Instant, by_the_wall: SystemTime) -> Option<SystemTime> {
+        match self {
+            Self::At(end) if end >= now => by_the_wall.checked_add(end - now),
+            Self::At(end) => by_the_wall.checked_sub(now - end),
+            Self::Never => None,
         }
     }
 }

@@ -21,6 +21,7 @@ mod finish;
 mod lock;
 mod migrate;
 mod notify;
+mod records;
 mod release;
 mod renew;
 mod reserve;
@@ -55,7 +56,8 @@ use self::transaction::commit::{Commit, has_failed};
 use self::transaction::rollback::{rollback, terminate};
 use crate::store::{
     Begun, Claim, ClaimOutcome, ClockSample, CommitError, Completion, Ending, IdempotencyStore, Isolation, LeaseState,
-    RecordIdRef, ReservationOutcome, StoreError, Transact, TransactionalStore, Watch,
+    RecordIdRef, RecordInfo, RecordQuery, Removal, RemovalOutcome, RemovedAll, ReservationOutcome, StoreError,
+    Transact, TransactionalStore, Watch,
 };
 use crate::stores::sql::{
     BatchQueue, OpenTransaction, SessionId, check, recordable, renew_in_time, shared, store_database,
@@ -315,11 +317,29 @@ impl IdempotencyStore for PostgresStore {
     }
 
     async fn now(&self) -> Result<Option<ClockSample>, StoreError> {
-        self.session.sample(&self.database.pool).await.map_err(self.database.error())
+        let sample = self.session.sample(&self.database.pool).await.map_err(self.database.error())?;
+        let Some(ClockSample { now, session }) = sample else { return Ok(None) };
+        Ok(Some(ClockSample { now, session: session ^ records::forgotten_mark(&self.database).await? }))
     }
 
     async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {
         sweep::sweep(&self.database, &self.operations.sweep, limit).await
+    }
+
+    async fn show(&self, principal: &str, key: &str) -> Result<Option<RecordInfo>, StoreError> {
+        records::show(&self.database, RecordIdRef { principal, key }).await
+    }
+
+    async fn list(&self, query: &RecordQuery) -> Result<Vec<RecordInfo>, StoreError> {
+        records::list(&self.database, query).await
+    }
+
+    async fn remove(&self, principal: &str, key: &str, removal: Removal) -> Result<RemovalOutcome, StoreError> {
+        records::remove(&self.database, RecordIdRef { principal, key }, removal).await
+    }
+
+    async fn remove_all_of(&self, principal: &str, removal: Removal, limit: u32) -> Result<RemovedAll, StoreError> {
+        records::remove_all_of(&self.database, principal, removal, limit).await
     }
 }
 

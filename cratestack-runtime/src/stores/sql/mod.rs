@@ -5,6 +5,7 @@ mod check;
 mod error;
 mod grant;
 mod operation;
+pub(crate) mod records;
 mod renewal;
 mod row;
 mod text;

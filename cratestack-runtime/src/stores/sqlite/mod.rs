@@ -3,9 +3,11 @@
 mod database;
 mod finish;
 mod migrate;
+mod records;
 mod release;
 mod renew;
 mod reserve;
+mod session;
 #[cfg(all(feature = "axum", feature = "testing"))]
 mod testing;
 #[cfg(test)]
@@ -27,11 +29,13 @@ use uuid::Uuid;
 
 use self::database::{Database, TICK};
 use self::reserve::ReserveArgs;
+use self::session::FileSession;
 use self::transaction::{Transactions, rollback};
 use self::write::{Write, WriteAnswer, Writer};
 use crate::store::{
     Begun, Claim, ClaimOutcome, ClockSample, CommitError, Completion, Ending, IdempotencyStore, Isolation, LeaseState,
-    RecordIdRef, ReservationOutcome, StoreError, Transact, TransactionalStore,
+    RecordIdRef, RecordInfo, RecordQuery, Removal, RemovalOutcome, RemovedAll, ReservationOutcome, StoreError,
+    Transact, TransactionalStore,
 };
 use crate::stores::sql::{
     BatchQueue, OpenTransaction, Renewal, check, recordable, renew_in_time, shared, store_database,
@@ -69,10 +73,8 @@ use crate::stores::sql::{
 pub struct SqliteStore {
     database: Database,
     operations: Arc<Operations>,
-    /// One for the store's whole life: a file loses what was committed with the power or the operating system, and
-    /// takes this process along. `None` where the database ends with its connections, as the process goes on without
-    /// them.
-    session: Option<u128>,
+    /// `None` where the database ends with its connections, as the process goes on without them.
+    session: Option<Arc<FileSession>>,
 }
 
 #[derive(Debug)]
@@ -109,7 +111,7 @@ impl SqliteStore {
         let has_file = !ends_with_its_connections(&pool.connect_options());
         let database = Database::new(pool, TableName::default());
         let operations = Arc::new(Operations::new(&database, has_file));
-        Self { database, operations, session: has_file.then(|| Uuid::new_v4().as_u128()) }
+        Self { database, operations, session: has_file.then(|| Arc::new(FileSession::new())) }
     }
 
     /// Names the table. Default: `cratestack_idempotency`, in the main database or one that is attached.
@@ -295,9 +297,9 @@ impl IdempotencyStore for SqliteStore {
         Ok(if is_recorded.map_err(self.database.error())? { LeaseState::Held } else { LeaseState::Lost })
     }
 
-    /// Answers without a connection: SQLite's clock is this machine's, and a pool may have none to spare.
     async fn now(&self) -> Result<Option<ClockSample>, StoreError> {
-        Ok(self.session.map(|session| ClockSample { now: SystemTime::now(), session }))
+        let Some(session) = &self.session else { return Ok(None) };
+        session.sample(&self.database.pool, &self.database.table).await.map(Some).map_err(self.database.error())
     }
 
     async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {
@@ -305,6 +307,22 @@ impl IdempotencyStore for SqliteStore {
         let sweep = sqlx::query(self.operations.sweep.clone()).bind(i64::from(limit));
         let swept = sweep.execute(&self.database.pool).await.map_err(self.database.error())?;
         Ok(swept.rows_affected())
+    }
+
+    async fn show(&self, principal: &str, key: &str) -> Result<Option<RecordInfo>, StoreError> {
+        records::show(&self.database, RecordIdRef { principal, key }).await
+    }
+
+    async fn list(&self, query: &RecordQuery) -> Result<Vec<RecordInfo>, StoreError> {
+        records::list(&self.database, query).await
+    }
+
+    async fn remove(&self, principal: &str, key: &str, removal: Removal) -> Result<RemovalOutcome, StoreError> {
+        records::remove(&self.database, RecordIdRef { principal, key }, removal).await
+    }
+
+    async fn remove_all_of(&self, principal: &str, removal: Removal, limit: u32) -> Result<RemovedAll, StoreError> {
+        records::remove_all_of(&self.database, principal, removal, limit).await
     }
 }
 

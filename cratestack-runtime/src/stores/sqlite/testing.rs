@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use cratestack_schema::columns::{CREATED_AT, EXPIRES_AT, LEASE_EXPIRES_AT, RESPONSE_STATUS};
 use sqlx::{AssertSqlSafe, query, query_scalar};
-use uuid::Uuid;
 
 use super::database::{Database, NOW, TICK};
+use super::session::FileSession;
 use super::{Operations, SqliteStore};
 use crate::store::StoreError;
 
@@ -17,7 +17,7 @@ impl SqliteStore {
     pub(crate) fn of_another_process(&self) -> Self {
         let database = Database::new(self.database.pool.clone(), (*self.database.table).clone());
         let operations = Arc::new(Operations::new(&database, self.operations.writes.is_batching()));
-        Self { database, operations, session: self.session.map(|_| Uuid::new_v4().as_u128()) }
+        Self { database, operations, session: self.session.as_ref().map(|_| Arc::new(FileSession::new())) }
     }
 
     /// Whether the database is one that outlives a process.
