@@ -449,8 +449,8 @@ async fn a_removal_takes_what_was_looked_at_and_nothing_else() {
         tokio::time::sleep(Duration::from_millis(20)).await;
         let name = TableName::default();
         let token = token_of(&place, &name).await;
-        let taken = store.reserve(Claim { lease: Duration::ZERO, ..claim }).await.unwrap();
-        let ClaimOutcome::Reserved { attempt: 2, .. } = taken else { panic!("{taken:?}") };
+        let takeover = store.reserve(Claim { lease: Duration::ZERO, ..claim }).await.unwrap();
+        let ClaimOutcome::Reserved { attempt: 2, .. } = takeover else { panic!("{takeover:?}") };
         tokio::time::sleep(Duration::from_millis(20)).await;
         // Dead as well, but not the one that was looked at.
         for (token, removed) in [(Some(token), 0), (None, 1)] {
