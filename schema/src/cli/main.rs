@@ -16,7 +16,7 @@ use self::output::Failure;
 /// The idempotency table of cratestack-runtime, for whoever creates, migrates and watches databases.
 ///
 /// Services keep their idempotency keys in one table. This command prints what creates and upgrades it, as SQL or as
-/// the files of a migration tool, and tells whether a database has what the services expect.
+/// the files of a migration tool, tells whether a database has what the services expect, and looks after single records.
 #[derive(Parser)]
 #[command(name = "cratestack-schema", version, after_help = EXAMPLES, after_long_help = LONG)]
 struct Cli {
