@@ -2,7 +2,8 @@
 //! code that the attribute generates calls it.
 
 // The order of the files. Each imports from those after it only:
-// expand → placement, signature, guarded → expressions, evaluation, type_checks → context → handler, options → mistake.
+// expand → placement, signature, guarded → expressions, evaluation, type_checks, moved → context → handler → names → options →
+// mistake.
 mod context;
 mod evaluation;
 mod expand;
@@ -10,6 +11,8 @@ mod expressions;
 mod guarded;
 mod handler;
 mod mistake;
+mod moved;
+mod names;
 mod options;
 mod placement;
 mod signature;
@@ -29,7 +32,8 @@ use syn::Ident;
 /// (`Idempotency::omit_header`), with `Idempotency-Replayed: true`; while the first still runs it gets 409; with other
 /// content it gets 422. Requests with a safe method (GET, HEAD, OPTIONS, TRACE) pass unguarded.
 ///
-/// The router's state provides a `cratestack_runtime::Idempotency` through axum's `FromRef`. All extractors run before
+/// The router's state provides a `cratestack_runtime::Idempotency` through axum's `FromRef`, also from within an `Arc`;
+/// where it does not, the route is an error that says so. All extractors run before
 /// the key is looked at, so a request that fails authentication or validation costs no key and sees no replay.
 ///
 /// ```
@@ -251,6 +255,13 @@ use syn::Ident;
 ///
 /// A longer body gets 413, and nothing is reserved. Refused are zero, a string, and more than `u32::MAX`.
 ///
+/// Without it the bound is `Idempotency::max_request_bytes`, else what axum's `DefaultBodyLimit` says for the route: 2 MiB
+/// where nobody says anything, or where it is disabled. This **differs from the bare handler** in one case: axum bounds
+/// what an extractor buffers, and so neither `Request` nor `Body`, whose handler may stream any length. With a key their
+/// body is bounded too, because all of it is read before the handler runs: it is part of what a retry must match. An
+/// upload of more than 2 MiB says here how long it may be, and is held in memory meanwhile. A request without a key
+/// (with [`optional`](#optional)) streams as it does without the attribute.
+///
 /// ```
 /// # use cratestack_runtime::idempotent;
 /// #[idempotent(body_limit = 65_536)]
@@ -321,8 +332,8 @@ use syn::Ident;
 /// ## `state`
 ///
 /// The type of the router's state. It changes nothing at run time. With it, a state without `Idempotency`, a `State<T>`
-/// that is no part of it, and an argument that is no extractor are errors at the handler; without it, they are axum's
-/// error at the route. An argument `State<T>` does not tell as much, because `T` may be a part of the state. Where
+/// that is no part of it, and an argument that is no extractor are errors at the handler; without it, they are errors at
+/// the route, the latter two in axum's words. An argument `State<T>` does not tell as much, because `T` may be a part of the state. Where
 /// several states make an extractor of one type that is not yours, such as `bool`, name any of them. Refused are a
 /// value and a string.
 ///
@@ -344,7 +355,7 @@ use syn::Ident;
 /// # What the function may be
 ///
 /// Whatever axum takes: an `async fn` or a `fn` that returns a future, free or associated, with `self` by value or
-/// without it, generic or not. A type parameter says itself what the handler's future needs to move between threads,
+/// without it, generic or not, in a generic `impl` or not. A type parameter says itself what the handler's future needs to move between threads,
 /// most often `T: Send + Sync + 'static`, because that is asked here and not at the route.
 ///
 /// Refused are anything but a function; `const`, `unsafe`, `extern` and variadic ones; `&self`; borrowed arguments and
@@ -359,10 +370,18 @@ use syn::Ident;
 ///
 /// Other attributes belong **below** this one, where they see the original signature: `#[axum::debug_handler]`,
 /// `#[tracing::instrument]`. Documentation, `#[deprecated]` and `#[must_use]` stay with the function that others see.
+///
+/// `#[utoipa::path]` belongs **above**: it makes a type beside the function, by the function's name. Where it stands
+/// below, the two change places.
+///
 /// `#[axum::debug_handler]` above this one calls the handler with the arguments that it had, and reports their number.
+/// [`state = …`](#state) does its work: with the type of the router's state, what does not fit is told at the handler.
 #[proc_macro_attribute]
 pub fn idempotent(attribute: TokenStream, item: TokenStream) -> TokenStream {
-    expand::idempotent(&private(), &attribute.into(), &item.into()).into()
+    // Nobody begins a line of an `impl` with an attribute; where a place is not told, as in an editor, it is that of a
+    // free function.
+    let may_stand_in_impl = proc_macro::Span::call_site().column() > 1;
+    expand::idempotent(&private(), may_stand_in_impl, &attribute.into(), &item.into()).into()
 }
 
 /// The only path that generated code names, under the name that the user's manifest gives the runtime.

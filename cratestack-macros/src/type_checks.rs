@@ -1,11 +1,11 @@
 //! Checks that need types. Each is a statement of its own at the user's token, while the code that runs accepts
 //! anything: so a mistake is one error, and stands where it was made.
 
-use proc_macro2::{Ident, TokenStream, TokenTree};
+use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{GenericArgument, PathArguments, ReturnType, Signature, Type};
 
-use crate::context::{Context, located, variable, variable_at};
+use crate::context::{Context, located, mentions, variable, variable_at};
 use crate::options::HAS_TRANSACTIONS;
 
 /// None of these statements runs, or costs code: they name functions, or stand in a closure that nobody calls.
@@ -83,14 +83,6 @@ fn transaction(context: &Context<'_>) -> TokenStream {
     quote_spanned!(span=> let _ = #private::takes_tx::<(#(#types,)*), _>;)
 }
 
-fn mentions(tokens: TokenStream, name: &str) -> bool {
-    tokens.into_iter().any(|token| match token {
-        TokenTree::Ident(ident) => ident == name,
-        TokenTree::Group(group) => mentions(group.stream(), name),
-        _ => false,
-    })
-}
-
 /// Whether the handler's future moves between threads, asked where the future is named: at the return type, or at the
 /// name of an `async fn`.
 fn future_is_send(private: &TokenStream, signature: &Signature, outcome: &Ident) -> TokenStream {
@@ -155,6 +147,7 @@ fn result_sides(ty: &Type) -> Option<(&Type, &Type)> {
     types.next().is_none().then_some(sides)
 }
 
-fn is_opaque(ty: &Type) -> bool {
+/// Whether only the compiler knows the type's name.
+pub(crate) fn is_opaque(ty: &Type) -> bool {
     mentions(ty.to_token_stream(), "impl")
 }

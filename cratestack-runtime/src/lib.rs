@@ -40,6 +40,7 @@
 //!   SQL stores create their table with `migrate()`, when asked to; [`schema`] has the table's name and statements.
 //! - [`Reservation`]: what a handler runs under, for calls of its own that are to be idempotent as well. With `Tx` and
 //!   `#[idempotent(transaction)]`, what the handler writes and its recorded outcome are one commit.
+//! - [`Problem`]: what a client is told in a handler's place; [`Idempotency::problems`] gives it another shape.
 //! - [`Event`]: what happens to guarded requests, for metrics.
 //! - [`records`]: what an operator sees of them, and does about one.
 //! - [`IdempotencyStore`]: the contract, for a store of your own; `testing` has a conformance suite for it.
@@ -48,7 +49,7 @@
 //!
 //! | feature | on by default | what it brings |
 //! |---|---|---|
-//! | `axum` | yes | the door for axum's handlers, and [`hash_request`], [`encode_headers`], [`decode_headers`], [`Unrecorded`] |
+//! | `axum` | yes | the door for axum's handlers, and [`hash_request`], [`encode_headers`], [`decode_headers`], [`Problem`], [`Unrecorded`] |
 //! | `macros` | yes | the attribute `#[idempotent]`; with it comes `axum` |
 //! | `postgres` | yes | `PostgresStore`, and transactions in Postgres |
 //! | `sqlite` | | `SqliteStore`, and transactions in SQLite |
@@ -168,6 +169,10 @@ struct HttpPage;
 #[cfg(all(doctest, feature = "macros"))]
 #[doc = include_str!("../../docs/operations.md")]
 struct OperationsPage;
+
+#[cfg(all(doctest, feature = "macros", feature = "postgres", feature = "sqlite"))]
+#[doc = include_str!("../../docs/state.md")]
+struct StatePage;
 
 /// So do those of the crate's own.
 #[cfg(all(doctest, feature = "macros"))]

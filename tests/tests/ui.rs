@@ -119,6 +119,25 @@ fn says_what_to_do(line: &str) -> bool {
     told.is_some_and(|told| !REPORTS.iter().any(|report| told.starts_with(report))) || line.contains("- help: ")
 }
 
+/// What the page shows of the compiler's words is what the compiler says, of a file whose name stands for the page's.
+#[test]
+fn the_page_on_the_state_shows_what_the_compiler_says() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/state.md");
+    let page = fs::read_to_string(page).expect("the page is there");
+    let pinned: Vec<_> =
+        sources(Path::new("ui/fail")).iter().map(|source| (Message::of(source), source.clone())).collect();
+    let mut checked = 0;
+    for shown in page.split("```text\n").skip(1).filter_map(|rest| rest.split("```").next()) {
+        let said = pinned.iter().any(|(message, source)| {
+            message.text.starts_with(&shown.replace("src/main.rs", &source.display().to_string()))
+        });
+        assert!(said, "no message in ui/fail begins like this:\n{shown}");
+        checked += 1;
+    }
+    // The cases that the page tells apart.
+    assert_eq!(checked, 7);
+}
+
 #[test]
 fn legal_shapes_compile_without_a_warning() {
     for edition in ["2021", "2024"] {

@@ -6,6 +6,8 @@ async fn __idempotent_pay<T, const N: usize>(
 where
     T: Send + 'static,
 {
+    let _ = &self;
+    let _ = &req;
     self.settle(req).await
 }
 #[doc(hidden)]
@@ -27,7 +29,8 @@ where
     #[allow(
         clippy::needless_borrow,
         clippy::needless_borrows_for_generic_args,
-        clippy::op_ref
+        clippy::op_ref,
+        clippy::used_underscore_binding
     )]
     {
         idempotent_call.key(&::cratestack_runtime::__private::part(&&(self.id(&req))));
@@ -36,6 +39,7 @@ where
 fn pay<T, const N: usize>(
     idempotent_guarded: ::cratestack_runtime::__private::Guarded<
         (Box<Self>, Json<[T; N]>),
+        (),
         true,
     >,
 ) -> ::cratestack_runtime::__private::Work

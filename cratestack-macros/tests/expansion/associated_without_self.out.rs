@@ -1,9 +1,10 @@
 #[doc(hidden)]
 async fn __idempotent_pay<const N: usize>(body: String) -> Self {
+    let _ = &body;
     Self::paid(body)
 }
 fn pay<const N: usize>(
-    idempotent_guarded: ::cratestack_runtime::__private::Guarded<(String,), true>,
+    idempotent_guarded: ::cratestack_runtime::__private::Guarded<(String,), (), true>,
 ) -> ::cratestack_runtime::__private::Work {
     use ::cratestack_runtime::__private::{
         AnyArgument as _, AnyArgumentOf as _, AnyHandling as _, AnyOutcome as _,
@@ -30,7 +31,8 @@ fn pay<const N: usize>(
         #[allow(
             clippy::needless_borrow,
             clippy::needless_borrows_for_generic_args,
-            clippy::op_ref
+            clippy::op_ref,
+            clippy::used_underscore_binding
         )]
         {
             idempotent_call.key(&::cratestack_runtime::__private::part(&&(body)));

@@ -1,6 +1,7 @@
 fn pay<T>(
     idempotent_guarded: ::cratestack_runtime::__private::Guarded<
         (Path<u64>, User, Json<T>),
+        (),
         true,
         1024,
     >,
@@ -16,6 +17,9 @@ where
     where
         T: Request,
     {
+        let _ = &tenant;
+        let _ = &user;
+        let _ = &req;
         req.settle(tenant, user)
     }
     let _ = pay::<T>;
@@ -63,7 +67,8 @@ where
         #[allow(
             clippy::needless_borrow,
             clippy::needless_borrows_for_generic_args,
-            clippy::op_ref
+            clippy::op_ref,
+            clippy::used_underscore_binding
         )]
         {
             idempotent_call

@@ -1,6 +1,7 @@
 fn pay(
     idempotent_guarded: ::cratestack_runtime::__private::Guarded<
         (Path<(u64, &'static str)>, Json<CreatePayment>),
+        (),
         true,
     >,
 ) -> ::cratestack_runtime::__private::Work {
@@ -8,6 +9,9 @@ fn pay(
         Path((ref amount, &currency)): Path<(u64, &'static str)>,
         Json(req): Json<CreatePayment>,
     ) -> StatusCode {
+        let _ = &amount;
+        let _ = &currency;
+        let _ = &req;
         req.settle(amount, currency).await
     }
     let _ = pay;
@@ -49,7 +53,8 @@ fn pay(
         #[allow(
             clippy::needless_borrow,
             clippy::needless_borrows_for_generic_args,
-            clippy::op_ref
+            clippy::op_ref,
+            clippy::used_underscore_binding
         )]
         {
             idempotent_call.key(&::cratestack_runtime::__private::part(&&(req.id)));

@@ -13,9 +13,9 @@ mod response;
 mod settings;
 mod work;
 
-pub use extract::{Guarded, Via};
+pub use extract::{Guarded, ProvidesHandle, Via};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub use extract::{TakesTx, Transacted, TransactionalDatabase, ViaTx};
+pub use extract::{ProvidesTransactions, TakesTx, Transacted, TransactionalDatabase, ViaTx};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use guard::FailureCause;
 pub use guard::GuardedRequest;

@@ -24,4 +24,5 @@ mod problems;
 mod recorded;
 mod semantics;
 mod server;
+mod states;
 mod table;

@@ -14,7 +14,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Statu
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use cratestack_runtime::{
-    Idempotency, IdempotencyStore, MemoryStore, Problem, Reservation, ReservationOutcome, hash_request, idempotent,
+    Idempotency, IdempotencyStore, MemoryStore, Problem, Reservation, ReservationOutcome, encode_headers, hash_request,
+    idempotent,
 };
 use cratestack_tests::client::{Answer, RequestBuilder};
 use serde_json::{Value, json};
@@ -347,6 +348,9 @@ async fn a_function_that_panics_is_as_good_as_none() {
 /// A panic of the function takes nothing along of what else goes over its connection, or has been recorded.
 #[tokio::test]
 async fn a_function_that_panics_takes_neither_the_connection_nor_an_outcome_along() {
+    // A place in the code that first logs on a thread without a subscriber may be silent for all of them.
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.subscriber("cratestack_runtime=error"));
     let app = App::over(handle(MemoryStore::new()).problems(panics));
     let client = serve(router(app.clone())).await;
     let mut connection = client.connect().await.unwrap();
@@ -358,6 +362,7 @@ async fn a_function_that_panics_takes_neither_the_connection_nor_an_outcome_alon
         assert!(paid.send_over(&mut connection).await.unwrap().is_replay());
     }
     assert_eq!(app.effects(), 1);
+    assert_eq!(log.text().matches("the function of `Idempotency::problems` panicked").count(), 5, "{}", log.text());
 }
 
 #[tokio::test]
@@ -404,4 +409,29 @@ async fn an_accept_that_makes_no_sense_gets_problem_details() {
     }
     let head = b"POST /pay/ok HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAccept: \xff\xfe/\x80;q=\xff\r\n\r\n";
     assert_eq!(client.raw(head).await.unwrap().status, Some(400));
+}
+
+/// A tombstone as a version wrote it that knew neither `retryable` nor pages. A problem is made of it for whoever asks.
+#[tokio::test]
+async fn a_tombstone_of_an_earlier_version_is_told_in_the_form_that_is_asked_for() {
+    let store = Arc::new(MemoryStore::new());
+    let hash = hash_request(&HttpMethod::POST, "/pay/streams", None, b"");
+    let expires_at = SystemTime::now() + Duration::from_secs(60);
+    let reserved = store.reserve_or_fetch("alice", "old", hash, expires_at).await.unwrap();
+    let ReservationOutcome::Reserved { token } = reserved else { panic!("{reserved:?}") };
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert("idempotency-tombstone", HeaderValue::from_static("true"));
+    let body = r#"{"type":"about:blank","title":"Conflict","status":409,"detail":"Read it.",
+        "code":"idempotency_response_not_replayable","original_status":207}"#;
+    store.complete("alice", "old", token, 409, &encode_headers(&headers), body.as_bytes()).await.unwrap();
+    let app = App::over(handle(store));
+    let client = serve(router(app.clone())).await;
+    let retry = client.post("/pay/streams").key("old");
+    let problem = retry.send().await.unwrap();
+    assert_eq!((problem.status, problem.is_replay()), (StatusCode::CONFLICT, false));
+    assert_eq!((&problem.json()["retryable"], &problem.json()["original_status"]), (&json!(false), &json!(207)));
+    let page = retry.header("accept", BROWSER).send().await.unwrap();
+    assert!(String::from_utf8(page.body.to_vec()).unwrap().contains("<dd>207</dd>"), "{page:?}");
+    assert_eq!(app.effects(), 0);
 }

@@ -43,10 +43,11 @@ const asItComes = {
 
 async function pay(client, mode, target, key, payment, timeout) {
   const { bare, plain } = asItComes[client];
-  const safe = (await import(`./with_${client}.mjs`)).pay;
+  const page = await import(`./with_${client}.mjs`);
   // fetch has no retries to switch on; got and Stripe's SDK have them on.
-  const send = { bare, plain: plain ?? bare, safe }[mode];
   const isStripe = client === 'stripe';
+  const safe = isStripe ? (api, ...intent) => page.pay(page.client(api, intent.pop()), ...intent) : page.pay;
+  const send = { bare, plain: plain ?? bare, safe }[mode];
   const answer = await send(target, key, isStripe ? JSON.parse(payment) : Buffer.from(payment), timeout);
   if (isStripe) {
     return { status: answer.lastResponse.statusCode, body: JSON.stringify(answer) };

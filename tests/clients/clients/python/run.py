@@ -63,11 +63,14 @@ def headers(key):
 
 def pay(client, mode, target, key, payment, timeout):
     payment = json.loads(payment) if client == "stripe" else payment.encode()
-    if mode == "safe":
-        send = __import__(f"with_{client}").pay
+    if mode != "safe":
+        answer = globals()[f"{mode}_{client}"](target, key, payment, timeout)
+    elif client == "stripe":
+        import with_stripe
+
+        answer = with_stripe.pay(with_stripe.client(target, timeout), key, payment)
     else:
-        send = globals()[f"{mode}_{client}"]
-    answer = send(target, key, payment, timeout)
+        answer = __import__(f"with_{client}").pay(target, key, payment, timeout)
     if client == "stripe":
         return {"status": answer.last_response.code, "body": answer.last_response.body}
     return {"status": answer.status_code, "body": answer.text}

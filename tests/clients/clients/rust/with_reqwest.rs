@@ -45,9 +45,14 @@ pub fn client() -> ClientWithMiddleware {
         .build()
 }
 
-pub async fn pay(url: &str, key: &str, payment: &'static str, timeout: Duration) -> Result<Response> {
-    client()
-        .post(url)
+pub async fn pay(
+    http: &ClientWithMiddleware,
+    url: &str,
+    key: &str,
+    payment: &'static str,
+    timeout: Duration,
+) -> Result<Response> {
+    http.post(url)
         .header("Idempotency-Key", format!("\"{key}\""))
         .header(header::CONTENT_TYPE, "application/json")
         .body(payment)

@@ -4,6 +4,7 @@ use crate::programs::Client;
 
 /// A client, retries switched on and nothing else said, unless a field says otherwise.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "a row of a table")]
 pub struct Facts {
     pub client: Client,
     /// As the table names it, with versions.
@@ -14,6 +15,10 @@ pub struct Facts {
     pub resends_lost: bool,
     /// A POST that was answered 503.
     pub resends_503: bool,
+    /// A POST that was answered 500.
+    pub resends_500: bool,
+    /// The same, with the page's settings.
+    pub settings_resend_500: bool,
     /// A POST that was answered 409.
     pub resends_409: bool,
     /// A POST that was not answered within the client's timeout.
@@ -33,6 +38,8 @@ pub const ALL: [Facts; 9] = [
         bare_resends: false,
         resends_lost: false,
         resends_503: true,
+        resends_500: true,
+        settings_resend_500: true,
         resends_409: false,
         resends_timeout: true,
         resends_broken: true,
@@ -45,6 +52,8 @@ pub const ALL: [Facts; 9] = [
         bare_resends: false,
         resends_lost: false,
         resends_503: false,
+        resends_500: false,
+        settings_resend_500: false,
         resends_409: false,
         resends_timeout: false,
         resends_broken: false,
@@ -57,6 +66,8 @@ pub const ALL: [Facts; 9] = [
         bare_resends: false,
         resends_lost: false,
         resends_503: false,
+        resends_500: false,
+        settings_resend_500: false,
         resends_409: false,
         resends_timeout: false,
         resends_broken: false,
@@ -69,6 +80,8 @@ pub const ALL: [Facts; 9] = [
         bare_resends: false,
         resends_lost: false,
         resends_503: false,
+        resends_500: false,
+        settings_resend_500: false,
         resends_409: false,
         resends_timeout: false,
         resends_broken: true,
@@ -81,6 +94,8 @@ pub const ALL: [Facts; 9] = [
         bare_resends: false,
         resends_lost: true,
         resends_503: false,
+        resends_500: false,
+        settings_resend_500: false,
         resends_409: false,
         resends_timeout: false,
         resends_broken: true,
@@ -93,6 +108,8 @@ pub const ALL: [Facts; 9] = [
         bare_resends: false,
         resends_lost: false,
         resends_503: false,
+        resends_500: false,
+        settings_resend_500: false,
         resends_409: false,
         resends_timeout: false,
         resends_broken: true,
@@ -105,6 +122,8 @@ pub const ALL: [Facts; 9] = [
         bare_resends: false,
         resends_lost: true,
         resends_503: true,
+        resends_500: true,
+        settings_resend_500: false,
         resends_409: false,
         resends_timeout: true,
         resends_broken: false,
@@ -117,6 +136,8 @@ pub const ALL: [Facts; 9] = [
         bare_resends: false,
         resends_lost: true,
         resends_503: true,
+        resends_500: true,
+        settings_resend_500: true,
         resends_409: true,
         resends_timeout: true,
         resends_broken: false,
@@ -129,6 +150,8 @@ pub const ALL: [Facts; 9] = [
         bare_resends: true,
         resends_lost: true,
         resends_503: true,
+        resends_500: true,
+        settings_resend_500: true,
         resends_409: true,
         resends_timeout: true,
         resends_broken: false,

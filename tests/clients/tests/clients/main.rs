@@ -2,7 +2,10 @@
 //!
 //! Nothing here skips: where curl, Python or Node is missing, a test fails and says what to install.
 
+#![forbid(unsafe_code)]
+
 mod facts;
+mod page;
 mod programs;
 mod retries;
 mod rust;

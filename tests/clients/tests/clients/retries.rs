@@ -4,9 +4,14 @@
 use std::time::Duration;
 
 use crate::facts::{self, Facts};
-use crate::programs::{Client, Mode};
+use crate::programs::{Client, Mode, run};
 use crate::stage::{KEY, Stage};
-use crate::wire::Trouble::{BadGateway, BreakAnswer, Busy, Crash, LoseAnswer, LoseWhileRunning, MeetRunning, Silence};
+use crate::till::Till;
+use crate::toolbox;
+use crate::wire::Trouble::{
+    BadGateway, BreakAnswer, Busy, Crash, LoseAnswer, LoseWhileRunning, MeetRunning, Panic, Pass, Silence,
+};
+use crate::wire::Wire;
 
 /// All clients at the same time: most of it is waiting.
 async fn of_each<F: Future<Output = ()> + Send + 'static>(scenario: fn(Client) -> F) {
@@ -104,6 +109,26 @@ async fn a_running_first_is_waited_for_of(client: Client) {
     assert_eq!(outcome.tries.len(), 2, "{outcome:?}");
 }
 
+/// What `wait` is for: no retries, and no setting at all.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_without_retries_gets_the_outcome_of_a_running_first_by_wait() {
+    of_each(a_client_without_retries_gets_the_outcome_of_a_running_first_by_wait_of).await;
+}
+
+async fn a_client_without_retries_gets_the_outcome_of_a_running_first_by_wait_of(client: Client) {
+    if client.is_stripe() {
+        // Its bare self makes a key of its own, and so never meets another's request: with one, it is tested above.
+        return;
+    }
+    let stage = Stage::till(client, true, &[MeetRunning]).await;
+    let first = stage.hold_a_first().await;
+    let outcome = stage.pay(Mode::Bare).await;
+    assert_eq!(first.await.expect("the first ends").status, 201);
+    outcome.assert_paid_once();
+    outcome.assert_ends_with_a_replay();
+    assert_eq!(outcome.tries.len(), 1, "{outcome:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_before_the_commit_is_one_effect() {
     of_each(a_crash_before_the_commit_is_one_effect_of).await;
@@ -113,6 +138,25 @@ async fn a_crash_before_the_commit_is_one_effect_of(client: Client) {
     let outcome = Stage::transaction(client, &[Crash, BadGateway]).await.pay(Mode::Safe).await;
     outcome.assert_paid_once();
     assert_eq!(outcome.tries.len(), 3, "{outcome:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_is_a_second_effect_for_who_sends_a_500_again() {
+    of_each(a_panic_is_a_second_effect_for_who_sends_a_500_again_of).await;
+}
+
+async fn a_panic_is_a_second_effect_for_who_sends_a_500_again_of(client: Client) {
+    let facts = facts::of(client);
+    let (plain, safe) =
+        tokio::join!(async { Stage::till(client, false, &[Panic]).await.pay(Mode::Plain).await }, async {
+            Stage::till(client, false, &[Panic]).await.pay(Mode::Safe).await
+        },);
+    for (outcome, resends) in [(plain, facts.resends_500), (safe, facts.settings_resend_500)] {
+        outcome.assert_same_request();
+        assert_eq!((outcome.statuses()[0], outcome.resent()), (Some(500), resends), "{outcome:?}");
+        // The till's handler in Stripe's dialect is a transaction, and what the panic left of the first run is nothing.
+        assert_eq!(outcome.effects, if client.is_stripe() { 1 } else { outcome.tries.len() }, "{outcome:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,4 +207,29 @@ async fn what_it_does_with_a_running_first_of(client: Client) {
     outcome.assert_same_request();
     assert_eq!(outcome.statuses()[met], Some(409), "{outcome:?}");
     assert_eq!(outcome.tries.len() > met + 1, facts::of(client).resends_409, "{outcome:?}");
+}
+
+/// Without being told to retry: where a connection that was kept breaks before a byte of the answer, curl takes it for
+/// one that had gone stale.
+#[tokio::test(flavor = "multi_thread")]
+async fn curl_sends_a_post_again_when_a_kept_connection_breaks() {
+    let till = Till::start(&[]).await;
+    let wire = Wire::before(till.address(), &[Pass, LoseAnswer]).await;
+    let mut curl = tokio::process::Command::new(toolbox::curl());
+    for key in ["first", "second"] {
+        // `--next` before the first does nothing.
+        curl.args([
+            "--next",
+            "-sS",
+            "-d",
+            r#"{"amount":1200,"currency":"EUR"}"#,
+            "-H",
+            "Content-Type: application/json",
+        ]);
+        curl.arg("-H").arg(format!("Idempotency-Key: {key}")).arg(format!("{}/payments", wire.url()));
+    }
+    let output = run(&mut curl).await;
+    assert!(output.status.success(), "{output:?}");
+    let keys: Vec<_> = wire.tries().into_iter().filter_map(|attempt| attempt.key).collect();
+    assert_eq!((keys, till.effects().await), (["first", "second", "second"].map(str::to_owned).to_vec(), 2));
 }

@@ -21,7 +21,7 @@ pub use with_reqwest::client;
 pub async fn pay(mode: Mode, intent: &Intent) -> Told {
     let timeout = Duration::from_secs(intent.timeout.into());
     let sent = match mode {
-        Mode::Safe => with_reqwest::pay(&intent.url, intent.key, intent.payment, timeout).await,
+        Mode::Safe => with_reqwest::pay(&client(), &intent.url, intent.key, intent.payment, timeout).await,
         Mode::Plain | Mode::Bare => {
             let builder = ClientBuilder::new(reqwest::Client::new());
             let quick = ExponentialBackoff::builder().retry_bounds(Duration::from_millis(50), Duration::from_secs(1));

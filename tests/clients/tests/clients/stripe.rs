@@ -30,6 +30,17 @@ async fn shaped_as_stripes_errors_a_refusal_is_one_to_both_sdks() {
     }
 }
 
+#[tokio::test]
+async fn a_replay_bears_the_mark_that_stripes_clients_know() {
+    let till = Till::start(&[("SHAPE", "stripe")]).await;
+    let create = till.client().post("/v1/payment_intents").key(KEY).header("authorization", "Bearer sk_test_123");
+    let create = create.header("content-type", "application/x-www-form-urlencoded").body("amount=1200&currency=eur");
+    for mark in [None, Some("true")] {
+        let answer = create.send().await.expect("the till answers");
+        assert_eq!((answer.status.as_u16(), answer.header("idempotent-replayed")), (200, mark), "{answer:?}");
+    }
+}
+
 /// A handler with a reservation panics after its effect: the key is free, and who sends it again pays twice.
 async fn panic(client: Client, variables: &'static [(&'static str, &'static str)]) -> Outcome {
     Stage::before(Till::start(variables).await, client, &[Panic]).await.pay(Mode::Safe).await

@@ -126,24 +126,24 @@ fn form() -> Form {
 }
 
 async fn reqwest(mode: Mode, url: &str) -> Result<Vec<u16>, String> {
-    let made = || reqwest::Client::new().post(url).header("idempotency-key", KEY).multipart(form()).build();
+    let build = || reqwest::Client::new().post(url).header("idempotency-key", KEY).multipart(form()).build();
     let told = |error: &dyn std::fmt::Display| error.to_string();
     let mut statuses = Vec::new();
     match mode {
         Mode::Retried => {
-            let request = made().map_err(|error| told(&error))?;
+            let request = build().map_err(|error| told(&error))?;
             let answer = client().execute(request).await.map_err(|error| told(&error))?;
             statuses.push(answer.status().as_u16());
         }
         Mode::Anew => {
             for _ in 0..2 {
-                let request = made().map_err(|error| told(&error))?;
+                let request = build().map_err(|error| told(&error))?;
                 let answer = reqwest::Client::new().execute(request).await.map_err(|error| told(&error))?;
                 statuses.push(answer.status().as_u16());
             }
         }
         Mode::Once => {
-            let request = buffer(made().map_err(|error| told(&error))?).await.map_err(|error| told(&error))?;
+            let request = buffer(build().map_err(|error| told(&error))?).await.map_err(|error| told(&error))?;
             for _ in 0..2 {
                 let again = request.try_clone().ok_or("a request in memory can be cloned")?;
                 let answer = client().execute(again).await.map_err(|error| told(&error))?;

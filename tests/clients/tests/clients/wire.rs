@@ -165,7 +165,7 @@ async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<R
     if status == StatusCode::CONFLICT {
         open(shared.server, Duration::ZERO);
     }
-    Ok(if trouble == Trouble::BreakAnswer { broken(&answer) } else { whole(answer) })
+    Ok(if trouble == Trouble::BreakAnswer { broken(&answer) } else { whole(&answer) })
 }
 
 async fn answer(trouble: Trouble, forward: Forward, server: SocketAddr) -> io::Result<Answer> {
@@ -231,9 +231,9 @@ fn head(answer: &Answer) -> http::response::Builder {
     response
 }
 
-fn whole(answer: Answer) -> Response<Body> {
+fn whole(answer: &Answer) -> Response<Body> {
     let body = Full::new(answer.body.clone()).map_err(|never| match never {}).boxed();
-    head(&answer).body(body).expect("an answer that came is one that goes")
+    head(answer).body(body).expect("an answer that came is one that goes")
 }
 
 /// Half of it, and then the connection closes.

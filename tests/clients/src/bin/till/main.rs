@@ -10,6 +10,8 @@
 //! | `SHAPE` | `stripe`: problems look like Stripe's errors |
 //! | `RESERVES` | `1`: payment intents are made with a reservation, and not in a transaction |
 
+#![forbid(unsafe_code)]
+
 mod payments;
 mod stripe;
 mod trouble;

@@ -68,7 +68,7 @@ pub(crate) async fn create_reserved(
 }
 
 /// Refusals as Stripe's SDKs read errors.
-pub(crate) fn error(problem: Problem) -> Response {
+pub(crate) fn error(problem: &Problem) -> Response {
     let status = match problem.code() {
         // As Stripe answers it; by a 422, stripe-python does not know it for an `IdempotencyError`.
         "idempotency_key_conflict" => StatusCode::BAD_REQUEST,
@@ -81,5 +81,5 @@ pub(crate) fn error(problem: Problem) -> Response {
 }
 
 pub(crate) fn speak<S>(idempotency: Idempotency<S>) -> Idempotency<S> {
-    idempotency.problems(error).mark_replays_with(HeaderName::from_static("idempotent-replayed"))
+    idempotency.problems(|problem| error(&problem)).mark_replays_with(HeaderName::from_static("idempotent-replayed"))
 }

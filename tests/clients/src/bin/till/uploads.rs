@@ -3,7 +3,7 @@
 use axum::body::Bytes;
 use axum::extract::multipart::MultipartRejection;
 use axum::extract::{FromRequest, Multipart, Request, State};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use cratestack_runtime::idempotent;
 use http::StatusCode;
 
@@ -21,10 +21,10 @@ impl<S: Send + Sync> FromRequest<S> for Expense {
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
         let mut form = Multipart::from_request(request, state).await.map_err(MultipartRejection::into_response)?;
         let (mut amount, mut receipt) = (None, None);
-        while let Some(field) = form.next_field().await.map_err(|error| error.into_response())? {
+        while let Some(field) = form.next_field().await.map_err(IntoResponse::into_response)? {
             match field.name() {
-                Some("amount") => amount = Some(field.text().await.map_err(|error| error.into_response())?),
-                Some("receipt") => receipt = Some(field.bytes().await.map_err(|error| error.into_response())?),
+                Some("amount") => amount = Some(field.text().await.map_err(IntoResponse::into_response)?),
+                Some("receipt") => receipt = Some(field.bytes().await.map_err(IntoResponse::into_response)?),
                 _ => {}
             }
         }
