@@ -152,8 +152,8 @@ impl TableName {
         builder.statement(text)
     }
 
-    /// The statement that counts records by their principal: a row for each, with the principal as the table has it, and
-    /// how many records of it are in flight, past their lease, finished and expired.
+    /// The statement that counts records by their principal: a row for each, with the principal as the table has it,
+    /// and how many records of it are in flight, past their lease, finished and expired.
     ///
     /// ```
     /// use cratestack_schema::{Dialect, RecordFilter, TableName};
