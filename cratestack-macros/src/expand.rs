@@ -9,8 +9,9 @@ use crate::moved::MovedHandler;
 use crate::names::MentionedNames;
 use crate::{expressions, options, placement, signature};
 
-/// The whole attribute: tokens in, tokens out. `private` is the only path that generated code names. An attribute that
-/// begins a line `may_stand_in_impl` no more than a function that says `Self` stands outside of one.
+/// The whole attribute: tokens in, tokens out. `private` is the only path that generated code names.
+/// `may_stand_in_impl` is whether the attribute is indented, as it is in an `impl`: the handler then takes a form in which
+/// it can name the type parameters of one.
 pub(crate) fn idempotent(
     private: &TokenStream,
     may_stand_in_impl: bool,

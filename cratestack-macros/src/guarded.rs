@@ -10,7 +10,7 @@ use crate::options::Options;
 use crate::type_checks::{self, is_opaque};
 
 /// The function that takes the handler's place. Its one argument is an extractor over all of the handler's arguments,
-/// and it runs the handler under the guard. Whether the function may stand in an `impl`, its place tells.
+/// and it runs the handler under the guard.
 pub(crate) fn guarded(
     private: &TokenStream,
     options: &Options,

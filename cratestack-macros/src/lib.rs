@@ -378,8 +378,7 @@ use syn::Ident;
 /// [`state = …`](#state) does its work: with the type of the router's state, what does not fit is told at the handler.
 #[proc_macro_attribute]
 pub fn idempotent(attribute: TokenStream, item: TokenStream) -> TokenStream {
-    // Nobody begins a line of an `impl` with an attribute; where a place is not told, as in an editor, it is that of a
-    // free function.
+    // In an `impl` an attribute is indented. An editor that expands it may not tell the place, and gives the first column.
     let may_stand_in_impl = proc_macro::Span::call_site().column() > 1;
     expand::idempotent(&private(), may_stand_in_impl, &attribute.into(), &item.into()).into()
 }

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -21,12 +20,7 @@ use cratestack_tests::{Client, TestDatabase};
 use serde_json::{Value, json};
 use sqlx::{Postgres, Sqlite};
 
-async fn serve(router: Router) -> Client {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address: SocketAddr = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    Client::new(address)
-}
+use crate::server::serve;
 
 /// Sends eight requests of one key at once, and then one more, and checks that one of all has run.
 async fn runs_once(client: &Client, path: &str, effects: &AtomicUsize) {
@@ -73,6 +67,7 @@ async fn of_arc(State(app): State<Arc<App>>, _: Json<Value>) -> String {
 }
 
 #[idempotent]
+#[allow(clippy::redundant_allocation)]
 async fn of_two_arcs(State(app): State<Arc<Arc<App>>>) -> String {
     app.effects.happen()
 }

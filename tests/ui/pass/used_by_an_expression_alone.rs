@@ -34,10 +34,10 @@ async fn everything(Path((id, r#in)): Path<(u64, u64)>, body: String) {}
 async fn in_a_string(Path(id): Path<u64>, user: User) {}
 
 #[idempotent(key = body)]
-async fn after_an_attribute(body: String) {
+async fn after_an_attribute(body: String) -> &'static str {
     #![allow(clippy::items_after_statements)]
-    const NOTHING: () = ();
-    NOTHING;
+    const NAME: &str = "paid";
+    NAME
 }
 
 #[idempotent(key = id)]

@@ -14,7 +14,7 @@ use crate::http::guard::{ArrivingRequest, GuardedRequest};
 /// What must be known before the body is read stands in the type: whether the key comes from the arguments and not from
 /// the header, and the attribute's bound on the body, where 0 is none.
 pub struct Guarded<A, R = (), const KEYED_BY_ARGUMENTS: bool = false, const BODY_LIMIT: usize = 0> {
-    guarded: GuardedRequest,
+    request: GuardedRequest,
     arguments: A,
     returned: PhantomData<fn() -> R>,
 }
@@ -26,7 +26,7 @@ pub struct Via<M, S: ProvidesHandle<H>, H>(PhantomData<(M, S, H)>);
 impl<A, R, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> Guarded<A, R, KEYED_BY_ARGUMENTS, BODY_LIMIT> {
     /// The guard and the arguments.
     pub fn into_parts(self) -> (GuardedRequest, A) {
-        (self.guarded, self.arguments)
+        (self.request, self.arguments)
     }
 }
 
@@ -43,7 +43,7 @@ where
         let (arriving, request) =
             ArrivingRequest::prepare(LeasedHandler::taken(state.handle()), request, KEYED_BY_ARGUMENTS, BODY_LIMIT);
         match A::extract(request, state).await {
-            Ok(arguments) => Ok(Self { guarded: arriving.admit().await?, arguments, returned: PhantomData }),
+            Ok(arguments) => Ok(Self { request: arriving.admit().await?, arguments, returned: PhantomData }),
             Err(rejection) => Err(arriving.reject(rejection)),
         }
     }

@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-use super::transacted::TransactionalDatabase;
 use crate::handle::Idempotency;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+use crate::store::StoreDatabase;
 
 /// A state in an `Arc` provides what the state provides. Nobody else could write this: the state is the user's, its
 /// `Arc` is not.
@@ -131,7 +131,7 @@ impl<S, DB, H: FromRef<S>> HasTransactions<DB, H> for S {
 
 /// The same of a handler that runs in a transaction of `DB`: it takes an `Idempotency<DB::Store>`.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub trait TakesTransactional<DB: TransactionalDatabase, H> {
+pub trait TakesTransactional<DB: StoreDatabase, H> {
     /// The handle.
     fn taken(handle: H) -> Idempotency<DB::Store>;
 }
@@ -141,7 +141,7 @@ pub trait TakesTransactional<DB: TransactionalDatabase, H> {
 pub struct TransactionalHandler;
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-impl<DB: TransactionalDatabase> TakesTransactional<DB, Idempotency<DB::Store>> for TransactionalHandler {
+impl<DB: StoreDatabase> TakesTransactional<DB, Idempotency<DB::Store>> for TransactionalHandler {
     fn taken(handle: Idempotency<DB::Store>) -> Idempotency<DB::Store> {
         handle
     }

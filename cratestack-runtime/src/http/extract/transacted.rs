@@ -16,7 +16,7 @@ use crate::store::StoreDatabase;
 /// [`Guarded`](super::Guarded), for a handler that has a [`Tx`] among its arguments: the handle that the state provides
 /// must be one over a store of that database.
 pub struct Transacted<A, R = (), const KEYED_BY_ARGUMENTS: bool = false, const BODY_LIMIT: usize = 0> {
-    guarded: GuardedRequest,
+    request: GuardedRequest,
     arguments: A,
     returned: PhantomData<fn() -> R>,
 }
@@ -66,7 +66,7 @@ takes_tx!(T0 T1 T2 T3 T4 T5 T6 T7 T8 T9 T10 T11 T12 T13 T14 T15);
 impl<A, R, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> Transacted<A, R, KEYED_BY_ARGUMENTS, BODY_LIMIT> {
     /// The guard and the arguments.
     pub fn into_parts(self) -> (GuardedRequest, A) {
-        (self.guarded, self.arguments)
+        (self.request, self.arguments)
     }
 }
 
@@ -87,8 +87,8 @@ where
         let (arriving, request) = ArrivingRequest::prepare(handle.into(), request, KEYED_BY_ARGUMENTS, BODY_LIMIT);
         match A::extract(request, state).await {
             Ok(arguments) => {
-                let guarded = DB::join(arriving.admit().await?, store, slot);
-                Ok(Self { guarded, arguments, returned: PhantomData })
+                let request = DB::join(arriving.admit().await?, store, slot);
+                Ok(Self { request, arguments, returned: PhantomData })
             }
             Err(rejection) => Err(arriving.reject(rejection)),
         }
