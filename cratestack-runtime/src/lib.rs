@@ -44,6 +44,7 @@
 //! - [`Event`]: what happens to guarded requests, for metrics.
 //! - [`records`]: what an operator sees of them, and does about one.
 //! - [`IdempotencyStore`]: the contract, for a store of your own; `testing` has a conformance suite for it.
+//! - `testing`: your own service in a test, sent twice, crashed, past its lease.
 //!
 //! # Features
 //!
@@ -53,7 +54,8 @@
 //! | `macros` | yes | the attribute `#[idempotent]`; with it comes `axum` |
 //! | `postgres` | yes | `PostgresStore`, and transactions in Postgres |
 //! | `sqlite` | | `SqliteStore`, and transactions in SQLite |
-//! | `testing` | | the conformance suite |
+//! | `aide` | | guarded handlers in aide's `ApiRouter` |
+//! | `testing` | | tests of one's own service, and the conformance suite |
 //!
 //! Without any of them there are the handle, the engine and the memory store.
 //!
@@ -70,6 +72,8 @@
 #[doc(hidden)]
 #[path = "private/mod.rs"]
 pub mod __private;
+#[cfg(feature = "testing")]
+mod conformance;
 #[cfg_attr(
     not(all(feature = "axum", any(feature = "postgres", feature = "sqlite"))),
     allow(
@@ -165,6 +169,10 @@ struct TransactionsPage;
 #[cfg(all(doctest, feature = "axum"))]
 #[doc = include_str!("../../docs/http.md")]
 struct HttpPage;
+
+#[cfg(all(doctest, feature = "macros"))]
+#[doc = include_str!("../../docs/around.md")]
+struct AroundPage;
 
 #[cfg(all(doctest, feature = "macros"))]
 #[doc = include_str!("../../docs/operations.md")]

@@ -23,8 +23,8 @@ pub fn lease_end(row: &str) -> String {
 }
 
 /// The row that is written when a record is removed whose outcome processes may keep in memory: its token changes, and
-/// a process that sees another token drops what it keeps. No service can spell this principal.
-pub(crate) const FORGOTTEN_PRINCIPAL: &str = "\u{2192}";
+/// a process that sees another token drops what it keeps. It is nobody's: a caller without a name is refused.
+pub(crate) const FORGOTTEN_PRINCIPAL: &str = "";
 pub(crate) const FORGOTTEN_KEY: &str = "forgotten";
 
 /// Of the row `held`: that it is a record, and not the one that tells processes to drop what they keep.

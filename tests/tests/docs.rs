@@ -26,7 +26,7 @@ fn every_guarantee_names_tests_that_exist() {
     sources(&root.join("tests/tests"), &mut tests);
     sources(&root.join("tests/interop/tests"), &mut tests);
     sources(&root.join("tests/model/tests"), &mut tests);
-    sources(&root.join("cratestack-runtime/src/testing"), &mut tests);
+    sources(&root.join("cratestack-runtime/src/conformance"), &mut tests);
     let mut checked = 0;
     for name in page.split('`').skip(1).step_by(2) {
         let is_test =

@@ -153,8 +153,8 @@ impl<S: ?Sized> Idempotency<S> {
     ///
     /// # Errors
     ///
-    /// When the store cannot be reached, or has no such method. What was deleted until then stays deleted; calling again
-    /// is safe.
+    /// When the store cannot be reached, or has no such method. What was deleted until then stays deleted; calling
+    /// again is safe.
     pub async fn forget_principal(
         &self,
         principal: &Principal,

@@ -150,7 +150,8 @@ impl RecordQuery {
 /// use cratestack_runtime::records::Within;
 ///
 /// let orders = Within::Namespace("orders".to_owned());
-/// assert!(orders.contains("orders→alice") && !orders.contains("alice") && !Within::NoNamespace.contains("orders→alice"));
+/// assert!(orders.contains("orders→alice") && !orders.contains("alice"));
+/// assert!(!Within::NoNamespace.contains("orders→alice"));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Within {

@@ -16,7 +16,8 @@ use self::output::Failure;
 /// The idempotency table of cratestack-runtime, for whoever creates, migrates and watches databases.
 ///
 /// Services keep their idempotency keys in one table. This command prints what creates and upgrades it, as SQL or as
-/// the files of a migration tool, and tells whether a database has what the services expect.
+/// the files of a migration tool, tells whether a database has what the services expect, and looks after single
+/// records.
 #[derive(Parser)]
 #[command(name = "cratestack-schema", version, after_help = EXAMPLES, after_long_help = LONG)]
 struct Cli {
@@ -64,8 +65,9 @@ enum Command {
     Ddl(offline::Ddl),
     /// Write the migration that creates or upgrades the table, as files of a migration tool
     ///
-    /// Without --out the files are printed, one after the other. Files that exist are never overwritten, and what
-    /// the folder has already is not written again. On Postgres the migration gives up after a second of waiting for a lock, so that it never stops traffic for longer.
+    /// Without --out the files are printed, one after the other. Files that exist are never overwritten, and what the
+    /// folder has already is not written again. On Postgres the migration gives up after a second of waiting for a
+    /// lock, so that it never stops traffic for longer.
     Migration(offline::Migration),
     /// Compare a database with what the program expects: exit code 0, or 1 and a list
     ///

@@ -100,7 +100,8 @@ impl Migration {
         }
         if self.from < version {
             let text = format!(
-                "{} leads to version {version} already, so nothing was written: to go on from there, say --from {version}",
+                "{} leads to version {version} already, so nothing was written: to go on from there, say --from \
+                 {version}",
                 path.display()
             );
             return Err(Failure::of("--from", text));

@@ -171,7 +171,7 @@ fn since(dialect: Dialect) -> String {
 fn millis(dialect: Dialect, moment: &str) -> String {
     match dialect {
         Dialect::Postgres => format!(
-            "(GREATEST(LEAST(EXTRACT(EPOCH FROM {moment})::double precision, 253402214400), -62135596800) * 1000)::bigint"
+            "(GREATEST(LEAST(EXTRACT(EPOCH FROM {moment})::float8, 253402214400), -62135596800) * 1000)::bigint"
         ),
         Dialect::Sqlite => moment.to_owned(),
     }

@@ -122,7 +122,7 @@ impl TableName {
                 ), marked AS (
                     {mark}
                     SELECT '{FORGOTTEN_PRINCIPAL}', '{FORGOTTEN_KEY}', decode(repeat('00', 32), 'hex'),
-                        left(encode(sha256(convert_to(random()::text || clock_timestamp()::text, 'UTF8')), 'hex'), 32)::uuid,
+                        left(encode(sha256(convert_to(random()::text || clock_timestamp(), 'UTF8')), 'hex'), 32)::uuid,
                         204, ''::bytea, ''::bytea, clock_timestamp(), max({EXPIRES_AT})
                     FROM removed WHERE {RESPONSE_STATUS} IS NOT NULL HAVING count(*) > 0
                     {on_conflict}
@@ -145,8 +145,8 @@ impl TableName {
     pub fn mark_forgotten(&self) -> String {
         format!(
             "{mark}
-            VALUES ('{FORGOTTEN_PRINCIPAL}', '{FORGOTTEN_KEY}', zeroblob(32), randomblob(16), 204, zeroblob(0), zeroblob(0),
-                {now}, ?1)
+            VALUES ('{FORGOTTEN_PRINCIPAL}', '{FORGOTTEN_KEY}', zeroblob(32), randomblob(16), 204, zeroblob(0),
+                zeroblob(0), {now}, ?1)
             {on_conflict}",
             mark = insert_mark(&self.sql()),
             now = Dialect::Sqlite.now(),
@@ -171,8 +171,8 @@ impl TableName {
 
 fn insert_mark(table: &str) -> String {
     format!(
-        "INSERT INTO {table} AS mark ({PRINCIPAL_FINGERPRINT}, {KEY}, {REQUEST_HASH}, {RESERVATION_ID}, {RESPONSE_STATUS},
-            {RESPONSE_HEADERS}, {RESPONSE_BODY}, {CREATED_AT}, {EXPIRES_AT})"
+        "INSERT INTO {table} AS mark ({PRINCIPAL_FINGERPRINT}, {KEY}, {REQUEST_HASH}, {RESERVATION_ID},
+            {RESPONSE_STATUS}, {RESPONSE_HEADERS}, {RESPONSE_BODY}, {CREATED_AT}, {EXPIRES_AT})"
     )
 }
 

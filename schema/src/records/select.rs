@@ -152,8 +152,8 @@ impl TableName {
         builder.statement(text)
     }
 
-    /// The statement that counts records by their principal: a row for each, with the principal as the table has it, and
-    /// how many records of it are in flight, past their lease, finished and expired.
+    /// The statement that counts records by their principal: a row for each, with the principal as the table has it,
+    /// and how many records of it are in flight, past their lease, finished and expired.
     ///
     /// ```
     /// use cratestack_schema::{Dialect, RecordFilter, TableName};
@@ -205,10 +205,15 @@ impl RecordFilter {
             Some(PrincipalFilter::InAnyNamespace(name)) => {
                 let [alone, after] = [name, name].map(|name| builder.text(name));
                 let place = place_of_mark(dialect);
-                conditions.push(format!(
-                    "(held.{PRINCIPAL_FINGERPRINT} = {alone}
-                        OR ({place} > 1 AND substr(held.{PRINCIPAL_FINGERPRINT}, {place} + 1) = {after}))"
-                ));
+                let is_after = match dialect {
+                    Dialect::Postgres => format!(
+                        "substring({bytes} FROM {place} + {length}) = convert_to({after}, 'UTF8')",
+                        bytes = principal_bytes(),
+                        length = NAMESPACE_MARK.len_utf8(),
+                    ),
+                    Dialect::Sqlite => format!("substr(held.{PRINCIPAL_FINGERPRINT}, {place} + 1) = {after}"),
+                };
+                conditions.push(format!("(held.{PRINCIPAL_FINGERPRINT} = {alone} OR ({place} > 1 AND {is_after}))"));
             }
             Some(PrincipalFilter::Hash(digits)) => {
                 conditions.push(hashed(PRINCIPAL_FINGERPRINT, builder.text(digits)));
@@ -221,6 +226,8 @@ impl RecordFilter {
         }
         match &self.namespace {
             NamespaceFilter::Any => {}
+            // It says all by itself.
+            _ if matches!(self.principal, Some(PrincipalFilter::Stored(_))) => {}
             // A mark at the very beginning is part of a principal's own spelling.
             NamespaceFilter::Outside => conditions.push(format!("{} <= 1", place_of_mark(dialect))),
             NamespaceFilter::Is(name) => {
@@ -246,10 +253,15 @@ impl RecordFilter {
     }
 }
 
+/// The principal of the row `held` as UTF-8. On Postgres the mark is looked for in this, as a database of another
+/// encoding may have no such character.
+fn principal_bytes() -> String {
+    format!("convert_to(held.{PRINCIPAL_FINGERPRINT}, 'UTF8')")
+}
+
 fn place_of_mark(dialect: Dialect) -> String {
-    let function = match dialect {
-        Dialect::Postgres => "strpos",
-        Dialect::Sqlite => "instr",
-    };
-    format!("{function}(held.{PRINCIPAL_FINGERPRINT}, '{NAMESPACE_MARK}')")
+    match dialect {
+        Dialect::Postgres => format!("position(decode('e28692', 'hex') IN {})", principal_bytes()),
+        Dialect::Sqlite => format!("instr(held.{PRINCIPAL_FINGERPRINT}, '{NAMESPACE_MARK}')"),
+    }
 }

@@ -5,9 +5,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use cratestack_runtime::records::Principal;
 use cratestack_runtime::schema::TableName;
+use serde_json::Value;
 use sqlx::SqlitePool;
 
-use crate::command::executable;
+use crate::command::{cratestack_schema, executable};
 use crate::databases::sqlite;
 
 const PAGE: &str = include_str!("../../../docs/operations.md");
@@ -111,5 +112,41 @@ async fn the_runbook_says_what_the_commands_say() {
             .unwrap();
         let told = String::from_utf8(output.stdout).unwrap();
         assert_eq!(words(&told), words(&said), "{command} says\n{told}");
+    }
+}
+
+#[tokio::test]
+async fn the_page_lists_every_member_of_the_json() {
+    let (folder, pool, store) = sqlite(TableName::default()).await;
+    store.migrate().await.unwrap();
+    let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
+    for key in ["a", "b"] {
+        for principal in ["p", "orders\u{2192}p"] {
+            Row::new(principal.to_owned(), key, 1).finished(200).insert(&pool, now).await;
+        }
+    }
+    let url = format!("sqlite:{}", folder.path().join("test.db").display());
+    let (_, section) = PAGE.split_once("## JSON").unwrap();
+    for arguments in [
+        &["show", "--key", "a", "--no-namespace", "--names", "--response"][..],
+        &["list", "--state", "any", "--limit", "1"],
+        &["release", "--key", "a"],
+        &["forget", "--key", "a", "--no-namespace", "--yes"],
+        &["forget", "--principal", "p"],
+        &["check"],
+        &["stats"],
+    ] {
+        let done = cratestack_schema(&[arguments, &["--json", "--database-url", &url]].concat());
+        let value: Value = serde_json::from_str(&done.stdout).unwrap_or_else(|_| panic!("{}", done.stderr));
+        let mut members: Vec<_> = value.as_object().unwrap().keys().cloned().collect();
+        if let Some(principal) = value["principals"].get(0) {
+            members.extend(principal.as_object().unwrap().keys().cloned());
+        }
+        assert!(members.len() > 4, "{members:?}");
+        for member in members {
+            // `reason` stands there with its value.
+            let is_listed = section.contains(&format!("`{member}`")) || section.contains(&format!("`{member}: "));
+            assert!(is_listed, "{arguments:?} has a member `{member}` that the page does not list");
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! The axum extractors: `guarded` and `transacted` are what generated code takes around a handler's arguments; the
-//! latter has the `Tx` among them, `reservation` the `Reservation`.
+//! latter has the `Tx` among them, `reservation` the `Reservation`. `aide` documents them.
 
+#[cfg(feature = "aide")]
+mod aide;
 mod arguments;
 mod guarded;
 mod reservation;

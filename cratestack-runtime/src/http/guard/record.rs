@@ -34,6 +34,8 @@ impl ResponseRecorder {
     }
 
     pub(super) async fn settle(self, mut response: Response) -> Settled<Response> {
+        #[cfg(feature = "testing")]
+        crate::http::CrashPoint::reached(&self.idempotency).await;
         let settings = self.idempotency.http();
         settings.marks.remove_from(response.headers_mut());
         let unrecorded = response.extensions_mut().remove::<Unrecorded>().is_some();

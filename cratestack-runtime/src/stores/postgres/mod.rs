@@ -28,6 +28,8 @@ mod reserve;
 mod session;
 mod sql;
 mod sweep;
+#[cfg(all(feature = "axum", feature = "testing"))]
+mod testing;
 mod timestamptz;
 mod transaction;
 

@@ -8,6 +8,8 @@ mod release;
 mod renew;
 mod reserve;
 mod session;
+#[cfg(all(feature = "axum", feature = "testing"))]
+mod testing;
 #[cfg(test)]
 mod tests;
 mod throttle;

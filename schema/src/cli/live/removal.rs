@@ -249,8 +249,8 @@ fn consequence(action: &str, state: RecordState, whether: &str) -> String {
              is recorded; a retry, or another request, runs beside it"
         ),
         (RecordState::PastLease, _) => format!(
-            "the key {whether} free for any request. What became of the one that had it is not known: its effect may have \
-             happened, and a retry has it again"
+            "the key {whether} free for any request. What became of the one that had it is not known: its effect may \
+             have happened, and a retry has it again"
         ),
         (RecordState::Finished, _) => {
             format!("the outcome {whether} deleted: a retry is a new request, and has its effect again")

@@ -142,6 +142,12 @@ impl ReplayCache {
         self.outcomes.remove(&RecordIdRef { principal, key });
     }
 
+    /// The store has been made older: what is kept may have expired.
+    #[cfg(all(feature = "axum", feature = "testing"))]
+    pub(crate) fn clear(&self) {
+        self.outcomes.clear();
+    }
+
     /// Keeps what the store told, until the record expires by the store's clock.
     pub(crate) fn insert_fetched(&self, witness: Witness, record: &Arc<IdempotencyRecord>) {
         let Some(session) = self.keepable(witness, &record.response_headers, &record.response_body) else { return };

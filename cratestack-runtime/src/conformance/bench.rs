@@ -40,7 +40,7 @@ pub(super) type Checked<T = ()> = Result<T, Stop>;
 macro_rules! ensure {
     ($holds:expr, $($why:tt)+) => {
         if !$holds {
-            return Err($crate::testing::bench::Stop::Broken(format!($($why)+)));
+            return Err($crate::conformance::bench::Stop::Broken(format!($($why)+)));
         }
     };
 }
