@@ -124,7 +124,7 @@ async fn a_handle_says_which_headers_are_recorded() {
 #[tokio::test]
 async fn the_log_says_once_for_each_name_what_is_not_recorded() {
     let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.subscriber("cratestack_runtime=warn"));
+    let _guard = crate::logs::listen(log.subscriber("cratestack_runtime=warn"));
     let echo = Echo::over(Idempotency::new(MemoryStore::new()).omit_header(header::LOCATION));
     for key in ["k1", "k2", "k3"] {
         echo.clone().answer(key, "set-cookie: cookie-secret\nset-cookie: b\nlocation: /1\netag: x\n").await;

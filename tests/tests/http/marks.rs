@@ -127,7 +127,7 @@ async fn a_row_that_holds_the_alias_is_a_replay_all_the_same() {
 #[tokio::test]
 async fn a_name_with_a_meaning_of_its_own_is_ignored_with_a_warning() {
     let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.subscriber("cratestack_runtime=warn"));
+    let _guard = crate::logs::listen(log.subscriber("cratestack_runtime=warn"));
     let names = ["content-type", "content-length", "transfer-encoding", "connection", "date", "idempotency-tombstone"];
     let idempotency = names.into_iter().fold(Idempotency::new(MemoryStore::new()), |idempotency, name| {
         idempotency.mark_replays_with(HeaderName::from_static(name))

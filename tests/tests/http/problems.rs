@@ -334,7 +334,7 @@ impl IntoResponse for Panics {
 #[tokio::test]
 async fn a_function_that_panics_is_as_good_as_none() {
     let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.subscriber("cratestack_runtime=error"));
+    let _guard = crate::logs::listen(log.subscriber("cratestack_runtime=error"));
     let plain = provoke(None, |handle| handle).await;
     assert!(!log.text().contains("Idempotency::problems"));
     let broken = provoke(None, |handle| handle.problems(panics)).await;
@@ -350,7 +350,7 @@ async fn a_function_that_panics_is_as_good_as_none() {
 async fn a_function_that_panics_takes_neither_the_connection_nor_an_outcome_along() {
     // A place in the code that first logs on a thread without a subscriber may be silent for all of them.
     let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.subscriber("cratestack_runtime=error"));
+    let _guard = crate::logs::listen(log.subscriber("cratestack_runtime=error"));
     let app = App::over(handle(MemoryStore::new()).problems(panics));
     let client = serve(router(app.clone())).await;
     let mut connection = client.connect().await.unwrap();
