@@ -84,7 +84,8 @@ use syn::Ident;
 /// with the name that was probably meant, or with all names.
 ///
 /// A **duration** is a string of whole numbers, each with a unit, `ms`, `s`, `m`, `h`, `d` or `w`: `"90s"`, `"1h 30m"`.
-/// Refused are a number without a unit or quotes, a fraction, zero, a negative one, and more than ten years.
+/// Refused are a number without a unit or quotes, a unit that is spelt out or behind a space, a fraction, zero, a
+/// negative one, and more than ten years.
 ///
 /// An **expression** is ordinary Rust over the handler's own arguments, by the names that its patterns give them and by
 /// reference, so that a field need not be `Copy`. Its value is a `KeyPart`: strings, integers, `bool`, `char`, `Uuid`,
