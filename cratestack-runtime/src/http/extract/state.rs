@@ -29,8 +29,9 @@ where
 #[diagnostic::on_unimplemented(
     message = "the state `{Self}` does not provide an `{H}`",
     label = "no `{H}` in this state",
-    note = "if it is a struct of yours, or an `Arc` of one: add the field `idempotency: {H}` to the struct, and derive \
-            axum's `FromRef` for it, or implement `FromRef` of the struct for `{H}`",
+    note = "if it is a struct of yours, or an `Arc` of one: it needs a field `idempotency: {H}`, and an impl of \
+            `FromRef` of the struct for `{H}`, which `#[derive(FromRef)]` writes (axum's feature `macros`; put \
+            `#[from_ref(skip)]` on fields that are not `Clone`)",
     note = "if it is another's, such as `PgPool`, or `()`, which is no state: make a struct of yours the router's state, \
             with it and the `{H}` as fields"
 )]
@@ -87,9 +88,10 @@ impl Takes<Idempotency> for LeasedHandler {
 #[diagnostic::on_unimplemented(
     message = "the state `{Self}` does not provide an `{H}`, in whose transactions `Tx<{DB}>` is",
     label = "no handle in this state has transactions of `{DB}`",
-    note = "if it is a struct of yours, or an `Arc` of one: add the field `idempotency: {H}` to the struct, and derive \
-            axum's `FromRef` for it; `Idempotency::transactional` makes one. A plain `Idempotency`, or one over another \
-            store, cannot take part",
+    note = "if it is a struct of yours, or an `Arc` of one: it needs a field `idempotency: {H}`, which \
+            `Idempotency::transactional` makes, and an impl of `FromRef` of the struct for `{H}`, which \
+            `#[derive(FromRef)]` writes (axum's feature `macros`; put `#[from_ref(skip)]` on fields that are not `Clone`). \
+            A plain `Idempotency`, or one over another store, cannot take part",
     note = "if it is another's, such as `PgPool`, or `()`, which is no state: make a struct of yours the router's state, \
             with it and the `{H}` as fields"
 )]
