@@ -35,7 +35,7 @@ pub(crate) fn all(context: &Context<'_>, handler_call: &TokenStream) -> TokenStr
     });
     let outcome = variable("outcome");
     let sent_future = future_is_send(private, signature, &outcome);
-    let returned = return_type(private, signature, &outcome);
+    let returned = return_type(context, &outcome);
     let parameters = quote!(#(#arguments: #types),*);
     quote! {
         use #private::{AnyArgument as _, AnyArgumentOf as _, AnyHandling as _, AnyOutcome as _, AnyReturned as _};
@@ -98,8 +98,10 @@ fn future_is_send(private: &TokenStream, signature: &Signature, outcome: &Ident)
     }
 }
 
-/// Whether the handler returns a future, and the future a response, or a `Result` of two.
-fn return_type(private: &TokenStream, signature: &Signature, outcome: &Ident) -> TokenStream {
+/// Whether the handler returns a future, and the future a response, or a `Result` of two; in a transaction that an error
+/// is to roll back, whether the error does.
+fn return_type(context: &Context<'_>, outcome: &Ident) -> TokenStream {
+    let Context { private, options, signature, .. } = *context;
     let ReturnType::Type(_, ty) = &signature.output else { return TokenStream::new() };
     let is_async = signature.asyncness.is_some();
     let future = (!is_async).then(|| {
@@ -119,15 +121,18 @@ fn return_type(private: &TokenStream, signature: &Signature, outcome: &Ident) ->
             quote_spanned!(span=> #outcome.returned().#question();)
         }
     };
-    let asked = match result_sides(ty) {
-        Some((success, failure)) if is_async => {
+    let sides = result_sides(ty).filter(|_| is_async);
+    let asked = match sides {
+        Some((success, failure)) => {
             let success = ask(success, "success");
             let failure = ask(failure, "failure");
             quote!(#success #failure)
         }
-        _ => ask(ty, "whole"),
+        None => ask(ty, "whole"),
     };
-    quote!(#future #asked)
+    let must_roll_back = options.has("transaction") && options.name_with("commit", "all").is_none();
+    let rolls_back = must_roll_back.then(|| ask(sides.map_or(ty, |(_, failure)| failure), "rolls_back"));
+    quote!(#future #asked #rolls_back)
 }
 
 /// The two sides of what is spelt like a `Result`; the type decides whether it is one.

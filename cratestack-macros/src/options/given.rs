@@ -33,7 +33,7 @@ impl Options {
     }
 
     /// The option's name where it stands, where its value is this word.
-    pub(super) fn name_with(&self, name: &str, word: &str) -> Option<&Ident> {
+    pub(crate) fn name_with(&self, name: &str, word: &str) -> Option<&Ident> {
         self.get(name).filter(|given| given.value.is_word(word)).map(|given| &given.name)
     }
 

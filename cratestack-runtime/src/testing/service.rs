@@ -73,14 +73,14 @@ impl<S: TestStore> Service<S> {
     /// ```
     /// # #[cfg(feature = "sqlite")]
     /// # fn service(pool: sqlx::SqlitePool) {
-    /// use axum::{Router, routing::post};
+    /// use axum::{Router, http::StatusCode, routing::post};
     /// use cratestack_runtime::{Idempotency, SqliteStore, Tx, idempotent, testing};
     /// use sqlx::Sqlite;
     ///
     /// #[idempotent(transaction)]
-    /// async fn pay(mut tx: Tx<Sqlite>, amount: String) -> Result<(), String> {
+    /// async fn pay(mut tx: Tx<Sqlite>, amount: String) -> Result<(), (StatusCode, &'static str)> {
     ///     let payment = sqlx::query("INSERT INTO payments VALUES ($1)").bind(amount);
-    ///     payment.execute(&mut *tx).await.map(drop).map_err(|error| error.to_string())
+    ///     payment.execute(&mut *tx).await.map(drop).map_err(|_| (StatusCode::INTERNAL_SERVER_ERROR, "not paid"))
     /// }
     ///
     /// fn app(idempotency: Idempotency<SqliteStore>) -> Router {

@@ -19,9 +19,13 @@ macro_rules! over {
             }
 
             #[idempotent(transaction)]
-            async fn pay(State(crash): State<Crash>, mut tx: Tx<$database>, amount: String) -> Result<String, String> {
+            async fn pay(
+                State(crash): State<Crash>,
+                mut tx: Tx<$database>,
+                amount: String,
+            ) -> Result<String, StatusCode> {
                 let payment = sqlx::query("INSERT INTO payments VALUES ($1)").bind(&amount);
-                payment.execute(&mut *tx).await.map_err(|error| error.to_string())?;
+                payment.execute(&mut *tx).await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
                 crash.here().await;
                 Ok(format!("paid {amount}"))
             }

@@ -6,6 +6,7 @@ use aide::openapi::OpenApi;
 use aide::transform::TransformOperation;
 use axum::Json;
 use axum::extract::FromRef;
+use axum::http::StatusCode;
 use cratestack_runtime::testing::Service;
 use cratestack_runtime::{Idempotency, MemoryStore, Reservation, idempotent};
 use schemars::JsonSchema;
@@ -85,8 +86,9 @@ async fn aide_takes_a_handler_with_a_transaction() {
     use cratestack_runtime::{SqliteStore, Tx};
 
     #[idempotent(transaction)]
-    async fn pay(mut tx: Tx<sqlx::Sqlite>, Json(payment): Json<Payment>) -> Result<Json<Payment>, String> {
-        let one: u32 = sqlx::query_scalar("SELECT 1").fetch_one(&mut *tx).await.map_err(|error| error.to_string())?;
+    async fn pay(mut tx: Tx<sqlx::Sqlite>, Json(payment): Json<Payment>) -> Result<Json<Payment>, StatusCode> {
+        let one = sqlx::query_scalar("SELECT 1").fetch_one(&mut *tx).await;
+        let one: u32 = one.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
         Ok(Json(Payment { amount: payment.amount + one }))
     }
 

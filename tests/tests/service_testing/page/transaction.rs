@@ -1,11 +1,11 @@
-use axum::{Router, routing::post};
+use axum::{Router, http::StatusCode, routing::post};
 use cratestack_runtime::{Idempotency, SqliteStore, Tx, idempotent, testing::Service};
 use sqlx::{Sqlite, SqlitePool};
 
 #[idempotent(transaction)]
-async fn pay(mut tx: Tx<Sqlite>, amount: String) -> Result<String, String> {
+async fn pay(mut tx: Tx<Sqlite>, amount: String) -> Result<String, (StatusCode, &'static str)> {
     let payment = sqlx::query("INSERT INTO payments VALUES ($1)").bind(&amount);
-    payment.execute(&mut *tx).await.map_err(|error| error.to_string())?;
+    payment.execute(&mut *tx).await.map_err(|_| (StatusCode::INTERNAL_SERVER_ERROR, "not paid"))?;
     Ok(format!("paid {amount}"))
 }
 
