@@ -1,6 +1,6 @@
 //! The handler, moved out of the way of the function that takes its place.
 
-use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
+use proc_macro2::{TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote};
 use syn::spanned::Spanned;
 use syn::visit_mut::{self, VisitMut};
@@ -49,13 +49,6 @@ impl MovedHandler {
         let Handler { attributes, visibility, signature, body } = handler;
         let (stays, goes) = distributed(attributes);
         let closure = variable("handler");
-        // Where a value is missing, the compiler shows the block that has none.
-        let block = |content: TokenStream| {
-            let mut block = Group::new(Delimiter::Brace, content);
-            block.set_span(body.span());
-            block
-        };
-        let body = body.stream();
         // The compiler names the place where one is moved into the future.
         let moved = signature.inputs.iter().zip(arguments).map(|(argument, value)| variable_at(value, argument));
         let patterns = signature.inputs.iter().zip(arguments).filter_map(|(argument, value)| match argument {
@@ -78,21 +71,24 @@ impl MovedHandler {
             let returned = returned.unwrap_or_else(|| Type::Verbatim(quote!(())));
             let is_never = matches!(returned, Type::Never(_));
             let first = (!is_never).then(|| quote!(if false { return #private::unreturned::<#returned>(); }));
-            let block = block(quote! {
-                #first
-                // All of them are the future's, and live as long, as an `async fn` has it.
-                #(
-                    #[allow(clippy::redundant_locals)]
-                    let #arguments = #moved;
-                )*
-                #patterns
-                #body
-            });
-            quote!(#opaque #(#goes)* let #closure = |#(#arguments: #types),*| async move #block;)
+            quote! {
+                #opaque
+                #(#goes)*
+                let #closure = |#(#arguments: #types),*| async move {
+                    #first
+                    // All of them are the future's, and live as long, as an `async fn` has it.
+                    #(
+                        #[allow(clippy::redundant_locals)]
+                        let #arguments = #moved;
+                    )*
+                    #patterns
+                    // Whole, so that where a value is missing the compiler shows the block that has none.
+                    #body
+                };
+            }
         } else {
             let returned = is_named.then_some(returned).flatten().map(|returned| quote!(-> #returned));
-            let block = block(quote!(#patterns #body));
-            quote!(#opaque #(#goes)* let #closure = |#(#arguments: #types),*| #returned #block;)
+            quote!(#opaque #(#goes)* let #closure = |#(#arguments: #types),*| #returned { #patterns #body };)
         };
         let path = closure.to_token_stream();
         Self {
