@@ -152,6 +152,46 @@ async fn a_customer_of_many_records_is_erased() {
     over_each!(many_are_erased);
 }
 
+/// A row that somebody else deletes meanwhile, as a sweep does, or takes, makes a statement come to fewer than it may
+/// delete. That does not mean that there are no more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_is_erased_whole_whatever_others_do_to_the_rows() {
+    let (_database, pool, store) = postgres(8).await;
+    let rows = "INSERT INTO cratestack_idempotency (principal_fingerprint, key, request_hash, reservation_id,
+            response_status, response_headers, response_body, expires_at)
+        SELECT 'p', 'k' || lpad(n::text, 4, '0'), decode(repeat('00', 32), 'hex'), gen_random_uuid(), 200, '', '',
+            NOW() + INTERVAL '1 day'
+        FROM generate_series(1, 2500) AS n";
+    sqlx::query(rows).execute(&pool).await.unwrap();
+    let mut others = pool.begin().await.unwrap();
+    for meanwhile in [
+        "DELETE FROM cratestack_idempotency WHERE key IN ('k0007', 'k1500')",
+        "UPDATE cratestack_idempotency SET response_body = 'changed' WHERE key IN ('k0100', 'k1600')",
+        "UPDATE cratestack_idempotency SET response_status = NULL, lease_expires_at = expires_at
+        WHERE key IN ('k0200', 'k1700')",
+    ] {
+        assert_eq!(sqlx::query(meanwhile).execute(&mut *others).await.unwrap().rows_affected(), 2);
+    }
+
+    let handle = Idempotency::new(store);
+    let erasing = tokio::spawn({
+        let handle = handle.clone();
+        async move { handle.forget_principal(&Principal::stored("p"), IfRunning::Refuse).await }
+    });
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let begun = Instant::now();
+    while sqlx::query_scalar::<_, i64>(waits).fetch_one(&pool).await.unwrap() == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it waits for nobody");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    others.commit().await.unwrap();
+    let erased = erasing.await.unwrap().unwrap();
+    let left = handle.list(&RecordQuery::new(10).states([])).await.unwrap();
+    let left: Vec<_> = left.iter().map(|record| record.key.as_str()).collect();
+    assert_eq!(left, ["k0200", "k1700"], "{erased:?}");
+    assert_eq!((erased.removed, erased.running), (2_496, 2));
+}
+
 /// A store of the original three methods.
 struct Three(MemoryStore);
 
