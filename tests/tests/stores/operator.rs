@@ -1,14 +1,19 @@
 //! What an operator does by the handle, over each store.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use axum::http::StatusCode;
-use cratestack_runtime::records::{IfRunning, Principal, RecordQuery, RecordState, RemovalOutcome};
-use cratestack_runtime::{
-    Idempotency, IdempotencyStore, MemoryStore, PostgresStore, ReservationOutcome, SqliteStore, StoreError,
+use cratestack_runtime::records::{
+    IfRunning, Principal, RecordQuery, RecordState, Removal, RemovalOutcome, RemovedAll,
 };
+use cratestack_runtime::{
+    Claim, ClaimOutcome, ClockSample, Idempotency, IdempotencyStore, MemoryStore, PostgresStore, ReservationOutcome,
+    SqliteStore, StoreError,
+};
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::databases::{Service, postgres, sqlite};
@@ -190,6 +195,102 @@ async fn a_customer_is_erased_whole_whatever_others_do_to_the_rows() {
     let left: Vec<_> = left.iter().map(|record| record.key.as_str()).collect();
     assert_eq!(left, ["k0200", "k1700"], "{erased:?}");
     assert_eq!((erased.removed, erased.running), (2_496, 2));
+}
+
+/// A store whose answer to a reservation comes late, once it is told to.
+struct Late {
+    inner: SqliteStore,
+    is_late: AtomicBool,
+    answered: Notify,
+    gate: Notify,
+}
+
+#[async_trait]
+impl IdempotencyStore for Late {
+    async fn reserve_or_fetch(
+        &self,
+        principal: &str,
+        key: &str,
+        request_hash: [u8; 32],
+        expires_at: SystemTime,
+    ) -> Result<ReservationOutcome, StoreError> {
+        self.inner.reserve_or_fetch(principal, key, request_hash, expires_at).await
+    }
+
+    async fn complete(
+        &self,
+        principal: &str,
+        key: &str,
+        token: Uuid,
+        status: u16,
+        headers: &[u8],
+        body: &[u8],
+    ) -> Result<(), StoreError> {
+        self.inner.complete(principal, key, token, status, headers, body).await
+    }
+
+    async fn release(&self, principal: &str, key: &str, token: Uuid) -> Result<(), StoreError> {
+        self.inner.release(principal, key, token).await
+    }
+
+    async fn reserve(&self, claim: Claim<'_>) -> Result<ClaimOutcome, StoreError> {
+        let outcome = self.inner.reserve(claim).await;
+        if self.is_late.swap(false, Ordering::SeqCst) {
+            self.answered.notify_one();
+            self.gate.notified().await;
+        }
+        outcome
+    }
+
+    async fn now(&self) -> Result<Option<ClockSample>, StoreError> {
+        self.inner.now().await
+    }
+
+    async fn remove(&self, principal: &str, key: &str, removal: Removal) -> Result<RemovalOutcome, StoreError> {
+        self.inner.remove(principal, key, removal).await
+    }
+
+    async fn remove_all_of(&self, principal: &str, removal: Removal, limit: u32) -> Result<RemovedAll, StoreError> {
+        self.inner.remove_all_of(principal, removal, limit).await
+    }
+}
+
+/// A question that was asked before, and is answered after, leaves nothing behind that this process would replay.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_asked_before_it_was_forgotten_is_not_kept_here() {
+    for erases in [false, true] {
+        let (_folder, pool, store) = sqlite(8).await;
+        let there = Service::over(Idempotency::new(store));
+        let inner = SqliteStore::new(pool);
+        let store = Late { inner, is_late: AtomicBool::new(false), answered: Notify::new(), gate: Notify::new() };
+        let store = Arc::new(store);
+        let here = Service::over(Idempotency::new(Arc::clone(&store)));
+        // The first outcome that could be kept lets the process look at the store's clock.
+        here.post("/pay", "another").await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+
+        let (_, _, first) = there.post("/pay", "k").await;
+        store.is_late.store(true, Ordering::SeqCst);
+        let asking = tokio::spawn({
+            let here = here.clone();
+            async move { here.post("/pay", "k").await }
+        });
+        store.answered.notified().await;
+        if erases {
+            let erased = here.idempotency.forget_principal(&alice(), IfRunning::Refuse).await.unwrap();
+            assert_eq!(erased.removed, 2);
+        } else {
+            let forgotten = here.idempotency.forget_record(&alice(), "k", IfRunning::Refuse).await;
+            assert_eq!(forgotten, Ok(RemovalOutcome::Removed(RecordState::Finished)));
+        }
+        store.gate.notify_one();
+        let (_, headers, told) = asking.await.unwrap();
+        assert!(headers.contains_key("idempotency-replayed") && told == first, "it was asked for before");
+        let (status, headers, _) = here.post("/pay", "k").await;
+        assert_eq!(status, StatusCode::CREATED);
+        assert!(!headers.contains_key("idempotency-replayed"), "it was forgotten here: {headers:?}");
+        assert_eq!(here.effects(), 2);
+    }
 }
 
 /// A store of the original three methods.
