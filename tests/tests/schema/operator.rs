@@ -438,7 +438,7 @@ async fn the_response_is_shown_only_when_it_is_asked_for() {
     }
 }
 
-/// What the connection fails at once the records are gone: the look whether more are running.
+/// Once the records are gone, the look whether others are running fails.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_erased_leaves_its_line_whatever_fails_after_it() {
     let place = Place::of(Dialect::Postgres).await;
