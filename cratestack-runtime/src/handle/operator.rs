@@ -129,7 +129,7 @@ impl<S: ?Sized> Idempotency<S> {
         let outcome = self.engine().store().remove(id.principal(), id.key(), Removal::forget(if_running)).await;
         // Also where it failed: it may have happened.
         if !matches!(outcome, Ok(RemovalOutcome::Refused(_))) {
-            self.engine().replay_cache().end_session();
+            self.engine().has_removed();
         }
         outcome
     }
@@ -168,7 +168,7 @@ impl<S: ?Sized> Idempotency<S> {
             let removal = Removal::forget(if_running);
             let batch = self.engine().store().remove_all_of(id.principal(), removal, REMOVAL_BATCH).await;
             // Also where it failed: it may have happened.
-            self.engine().replay_cache().end_session();
+            self.engine().has_removed();
             let batch = batch?;
             removed += batch.removed;
             if batch.removed < u64::from(REMOVAL_BATCH) {

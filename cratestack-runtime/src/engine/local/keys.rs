@@ -55,7 +55,10 @@ struct Entry {
 enum Phase {
     #[default]
     Idle,
-    Asking,
+    /// Outdated: since the store was asked, records were removed from it by this engine.
+    Asking {
+        is_outdated: bool,
+    },
     Running([u8; 32]),
     Pending(Arc<IdempotencyRecord>),
 }
@@ -88,6 +91,18 @@ impl LocalKeys {
         let heard = entry.version;
         drop(shard);
         EntryGuard { place: Place { keys: Arc::clone(self), claim: Arc::clone(claim) }, heard, is_in_flight: false }
+    }
+
+    /// Records were removed from the store. What it was asked before counts for whoever asked, and for nobody who comes
+    /// now.
+    pub(crate) fn outdate_questions(&self) {
+        for shard in &self.shards {
+            for entry in lock(shard).values_mut() {
+                if let Phase::Asking { is_outdated } = &mut entry.phase {
+                    *is_outdated = true;
+                }
+            }
+        }
     }
 
     fn shard_of(&self, id: &RecordId) -> MutexGuard<'_, HashMap<RecordId, Entry>> {
@@ -159,7 +174,7 @@ impl EntryGuard {
                     Look::Known(Known::Replay(Arc::clone(record)))
                 }
                 Phase::Running(_) | Phase::Pending(_) => Look::Known(Known::Conflict),
-                phase @ (Phase::Idle | Phase::Asking) => match entry
+                phase @ (Phase::Idle | Phase::Asking { .. }) => match entry
                     .answer
                     .as_ref()
                     .filter(|(at, ..)| *at > *heard)
@@ -170,9 +185,9 @@ impl EntryGuard {
                         *is_in_flight |= matches!(known, Known::InFlight { .. });
                         Look::Known(known)
                     }
-                    _ if matches!(phase, Phase::Asking) => Look::Asking,
+                    _ if matches!(phase, Phase::Asking { .. }) => Look::Asking,
                     _ => {
-                        entry.phase = Phase::Asking;
+                        entry.phase = Phase::Asking { is_outdated: false };
                         // A turn may outlive its request: an outcome that waits to be written has one.
                         entry.present += 1;
                         Look::Turn(KeyTurn { place: place.clone(), is_over: false })
@@ -243,8 +258,10 @@ impl KeyTurn {
         self.is_over = true;
         let request = self.place.claim.request_hash;
         self.place.change(|entry| {
+            // Without an answer, whoever is present asks again.
+            let is_outdated = matches!(entry.phase, Phase::Asking { is_outdated: true });
+            entry.answer = (!is_outdated).then_some((entry.version + 1, request, known));
             entry.phase = Phase::Idle;
-            entry.answer = Some((entry.version + 1, request, known));
         });
     }
 
