@@ -299,6 +299,41 @@ async fn what_was_asked_before_it_was_forgotten_is_told_to_nobody_after() {
     }
 }
 
+/// However late the store's answer to a question comes: it is of the moment when it was asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_asked_before_it_was_forgotten_elsewhere_is_told_to_nobody_after_a_second() {
+    let (_folder, pool, store) = sqlite(8).await;
+    let there = Service::over(Idempotency::new(store));
+    let inner = SqliteStore::new(pool);
+    let store = Late { inner, is_late: AtomicBool::new(true), answered: Notify::new(), gate: Notify::new() };
+    let store = Arc::new(store);
+    let here = Service::over(Idempotency::new(Arc::clone(&store)));
+    let post = || {
+        let here = here.clone();
+        tokio::spawn(async move { here.post("/pay", "k").await })
+    };
+
+    let (_, _, first) = there.post("/pay", "k").await;
+    let asking = post();
+    store.answered.notified().await;
+    let beside = post();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let forgotten = there.idempotency.forget_record(&alice(), "k", IfRunning::Refuse).await;
+    assert_eq!(forgotten, Ok(RemovalOutcome::Removed(RecordState::Finished)));
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    let after = post();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    store.gate.notify_one();
+    for before in [asking, beside] {
+        let (_, headers, told) = before.await.unwrap();
+        assert!(headers.contains_key("idempotency-replayed") && told == first, "it was asked for before");
+    }
+    let (status, headers, _) = after.await.unwrap();
+    assert_eq!(status, StatusCode::CREATED);
+    assert!(!headers.contains_key("idempotency-replayed"), "it was forgotten long ago: {headers:?}");
+    assert_eq!(here.effects(), 1);
+}
+
 /// A store of the original three methods.
 struct Three(MemoryStore);
 
