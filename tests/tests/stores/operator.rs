@@ -200,7 +200,7 @@ async fn a_customer_is_erased_whole_whatever_others_do_to_the_rows() {
 /// A store whose answer to a reservation comes late, once it is told to.
 struct Late {
     inner: SqliteStore,
-    is_late: AtomicBool,
+    delays_next: AtomicBool,
     answered: Notify,
     gate: Notify,
 }
@@ -235,7 +235,7 @@ impl IdempotencyStore for Late {
 
     async fn reserve(&self, claim: Claim<'_>) -> Result<ClaimOutcome, StoreError> {
         let outcome = self.inner.reserve(claim).await;
-        if self.is_late.swap(false, Ordering::SeqCst) {
+        if self.delays_next.swap(false, Ordering::SeqCst) {
             self.answered.notify_one();
             self.gate.notified().await;
         }
@@ -263,7 +263,7 @@ async fn what_was_asked_before_it_was_forgotten_is_told_to_nobody_after() {
         let (_folder, pool, store) = sqlite(8).await;
         let there = Service::over(Idempotency::new(store));
         let inner = SqliteStore::new(pool);
-        let store = Late { inner, is_late: AtomicBool::new(false), answered: Notify::new(), gate: Notify::new() };
+        let store = Late { inner, delays_next: AtomicBool::new(false), answered: Notify::new(), gate: Notify::new() };
         let store = Arc::new(store);
         let here = Service::over(Idempotency::new(Arc::clone(&store)));
         // The first outcome that could be kept lets the process look at the store's clock.
@@ -271,7 +271,7 @@ async fn what_was_asked_before_it_was_forgotten_is_told_to_nobody_after() {
         tokio::time::sleep(Duration::from_millis(200)).await;
 
         let (_, _, first) = there.post("/pay", "k").await;
-        store.is_late.store(true, Ordering::SeqCst);
+        store.delays_next.store(true, Ordering::SeqCst);
         let asking = tokio::spawn({
             let here = here.clone();
             async move { here.post("/pay", "k").await }
@@ -305,7 +305,7 @@ async fn what_was_asked_before_it_was_forgotten_elsewhere_is_told_to_nobody_afte
     let (_folder, pool, store) = sqlite(8).await;
     let there = Service::over(Idempotency::new(store));
     let inner = SqliteStore::new(pool);
-    let store = Late { inner, is_late: AtomicBool::new(true), answered: Notify::new(), gate: Notify::new() };
+    let store = Late { inner, delays_next: AtomicBool::new(true), answered: Notify::new(), gate: Notify::new() };
     let store = Arc::new(store);
     let here = Service::over(Idempotency::new(Arc::clone(&store)));
     let post = || {
