@@ -519,7 +519,7 @@ async fn each_word_and_color_is_explained_where_it_appears() {
         "[...document.querySelectorAll('.choice label')].map(label => label.innerText.replace(/\\s+/g, ' '))";
     let promises = visit.page.evaluate(promises).await;
     for (nth, words) in [
-        &["bare without #[idempotent]", "Every request runs the handler"][..],
+        &["bare without #[idempotent]", "No protection", "Every request runs the handler"][..],
         &[
             "reservation #[idempotent(lease = \"4s\")]",
             "Reserves the Idempotency-Key",
@@ -541,14 +541,22 @@ async fn each_word_and_color_is_explained_where_it_appears() {
         visit.act("hangup").await;
         let crashed = visit.act("crash").await;
         let explained = match handler {
-            "reservation" => &["That is the window", "until its lease of 4 s has ended"][..],
+            "reservation" => &[
+                "the window of a reservation, the time between the charge and its record",
+                "until its lease of 4 s has ended",
+            ][..],
             "transaction" => &["the charge was undone"],
             _ => &["nobody remembers the request"],
         };
-        for word in explained.iter().chain(&["Without an answer the client cannot know whether it has paid"]) {
+        for word in explained
+            .iter()
+            .chain(&["Without an answer the client cannot know whether it has paid", "pressing Retry does that"])
+        {
             assert!(crashed.text.contains(word), "{crashed:?}");
         }
     }
+    let code = visit.page.evaluate("document.getElementById('code-title').innerText").await;
+    assert!(code.as_str().is_some_and(|code| code.contains("Answer") && code.contains("not to copy")), "{code}");
     // Every mark that a lane shows, and every sign of a verdict, stands in the legend as it looks in the lane.
     let unexplained = "(() => {
         const look = (element, pseudo) => {
@@ -573,6 +581,31 @@ async fn each_word_and_color_is_explained_where_it_appears() {
     let told = "told 409,got the answer";
     assert_eq!(visit.page.evaluate(thin).await, json!([["transaction", told], ["reservation", told], ["bare", ""]]));
     visit.shoot("all").await;
+    visit.end();
+}
+
+/// The refusal of another amount answers another request: the order's own client has no answer, and asks again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_amount_does_not_end_an_order_without_an_answer() {
+    let mut visit = Visit::start("reservation", PHONE, Arc::new(Browser::launch().await), None).await;
+    "refused".clone_into(&mut visit.name);
+    let open = "[document.querySelector('.card').dataset.tone, next.textContent]";
+    expect(&visit.act("crash").await, "wait", 1, &["lost"]);
+    expect(&visit.act("change").await, "wait", 1, &["lost", "422"]);
+    visit.page.wait_until("document.querySelector('.card').innerText.includes('The lease has ended')").await;
+    assert_eq!(visit.page.evaluate(open).await, json!(["wait", "Retry"]));
+    let refused = visit.act("change").await;
+    expect(&refused, "wait", 1, &["lost", "422", "422"]);
+    assert!(refused.text.contains("Charged once so far, and the first request has no answer"), "{refused:?}");
+    assert_eq!(visit.page.evaluate(open).await, json!(["wait", "Retry"]));
+
+    let before = visit.page.evaluate(Visit::ENDED).await;
+    visit.page.click_in_place("#next").await;
+    visit.page.wait_until(&format!("{} > {before}", Visit::ENDED)).await;
+    expect(&visit.newest().await, "bad", 2, &["lost", "422", "422", "new"]);
+    // What is refused or replayed from here on does not undo the second charge.
+    expect(&visit.act("change").await, "bad", 2, &["lost", "422", "422", "new", "422"]);
+    expect(&visit.act("retry").await, "bad", 2, &["lost", "422", "422", "new", "422", "replay"]);
     visit.end();
 }
 

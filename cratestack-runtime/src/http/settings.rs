@@ -135,8 +135,8 @@ impl<S: ?Sized> Idempotency<S> {
     /// the mark by another name. Stripe's is `Idempotent-Replayed`.
     ///
     /// Like the mark itself, the header is then the library's own: it is cut from what a handler returns, so that no
-    /// first answer poses as a replay. So take a name that nothing else uses. A name of HTTP's that is about the
-    /// connection or the body, such as `content-type`, is ignored, with a warning in the log.
+    /// first answer poses as a replay. So take a name that nothing else uses. A name of HTTP's, such as `content-type`,
+    /// `set-cookie` or `cache-control`, is ignored, with a warning in the log.
     ///
     /// ```
     /// # use cratestack_runtime::{Idempotency, MemoryStore};

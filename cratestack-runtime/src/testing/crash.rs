@@ -43,7 +43,9 @@ use super::process::Fate;
 /// assert_eq!(provider.charges.lock().unwrap().len(), 2, "this provider knows no idempotency keys");
 /// # }
 /// ```
-#[derive(Debug, Clone)]
+///
+/// The default is a place at which nobody dies.
+#[derive(Debug, Clone, Default)]
 pub struct Crash {
     is_ahead: Arc<AtomicBool>,
 }

@@ -78,7 +78,7 @@ const acts = {
     order.crashedAt = performance.now();
     const successor = await server.successor(died);
     await refresh();
-    card.tell('aside', `Process ${died} died; process ${successor} took over.`);
+    card.tell('aside', `Process ${died} died; process ${successor} was started.`);
     const said = tell(order, card, 'wait', words.crashed(order, chargesOf(order), lease));
     if (order.handler === 'reservation') showLease(order, card, said);
   },
@@ -98,7 +98,7 @@ const acts = {
     its.follow([request]);
     const answer = await request.answered;
     await refresh();
-    tell(of, its, ...words.changed(answer, chargesOf(of)));
+    tell(of, its, ...words.changed(of, answer, chargesOf(of)));
   },
 };
 

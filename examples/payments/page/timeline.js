@@ -59,7 +59,7 @@ export class Card {
 
   /** A sentence on what came of it, which screen readers read out. */
   tell(tone, text) {
-    this.node.dataset.tone = tone;
+    if (tone !== 'aside') this.node.dataset.tone = tone;
     const said = element('li', `verdict ${tone}`);
     said.append(element('span', 'sign'), element('span', '', text));
     said.dataset.tone = tone;

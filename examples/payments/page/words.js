@@ -33,16 +33,16 @@ export const notes = {
 
 /** What the guide says of what to press next, and why. */
 export const steps = {
-  double: ['Send twice', 'as a double-click does'],
-  crash: ['Crash the process', 'the hardest case'],
-  retry: ['Retry', 'as clients do until they know'],
-  reservation: ['Choose reservation', 'and do the same'],
-  transaction: ['Choose transaction', 'and do the same'],
+  double: ['Send twice', 'in step 2, as a double-click does'],
+  crash: ['Crash the process', 'in step 2, the hardest case'],
+  retry: ['Retry', 'in step 2, as clients do until they know'],
+  reservation: ['Choose reservation', 'in step 1, and do the same'],
+  transaction: ['Choose transaction', 'in step 1, and do the same'],
   guarantees: ['Read the guarantees', 'what is promised, and what is not'],
 };
 
 export const promises = lease => ({
-  bare: 'Every request runs the handler. Whoever asks twice is charged twice.',
+  bare: 'No protection. Every request runs the handler. Whoever asks twice is charged twice.',
   reservation: 'Reserves the Idempotency-Key, runs, records the answer for retries. After a crash in between, the key '
     + `stays reserved for one lease: ${lease} s without a sign of life.`,
   transaction: 'The charge and the recorded answer are one commit in the database: both are made, or neither.',
@@ -62,6 +62,9 @@ export const euros = cents => `${(cents / 100).toFixed(2)} EUR`;
 
 export const often = n => ['', 'once', 'twice'][n] ?? `${n} times`;
 export const times = n => (n === 0 ? 'Not charged' : `Charged ${often(n)}`);
+
+/** An order that was charged too often stays so, whatever its later requests get. */
+const once = charges => (charges < 2 ? 'good' : 'bad');
 
 /** The heading of the ledger. */
 export function sum(orders, charges) {
@@ -88,7 +91,8 @@ export function severalAtOnce(order, charges) {
 
 const sentence = text => `${text[0].toUpperCase()}${text.slice(1)}.`;
 
-const UNHEARD = 'Without an answer the client cannot know whether it has paid: it will send its request again.';
+const UNHEARD = 'Without an answer the client cannot know whether it has paid, and asks again: pressing Retry does '
+  + 'that.';
 
 export function hungUp(order, charges) {
   return order.handler === 'bare'
@@ -101,7 +105,8 @@ export function crashed(order, charges, lease) {
   return {
     bare: `${times(charges)}: the process died after the charge, and nobody remembers the request. ${UNHEARD}`,
     reservation: `${times(charges)}: the process died after the effect and before the record. That is the window of a `
-      + `reservation. The key stays reserved until its lease of ${lease} s has ended. ${UNHEARD}`,
+      + `reservation, the time between the charge and its record. The key stays reserved until its lease of ${lease} s `
+      + `has ended. ${UNHEARD}`,
     transaction: `${times(charges)}: the process died after the effect and before the commit, so the charge was `
       + `undone, and the key is free. ${UNHEARD}`,
   }[order.handler];
@@ -111,7 +116,7 @@ export function crashed(order, charges, lease) {
 export function retried(order, answer, charges, lease) {
   const said = times(charges);
   if (answer === 'replay') {
-    return ['good', `${said}. The retry got the recorded answer, byte for byte, and nothing ran.`];
+    return [once(charges), `${said}. The retry got the recorded answer, byte for byte, and nothing ran.`];
   }
   if (answer === '409' && order.crashedAt !== null) {
     return ['wait', '409, in use: nobody here can know that the process with the key is dead, until its lease of '
@@ -139,10 +144,14 @@ export function retried(order, answer, charges, lease) {
   return ['bad', `${said}. Nothing ties the retry to the first request, so the handler ran again.`];
 }
 
-export function changed(answer, charges) {
+export function changed(order, answer, charges) {
+  // The refusal answers another request: the order's own may still have no outcome that a retry would get.
+  const settled = order.requests.some(request => ['new', 'replay', 'gone'].includes(request.answer));
+  const refused = 'Refused with 422: the key belongs to a request with another amount. Nothing ran. '
+    + times(charges);
   switch (answer) {
-    case '422': return ['good', 'Refused with 422: the key belongs to a request with another amount. Nothing ran. '
-      + `${times(charges)}.`];
+    case '422': return settled ? [once(charges), `${refused}.`]
+      : ['wait', `${refused} so far, and the first request has no answer: pressing Retry is what its client does.`];
     case '409': return ['wait', '409: the first request still runs.'];
     case 'new': return charges < 2
       ? ['good', `${times(charges)}: the key was free, so this counts as its first request.`]

@@ -80,7 +80,7 @@ impl TableName {
             });
         }
         let condition = conditions.join(" AND ");
-        let text = self.removing(dialect, &condition);
+        let text = self.removing(dialect, "", &condition);
         builder.statement(text)
     }
 
@@ -97,16 +97,26 @@ impl TableName {
         let mut builder = Builder::new(dialect);
         let (principal, limit) = (builder.text(principal), builder.integer(i64::from(limit)));
         let condition = format!("held.{PRINCIPAL_FINGERPRINT} = {principal} AND {}", removal.condition(dialect));
-        // The condition stands outside too: there it is held against the row as it is when it is deleted.
-        let picked = format!(
+        let pick = format!(
             "SELECT held.{KEY} FROM {table} AS held WHERE {condition} ORDER BY held.{KEY} LIMIT {limit}",
             table = self.sql()
         );
-        let text = self.removing(dialect, &format!("{condition} AND held.{KEY} IN ({picked})"));
+        let text = match dialect {
+            // They are locked as they are picked: one that somebody else deletes or takes meanwhile is then none of so
+            // many, and fewer mean that there are no more. The condition stands outside too, as it is there that the
+            // latest version of a row is held against it.
+            Dialect::Postgres => self.removing(
+                dialect,
+                &format!("picked AS MATERIALIZED ({pick} FOR UPDATE), "),
+                &format!("{condition} AND held.{KEY} IN (SELECT {KEY} FROM picked)"),
+            ),
+            Dialect::Sqlite => self.removing(dialect, "", &format!("{condition} AND held.{KEY} IN ({pick})")),
+        };
         builder.statement(text)
     }
 
-    fn removing(&self, dialect: Dialect, condition: &str) -> String {
+    /// `before` is what the condition reads, as parts of a `WITH`; Postgres only.
+    fn removing(&self, dialect: Dialect, before: &str, condition: &str) -> String {
         let (table, state) = (self.sql(), state(dialect));
         let expires_at = |row: &str| millis(dialect, &format!("{row}{EXPIRES_AT}"));
         match dialect {
@@ -116,7 +126,7 @@ impl TableName {
                 format!("DELETE FROM {table} AS held WHERE {condition} RETURNING {state}, {}", expires_at(""))
             }
             Dialect::Postgres => format!(
-                "WITH removed AS (
+                "WITH {before}removed AS (
                     DELETE FROM {table} AS held WHERE {condition}
                     RETURNING {state} AS state, held.{RESPONSE_STATUS}, held.{EXPIRES_AT}
                 ), marked AS (

@@ -142,3 +142,24 @@ async fn a_name_with_a_meaning_of_its_own_is_ignored_with_a_warning() {
     assert_eq!((again.header("content-type"), &again.body), (first.header("content-type"), &first.body));
     assert_eq!(again.header("content-length"), Some("4"));
 }
+
+/// Such a mark would take a session's cookie from who logs in, or `private` from what no cache may keep.
+#[tokio::test]
+async fn no_mark_takes_a_header_away_that_clients_and_caches_know() {
+    let names = ["set-cookie", "cache-control", "vary", "location", "retry-after", "etag"];
+    let idempotency = names.into_iter().fold(Idempotency::new(MemoryStore::new()), |idempotency, name| {
+        idempotency.mark_replays_with(HeaderName::from_static(name))
+    });
+    let client = client(idempotency).await;
+    let theirs = names.map(|name| (format!("x-theirs-{name}"), "7"));
+    let theirs: Vec<_> = theirs.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    for is_replay in [false, true] {
+        let answer = send(&client, Some("k1"), &theirs).await;
+        assert_eq!(answer.is_replay(), is_replay);
+        for name in names {
+            // A cookie is a session's, and not recorded.
+            let expected = if is_replay && name == "set-cookie" { vec![] } else { vec!["7".to_owned()] };
+            assert_eq!(marks(&answer, name), expected, "{name}");
+        }
+    }
+}

@@ -1,3 +1,6 @@
+use http::header::{
+    ALLOW, CACHE_CONTROL, ETAG, EXPIRES, LAST_MODIFIED, LINK, LOCATION, RETRY_AFTER, SET_COOKIE, VARY, WWW_AUTHENTICATE,
+};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::headers::NOT_STORED;
@@ -10,6 +13,21 @@ pub(super) const TOMBSTONE: HeaderName = HeaderName::from_static("idempotency-to
 
 const TRUE: HeaderValue = HeaderValue::from_static("true");
 
+/// What clients and caches go by in a handler's response. A mark of such a name would be cut from it.
+static OF_HANDLERS: [HeaderName; 11] = [
+    ALLOW,
+    CACHE_CONTROL,
+    ETAG,
+    EXPIRES,
+    LAST_MODIFIED,
+    LINK,
+    LOCATION,
+    RETRY_AFTER,
+    SET_COOKIE,
+    VARY,
+    WWW_AUTHENTICATE,
+];
+
 /// The headers by which the library says what a response is. They are its own: a handler's response that bears one, as
 /// that of a gateway to another service like this may, goes out and is recorded without it. It would pose as a replay,
 /// or its replay as a first answer.
@@ -20,9 +38,10 @@ pub(crate) struct Marks {
 }
 
 impl Marks {
-    /// Gives a name back that says something of the connection or the body, and so cannot be a mark as well.
+    /// Gives a name back that has a meaning of its own, and so cannot be a mark as well.
     pub(crate) fn add_alias(&mut self, name: HeaderName) -> Result<(), HeaderName> {
-        if name == TOMBSTONE || NOT_STORED.contains(&name) || name.as_str().starts_with("content-") {
+        let is_known = NOT_STORED.contains(&name) || OF_HANDLERS.contains(&name);
+        if name == TOMBSTONE || is_known || name.as_str().starts_with("content-") {
             return Err(name);
         }
         if name != REPLAYED && !self.aliases.contains(&name) {

@@ -67,7 +67,10 @@ impl How {
             let running = match self.even_if_running {
                 true => 0,
                 // Looked at anew: of those that ran before, some may have ended, and gone with the others.
-                false if self.yes && failure.is_none() => running(connection, &row.0).await?,
+                false if self.yes && failure.is_none() => running(connection, &row.0).await.unwrap_or_else(|error| {
+                    failure = Some(error);
+                    before.of(RecordState::InFlight)
+                }),
                 false => before.of(RecordState::InFlight),
             };
             for state in RecordState::ALL {

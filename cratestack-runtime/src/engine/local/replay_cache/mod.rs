@@ -142,6 +142,13 @@ impl ReplayCache {
         self.outcomes.remove(&RecordIdRef { principal, key });
     }
 
+    /// Something was removed from the store by this process. What is kept goes, and so does what was asked for before
+    /// and is answered after: its witness is of a session that is over.
+    pub(crate) fn end_session(&self) {
+        self.clock.end_session();
+        self.outcomes.clear();
+    }
+
     /// The store has been made older: what is kept may have expired.
     #[cfg(all(feature = "axum", feature = "testing"))]
     pub(crate) fn clear(&self) {
