@@ -29,8 +29,10 @@ pub fn pay(
         let Path(id) = idempotent_argument1;
         #[allow(clippy::no_effect_underscore_binding)]
         let _ = idempotent_argument2;
-        let _ = &id;
-        store.pay(id)
+        {
+            let _ = &id;
+            store.pay(id)
+        }
     };
     use ::cratestack_runtime::__private::{
         AnyArgument as _, AnyArgumentOf as _, AnyHandling as _, AnyOutcome as _,

@@ -9,7 +9,7 @@ fn pay(
         let mut tx = idempotent_argument0;
         #[allow(clippy::no_effect_underscore_binding)]
         let body = idempotent_argument1;
-        Box::pin(settle(tx, body))
+        { Box::pin(settle(tx, body)) }
     };
     use ::cratestack_runtime::__private::{
         AnyArgument as _, AnyArgumentOf as _, AnyHandling as _, AnyOutcome as _,
@@ -27,6 +27,7 @@ fn pay(
         ::cratestack_runtime::__private::handler_type_is_send(&idempotent_outcome);
         ::cratestack_runtime::__private::handler_is_future(&idempotent_outcome);
         idempotent_outcome.returned().whole();
+        idempotent_outcome.returned().rolls_back();
     };
     let (idempotent_call, idempotent_arguments) = idempotent_guarded.into_parts();
     use ::cratestack_runtime::__private::{

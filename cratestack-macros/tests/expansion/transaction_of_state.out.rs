@@ -32,6 +32,7 @@ fn pay(
         );
         ::cratestack_runtime::__private::handler_is_send(&idempotent_outcome);
         let _ = ::cratestack_runtime::__private::Returned::<StatusCode>::whole;
+        let _ = ::cratestack_runtime::__private::Returned::<StatusCode>::rolls_back;
     };
     let (mut idempotent_call, mut idempotent_arguments) = idempotent_guarded
         .into_parts();
