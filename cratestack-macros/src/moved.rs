@@ -74,6 +74,8 @@ impl MovedHandler {
             quote! {
                 #opaque
                 #(#goes)*
+                // Those of the body, behind a `macro_rules!`.
+                #[allow(unused_braces)]
                 let #closure = |#(#arguments: #types),*| async move {
                     #first
                     // All of them are the future's, and live as long, as an `async fn` has it.

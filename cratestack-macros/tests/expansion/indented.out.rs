@@ -9,6 +9,7 @@ pub fn pay(
 ) -> ::cratestack_runtime::__private::Work {
     fn __idempotent_opaque(_: &(impl IntoResponse)) {}
     #[allow(clippy::unused_async)]
+    #[allow(unused_braces)]
     let idempotent_handler = |
         idempotent_argument0: State<S>,
         idempotent_argument1: Path<u64>,
