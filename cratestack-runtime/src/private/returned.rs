@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 use std::marker::PhantomData;
 
+#[cfg(feature = "macros")]
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::response::{Html, IntoResponse};
@@ -114,4 +115,5 @@ impl AnsweredOk for &[u8] {}
 impl AnsweredOk for Bytes {}
 impl AnsweredOk for Body {}
 impl<T> AnsweredOk for Html<T> {}
+#[cfg(feature = "macros")]
 impl<T> AnsweredOk for Json<T> {}
