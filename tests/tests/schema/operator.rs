@@ -438,7 +438,7 @@ async fn the_response_is_shown_only_when_it_is_asked_for() {
     }
 }
 
-/// Once the records are gone, the look whether others are running fails.
+/// Once the records are gone, and what was forgotten is marked, the look whether others are running fails.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_erased_leaves_its_line_whatever_fails_after_it() {
     let place = Place::of(Dialect::Postgres).await;
@@ -447,12 +447,12 @@ async fn what_was_erased_leaves_its_line_whatever_fails_after_it() {
     run(
         pool,
         "CREATE FUNCTION lose_the_way() RETURNS trigger LANGUAGE plpgsql AS
-            $$ BEGIN PERFORM set_config('search_path', 'nowhere', false); RETURN OLD; END $$;
-        CREATE TRIGGER lost AFTER DELETE ON cratestack_idempotency FOR EACH ROW EXECUTE FUNCTION lose_the_way()",
+            $$ BEGIN PERFORM set_config('search_path', 'nowhere', false); RETURN NEW; END $$;
+        CREATE TRIGGER lost AFTER INSERT ON cratestack_idempotency FOR EACH ROW EXECUTE FUNCTION lose_the_way()",
     )
     .await;
     let done = place.command(&["forget", "--principal", ALICE, "--yes"]);
-    assert_eq!(place.count("principal_fingerprint <> '→'").await, 0, "{}", done.stderr);
+    assert_eq!(place.count("principal_fingerprint <> ''").await, 0, "{}", done.stderr);
     assert_eq!(done.code, 2, "{}", done.stderr);
     assert!(done.stderr.starts_with("audit: action=forget rows=1 "), "{}", done.stderr);
     assert!(done.stderr.contains("does not exist"), "{}", done.stderr);
