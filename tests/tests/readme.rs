@@ -31,7 +31,9 @@ fn program(page: &str) -> &str {
 }
 
 /// What a program says to send.
-fn printed_commands(service: &Service) -> Vec<String> {
+async fn printed_commands(service: &Service) -> Vec<String> {
+    // All is printed before the first request is served, in more than one write.
+    service.client().get("/").send().await.unwrap();
     let printed = service.stdout();
     let commands: Vec<_> = printed.lines().filter(|line| line.starts_with("curl ")).map(str::to_owned).collect();
     assert!(!commands.is_empty(), "it says what to try: {printed}");
@@ -74,7 +76,7 @@ async fn the_first_program_is_made_from_nothing_and_moves_money_once() {
     assert!(!said.contains("warning"), "{said}");
 
     let service = Service::start(Settings::of_executable(target.join("debug/bank"))).await;
-    let send = printed_commands(&service).remove(0);
+    let send = printed_commands(&service).await.remove(0);
     let run = |command: &str| paste(command, folder.path(), &[]);
     let [first, second] = [run(&send), run(&send)];
     assert!(first.starts_with("HTTP/1.1 200") && !is_replay(&first), "{first}");
