@@ -17,9 +17,6 @@ const POSTGRES: Dialect = Dialect::Postgres;
 /// How often a removal is tried that others are in the way of.
 const MAX_ATTEMPTS: u32 = 5;
 
-/// The role may not read the table; the table, or a column of it, is missing. Such a service keeps nothing.
-const NO_TABLE: [&str; 4] = ["42501", "42P01", "42703", "3F000"];
-
 pub(super) async fn show(database: &Database, id: RecordIdRef<'_>) -> Result<Option<RecordInfo>, StoreError> {
     refuse_nul(id)?;
     let shown = bound(records::show(POSTGRES, &database.table, id)).fetch_optional(&database.pool).await;
@@ -87,7 +84,8 @@ pub(super) async fn forgotten_mark(database: &Database) -> Result<u128, StoreErr
     match mark.fetch_optional(&mut *priority.connection).await {
         Ok(None) => Ok(0),
         Ok(Some(row)) => row.try_get(0).map(|mark: Uuid| mark.as_u128()).map_err(database.error()),
-        Err(sqlx::Error::Database(refused)) if refused.code().is_some_and(|code| NO_TABLE.contains(&&*code)) => Ok(0),
+        // Whoever cannot read the table has nothing of it to keep.
+        Err(error) if matches!(Cause::of_sqlx(&error), Some(Cause::Schema | Cause::Rights)) => Ok(0),
         Err(error) => Err(database.error()(error)),
     }
 }

@@ -18,6 +18,8 @@ pub(crate) enum Cause {
     Unavailable,
     /// The table is missing or too old.
     Schema,
+    /// The role may not do this.
+    Rights,
     /// A constraint is violated, or a trigger objects.
     Constraint,
     /// There is no transaction, or not the one that there was.
@@ -39,8 +41,10 @@ const SQLSTATES: &[(Cause, &[&str])] = &[
     // read_only_sql_transaction (a standby after a failover), idle_in_transaction_session_timeout, transaction_timeout,
     // query_canceled (it took too long); connections, resources, shutdown
     (Cause::Unavailable, &["25006", "25P03", "25P04", "57014", "08", "53", "57P0"]),
-    // undefined_table, undefined_column
-    (Cause::Schema, &["42P01", "42703"]),
+    // undefined_table, undefined_column, invalid_schema_name
+    (Cause::Schema, &["42P01", "42703", "3F000"]),
+    // insufficient_privilege
+    (Cause::Rights, &["42501"]),
     // integrity constraints, `WITH CHECK OPTION`, exceptions that triggers raise
     (Cause::Constraint, &["23", "44", "P0"]),
     // invalid_savepoint_specification, no_active_sql_transaction
@@ -139,12 +143,13 @@ mod tests {
         {
             assert!(cause(code).is_unavailable(), "{code}");
         }
-        for code in ["42P01", "42703"] {
+        for code in ["42P01", "42703", "3F000"] {
             assert_eq!(cause(code), Cause::Schema, "{code}");
         }
-        for code in ["", "22021", "42501", "54000"] {
+        for code in ["", "22021", "54000"] {
             assert_eq!(cause(code), Cause::Statement, "{code}");
         }
+        assert_eq!(cause("42501"), Cause::Rights);
         assert_eq!(["23505", "44000", "P0001"].map(cause), [Cause::Constraint; 3]);
         assert_eq!(["3B001", "25P01"].map(cause), [Cause::NoTransaction; 2]);
     }
