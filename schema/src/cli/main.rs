@@ -100,14 +100,14 @@ enum Command {
     /// before you do this. What has finished is refused, and so is what runs within its lease, unless you say
     /// --even-if-running. Without --yes nothing is changed.
     #[cfg(feature = "live")]
-    Release(live::Release),
+    Release(live::Removals),
     /// Delete one record, or all of a principal: a retry is then a new request
     ///
     /// With --key or --key-hash one record; without, all of --principal or --principal-hash, which erases a customer.
     /// What runs within its lease stays, unless you say --even-if-running. Services that keep an outcome in memory drop
     /// it about a second later. Without --yes nothing is changed.
     #[cfg(feature = "live")]
-    Forget(live::Forget),
+    Forget(live::Removals),
 }
 
 fn main() -> ExitCode {
@@ -125,9 +125,9 @@ fn main() -> ExitCode {
         #[cfg(feature = "live")]
         Command::List(list) => live::run(list.run()),
         #[cfg(feature = "live")]
-        Command::Release(release) => live::run(release.run()),
+        Command::Release(removals) => live::run(removals.release()),
         #[cfg(feature = "live")]
-        Command::Forget(forget) => live::run(forget.run()),
+        Command::Forget(removals) => live::run(removals.forget()),
     };
     done.unwrap_or_else(Failure::tell)
 }

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use crate::output::Failure;
 
-pub use self::removal::{Forget, Release};
+pub use self::removal::Removals;
 pub use self::table::{Check, Stats, Sweep};
 pub use self::view::{List, Show};
 

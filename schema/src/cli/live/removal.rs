@@ -14,23 +14,9 @@ use super::selection::{Key, Principal};
 use super::view::nothing;
 use crate::output::{Failure, print};
 
+/// What either takes.
 #[derive(Args)]
-pub struct Release {
-    #[command(flatten)]
-    database: Database,
-
-    #[command(flatten)]
-    key: Key,
-
-    #[command(flatten)]
-    principal: Principal,
-
-    #[command(flatten)]
-    how: How,
-}
-
-#[derive(Args)]
-pub struct Forget {
+pub struct Removals {
     #[command(flatten)]
     database: Database,
 
@@ -73,35 +59,30 @@ pub struct How {
     pub json: bool,
 }
 
-impl Release {
-    pub async fn run(self) -> Result<ExitCode, Failure> {
+impl Removals {
+    pub async fn release(self) -> Result<ExitCode, Failure> {
         if !self.key.is_given() {
             return Err(Failure::of("--key", "say which one, by --key or --key-hash; `list` shows what is stuck"));
         }
-        let removal = Removal { unfinished_only: true, even_if_running: self.how.even_if_running, token: None };
-        let mut connection = self.database.connect().await?;
-        connection.sound(IDEMPOTENCY.latest()).await?;
-        let filter = self.principal.all(&self.key, &[])?;
-        let found = self.principal.find(&mut connection, &filter, 20).await?;
-        let code = self.how.one(&mut connection, "release", &found, removal).await?;
-        connection.close().await;
-        Ok(code)
+        self.remove("release", true).await
     }
-}
 
-impl Forget {
-    pub async fn run(self) -> Result<ExitCode, Failure> {
+    pub async fn forget(self) -> Result<ExitCode, Failure> {
         if !self.key.is_given() && !self.principal.is_given() {
             let text = "say which record, by --key or --key-hash, or whose, by --principal or --principal-hash";
             return Err(Failure::of("--key", text));
         }
-        let removal = Removal { unfinished_only: false, even_if_running: self.how.even_if_running, token: None };
+        self.remove("forget", false).await
+    }
+
+    async fn remove(self, action: &str, unfinished_only: bool) -> Result<ExitCode, Failure> {
+        let removal = Removal { unfinished_only, even_if_running: self.how.even_if_running, token: None };
         let mut connection = self.database.connect().await?;
         connection.sound(IDEMPOTENCY.latest()).await?;
         let filter = self.principal.all(&self.key, &[])?;
         let code = if self.key.is_given() {
             let found = self.principal.find(&mut connection, &filter, 20).await?;
-            self.how.one(&mut connection, "forget", &found, removal).await?
+            self.how.one(&mut connection, action, &found, removal).await?
         } else {
             let found = self.principal.count(&mut connection, &filter).await?;
             self.how.all(&mut connection, &found, self.principal.is_by_hash(), &removal).await?
