@@ -10,8 +10,8 @@ use crate::names::MentionedNames;
 use crate::{expressions, options, placement, signature};
 
 /// The whole attribute: tokens in, tokens out. `private` is the only path that generated code names.
-/// `may_stand_in_impl` is whether the attribute is indented, as it is in an `impl`: the handler then takes a form in which
-/// it can name the type parameters of one.
+/// `may_stand_in_impl` is whether the attribute is indented, as it is in an `impl`: the handler then takes a form in
+/// which it can name the type parameters of one.
 pub(crate) fn idempotent(
     private: &TokenStream,
     may_stand_in_impl: bool,

@@ -2,8 +2,8 @@
 //! code that the attribute generates calls it.
 
 // The order of the files. Each imports from those after it only:
-// expand → placement, signature, guarded → expressions, evaluation, type_checks, moved → context → handler → names → options →
-// mistake.
+// expand → placement, signature, guarded → expressions, evaluation, type_checks, moved → context → handler → names →
+// options → mistake.
 mod context;
 mod evaluation;
 mod expand;
@@ -256,12 +256,12 @@ use syn::Ident;
 ///
 /// A longer body gets 413, and nothing is reserved. Refused are zero, a string, and more than `u32::MAX`.
 ///
-/// Without it the bound is `Idempotency::max_request_bytes`, else what axum's `DefaultBodyLimit` says for the route: 2 MiB
-/// where nobody says anything, or where it is disabled. This **differs from the bare handler** in one case: axum bounds
-/// what an extractor buffers, and so neither `Request` nor `Body`, whose handler may stream any length. With a key their
-/// body is bounded too, because all of it is read before the handler runs: it is part of what a retry must match. An
-/// upload of more than 2 MiB says here how long it may be, and is held in memory meanwhile. A request without a key
-/// (with [`optional`](#optional)) streams as it does without the attribute.
+/// Without it the bound is `Idempotency::max_request_bytes`, else what axum's `DefaultBodyLimit` says for the route: 2
+/// MiB where nobody says anything, or where it is disabled. This **differs from the bare handler** in one case: axum
+/// bounds what an extractor buffers, and so neither `Request` nor `Body`, whose handler may stream any length. With a
+/// key their body is bounded too, because all of it is read before the handler runs: it is part of what a retry must
+/// match. An upload of more than 2 MiB says here how long it may be, and is held in memory meanwhile. A request without
+/// a key (with [`optional`](#optional)) streams as it does without the attribute.
 ///
 /// ```
 /// # use cratestack_runtime::idempotent;
@@ -333,10 +333,10 @@ use syn::Ident;
 /// ## `state`
 ///
 /// The type of the router's state. It changes nothing at run time. With it, a state without `Idempotency`, a `State<T>`
-/// that is no part of it, and an argument that is no extractor are errors at the handler; without it, they are errors at
-/// the route, the latter two in axum's words. An argument `State<T>` does not tell as much, because `T` may be a part of the state. Where
-/// several states make an extractor of one type that is not yours, such as `bool`, name any of them. Refused are a
-/// value and a string.
+/// that is no part of it, and an argument that is no extractor are errors at the handler; without it, they are errors
+/// at the route, the latter two in axum's words. An argument `State<T>` does not tell as much, because `T` may be a
+/// part of the state. Where several states make an extractor of one type that is not yours, such as `bool`, name any of
+/// them. Refused are a value and a string.
 ///
 /// ```
 /// # use axum::extract::{FromRef, State};
@@ -356,8 +356,8 @@ use syn::Ident;
 /// # What the function may be
 ///
 /// Whatever axum takes: an `async fn` or a `fn` that returns a future, free or associated, with `self` by value or
-/// without it, generic or not, in a generic `impl` or not. A type parameter says itself what the handler's future needs to move between threads,
-/// most often `T: Send + Sync + 'static`, because that is asked here and not at the route.
+/// without it, generic or not, in a generic `impl` or not. A type parameter says itself what the handler's future needs
+/// to move between threads, most often `T: Send + Sync + 'static`, because that is asked here and not at the route.
 ///
 /// Refused are anything but a function; `const`, `unsafe`, `extern` and variadic ones; `&self`; borrowed arguments and
 /// `impl Trait` in argument position; more than 16 arguments; `main` and tests; a future that is not `Send`; what
