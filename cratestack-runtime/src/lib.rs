@@ -108,7 +108,7 @@ pub use http::TransactionalDatabase;
 pub use http::{Unrecorded, decode_headers, encode_headers, hash_request};
 pub use store::{
     Claim, ClaimOutcome, ClockSample, Completion, CoolError, IdempotencyRecord, IdempotencyStore, LeaseState,
-    MAX_BODY_BYTES, ReservationOutcome, StoreError, TransactionalStore, Watch,
+    MAX_BODY_BYTES, RecordedStep, ReservationOutcome, StepRecord, StoreError, TransactionalStore, Watch,
 };
 pub use stores::MemoryStore;
 #[cfg(feature = "postgres")]

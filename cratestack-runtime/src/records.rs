@@ -20,6 +20,4 @@
 //! ```
 
 pub use crate::handle::Principal;
-pub use crate::store::{
-    IfRunning, RecordInfo, RecordQuery, RecordState, Removal, RemovalOutcome, RemovedAll, Within,
-};
+pub use crate::store::{IfRunning, RecordInfo, RecordQuery, RecordState, Removal, RemovalOutcome, RemovedAll, Within};

@@ -26,15 +26,15 @@ pub use event::{Event, EventKind};
 pub use idempotency::Idempotency;
 pub(crate) use key_part::digest;
 pub use key_part::{KeyPart, Part, PartHasher, Presence, part};
-pub use namespace::NamespaceError;
 #[cfg(test)]
 pub(crate) use namespace::MAX_PRINCIPAL_BYTES;
+pub use namespace::NamespaceError;
 pub(crate) use namespace::{MARK, record_id};
 pub use options::Options;
 pub use principal::Principal;
-pub(crate) use principal::{given, holder_of, of_expression};
 #[cfg(test)]
 pub(crate) use principal::looks_like_a_digest;
+pub(crate) use principal::{given, holder_of, of_expression};
 pub use reservation::Reservation;
 pub(crate) use reservation::ReservationSlot;
 pub use settings::OnStoreError;

@@ -2,8 +2,8 @@ use super::idempotency::Idempotency;
 use super::namespace::record_id;
 use super::principal::Principal;
 use crate::store::{
-    IdempotencyStore as _, IfRunning, RecordId, RecordInfo, RecordQuery, Removal, RemovalOutcome, RemovedAll, StoreError,
-    Within,
+    IdempotencyStore as _, IfRunning, RecordId, RecordInfo, RecordQuery, Removal, RemovalOutcome, RemovedAll,
+    StoreError, Within,
 };
 
 /// How many records of a principal are removed by one statement.

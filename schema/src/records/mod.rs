@@ -79,9 +79,10 @@ impl std::str::FromStr for RecordState {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|state| state.name() == name).ok_or_else(|| {
-            format!("there is no state {name:?}; there are {}", Self::ALL.map(Self::name).join(", "))
-        })
+        Self::ALL
+            .into_iter()
+            .find(|state| state.name() == name)
+            .ok_or_else(|| format!("there is no state {name:?}; there are {}", Self::ALL.map(Self::name).join(", ")))
     }
 }
 

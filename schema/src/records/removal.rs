@@ -66,8 +66,11 @@ impl TableName {
     /// ```
     pub fn remove(&self, dialect: Dialect, principal: &str, key: &str, removal: &Removal) -> Statement {
         let mut builder = Builder::new(dialect);
-        let mut condition =
-            format!("held.{PRINCIPAL_FINGERPRINT} = {} AND held.{KEY} = {}", builder.text(principal), builder.text(key));
+        let mut condition = format!(
+            "held.{PRINCIPAL_FINGERPRINT} = {} AND held.{KEY} = {}",
+            builder.text(principal),
+            builder.text(key)
+        );
         if let Some(token) = &removal.token {
             let token = builder.text(token);
             condition.push_str(&match dialect {

@@ -121,7 +121,9 @@ impl TableName {
         let conditions = filter.conditions(&mut builder);
         let limit = builder.integer(i64::from(limit));
         let [hash, token] = match dialect {
-            Dialect::Postgres => [format!("encode(held.{REQUEST_HASH}, 'hex')"), format!("held.{RESERVATION_ID}::text")],
+            Dialect::Postgres => {
+                [format!("encode(held.{REQUEST_HASH}, 'hex')"), format!("held.{RESERVATION_ID}::text")]
+            }
             Dialect::Sqlite => [REQUEST_HASH, RESERVATION_ID].map(|column| format!("lower(hex(held.{column}))")),
         };
         let (length, contents) = match dialect {

@@ -20,15 +20,16 @@ fn each_parameter_stands_in_the_text_and_nothing_else_of_what_was_given() {
             let sign = if dialect == Dialect::Postgres { '$' } else { '?' };
             assert_eq!(statement.text.matches(&format!("{sign}{number}")).count(), 1, "{}", statement.text);
         }
-        assert!(!statement.text.contains("DROP") && !statement.text.contains("it's") && !statement.text.contains("a'b"));
+        assert!(
+            !statement.text.contains("DROP") && !statement.text.contains("it's") && !statement.text.contains("a'b")
+        );
     }
 }
 
 #[test]
 fn what_may_be_removed_is_what_was_said() {
     use RecordState::{Expired, Finished, InFlight, PastLease};
-    let states =
-        |unfinished_only, even_if_running| Removal { unfinished_only, even_if_running, token: None }.states();
+    let states = |unfinished_only, even_if_running| Removal { unfinished_only, even_if_running, token: None }.states();
     assert_eq!(states(true, false), [PastLease]);
     assert_eq!(states(true, true), [InFlight, PastLease]);
     assert_eq!(states(false, false), [PastLease, Finished, Expired]);

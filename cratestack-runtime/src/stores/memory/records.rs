@@ -6,9 +6,7 @@ use tokio::time::Instant;
 
 use super::rows::{Row, Rows};
 use super::{MemoryStore, SHARDS};
-use crate::store::{
-    RecordId, RecordIdRef, RecordInfo, RecordQuery, RecordState, Removal, RemovalOutcome, RemovedAll,
-};
+use crate::store::{RecordId, RecordIdRef, RecordInfo, RecordQuery, RecordState, Removal, RemovalOutcome, RemovedAll};
 use crate::util::lock;
 
 impl Row {

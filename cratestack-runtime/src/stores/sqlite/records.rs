@@ -70,11 +70,7 @@ async fn run(database: &Database, statement: cratestack_schema::Statement) -> Re
     Ok(states)
 }
 
-async fn mark_forgotten(
-    database: &Database,
-    connection: &mut SqliteConnection,
-    expiry: i64,
-) -> Result<(), StoreError> {
+async fn mark_forgotten(database: &Database, connection: &mut SqliteConnection, expiry: i64) -> Result<(), StoreError> {
     let mark = sqlx::query(AssertSqlSafe(database.table.mark_forgotten())).persistent(false).bind(expiry);
     mark.execute(connection).await.map(drop).map_err(database.error())
 }

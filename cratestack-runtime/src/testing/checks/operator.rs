@@ -50,7 +50,10 @@ pub(super) async fn shown_records_are_as_they_are(bench: Bench) -> Checked {
     let Some(running) = show(&bench, "key").await? else {
         return Err(Stop::Broken("a reservation is not shown".to_owned()));
     };
-    ensure!((running.principal.as_str(), running.key.as_str()) == (&*bench.principal, "key"), "{running:?} is another's");
+    ensure!(
+        (running.principal.as_str(), running.key.as_str()) == (&*bench.principal, "key"),
+        "{running:?} is another's"
+    );
     ensure!(running.request_hash == A && running.attempt == 1 && running.status.is_none(), "shown as {running:?}");
     ensure!(running.body_bytes == 0 && running.headers_bytes == 0, "a reservation has contents: {running:?}");
     let slack = LONG / 2;
