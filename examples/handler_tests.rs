@@ -5,7 +5,7 @@ use std::{env, io, net::SocketAddr};
 use axum::{Router, routing::post};
 use cratestack_runtime::{Idempotency, MemoryStore, idempotent};
 
-#[idempotent]
+#[idempotent(wait = "10s")]
 async fn pay(amount: String) -> String {
     format!("paid {amount} as {}", uuid::Uuid::new_v4())
 }
@@ -24,14 +24,16 @@ async fn main() -> io::Result<()> {
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await
 }
 
-/// `oneshot` needs no listener, and so there is no address: what a caller sends is then who it is.
 #[tokio::test]
 async fn a_retry_is_replayed() {
-    let app = app(Idempotency::new(MemoryStore::new()));
-    for is_replay in [false, true] {
-        let request = axum::http::Request::post("/payments").header("idempotency-key", "k1");
-        let request = request.header("authorization", "Bearer alice").body("5".to_owned()).expect("it is a request");
-        let response = tower::ServiceExt::oneshot(app.clone(), request).await.expect("a router always answers");
-        assert_eq!(response.headers().contains_key("idempotency-replayed"), is_replay);
-    }
+    let service = cratestack_runtime::testing::Service::new(MemoryStore::new(), app);
+    service.post("/payments").key("k1").body("5").twice().await;
+}
+
+#[tokio::test]
+async fn a_crash_is_made_good_once_the_lease_is_over() {
+    let service = cratestack_runtime::testing::Service::new(MemoryStore::new(), app);
+    service.post("/payments").key("k1").body("5").crash_before_recording().await;
+    service.lease_is_over().await;
+    service.post("/payments").key("k1").body("5").twice().await;
 }

@@ -1,6 +1,6 @@
 //! What all generated code goes by, and where it says that it stands: there the compiler reports its errors.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident};
 use syn::spanned::Spanned;
 use syn::{Ident, Signature, Type};
@@ -43,4 +43,13 @@ pub(crate) fn located(private: &TokenStream, token: &impl ToTokens) -> (Span, To
         token
     });
     (span, moved.collect())
+}
+
+/// Whether the name stands among the tokens.
+pub(crate) fn mentions(tokens: TokenStream, name: &str) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == name,
+        TokenTree::Group(group) => mentions(group.stream(), name),
+        _ => false,
+    })
 }

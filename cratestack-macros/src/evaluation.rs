@@ -6,6 +6,7 @@ use syn::{Expr, FnArg, Ident, Pat, PatIdent};
 
 use crate::context::{Context, located, span_of};
 use crate::handler::turbofish;
+use crate::names::MentionedNames;
 
 /// How the expressions are evaluated over the extracted arguments, by reference.
 #[derive(Default)]
@@ -28,17 +29,28 @@ pub(crate) fn evaluate(context: &Context<'_>, call: &Ident, tuple: &Ident) -> Ev
     if calls.is_empty() {
         return Evaluation::default();
     }
+    let mentioned = MentionedNames::of(options);
     let bindings = signature.inputs.iter().zip(arguments).filter_map(|(argument, value)| match argument {
-        FnArg::Receiver(_) => None,
-        FnArg::Typed(argument) => Some(borrow(&argument.pat, value)),
+        FnArg::Typed(argument) if mentioned.need(&argument.pat) => Some(borrow(&argument.pat, value)),
+        _ => None,
     });
     let evaluate = quote! {
         #(
-            #[allow(unused_variables, clippy::needless_borrowed_reference, clippy::pattern_type_mismatch)]
+            #[allow(
+                unused_variables,
+                clippy::needless_borrowed_reference,
+                clippy::no_effect_underscore_binding,
+                clippy::pattern_type_mismatch
+            )]
             let #bindings;
         )*
-        // The user need not know that the arguments are references here.
-        #[allow(clippy::needless_borrow, clippy::needless_borrows_for_generic_args, clippy::op_ref)]
+        // The user need not know that the arguments are references here, nor that they have names at all.
+        #[allow(
+            clippy::needless_borrow,
+            clippy::needless_borrows_for_generic_args,
+            clippy::op_ref,
+            clippy::used_underscore_binding
+        )]
         { #(#calls)* }
     };
     let (method, evaluate) = match (signature.inputs.first(), types.split_first(), arguments.split_first()) {

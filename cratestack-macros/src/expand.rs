@@ -3,12 +3,21 @@ use quote::quote;
 use syn::{Attribute, FnArg, Meta, PatType, Receiver, Safety};
 
 use crate::guarded::guarded;
-use crate::handler::{Handler, MovedHandler};
+use crate::handler::Handler;
 use crate::mistake::Mistakes;
+use crate::moved::MovedHandler;
+use crate::names::MentionedNames;
 use crate::{expressions, options, placement, signature};
 
 /// The whole attribute: tokens in, tokens out. `private` is the only path that generated code names.
-pub(crate) fn idempotent(private: &TokenStream, attribute: &TokenStream, item: &TokenStream) -> TokenStream {
+/// `may_stand_in_impl` is whether the attribute is indented, as it is in an `impl`: the handler then takes a form in which
+/// it can name the type parameters of one.
+pub(crate) fn idempotent(
+    private: &TokenStream,
+    may_stand_in_impl: bool,
+    attribute: &TokenStream,
+    item: &TokenStream,
+) -> TokenStream {
     let mut mistakes = Mistakes::default();
     let options = options::parse(attribute.clone(), &mut mistakes);
     let mut handler = match syn::parse2::<Handler>(item.clone()) {
@@ -22,6 +31,10 @@ pub(crate) fn idempotent(private: &TokenStream, attribute: &TokenStream, item: &
     // Both alternatives bear the attribute again, so its mistakes are reported when they are expanded.
     if let Some(alternatives) = conditional_alternatives(private, attribute, &handler) {
         return alternatives;
+    }
+    if let Some(above) = placement::belongs_above(&mut handler) {
+        let Handler { attributes, visibility, signature, body } = handler;
+        return quote!(#(#above)* #[#private::idempotent(#attribute)] #(#attributes)* #visibility #signature #body);
     }
     if let Some(mistake) = placement::entry_point(&handler) {
         mistakes.add(mistake);
@@ -38,7 +51,12 @@ pub(crate) fn idempotent(private: &TokenStream, attribute: &TokenStream, item: &
     let mut refusal = Mistakes::default();
     signature::check(&handler.signature, &mut refusal);
     expressions::check(&options, &handler.signature, &mut refusal);
-    let expansion = if refusal.is_empty() { guarded(private, &options, handler) } else { refused(private, handler) };
+    let expansion = if refusal.is_empty() {
+        handler.count_as_used(&MentionedNames::of(&options));
+        guarded(private, &options, handler, may_stand_in_impl)
+    } else {
+        refused(private, handler)
+    };
     quote!(#mistakes #refusal #expansion)
 }
 
@@ -90,7 +108,7 @@ fn refused(private: &TokenStream, mut handler: Handler) -> TokenStream {
     if let Safety::Safe(_) = signature.safety {
         signature.safety = Safety::Default;
     }
-    let MovedHandler { beside, inside, attributes, visibility, signature, .. } = MovedHandler::new(handler);
+    let MovedHandler { beside, inside, attributes, visibility, signature, .. } = MovedHandler::as_function(handler);
     let name = &signature.ident;
     let silenced = quote!(#[allow(dead_code, unused_variables, clippy::all)]);
     let beside = beside.map(|beside| quote!(#silenced #beside));

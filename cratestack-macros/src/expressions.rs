@@ -3,11 +3,12 @@
 use quote::ToTokens;
 use syn::visit::{self, Visit};
 use syn::{
-    BinOp, Expr, ExprField, ExprIndex, ExprLit, ExprParen, ExprPath, ExprUnary, FnArg, Ident, Lit, LitStr, PatIdent,
-    Signature, UnOp,
+    BinOp, Expr, ExprField, ExprIndex, ExprLit, ExprParen, ExprPath, ExprUnary, FnArg, Ident, Lit, LitStr, Signature,
+    UnOp,
 };
 
 use crate::mistake::{Mistakes, mistake};
+use crate::names::BoundNames;
 use crate::options::Options;
 
 /// Reports what leaves an expression instead of giving a value, or changes an argument, at the token that does.
@@ -48,17 +49,6 @@ struct UsedNames(Vec<Ident>);
 impl<'ast> Visit<'ast> for UsedNames {
     fn visit_expr_path(&mut self, path: &'ast ExprPath) {
         self.0.extend(path.path.get_ident().cloned());
-    }
-}
-
-/// Every name that a pattern binds.
-#[derive(Default)]
-struct BoundNames(Vec<Ident>);
-
-impl<'ast> Visit<'ast> for BoundNames {
-    fn visit_pat_ident(&mut self, pattern: &'ast PatIdent) {
-        self.0.push(pattern.ident.clone());
-        visit::visit_pat_ident(self, pattern);
     }
 }
 

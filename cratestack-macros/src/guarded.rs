@@ -1,36 +1,47 @@
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
-use syn::Ident;
+use syn::{Ident, ReturnType, Token, Type, Visibility};
 
 use crate::context::{Context, located, variable, variable_at};
 use crate::evaluation::{Evaluation, evaluate};
-use crate::handler::{Handler, MovedHandler};
+use crate::handler::Handler;
+use crate::moved::MovedHandler;
 use crate::options::Options;
-use crate::type_checks;
+use crate::type_checks::{self, is_opaque};
 
 /// The function that takes the handler's place. Its one argument is an extractor over all of the handler's arguments,
 /// and it runs the handler under the guard.
-pub(crate) fn guarded(private: &TokenStream, options: &Options, handler: Handler) -> TokenStream {
+pub(crate) fn guarded(
+    private: &TokenStream,
+    options: &Options,
+    handler: Handler,
+    may_stand_in_impl: bool,
+) -> TokenStream {
     let types = handler.argument_types();
     let arguments: Vec<_> = (0..types.len()).map(|index| variable(&format!("argument{index}"))).collect();
-    let MovedHandler { beside, inside, path, attributes, visibility, signature } = MovedHandler::new(handler);
+    let moved = if may_stand_in_impl && MovedHandler::may_be_closure(&handler) {
+        MovedHandler::as_closure(private, handler, &types, &arguments)
+    } else {
+        MovedHandler::as_function(handler)
+    };
+    let MovedHandler { beside, inside, path, by_value, attributes, visibility, signature } = moved;
     let context = Context { private, options, signature: &signature, types: &types, arguments: &arguments };
     let handler_call = quote!(#path(#(#arguments),*));
 
     // The handler is an item inside, so a parameter of the same name would not be seen.
     let guarded = variable(if signature.ident == "idempotent_guarded" { "guarded_request" } else { "guarded" });
     let (call, tuple) = (variable("call"), variable("arguments"));
-    let parameter = parameter(&context, &guarded);
+    let parameter = parameter(&context, &visibility, &guarded);
     // Named as a value, the handler counts for clippy as one that must be `async`, as it does where a route has it.
-    let as_value = inside.is_some().then(|| quote!(let _ = #path;));
+    let as_value = (inside.is_some() && by_value.is_none()).then(|| quote!(let _ = #path;));
     let type_checks = type_checks::all(&context, &handler_call);
     let Evaluation { method, statements: evaluation } = evaluate(&context, &call, &tuple);
     let mut_call = (!evaluation.is_empty()).then(|| quote!(mut));
     let mut_tuple = options.may_lack_key().then(|| quote!(mut));
     let run = if options.has("transaction") {
-        run_in_transaction(&context, &call, &tuple, &handler_call)
+        run_in_transaction(&context, &call, &tuple, by_value, &handler_call)
     } else {
-        run(&context, &call, &tuple, &handler_call)
+        run(&context, &call, &tuple, by_value, &handler_call)
     };
 
     let name = &signature.ident;
@@ -52,7 +63,7 @@ pub(crate) fn guarded(private: &TokenStream, options: &Options, handler: Handler
 }
 
 /// Stands at the handler's name, where the compiler reports that a trait's method has other arguments.
-fn parameter(context: &Context<'_>, guarded: &Ident) -> TokenStream {
+fn parameter(context: &Context<'_>, visibility: &Visibility, guarded: &Ident) -> TokenStream {
     let Context { private, options, signature, types, .. } = *context;
     let keyed_by_arguments = options.has("key");
     let constants = match options.value("body_limit") {
@@ -60,27 +71,45 @@ fn parameter(context: &Context<'_>, guarded: &Ident) -> TokenStream {
         None if keyed_by_arguments => quote!(, true),
         None => TokenStream::new(),
     };
+    let is_seen = !matches!(visibility, Visibility::Inherited);
+    let returned = match &signature.output {
+        ReturnType::Type(_, ty) if is_seen && !is_opaque(ty) && !matches!(**ty, Type::Never(_)) => quote!(, #ty),
+        _ if constants.is_empty() => TokenStream::new(),
+        _ => quote!(, ()),
+    };
     let (span, private) = located(private, &signature.ident);
     let extractor = Ident::new(if options.has("transaction") { "Transacted" } else { "Guarded" }, span);
-    quote_spanned!(span=> #guarded: #private::#extractor<(#(#types,)*) #constants>)
+    quote_spanned!(span=> #guarded: #private::#extractor<(#(#types,)*) #returned #constants>)
 }
 
 /// Stands at the handler's name, where the compiler reports a type parameter that may borrow.
-fn run(context: &Context<'_>, call: &Ident, tuple: &Ident, handler_call: &TokenStream) -> TokenStream {
+fn run(
+    context: &Context<'_>,
+    call: &Ident,
+    tuple: &Ident,
+    by_value: Option<Token![move]>,
+    handler_call: &TokenStream,
+) -> TokenStream {
     let Context { private, options, signature, arguments, .. } = *context;
     let options = options.builder(private);
     let (span, private) = located(private, &signature.ident);
-    let handling = quote_spanned!(span=> #private::handling(#tuple, |(#(#arguments,)*)| #handler_call));
+    let handling = quote_spanned!(span=> #private::handling(#tuple, #by_value |(#(#arguments,)*)| #handler_call));
     quote_spanned!(span=> #private::run(#call, #options, #handling.go()))
 }
 
 /// The same in a transaction, which is told from what database error an error of the handler's came.
-fn run_in_transaction(context: &Context<'_>, call: &Ident, tuple: &Ident, handler_call: &TokenStream) -> TokenStream {
+fn run_in_transaction(
+    context: &Context<'_>,
+    call: &Ident,
+    tuple: &Ident,
+    by_value: Option<Token![move]>,
+    handler_call: &TokenStream,
+) -> TokenStream {
     let Context { private, options, signature, arguments, .. } = *context;
     let (span, private_here) = located(private, &signature.ident);
     let (future, causes) = (variable("future"), variable("causes"));
     let make_future = quote! {
-        |(#(#arguments,)*)| {
+        #by_value |(#(#arguments,)*)| {
             let #future = #handler_call;
             let #causes = #private::outcome_of(&#future).returned().causes();
             #private::noting(#future, #causes)

@@ -1,10 +1,10 @@
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
-use quote::{ToTokens, format_ident, quote, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::parse::{Parse, ParseStream};
-use syn::spanned::Spanned;
-use syn::{Attribute, FnArg, GenericParam, Ident, Meta, ReceiverKind, Signature, Type, Visibility};
+use syn::{Attribute, FnArg, GenericParam, Ident, ReceiverKind, Signature, Type, Visibility, parse_quote};
 
 use crate::mistake::mistake;
+use crate::names::MentionedNames;
 
 /// A function, its body left as tokens: a body that is half typed must not keep the rest from being emitted.
 pub(crate) struct Handler {
@@ -19,7 +19,7 @@ impl Parse for Handler {
         let attributes = input.call(Attribute::parse_outer)?;
         let visibility = input.parse()?;
         let signature = input.parse()?;
-        let body = match input.parse()? {
+        let body = match ungrouped(input.parse()?) {
             TokenTree::Group(body) if body.delimiter() == Delimiter::Brace => body,
             other => {
                 let help = "put `#[idempotent]` on a function that has one, free or of a type's own `impl`";
@@ -27,6 +27,16 @@ impl Parse for Handler {
             }
         };
         Ok(Self { attributes, visibility, signature, body })
+    }
+}
+
+/// What an invisible group has in it, where that is one token: a `$body:block` of a `macro_rules!` comes in one.
+pub(crate) fn ungrouped(token: TokenTree) -> TokenTree {
+    let TokenTree::Group(group) = &token else { return token };
+    let mut inside = group.stream().into_iter();
+    match (group.delimiter(), inside.next(), inside.next()) {
+        (Delimiter::None, Some(only), None) => ungrouped(only),
+        _ => token,
     }
 }
 
@@ -49,65 +59,44 @@ impl Handler {
         types.collect()
     }
 
+    /// Counts the arguments as used that the attribute's expressions name, and that the body may have no use for: the
+    /// compiler would advise to write `_user`, which the expressions then do not find.
+    pub(crate) fn count_as_used(&mut self, mentioned: &MentionedNames) {
+        let used = self.signature.inputs.iter().flat_map(|argument| match argument {
+            FnArg::Typed(argument) => mentioned.bound_by(&argument.pat),
+            FnArg::Receiver(receiver) => {
+                let receiver = Ident::new("self", receiver.self_token.span);
+                mentioned.has(&receiver).then_some(receiver).into_iter().collect()
+            }
+        });
+        // Of a name with an underscore nobody expects a use.
+        let used: Vec<_> = used.filter(|name| !name.to_string().starts_with('_')).collect();
+        if used.is_empty() {
+            return;
+        }
+        if self.signature.asyncness.is_none() {
+            // Used by reference, it could be taken by reference; but not by a handler.
+            self.attributes.push(parse_quote!(#[allow(clippy::needless_pass_by_value)]));
+        }
+        let mut body: Vec<_> = self.body.stream().into_iter().collect();
+        // Attributes like `#![allow(…)]` are the first of a body.
+        let mut start = 0;
+        while matches!(body.get(start..), Some([TokenTree::Punct(hash), TokenTree::Punct(not), TokenTree::Group(_), ..])
+            if hash.as_char() == '#' && not.as_char() == '!')
+        {
+            start += 3;
+        }
+        let statements = body.split_off(start);
+        let stream = quote!(#(#body)* #(let _ = &#used;)* #(#statements)*);
+        let mut group = Group::new(Delimiter::Brace, stream);
+        group.set_span(self.body.span());
+        self.body = group;
+    }
+
     /// Whether the function can only be an associated one: an inner function could not say `Self` or `self`.
     pub(crate) fn is_associated(&self) -> bool {
         names_self(self.signature.to_token_stream()) || names_self(self.body.stream())
     }
-}
-
-/// The handler moved out of the way, and how to name it from the function that takes its place.
-pub(crate) struct MovedHandler {
-    /// Beside the new function, where the handler must stay an associated one.
-    pub(crate) beside: Option<TokenStream>,
-    /// Inside the new function, else.
-    pub(crate) inside: Option<TokenStream>,
-    pub(crate) path: TokenStream,
-    /// What the new function keeps of the old.
-    pub(crate) attributes: Vec<Attribute>,
-    pub(crate) visibility: Visibility,
-    pub(crate) signature: Signature,
-}
-
-impl MovedHandler {
-    pub(crate) fn new(handler: Handler) -> Self {
-        let is_associated = handler.is_associated();
-        let Handler { attributes, visibility, signature, body } = handler;
-        let attributes: Vec<_> = attributes.into_iter().map(expect_as_allow).collect();
-        let stays = attributes.iter().filter(|attribute| stays_in_place(attribute)).cloned().collect();
-        let goes = attributes.iter().filter(|attribute| goes_with_the_handler(attribute));
-        let turbofish = turbofish(&signature);
-        let mut inner = signature.clone();
-        let (beside, inside, path) = if is_associated {
-            inner.ident = format_ident!("__idempotent_{}", inner.ident);
-            let name = &inner.ident;
-            (Some(quote!(#(#goes)* #[doc(hidden)] #inner #body)), None, quote!(Self::#name #turbofish))
-        } else {
-            let name = &inner.ident;
-            (None, Some(quote!(#(#goes)* #inner #body)), quote!(#name #turbofish))
-        };
-        Self { beside, inside, path, attributes: stays, visibility, signature }
-    }
-}
-
-/// What describes the function to others stays on the one that others see.
-fn stays_in_place(attribute: &Attribute) -> bool {
-    ["doc", "cfg", "allow", "deprecated", "must_use"].iter().any(|name| attribute.path().is_ident(name))
-}
-
-/// The rest goes with the handler, and sees its signature. Some belong to both.
-fn goes_with_the_handler(attribute: &Attribute) -> bool {
-    !["doc", "deprecated", "must_use"].iter().any(|name| attribute.path().is_ident(name))
-}
-
-/// What is expected of the handler is allowed in both functions: which of the two has it, only the lint knows, and some
-/// see it in neither.
-fn expect_as_allow(mut attribute: Attribute) -> Attribute {
-    if let Meta::List(list) = &mut attribute.meta
-        && list.path.is_ident("expect")
-    {
-        list.path = Ident::new("allow", list.path.span()).into();
-    }
-    attribute
 }
 
 /// The handler's generics as arguments of its path, because they could be inferred from a call's arguments alone.

@@ -2,7 +2,8 @@
 //! code that the attribute generates calls it.
 
 // The order of the files. Each imports from those after it only:
-// expand → placement, signature, guarded → expressions, evaluation, type_checks → context → handler, options → mistake.
+// expand → placement, signature, guarded → expressions, evaluation, type_checks, moved → context → handler → names → options →
+// mistake.
 mod context;
 mod evaluation;
 mod expand;
@@ -10,6 +11,8 @@ mod expressions;
 mod guarded;
 mod handler;
 mod mistake;
+mod moved;
+mod names;
 mod options;
 mod placement;
 mod signature;
@@ -29,7 +32,8 @@ use syn::Ident;
 /// (`Idempotency::omit_header`), with `Idempotency-Replayed: true`; while the first still runs it gets 409; with other
 /// content it gets 422. Requests with a safe method (GET, HEAD, OPTIONS, TRACE) pass unguarded.
 ///
-/// The router's state provides a `cratestack_runtime::Idempotency` through axum's `FromRef`. All extractors run before
+/// The router's state provides a `cratestack_runtime::Idempotency` through axum's `FromRef`, also from within an `Arc`;
+/// where it does not, the route is an error that says so. All extractors run before
 /// the key is looked at, so a request that fails authentication or validation costs no key and sees no replay.
 ///
 /// ```
@@ -64,7 +68,7 @@ use syn::Ident;
 /// | [`lease`](#lease) | duration | `Idempotency::lease`, 30 seconds | how soon after its process died the same request may run |
 /// | [`wait`](#wait) | duration | 409 at once | how long a duplicate of a running request waits for its outcome |
 /// | [`optional`](#optional) | none | a key is required | a request without a key runs unguarded |
-/// | [`record`](#record) | `all`, `success` | `all` | which outcomes are kept |
+/// | [`record`](#record) | `all`, `success`, `all_but_5xx` | `all` | which outcomes are kept |
 /// | [`on_store_error`](#on_store_error) | `refuse`, `run` | `Idempotency::on_store_error` | what happens where the store cannot reserve |
 /// | [`transaction`](#transaction) | none | reserve, run, record | the handler's writes and its outcome are one commit |
 /// | [`commit`](#commit) | `success`, `all` | `success` | in a transaction: whose writes are committed |
@@ -80,7 +84,8 @@ use syn::Ident;
 /// with the name that was probably meant, or with all names.
 ///
 /// A **duration** is a string of whole numbers, each with a unit, `ms`, `s`, `m`, `h`, `d` or `w`: `"90s"`, `"1h 30m"`.
-/// Refused are a number without a unit or quotes, a fraction, zero, a negative one, and more than ten years.
+/// Refused are a number without a unit or quotes, a unit that is spelt out or behind a space, a fraction, zero, a
+/// negative one, and more than ten years.
 ///
 /// An **expression** is ordinary Rust over the handler's own arguments, by the names that its patterns give them and by
 /// reference, so that a field need not be `Copy`. Its value is a `KeyPart`: strings, integers, `bool`, `char`, `Uuid`,
@@ -135,9 +140,17 @@ use syn::Ident;
 ///
 /// ## `record`
 ///
-/// With `record = success` only outcomes with a status of 2xx and 3xx are kept; any other frees the key, and a retry
-/// runs the handler again. Only for handlers that have no effect when they fail. Refused is any other word, also in
-/// quotes.
+/// With `all`, the default, every outcome is kept, and an error is replayed like a success. Any other word frees the
+/// key after an outcome that it does not keep, and a retry then **runs the handler again**:
+///
+/// - `success` keeps outcomes with a status of 2xx and 3xx. It is for handlers that have no effect when they fail.
+/// - `all_but_5xx` keeps those from 2xx to 4xx, and a 5xx frees the key, as clients expect that send a 5xx again. It is
+///   safe in a [`transaction`](#transaction): a 5xx undoes what the handler wrote, beside `commit = all` too, and the
+///   retry finds nothing of it. Without one, and for what a handler does elsewhere than in its transaction, a handler
+///   that answers 5xx after its effect has it once more with every retry. There, answer 5xx before the effect only, or
+///   give the effect a key of its own with `Reservation::derive`, which is the same for every run of one request.
+///
+/// Refused is any other word, also in quotes.
 ///
 /// ```
 /// # use cratestack_runtime::idempotent;
@@ -193,7 +206,7 @@ use syn::Ident;
 ///
 /// With `commit = success`, the default, an error (a status from 400) undoes what the handler wrote, and is recorded
 /// alone. With `commit = all` an error's writes are kept, in one commit with its record. A response that is
-/// `Unrecorded` undoes its writes either way, and so does one that `record = success` does not keep. Refused are any
+/// `Unrecorded` undoes its writes either way, and so does one that [`record`](#record) does not keep. Refused are any
 /// other word, `record = success` beside `commit = all`, and either word without `transaction`.
 ///
 /// ```
@@ -242,6 +255,13 @@ use syn::Ident;
 /// ## `body_limit`
 ///
 /// A longer body gets 413, and nothing is reserved. Refused are zero, a string, and more than `u32::MAX`.
+///
+/// Without it the bound is `Idempotency::max_request_bytes`, else what axum's `DefaultBodyLimit` says for the route: 2 MiB
+/// where nobody says anything, or where it is disabled. This **differs from the bare handler** in one case: axum bounds
+/// what an extractor buffers, and so neither `Request` nor `Body`, whose handler may stream any length. With a key their
+/// body is bounded too, because all of it is read before the handler runs: it is part of what a retry must match. An
+/// upload of more than 2 MiB says here how long it may be, and is held in memory meanwhile. A request without a key
+/// (with [`optional`](#optional)) streams as it does without the attribute.
 ///
 /// ```
 /// # use cratestack_runtime::idempotent;
@@ -313,8 +333,8 @@ use syn::Ident;
 /// ## `state`
 ///
 /// The type of the router's state. It changes nothing at run time. With it, a state without `Idempotency`, a `State<T>`
-/// that is no part of it, and an argument that is no extractor are errors at the handler; without it, they are axum's
-/// error at the route. An argument `State<T>` does not tell as much, because `T` may be a part of the state. Where
+/// that is no part of it, and an argument that is no extractor are errors at the handler; without it, they are errors at
+/// the route, the latter two in axum's words. An argument `State<T>` does not tell as much, because `T` may be a part of the state. Where
 /// several states make an extractor of one type that is not yours, such as `bool`, name any of them. Refused are a
 /// value and a string.
 ///
@@ -336,7 +356,7 @@ use syn::Ident;
 /// # What the function may be
 ///
 /// Whatever axum takes: an `async fn` or a `fn` that returns a future, free or associated, with `self` by value or
-/// without it, generic or not. A type parameter says itself what the handler's future needs to move between threads,
+/// without it, generic or not, in a generic `impl` or not. A type parameter says itself what the handler's future needs to move between threads,
 /// most often `T: Send + Sync + 'static`, because that is asked here and not at the route.
 ///
 /// Refused are anything but a function; `const`, `unsafe`, `extern` and variadic ones; `&self`; borrowed arguments and
@@ -351,10 +371,17 @@ use syn::Ident;
 ///
 /// Other attributes belong **below** this one, where they see the original signature: `#[axum::debug_handler]`,
 /// `#[tracing::instrument]`. Documentation, `#[deprecated]` and `#[must_use]` stay with the function that others see.
+///
+/// `#[utoipa::path]` belongs **above**: it makes a type beside the function, by the function's name. Where it stands
+/// below, the two change places.
+///
 /// `#[axum::debug_handler]` above this one calls the handler with the arguments that it had, and reports their number.
+/// [`state = …`](#state) does its work: with the type of the router's state, what does not fit is told at the handler.
 #[proc_macro_attribute]
 pub fn idempotent(attribute: TokenStream, item: TokenStream) -> TokenStream {
-    expand::idempotent(&private(), &attribute.into(), &item.into()).into()
+    // In an `impl` an attribute is indented. An editor that expands it may not tell the place, and gives the first column.
+    let may_stand_in_impl = proc_macro::Span::call_site().column() > 1;
+    expand::idempotent(&private(), may_stand_in_impl, &attribute.into(), &item.into()).into()
 }
 
 /// The only path that generated code names, under the name that the user's manifest gives the runtime.

@@ -1,9 +1,10 @@
 //! Where the attribute stands on something that is no handler, or stands twice.
 
 use proc_macro2::{TokenStream, TokenTree};
-use quote::quote;
+use quote::{ToTokens, quote};
 use syn::{Attribute, ReturnType};
 
+use crate::context::mentions;
 use crate::handler::Handler;
 use crate::mistake::mistake;
 
@@ -104,11 +105,33 @@ pub(crate) fn given_twice(handler: &mut Handler) -> Option<syn::Error> {
     Some(mistake(again, "`#[idempotent]` is given twice", help))
 }
 
+/// Takes the attributes away that make items beside the handler: where the handler has moved, others would not find
+/// them. utoipa's makes a type that is named after it.
+pub(crate) fn belongs_above(handler: &mut Handler) -> Option<Vec<Attribute>> {
+    let is_path = |attribute: &Attribute| {
+        let path = attribute.path();
+        // Its own module has a `path` for it, which many import.
+        let makes_a_path = path.is_ident("path") || is_named(attribute, "path") && starts_with(attribute, "utoipa");
+        makes_a_path || path.is_ident("cfg_attr") && mentions(attribute.meta.to_token_stream(), "utoipa")
+    };
+    let above = take_all(handler, is_path);
+    (!above.is_empty()).then_some(above)
+}
+
 /// Takes all of these attributes from the handler, and gives the first.
 fn take_attributes(handler: &mut Handler, these: impl FnMut(&Attribute) -> bool) -> Option<Attribute> {
+    take_all(handler, these).into_iter().next()
+}
+
+/// Takes all of these attributes from the handler.
+fn take_all(handler: &mut Handler, these: impl FnMut(&Attribute) -> bool) -> Vec<Attribute> {
     let (taken, others): (Vec<_>, _) = handler.attributes.drain(..).partition(these);
     handler.attributes = others;
-    taken.into_iter().next()
+    taken
+}
+
+fn starts_with(attribute: &Attribute, name: &str) -> bool {
+    attribute.path().segments.first().is_some_and(|segment| segment.ident == name)
 }
 
 fn is_named(attribute: &Attribute, name: &str) -> bool {

@@ -1,11 +1,11 @@
 //! Checks that need types. Each is a statement of its own at the user's token, while the code that runs accepts
 //! anything: so a mistake is one error, and stands where it was made.
 
-use proc_macro2::{Ident, TokenStream, TokenTree};
+use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{GenericArgument, PathArguments, ReturnType, Signature, Type};
 
-use crate::context::{Context, located, variable, variable_at};
+use crate::context::{Context, located, mentions, variable, variable_at};
 use crate::options::HAS_TRANSACTIONS;
 
 /// None of these statements runs, or costs code: they name functions, or stand in a closure that nobody calls.
@@ -35,7 +35,7 @@ pub(crate) fn all(context: &Context<'_>, handler_call: &TokenStream) -> TokenStr
     });
     let outcome = variable("outcome");
     let sent_future = future_is_send(private, signature, &outcome);
-    let returned = return_type(private, signature, &outcome);
+    let returned = return_type(context, &outcome);
     let parameters = quote!(#(#arguments: #types),*);
     quote! {
         use #private::{AnyArgument as _, AnyArgumentOf as _, AnyHandling as _, AnyOutcome as _, AnyReturned as _};
@@ -83,14 +83,6 @@ fn transaction(context: &Context<'_>) -> TokenStream {
     quote_spanned!(span=> let _ = #private::takes_tx::<(#(#types,)*), _>;)
 }
 
-fn mentions(tokens: TokenStream, name: &str) -> bool {
-    tokens.into_iter().any(|token| match token {
-        TokenTree::Ident(ident) => ident == name,
-        TokenTree::Group(group) => mentions(group.stream(), name),
-        _ => false,
-    })
-}
-
 /// Whether the handler's future moves between threads, asked where the future is named: at the return type, or at the
 /// name of an `async fn`.
 fn future_is_send(private: &TokenStream, signature: &Signature, outcome: &Ident) -> TokenStream {
@@ -106,8 +98,10 @@ fn future_is_send(private: &TokenStream, signature: &Signature, outcome: &Ident)
     }
 }
 
-/// Whether the handler returns a future, and the future a response, or a `Result` of two.
-fn return_type(private: &TokenStream, signature: &Signature, outcome: &Ident) -> TokenStream {
+/// Whether the handler returns a future, and the future a response, or a `Result` of two; in a transaction that an error
+/// is to roll back, whether the error does.
+fn return_type(context: &Context<'_>, outcome: &Ident) -> TokenStream {
+    let Context { private, options, signature, .. } = *context;
     let ReturnType::Type(_, ty) = &signature.output else { return TokenStream::new() };
     let is_async = signature.asyncness.is_some();
     let future = (!is_async).then(|| {
@@ -127,15 +121,18 @@ fn return_type(private: &TokenStream, signature: &Signature, outcome: &Ident) ->
             quote_spanned!(span=> #outcome.returned().#question();)
         }
     };
-    let asked = match result_sides(ty) {
-        Some((success, failure)) if is_async => {
+    let sides = result_sides(ty).filter(|_| is_async);
+    let asked = match sides {
+        Some((success, failure)) => {
             let success = ask(success, "success");
             let failure = ask(failure, "failure");
             quote!(#success #failure)
         }
-        _ => ask(ty, "whole"),
+        None => ask(ty, "whole"),
     };
-    quote!(#future #asked)
+    let must_roll_back = options.has("transaction") && options.name_with("commit", "all").is_none();
+    let rolls_back = must_roll_back.then(|| ask(sides.map_or(ty, |(_, failure)| failure), "rolls_back"));
+    quote!(#future #asked #rolls_back)
 }
 
 /// The two sides of what is spelt like a `Result`; the type decides whether it is one.
@@ -155,6 +152,7 @@ fn result_sides(ty: &Type) -> Option<(&Type, &Type)> {
     types.next().is_none().then_some(sides)
 }
 
-fn is_opaque(ty: &Type) -> bool {
+/// Whether only the compiler knows the type's name.
+pub(crate) fn is_opaque(ty: &Type) -> bool {
     mentions(ty.to_token_stream(), "impl")
 }

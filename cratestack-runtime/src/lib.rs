@@ -40,18 +40,22 @@
 //!   SQL stores create their table with `migrate()`, when asked to; [`schema`] has the table's name and statements.
 //! - [`Reservation`]: what a handler runs under, for calls of its own that are to be idempotent as well. With `Tx` and
 //!   `#[idempotent(transaction)]`, what the handler writes and its recorded outcome are one commit.
+//! - [`Problem`]: what a client is told in a handler's place; [`Idempotency::problems`] gives it another shape.
 //! - [`Event`]: what happens to guarded requests, for metrics.
+//! - [`records`]: what an operator sees of them, and does about one.
 //! - [`IdempotencyStore`]: the contract, for a store of your own; `testing` has a conformance suite for it.
+//! - `testing`: your own service in a test, sent twice, crashed, past its lease.
 //!
 //! # Features
 //!
 //! | feature | on by default | what it brings |
 //! |---|---|---|
-//! | `axum` | yes | the door for axum's handlers, and [`hash_request`], [`encode_headers`], [`decode_headers`], [`Unrecorded`] |
+//! | `axum` | yes | the door for axum's handlers, and [`hash_request`], [`encode_headers`], [`decode_headers`], [`Problem`], [`Unrecorded`] |
 //! | `macros` | yes | the attribute `#[idempotent]`; with it comes `axum` |
 //! | `postgres` | yes | `PostgresStore`, and transactions in Postgres |
 //! | `sqlite` | | `SqliteStore`, and transactions in SQLite |
-//! | `testing` | | the conformance suite |
+//! | `aide` | | guarded handlers in aide's `ApiRouter` |
+//! | `testing` | | tests of one's own service, and the conformance suite |
 //!
 //! Without any of them there are the handle, the engine and the memory store.
 //!
@@ -68,6 +72,8 @@
 #[doc(hidden)]
 #[path = "private/mod.rs"]
 pub mod __private;
+#[cfg(feature = "testing")]
+mod conformance;
 #[cfg_attr(
     not(all(feature = "axum", any(feature = "postgres", feature = "sqlite"))),
     allow(
@@ -84,7 +90,6 @@ mod engine;
 mod handle;
 #[cfg(feature = "axum")]
 mod http;
-pub mod records;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub mod schema;
 mod store;
@@ -105,7 +110,7 @@ pub use handle::{
 #[cfg(all(feature = "axum", any(feature = "postgres", feature = "sqlite")))]
 pub use http::TransactionalDatabase;
 #[cfg(feature = "axum")]
-pub use http::{Unrecorded, decode_headers, encode_headers, hash_request};
+pub use http::{Problem, Unrecorded, decode_headers, encode_headers, hash_request};
 pub use store::{
     Claim, ClaimOutcome, ClockSample, Completion, CoolError, IdempotencyRecord, IdempotencyStore, LeaseState,
     MAX_BODY_BYTES, RecordedStep, ReservationOutcome, StepRecord, StoreError, TransactionalStore, Watch,
@@ -116,6 +121,34 @@ pub use stores::PostgresStore;
 #[cfg(feature = "sqlite")]
 pub use stores::SqliteStore;
 
+pub mod records {
+    //! What an operator sees of records, and how one is removed: by [`Idempotency`](crate::Idempotency)'s methods `show`,
+    //! `list`, `release`, `forget_record` and `forget_principal`, which the command `cratestack-schema` has too.
+    //!
+    //! ```
+    //! use std::time::Duration;
+    //! use cratestack_runtime::records::{IfRunning, Principal, RecordQuery};
+    //! use cratestack_runtime::{Idempotency, MemoryStore};
+    //!
+    //! # #[tokio::main(flavor = "current_thread")]
+    //! # async fn main() -> Result<(), cratestack_runtime::StoreError> {
+    //! let idempotency = Idempotency::new(MemoryStore::new());
+    //! for stuck in idempotency.list(&RecordQuery::new(100).lasting(Duration::from_secs(600))).await? {
+    //!     println!("{} since {:?}", stuck.state.as_str(), stuck.created_at);
+    //! }
+    //! // All that is kept of the user whom handlers know by `principal = user.id`.
+    //! let erased = idempotency.forget_principal(&Principal::part(&42_u64), IfRunning::Refuse).await?;
+    //! assert_eq!(erased.removed, 0);
+    //! # Ok(())
+    //! # }
+    //! ```
+
+    pub use crate::handle::Principal;
+    pub use crate::store::{
+        IfRunning, RecordInfo, RecordQuery, RecordState, Removal, RemovalOutcome, RemovedAll, Within,
+    };
+}
+
 // Generated code names this crate from outside; its own examples do so too.
 extern crate self as cratestack_runtime;
 
@@ -123,6 +156,31 @@ extern crate self as cratestack_runtime;
 #[cfg(all(doctest, feature = "macros", feature = "postgres", feature = "sqlite"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// So do those of the pages.
+#[cfg(all(doctest, feature = "macros"))]
+#[doc = include_str!("../../docs/attribute.md")]
+struct AttributePage;
+
+#[cfg(all(doctest, feature = "macros", feature = "postgres"))]
+#[doc = include_str!("../../docs/transactions.md")]
+struct TransactionsPage;
+
+#[cfg(all(doctest, feature = "axum"))]
+#[doc = include_str!("../../docs/http.md")]
+struct HttpPage;
+
+#[cfg(all(doctest, feature = "macros"))]
+#[doc = include_str!("../../docs/around.md")]
+struct AroundPage;
+
+#[cfg(all(doctest, feature = "macros"))]
+#[doc = include_str!("../../docs/operations.md")]
+struct OperationsPage;
+
+#[cfg(all(doctest, feature = "macros", feature = "postgres", feature = "sqlite"))]
+#[doc = include_str!("../../docs/state.md")]
+struct StatePage;
 
 /// So do those of the crate's own.
 #[cfg(all(doctest, feature = "macros"))]

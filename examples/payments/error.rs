@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    http::StatusCode,
+    http::{Method, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
 use cratestack_runtime::Unrecorded;
@@ -11,6 +11,7 @@ use serde_json::json;
 pub(crate) enum ApiError {
     AmountNotPositive(i64),
     NotFound,
+    NoRoute(Method, Uri),
     /// `?fail=` asked for this status.
     Asked(u16),
     Ledger(sqlx::Error),
@@ -29,6 +30,10 @@ impl IntoResponse for ApiError {
                 (StatusCode::UNPROCESSABLE_ENTITY, format!("amount must be above 0 minor units, and is {amount}"))
             }
             Self::NotFound => (StatusCode::NOT_FOUND, "there is no such payment".to_owned()),
+            Self::NoRoute(method, uri) => {
+                let path = uri.path();
+                (StatusCode::NOT_FOUND, format!("there is no {method} {path} here; try GET / or POST /payments"))
+            }
             Self::Asked(status) => match StatusCode::from_u16(status) {
                 Ok(known) if !known.is_informational() => (known, format!("asked to fail with {status}")),
                 _ => (

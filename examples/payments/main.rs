@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Its page at `/` is a shop where one can click twice, hang up and crash the service, and see what each costs under
-//! three handlers. It also prints a `curl` line to try: send it twice, then look at `GET /payments`. `settings.rs` has
-//! what the environment can set, `caller.rs` who a request comes from, `trouble.rs` what can be made to go wrong,
+//! three handlers; `/guarantees` is what is promised. It also prints `curl` lines to try. `settings.rs` has what the
+//! environment can set, `caller.rs` who a request comes from, `trouble.rs` what can be made to go wrong,
 //! `variations.rs` other ways to say `#[idempotent]`.
 
 mod caller;
@@ -23,7 +23,7 @@ use std::{net::SocketAddr, process::ExitCode, time::Duration};
 use axum::{
     Json, Router,
     extract::{FromRef, Path, Query, State},
-    http::{HeaderName, StatusCode, header::LOCATION},
+    http::{HeaderName, Method, StatusCode, Uri, header::LOCATION},
     routing::{get, post},
 };
 use cratestack_runtime::{Idempotency, PostgresStore, SqliteStore, idempotent};
@@ -83,6 +83,10 @@ async fn get_payment(State(app): State<App>, Path(id): Path<String>) -> Result<J
     app.ledger.get(&id).await?.map(Json).ok_or(ApiError::NotFound)
 }
 
+async fn no_route(method: Method, uri: Uri) -> ApiError {
+    ApiError::NoRoute(method, uri)
+}
+
 async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
     // Handles that know their store, for handlers that write in its transactions; of one kind for all others.
     let (ledger, reader, transactions, idempotency) = match &settings.database {
@@ -111,7 +115,7 @@ async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
         .with_state(App { idempotency: idempotency.clone(), ledger: ledger.clone() });
     let events = Events::new();
     let shop = Shop::open(idempotency.clone(), ledger, reader, events.clone()).await?;
-    let router = router.merge(page::routes(shop, transactions));
+    let router = router.merge(page::routes(shop, transactions)).fallback(no_route);
 
     let listener = settings.listen().await?;
     settings::announce(listener.local_addr()?);

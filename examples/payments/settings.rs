@@ -5,7 +5,7 @@
 //! | `PORT` | `3000` | where to listen on 127.0.0.1; `0` picks a free port |
 //! | `LEASE` | `30s` | how long a key stays reserved once its holder is gone |
 //! | `DATABASE_URL` | `sqlite://payments.db` | `sqlite://FILE`, made when missing, or `postgres://…` |
-//! | `SUPERVISE` | `1` | the service is a child process that is started again when it crashes; `0`: it is this process |
+//! | `SUPERVISE` | `1` | the service is a child process that starts again when it crashes; `0`: it is this process |
 
 use std::{
     env::{self, VarError},
@@ -20,6 +20,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 use tokio::net::TcpListener;
+use uuid::Uuid;
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -48,7 +49,12 @@ impl Settings {
     pub(crate) async fn listen(&self) -> Result<TcpListener, String> {
         let port = self.port;
         let listener = TcpListener::bind(("127.0.0.1", port)).await;
-        listener.map_err(|error| format!("cannot listen on 127.0.0.1:{port}: {error}. Set PORT, 0 for any free one."))
+        listener.map_err(|error| {
+            format!(
+                "cannot listen on 127.0.0.1:{port}: {error}. PORT names another port, and 0 any that is free: \
+                 PORT=0 cargo run --example payments"
+            )
+        })
     }
 }
 
@@ -101,12 +107,26 @@ fn database(url: &str) -> Result<Database, String> {
 }
 
 pub(crate) fn announce(address: SocketAddr) {
+    // The records outlive the service: a key that is printed at every start would be a replay from the second start on.
+    let [key, crashing] = [Uuid::new_v4(), Uuid::new_v4()];
+    let pay = |query: &str, key: Uuid| {
+        format!(
+            "curl -i '{address}/payments{query}' -H 'Idempotency-Key: {key}' \
+             --json '{{\"amount\": 1200, \"currency\": \"EUR\"}}'"
+        )
+    };
     // At once: whoever waits for the first line may close the pipe after it.
     println!(
         "listening on http://{address}\n\
-         Open that in a browser, or send this twice:\n\
-         curl -i http://{address}/payments -H 'Idempotency-Key: \"8e03978e-40d5-43e8-bc93-6894a57f9324\"' \
-         -H 'Content-Type: application/json' -d '{{\"amount\": 1200, \"currency\": \"EUR\"}}'"
+         Open that in a browser. Or send this twice: the second answer is the first one, byte for byte, and a replay.\n\
+         {}\n\
+         All payments:\n\
+         curl {address}/payments\n\
+         This one crashes the service, so it gets no answer; the service comes back by itself, unless SUPERVISE=0 \
+         is set:\n\
+         {}",
+        pay("", key),
+        pay("?crash=1", crashing),
     );
 }
 

@@ -30,13 +30,14 @@
 //!
 //! # Feature flags
 //!
-//! The library needs `std` only: it renders SQL, and compares what a database answered. None is on by default; all are
-//! the command's, `cratestack-schema`, which `cargo install cratestack-schema --features live` installs.
+//! The library needs `std` only: it renders SQL, and compares what a database answered. All features are the command's,
+//! `cratestack-schema`, and all are on by default, so that `cargo install --path schema` in a clone of the repository
+//! brings all of it. A program that uses the library says `default-features = false`.
 //!
 //! | feature | what it adds |
 //! |---|---|
 //! | `cli` | the command, with `ddl` and `migration`, which connect to nothing |
-//! | `live` | `cli`, and the commands that connect: `check`, `stats` and `sweep` |
+//! | `live` | `cli`, and the commands that connect: `check`, `stats`, `sweep`, `show`, `list`, `release` and `forget` |
 //! | `tls` | `live`, and encrypted connections |
 
 #![forbid(unsafe_code)]

@@ -1,7 +1,6 @@
 use crate::dialect::Dialect;
 use crate::name::TableName;
-use crate::records::is_record;
-use crate::table::columns::{CREATED_AT, EXPIRES_AT, LEASE_EXPIRES_AT, RESPONSE_STATUS};
+use crate::table::columns::{CREATED_AT, EXPIRES_AT, LEASE_EXPIRES_AT, PRINCIPAL_FINGERPRINT, RESPONSE_STATUS};
 
 /// The SQL expression for when the lease of a row ends, in SQL that all dialects speak.
 ///
@@ -21,6 +20,16 @@ pub fn lease_end(row: &str) -> String {
         "CASE WHEN {row}.{LEASE_EXPIRES_AT} > {row}.{CREATED_AT} THEN {row}.{LEASE_EXPIRES_AT} \
          ELSE {row}.{EXPIRES_AT} END"
     )
+}
+
+/// The row that is written when a record is removed whose outcome processes may keep in memory: its token changes, and
+/// a process that sees another token drops what it keeps. It is nobody's: a caller without a name is refused.
+pub(crate) const FORGOTTEN_PRINCIPAL: &str = "";
+pub(crate) const FORGOTTEN_KEY: &str = "forgotten";
+
+/// Of the row `held`: that it is a record, and not the one that tells processes to drop what they keep.
+pub(crate) fn is_record() -> String {
+    format!("held.{PRINCIPAL_FINGERPRINT} <> '{FORGOTTEN_PRINCIPAL}'")
 }
 
 impl TableName {

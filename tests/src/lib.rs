@@ -10,6 +10,7 @@ mod packages;
 pub mod postgres;
 mod proxy;
 pub mod service;
+pub mod shell;
 
 pub use browser::{Browser, Page};
 pub use client::{Answer, Client};

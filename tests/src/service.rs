@@ -21,10 +21,16 @@ use crate::Client;
 /// Far more than a start takes, also on a machine that is busy.
 const STARTS_WITHIN: Duration = Duration::from_mins(1);
 
-/// Which example it is, and its environment. `payments` without a database keeps a file in its own directory.
+#[derive(Debug, Clone)]
+enum Program {
+    Example(String),
+    Executable(PathBuf),
+}
+
+/// Which program it is, and its environment. `payments` without a database keeps a file in its own directory.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    example: String,
+    program: Program,
     variables: Vec<(String, String)>,
 }
 
@@ -36,7 +42,16 @@ impl Settings {
 
     /// Another example, on a port that is free.
     pub fn of(example: &str) -> Self {
-        Self { example: example.to_owned(), variables: Vec::new() }.set("PORT", "0")
+        Self::running(Program::Example(example.to_owned()))
+    }
+
+    /// A program that is no example of this workspace, on a port that is free.
+    pub fn of_executable(path: PathBuf) -> Self {
+        Self::running(Program::Executable(path))
+    }
+
+    fn running(program: Program) -> Self {
+        Self { program, variables: Vec::new() }.set("PORT", "0")
     }
 
     /// Where the ledger and the records are.
@@ -185,7 +200,10 @@ struct Running {
 
 impl Running {
     async fn spawn(settings: &Settings, directory: &Path) -> Self {
-        let program = program(&settings.example).await;
+        let program = match &settings.program {
+            Program::Example(name) => example(name).await,
+            Program::Executable(path) => path,
+        };
         let mut command = Command::new(program);
         for inherited in ["DATABASE_URL", "LEASE", "PORT", "RUST_LOG"] {
             command.env_remove(inherited);
@@ -316,11 +334,11 @@ impl Output {
 }
 
 /// The example's executable; all of them are built on the first call.
-async fn program(example: &str) -> &'static Path {
+async fn example(name: &str) -> &'static Path {
     static PROGRAMS: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
     let built = tokio::task::spawn_blocking(|| PROGRAMS.get_or_init(build)).await;
     let programs = built.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()));
-    programs.get(example).unwrap_or_else(|| panic!("there is no example {example:?}"))
+    programs.get(name).unwrap_or_else(|| panic!("there is no example {name:?}"))
 }
 
 fn build() -> HashMap<String, PathBuf> {

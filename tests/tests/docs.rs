@@ -26,7 +26,7 @@ fn every_guarantee_names_tests_that_exist() {
     sources(&root.join("tests/tests"), &mut tests);
     sources(&root.join("tests/interop/tests"), &mut tests);
     sources(&root.join("tests/model/tests"), &mut tests);
-    sources(&root.join("cratestack-runtime/src/testing"), &mut tests);
+    sources(&root.join("cratestack-runtime/src/conformance"), &mut tests);
     let mut checked = 0;
     for name in page.split('`').skip(1).step_by(2) {
         let is_test =
@@ -99,4 +99,44 @@ fn every_term_of_the_glossary_has_its_type_in_its_file() {
         checked += 1;
     }
     assert!(checked > 20, "only {checked} terms were found: has the page changed its form?");
+}
+
+/// The pages that readers of the repository meet.
+fn pages() -> Vec<std::path::PathBuf> {
+    let is_page = |path: &Path| path.extension().is_some_and(|extension| extension == "md");
+    let folders = ["", "docs", "examples"].map(|folder| root().join(folder));
+    let entries = folders.iter().flat_map(|folder| fs::read_dir(folder).expect("the folder is there"));
+    entries.map(|entry| entry.expect("an entry can be read").path()).filter(|path| is_page(path)).collect()
+}
+
+/// What a link to a heading names it by: small letters, no punctuation, hyphens for spaces.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim_start_matches('#').trim().chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+#[test]
+fn every_link_of_the_pages_leads_somewhere() {
+    let mut checked = 0;
+    for page in pages() {
+        let text = fs::read_to_string(&page).expect("the page is there");
+        // A fence has three backquotes, and what is in it is no link.
+        let prose: String = text.split("```").step_by(2).collect();
+        for link in prose.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.starts_with("http") {
+                continue;
+            }
+            let (file, heading) = link.split_once('#').map_or((link, None), |(file, heading)| (file, Some(heading)));
+            let folder = page.parent().expect("a page is in a folder");
+            let target = if file.is_empty() { page.clone() } else { folder.join(file) };
+            assert!(target.exists(), "{}: `{link}` leads nowhere", page.display());
+            if let Some(heading) = heading {
+                let target = fs::read_to_string(&target).expect("a page is text");
+                let mut headings = target.lines().filter(|line| line.starts_with('#')).map(anchor);
+                assert!(headings.any(|known| known == heading), "{}: `{link}` has no such heading", page.display());
+            }
+            checked += 1;
+        }
+    }
+    assert!(checked > 60, "only {checked} links were found: have the pages changed their form?");
 }

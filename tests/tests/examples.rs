@@ -204,7 +204,7 @@ fn the_tests_of_handlers_run_and_pass() {
         .expect("cargo runs where it ran to build this test");
     let printed = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(printed.contains("test result: ok. 1 passed"), "{printed}");
+    assert!(printed.contains("test result: ok. 2 passed"), "{printed}");
 }
 
 #[test]

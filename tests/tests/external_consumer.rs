@@ -6,7 +6,7 @@ use std::process::Command;
 #[test]
 fn a_renamed_runtime_in_edition_2021_runs_and_is_clean() {
     let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("external-consumer");
-    let target = package.join("../../target/external-consumer");
+    let target = package.join("../../target/neighbours");
     let cargo = |arguments: &[&str]| {
         let output = Command::new(env!("CARGO"))
             .args(arguments)

@@ -1,16 +1,16 @@
-//! The example's page in a real browser: what each button leads to, under each handler.
+//! The example's page in a real browser: what a newcomer sees of it, and what each button leads to, under each handler.
 //!
 //! Screenshots of every state go to `target/page`, or where `PAGE_SCREENSHOTS` says.
 
 use std::{env, fs, path::PathBuf, sync::Arc};
 
 use cratestack_tests::{Browser, Page, Service, Settings, TestDatabase};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const WINDOW: &str = "the process died after the effect and before the record";
 
-const PHONE: (u32, u32) = (360, 740);
-const DESKTOP: (u32, u32) = (1280, 860);
+const PHONE: (u32, u32) = (390, 844);
+const DESKTOP: (u32, u32) = (1280, 900);
 
 /// The page of a service that restarts itself, with one of the handlers chosen.
 struct Visit {
@@ -66,13 +66,20 @@ impl Visit {
         self.page.screenshot(&file).await;
     }
 
+    /// How many acts the page has told the end of.
+    const ENDED: &str = "document.querySelectorAll('.verdict[data-tone]:not(.aside)').length";
+
     /// Presses a button, waits until the page says what came of it, and takes a picture.
     async fn act(&mut self, button: &str) -> Outcome {
-        let said = "document.querySelectorAll('.verdict[data-tone]:not(.aside)').length";
-        let before = self.page.evaluate(said).await;
+        let before = self.page.evaluate(Self::ENDED).await;
         self.page.click(&format!("#{button}")).await;
-        self.page.wait_until(&format!("{said} > {before}")).await;
+        self.page.wait_until(&format!("{} > {before}", Self::ENDED)).await;
         self.shoot(button).await;
+        self.newest().await
+    }
+
+    /// What the page says of the newest order.
+    async fn newest(&self) -> Outcome {
         let seen = self
             .page
             .evaluate(
@@ -235,10 +242,12 @@ const PALE: &str = "(() => {
         return [255, 255, 255];
     };
     const own = element => [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim() !== '');
-    return [...document.body.querySelectorAll('*')].filter(element => own(element) && element.checkVisibility()).flatMap(element => {
+    const all = [...document.body.querySelectorAll('*')];
+    return all.filter(element => own(element) && element.checkVisibility()).flatMap(element => {
         const [one, other] = [luminance(channels(getComputedStyle(element).color)), luminance(behind(element))];
         const contrast = (Math.max(one, other) + .05) / (Math.min(one, other) + .05);
-        return contrast < 4.5 ? [`${element.className || element.id}: ${element.innerText} ${contrast.toFixed(2)}`] : [];
+        const name = element.className || element.id;
+        return contrast < 4.5 ? [`${name}: ${element.innerText} ${contrast.toFixed(2)}`] : [];
     });
 })()";
 
@@ -256,7 +265,9 @@ async fn it_is_readable_on_a_phone_in_the_dark_and_without_motion() {
     visit.act("change").await;
     visit.page.click("#bare").await;
     visit.act("double").await;
-    for (screen, (width, height)) in [("phone", PHONE), ("tablet", (800, 1000)), ("desktop", DESKTOP)] {
+    for (screen, (width, height)) in
+        [("small", (320, 640)), ("phone", PHONE), ("tablet", (768, 1024)), ("desktop", DESKTOP)]
+    {
         visit.page.resize(width, height).await;
         for (scheme, features) in [("dark", &dark[..]), ("light", &[])] {
             visit.page.prefer(features).await;
@@ -287,13 +298,13 @@ async fn it_is_used_by_keyboard_alone() {
     let page = &visit.page;
     page.evaluate("document.activeElement.blur()").await;
     let mut reached = Vec::new();
-    for _ in 0..14 {
+    for _ in 0..16 {
         page.press("Tab").await;
         let focus = page
             .evaluate(
                 "(() => {
                     const at = document.activeElement;
-                    const shown = at.matches('input') ? at.nextElementSibling : at;
+                    const shown = at.closest('label') ?? at;
                     const { outlineStyle, outlineWidth } = getComputedStyle(shown);
                     return [at.id || at.localName, outlineStyle !== 'none' && parseFloat(outlineWidth) >= 2];
                 })()",
@@ -303,8 +314,21 @@ async fn it_is_used_by_keyboard_alone() {
         assert!(focus[1] == true || name == "body", "the focus on {name} cannot be seen");
         reached.push(name);
     }
-    for control in ["bare", "code-title", "pre", "pay", "double", "fifty", "hangup", "crash", "retry", "change", "rows"]
-    {
+    for control in [
+        "guarantees",
+        "bare",
+        "next",
+        "pay",
+        "double",
+        "fifty",
+        "hangup",
+        "crash",
+        "retry",
+        "change",
+        "rows",
+        "code-title",
+        "pre",
+    ] {
         assert!(reached.iter().any(|name| name == control), "{control} is out of reach: {reached:?}");
     }
     let named = "[...document.querySelectorAll('button, input, [tabindex], [role=radiogroup], [role=log]')].every(
@@ -313,13 +337,13 @@ async fn it_is_used_by_keyboard_alone() {
     let described = "[...document.querySelectorAll('button')].every(
         button => document.getElementById(button.getAttribute('aria-describedby')).innerText.trim())";
     assert_eq!(page.evaluate(described).await, true);
-    assert_eq!(page.evaluate("document.getElementById('orders').ariaLive").await, "polite");
+    assert_eq!(page.evaluate("document.querySelector('[role=log]').ariaLive").await, "polite");
 
-    // From the choice on: the arrow chooses, Tab goes past the code to the button.
+    // From the choice on: the arrow chooses, Tab goes past the guide to the button.
     page.evaluate("document.getElementById('bare').focus()").await;
     page.press("ArrowRight").await;
     page.wait_until("document.querySelector('code[data-handler=reservation]').checkVisibility()").await;
-    for key in ["Tab", "Tab", "Tab", "Enter"] {
+    for key in ["Tab", "Tab", "Enter"] {
         page.press(key).await;
     }
     page.wait_until("document.querySelectorAll('#charges tr').length === 1").await;
@@ -334,5 +358,306 @@ async fn it_is_used_by_keyboard_alone() {
     visit.shoot("away").await;
     visit.page.wait_until("document.getElementById('process').dataset.state === 'up'").await;
     visit.page.wait_until("document.querySelectorAll('.verdict:not(.aside)').length === 2").await;
+    visit.end();
+}
+
+/// What of the page is not wholly on the screen, at the size and place that it has.
+const OUT_OF_SIGHT: &str =
+    "[...document.querySelectorAll('h1, .product, #guarantees, .choice label, .guide, button, .ledger')]
+    .filter(element => element.checkVisibility())
+    .filter(element => {
+        const { top, bottom, left, right } = element.getBoundingClientRect();
+        return top < 0 || left < 0 || bottom > innerHeight || right > innerWidth;
+    })
+    .map(element => element.id || element.className || element.innerText)";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_screen_has_every_button_and_the_whole_ledger() {
+    let mut visit = Visit::start("bare", DESKTOP, Arc::new(Browser::launch().await), None).await;
+    "first-screen".clone_into(&mut visit.name);
+    let (width, height) = DESKTOP;
+    for (handler, acts) in [
+        ("bare", &["double", "fifty"][..]),
+        ("reservation", &["crash", "retry", "change"]),
+        ("transaction", &["fifty", "crash", "retry"]),
+    ] {
+        visit.page.click(&format!("#{handler}")).await;
+        for act in acts {
+            visit.act(act).await;
+            // Taking a picture may have left a scroll bar's room, and the page scrolled.
+            visit.page.resize(width, height).await;
+            visit.page.evaluate("scrollTo(0, 0)").await;
+            assert_eq!(visit.page.evaluate(OUT_OF_SIGHT).await, json!([]), "{handler}, {act}");
+            let cut = "[rows.scrollWidth - rows.clientWidth, document.documentElement.scrollWidth - innerWidth]";
+            assert_eq!(visit.page.evaluate(cut).await, json!([0, 0]), "{handler}, {act}: something is cut off");
+        }
+    }
+    visit.end();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_names_the_product_and_links_what_is_promised() {
+    let mut visit = Visit::start("bare", PHONE, Arc::new(Browser::launch().await), None).await;
+    "guarantees".clone_into(&mut visit.name);
+    let page = &visit.page;
+    for screen in [PHONE, DESKTOP] {
+        page.resize(screen.0, screen.1).await;
+        let title = "document.querySelector('.product').innerText + ': ' + document.querySelector('h1').innerText";
+        assert_eq!(page.evaluate(title).await, "cratestack-runtime #[idempotent] for axum: A payment is made once");
+        let link = "(({ top, bottom }) => 0 <= top && bottom <= innerHeight)(guarantees.getBoundingClientRect())";
+        assert_eq!(page.evaluate(link).await, true, "{screen:?}: the link is out of sight");
+    }
+    let broken = "Promise.all([...document.links].map(async link =>
+            link.hash ? document.getElementById(link.hash.slice(1)) !== null : (await fetch(link.href)).status === 200))
+        .then(sound => [sound.length, [...document.links].filter((_, nth) => !sound[nth]).map(link => link.href)])";
+    assert_eq!(page.evaluate(broken).await, json!([2, []]));
+
+    page.click("#guarantees").await;
+    page.wait_until("location.pathname === '/guarantees' && document.readyState === 'complete'").await;
+    let headings = "[...document.querySelectorAll('h1, h2')].map(heading => heading.innerText)";
+    let headings = page.evaluate(headings).await;
+    for heading in ["What is promised", "Promised, on every store", "Not promised"] {
+        assert!(headings.as_array().is_some_and(|all| all.contains(&heading.into())), "{heading}: {headings}");
+    }
+    // Links to other documents have become text; what is left leads somewhere.
+    let links = "[...document.links].map(link => link.getAttribute('href'))";
+    let links = page.evaluate(links).await;
+    let links: Vec<_> = links.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    assert!(links.len() > 10 && links.contains(&"/") && links.contains(&"#not-promised"), "{links:?}");
+    for link in links {
+        let found = match link.strip_prefix('#') {
+            Some(name) => page.evaluate(&format!("document.getElementById({name:?}) !== null")).await == true,
+            None => link == "/" || link.starts_with("https://"),
+        };
+        assert!(found, "{link} leads nowhere");
+    }
+    let ids = "(ids => [ids.length > 10, ids.length - new Set(ids).size])(
+        [...document.querySelectorAll('[id]')].map(({ id }) => id))";
+    assert_eq!(page.evaluate(ids).await, json!([true, 0]), "a name stands for one heading");
+    for screen in [PHONE, DESKTOP] {
+        for scheme in ["dark", "light"] {
+            page.resize(screen.0, screen.1).await;
+            page.prefer(&[("prefers-color-scheme", scheme)]).await;
+            let too_faint = page.evaluate(PALE).await;
+            assert_eq!(too_faint, json!([]), "{screen:?}, {scheme}");
+            let sideways = "document.documentElement.scrollWidth - innerWidth";
+            assert_eq!(page.evaluate(sideways).await, 0, "{screen:?} scrolls sideways");
+        }
+    }
+    visit.shoot("guarantees").await;
+    visit.page.click("a[href='/']").await;
+    visit.page.wait_until("location.pathname === '/' && document.getElementById('pay') !== null").await;
+    visit.end();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_phone_the_result_is_seen_beside_the_button() {
+    let mut visit = Visit::start("reservation", PHONE, Arc::new(Browser::launch().await), None).await;
+    "beside".clone_into(&mut visit.name);
+    for button in ["pay", "double", "fifty", "hangup", "crash", "retry", "change"] {
+        // In the last place where it can be pressed: just above the strip that will say what came of it.
+        let last = format!(
+            "scrollBy({{ behavior: 'instant', top: {button}.getBoundingClientRect().bottom
+                - guide.getBoundingClientRect().top }})"
+        );
+        visit.page.evaluate(&last).await;
+        let before = visit.page.evaluate(Visit::ENDED).await;
+        visit.page.click_in_place(&format!("#{button}")).await;
+        visit.page.wait_until(&format!("{} > {before}", Visit::ENDED)).await;
+        let seen = visit
+            .page
+            .evaluate(&format!(
+                "(() => {{
+                    const within = element => {{
+                        const {{ left, top, right, bottom }} = element.getBoundingClientRect();
+                        return [left + 9, right - 9].every(x => [top + 9, bottom - 9].every(
+                            y => element.contains(document.elementFromPoint(x, y))));
+                    }};
+                    const card = document.querySelector('.card');
+                    const verdict = [...card.querySelectorAll('.verdict:not(.aside)')].at(-1);
+                    return [within({button}), within(said), within(next), said.innerText === verdict.innerText.trim(),
+                        said.dataset.tone === verdict.dataset.tone, total.checkVisibility()];
+                }})()"
+            ))
+            .await;
+        assert_eq!(seen, json!(vec![true; 6]), "{button}");
+        visit.shoot(button).await;
+    }
+    visit.end();
+}
+
+/// A customer's own double-click is on one order: its second click sends the first one's request again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_double_click_is_on_one_order() {
+    let mut visit = Visit::start("reservation", DESKTOP, Arc::new(Browser::launch().await), None).await;
+    "two-clicks".clone_into(&mut visit.name);
+    let orders = "document.querySelectorAll('.card').length";
+    visit.page.double_click("#pay").await;
+    visit.page.wait_until(&format!("{} === 2", Visit::ENDED)).await;
+    expect(&visit.newest().await, "good", 1, &["new", "409"]);
+    assert_eq!(visit.page.evaluate(orders).await, 1);
+
+    visit.page.click("#bare").await;
+    visit.page.double_click("#pay").await;
+    visit.page.wait_until(&format!("{} === 4", Visit::ENDED)).await;
+    expect(&visit.newest().await, "bad", 2, &["new", "new"]);
+    assert_eq!(visit.page.evaluate(orders).await, 2);
+
+    // The other buttons mean one thing each, and do it once.
+    visit.page.double_click("#double").await;
+    visit.page.wait_until(&format!("{} === 5", Visit::ENDED)).await;
+    expect(&visit.newest().await, "bad", 2, &["new", "new"]);
+    assert_eq!(visit.page.evaluate(orders).await, 3);
+    visit.end();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_word_and_color_is_explained_where_it_appears() {
+    let mut visit = Visit::start("bare", DESKTOP, Arc::new(Browser::launch().await), None).await;
+    "words".clone_into(&mut visit.name);
+    let promises =
+        "[...document.querySelectorAll('.choice label')].map(label => label.innerText.replace(/\\s+/g, ' '))";
+    let promises = visit.page.evaluate(promises).await;
+    for (nth, words) in [
+        &["bare without #[idempotent]", "No protection", "Every request runs the handler"][..],
+        &[
+            "reservation #[idempotent(lease = \"4s\")]",
+            "Reserves the Idempotency-Key",
+            "lease: 4 s without a sign of life",
+        ],
+        &["transaction #[idempotent(transaction)]", "one commit", "both are made, or neither"],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for word in words {
+            assert!(promises[nth].as_str().is_some_and(|promise| promise.contains(word)), "{word}: {promises:#}");
+        }
+    }
+    for handler in ["bare", "reservation", "transaction"] {
+        visit.page.click(&format!("#{handler}")).await;
+        visit.act("double").await;
+        visit.act("fifty").await;
+        visit.act("hangup").await;
+        let crashed = visit.act("crash").await;
+        let explained = match handler {
+            "reservation" => &[
+                "the window of a reservation, the time between the charge and its record",
+                "until its lease of 4 s has ended",
+            ][..],
+            "transaction" => &["the charge was undone"],
+            _ => &["nobody remembers the request"],
+        };
+        for word in explained
+            .iter()
+            .chain(&["Without an answer the client cannot know whether it has paid", "pressing Retry does that"])
+        {
+            assert!(crashed.text.contains(word), "{crashed:?}");
+        }
+    }
+    let code = visit.page.evaluate("document.getElementById('code-title').innerText").await;
+    assert!(code.as_str().is_some_and(|code| code.contains("Answer") && code.contains("not to copy")), "{code}");
+    // Every mark that a lane shows, and every sign of a verdict, stands in the legend as it looks in the lane.
+    let unexplained = "(() => {
+        const look = (element, pseudo) => {
+            const style = getComputedStyle(element, pseudo);
+            const seen = pseudo ? ['color', 'content'] : ['backgroundColor', 'backgroundImage'];
+            return seen.map(property => style[property].slice(0, 30)).join();
+        };
+        const legend = new Map([...document.querySelectorAll('.legend li')].map(entry => {
+            const mark = entry.querySelector('i');
+            return [look(mark, mark.className === 'sign' ? '::before' : null), entry.innerText.trim()];
+        }));
+        const marks = [...document.querySelectorAll('.lanes:not(.thin) .track i:not([hidden])')];
+        const plain = marks.filter(mark => mark.innerText === '' && !mark.closest('.undoes[data-answer=lost]'));
+        const signs = [...document.querySelectorAll('.verdict:not(.aside) .sign')];
+        const looks = [...plain.map(mark => look(mark, null)), ...signs.map(sign => look(sign, '::before'))];
+        return [new Set(looks).size, looks.filter(seen => !legend.get(seen))];
+    })()";
+    assert_eq!(visit.page.evaluate(unexplained).await, json!([8, []]));
+    // The thin lanes of many requests say themselves what their colors are.
+    let thin = "[...document.querySelectorAll('.card:has(.thin)')].map(card => [card.querySelector('.mode').innerText,
+        [...card.querySelectorAll('.thin .label span')].map(said => said.innerText).join()])";
+    let told = "told 409,got the answer";
+    assert_eq!(visit.page.evaluate(thin).await, json!([["transaction", told], ["reservation", told], ["bare", ""]]));
+    visit.shoot("all").await;
+    visit.end();
+}
+
+/// The refusal of another amount answers another request: the order's own client has no answer, and asks again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_amount_does_not_end_an_order_without_an_answer() {
+    let mut visit = Visit::start("reservation", PHONE, Arc::new(Browser::launch().await), None).await;
+    "refused".clone_into(&mut visit.name);
+    let open = "[document.querySelector('.card').dataset.tone, next.textContent]";
+    expect(&visit.act("crash").await, "wait", 1, &["lost"]);
+    expect(&visit.act("change").await, "wait", 1, &["lost", "422"]);
+    visit.page.wait_until("document.querySelector('.card').innerText.includes('The lease has ended')").await;
+    assert_eq!(visit.page.evaluate(open).await, json!(["wait", "Retry"]));
+    let refused = visit.act("change").await;
+    expect(&refused, "wait", 1, &["lost", "422", "422"]);
+    assert!(refused.text.contains("Charged once so far, and the first request has no answer"), "{refused:?}");
+    assert_eq!(visit.page.evaluate(open).await, json!(["wait", "Retry"]));
+
+    let before = visit.page.evaluate(Visit::ENDED).await;
+    visit.page.click_in_place("#next").await;
+    visit.page.wait_until(&format!("{} > {before}", Visit::ENDED)).await;
+    expect(&visit.newest().await, "bad", 2, &["lost", "422", "422", "new"]);
+    // What is refused or replayed from here on does not undo the second charge.
+    expect(&visit.act("change").await, "bad", 2, &["lost", "422", "422", "new", "422"]);
+    expect(&visit.act("retry").await, "bad", 2, &["lost", "422", "422", "new", "422", "replay"]);
+    visit.end();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_guide_leads_from_the_first_press_to_what_is_promised() {
+    let mut visit = Visit::start("bare", PHONE, Arc::new(Browser::launch().await), None).await;
+    "guide".clone_into(&mut visit.name);
+    let page = &visit.page;
+    assert_eq!(page.evaluate("document.getElementById('when').innerText").await, "Start here:");
+    let mut charged = Vec::new();
+    for step in [
+        "Send twice",
+        "Choose reservation",
+        "Send twice",
+        "Crash the process",
+        "Retry",
+        "Retry",
+        "Choose transaction",
+        "Send twice",
+        "Crash the process",
+        "Retry",
+    ] {
+        page.wait_until("next.checkVisibility()").await;
+        assert_eq!(page.evaluate("next.textContent").await, step, "after {charged:?}");
+        let before = page.evaluate(Visit::ENDED).await;
+        if charged.last().is_some_and(|told: &String| told.contains("409, in use")) {
+            page.wait_until("document.querySelector('.card').innerText.includes('The lease has ended')").await;
+        }
+        page.click_in_place("#next").await;
+        if step.starts_with("Choose") {
+            page.wait_until("said.hidden").await;
+        } else {
+            page.wait_until(&format!("{} > {before}", Visit::ENDED)).await;
+            charged.push(page.evaluate("said.innerText").await.as_str().unwrap_or_default().to_owned());
+        }
+    }
+    let expected = [
+        "Charged twice",
+        "Charged once",
+        "Charged once",
+        "409",
+        "Charged twice",
+        "Charged once",
+        "Not charged",
+        "Charged once",
+    ];
+    assert_eq!(charged.len(), expected.len(), "{charged:?}");
+    for (told, expected) in charged.iter().zip(expected) {
+        assert!(told.starts_with(expected), "{expected}: {charged:#?}");
+    }
+    assert_eq!(page.evaluate("next.textContent").await, "Read the guarantees");
+    page.click_in_place("#next").await;
+    page.wait_until("location.pathname === '/guarantees'").await;
     visit.end();
 }

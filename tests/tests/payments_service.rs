@@ -13,6 +13,7 @@ use cratestack_tests::{
     Answer, Client, PostgresServer, Service, Settings, TestDatabase,
     client::{RawAnswer, RequestBuilder},
     postgres::PostgresOptions,
+    shell,
 };
 use serde_json::{Value, json};
 use tokio::{sync::Barrier, task::JoinSet, time::sleep};
@@ -577,7 +578,45 @@ async fn a_taken_port_is_named() {
     let address = taken.local_addr().unwrap();
     let exit = Service::run_to_exit(Settings::new().set("PORT", &address.port().to_string())).await;
     assert_eq!(exit.status.code(), Some(1), "{exit:?}");
-    assert!(exit.stderr.contains(&address.to_string()) && exit.stderr.contains("PORT"), "{exit:?}");
+    assert!(exit.stderr.contains(&address.to_string()) && exit.stderr.contains("PORT=0 cargo run"), "{exit:?}");
+}
+
+#[tokio::test]
+async fn a_wrong_address_is_named() {
+    let service = Service::start(Settings::new()).await;
+    let answer = send(&service.client().post("/payment?key=k").body(PAYMENT)).await;
+    assert_eq!(answer.status, 404, "{answer:?}");
+    assert_eq!(answer.json()["error"], "there is no POST /payment here; try GET / or POST /payments");
+}
+
+#[tokio::test]
+async fn what_it_prints_works_as_pasted() {
+    let mut service = Service::start(Settings::new().set("SUPERVISE", "1")).await;
+    // Twice in one directory: the keys of the second start are not those that the first one has recorded.
+    for payments in [0, 2] {
+        let [pay, list, crash] = loop {
+            let printed = service.stdout();
+            let lines: Vec<_> = printed.lines().filter(|line| line.starts_with("curl ")).map(str::to_owned).collect();
+            match <[String; 3]>::try_from(lines) {
+                Ok(lines) => break lines,
+                Err(_) => sleep(Duration::from_millis(5)).await,
+            }
+        };
+        let folder = service.directory().to_owned();
+        let paste = |line: &str| shell::paste(line, &folder, &[]);
+        let count = |ledger: &str| serde_json::from_str::<Vec<Value>>(ledger).expect("the ledger is a list").len();
+        let [first, second] = [paste(&pay), paste(&pay)];
+        assert!(first.starts_with("HTTP/1.1 201 ") && !first.contains("idempotency-replayed"), "{first}");
+        assert!(second.contains("idempotency-replayed: true"), "{second}");
+        assert_eq!(second.split("\r\n\r\n").nth(1), first.split("\r\n\r\n").nth(1));
+        assert_eq!(count(&paste(&list)), payments + 1);
+
+        // 52 is curl's word for no answer.
+        assert_eq!(paste(&format!("{crash} || test $? = 52")), "");
+        let ledger = paste(&format!("{list} --retry 100 --retry-connrefused --retry-delay 1"));
+        assert_eq!(count(&ledger), payments + 2);
+        service.restart().await;
+    }
 }
 
 #[tokio::test]

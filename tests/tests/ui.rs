@@ -20,7 +20,7 @@ fn mistakes_do_not_compile() {
 const MISTAKES_OF_THE_ATTRIBUTE: [&str; 1] = ["twice"];
 
 /// What is still short of the rule, and why.
-const SHORT: [(&str, &str); 8] = [
+const SHORT: [(&str, &str); 9] = [
     ("argument_of_another_handler", "a plain type error in the user's own call; nothing of ours takes part in it"),
     (
         "debug_handler_above",
@@ -33,6 +33,7 @@ const SHORT: [(&str, &str); 8] = [
     ),
     ("expression_names_nothing", "a static could have the name; rustc says that it finds none"),
     ("expression_of_unbound_pattern", "as above"),
+    ("in_module_value_missing", "a plain type error in the user's own block; nothing of ours takes part in it"),
     ("on_closure", "rustc refuses attributes on expressions itself, twice, before it asks the macro"),
     ("on_method_of_trait_impl", "the macro sees the method alone; rustc says that the trait has other arguments"),
 ];
@@ -117,6 +118,25 @@ fn says_what_to_do(line: &str) -> bool {
     let line = line.trim_start().trim_start_matches("= ");
     let told = line.strip_prefix("help: ").or_else(|| line.strip_prefix("note: "));
     told.is_some_and(|told| !REPORTS.iter().any(|report| told.starts_with(report))) || line.contains("- help: ")
+}
+
+/// What the page shows of the compiler's words is what the compiler says, of a file whose name stands for the page's.
+#[test]
+fn the_page_on_the_state_shows_what_the_compiler_says() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/state.md");
+    let page = fs::read_to_string(page).expect("the page is there");
+    let pinned: Vec<_> =
+        sources(Path::new("ui/fail")).iter().map(|source| (Message::of(source), source.clone())).collect();
+    let mut checked = 0;
+    for shown in page.split("```text\n").skip(1).filter_map(|rest| rest.split("```").next()) {
+        let said = pinned.iter().any(|(message, source)| {
+            message.text.starts_with(&shown.replace("src/main.rs", &source.display().to_string()))
+        });
+        assert!(said, "no message in ui/fail begins like this:\n{shown}");
+        checked += 1;
+    }
+    // The cases that the page tells apart.
+    assert_eq!(checked, 7);
 }
 
 #[test]

@@ -14,43 +14,66 @@ pub(super) fn parse(literal: &LitStr) -> syn::Result<u64> {
 }
 
 /// The error is what is wrong, and what to write instead.
-fn milliseconds(text: &str) -> Result<u64, (String, &'static str)> {
+fn milliseconds(text: &str) -> Result<u64, (String, String)> {
     const FORM: &str = "write a whole number and a unit (ms, s, m, h, d or w), such as \"24h\" or \"1h 30m\"";
+    let malformed = |what: String| Err((what, FORM.to_owned()));
     let mut rest = text.trim();
     if rest.is_empty() {
-        return Err(("this is an empty duration".to_owned(), FORM));
+        return malformed("this is an empty duration".to_owned());
     }
     if rest.starts_with('-') {
-        return Err(("a duration cannot be negative".to_owned(), FORM));
+        return malformed("a duration cannot be negative".to_owned());
     }
     let mut total: u64 = 0;
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-        let (number, after) = rest.split_at(digits);
-        let letters = after.find(|c: char| !c.is_alphabetic()).unwrap_or(after.len());
-        let (unit, after) = after.split_at(letters);
+        let (number, after_number) = rest.split_at(digits);
+        let spaced = after_number.trim_start();
+        let letters = spaced.find(|c: char| !c.is_alphabetic()).unwrap_or(spaced.len());
+        let (unit, after) = spaced.split_at(letters);
         if number.is_empty() {
-            return Err((format!("`{text}` is not a duration"), FORM));
-        }
-        if after.starts_with('.') && unit.is_empty() {
-            return Err((format!("`{text}` is not a whole number"), FORM));
+            return malformed(format!("`{text}` is not a duration"));
         }
         if unit.is_empty() {
-            return Err((format!("`{text}` has a number without a unit"), FORM));
+            return malformed(match after_number.chars().next() {
+                Some('.') => format!("`{text}` is not a whole number"),
+                Some(other) if !other.is_whitespace() => format!("`{text}` is not a duration"),
+                _ => format!("`{text}` has a number without a unit"),
+            });
         }
         let Some((_, scale)) = UNITS_IN_MS.iter().find(|(name, _)| *name == unit) else {
-            return Err((format!("`{unit}` is not a unit of time"), FORM));
+            let what = format!("`{unit}` is not a unit of time");
+            let Some(meant) = unit_meant_by(unit) else { return malformed(what) };
+            let written = rest[..rest.len() - after.len()].to_owned();
+            return Err((what, format!("write `{number}{meant}` for `{written}`")));
         };
+        if spaced.len() < after_number.len() {
+            let what = format!("`{text}` has a space between a number and its unit");
+            return Err((what, format!("write `{number}{unit}`")));
+        }
         let part = number.parse::<u64>().ok().and_then(|number| number.checked_mul(*scale));
         total = part.and_then(|part| total.checked_add(part)).filter(|total| *total <= MAX_MS).ok_or_else(|| {
-            (format!("`{text}` is longer than ten years"), "write a shorter duration, such as \"24h\"")
+            (format!("`{text}` is longer than ten years"), "write a shorter duration, such as \"24h\"".to_owned())
         })?;
         rest = after.trim_start();
     }
     if total == 0 {
-        return Err(("a duration of zero keeps nothing".to_owned(), "write at least \"1ms\""));
+        return Err(("a duration of zero keeps nothing".to_owned(), "write at least \"1ms\"".to_owned()));
     }
     Ok(total)
+}
+
+/// The unit for which people write `word`. A capital `M` may be minutes, or months.
+fn unit_meant_by(word: &str) -> Option<&'static str> {
+    Some(match &*word.to_lowercase() {
+        "ms" | "msec" | "msecs" | "millis" | "millisecond" | "milliseconds" => "ms",
+        "s" | "sec" | "secs" | "second" | "seconds" => "s",
+        "min" | "mins" | "minute" | "minutes" => "m",
+        "h" | "hr" | "hrs" | "hour" | "hours" => "h",
+        "d" | "day" | "days" => "d",
+        "w" | "week" | "weeks" => "w",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -68,21 +91,31 @@ mod tests {
 
     #[test]
     fn names_the_mistake() {
-        for (text, mistake) in [
-            ("", "empty"),
-            ("24", "without a unit"),
-            ("h", "not a duration"),
-            ("24 h", "without a unit"),
-            ("24hours", "not a unit"),
-            ("-5s", "negative"),
-            ("0s", "zero"),
-            ("1.5h", "whole number"),
-            ("100000d", "ten years"),
-            ("99999999999999999999s", "ten years"),
-            ("5µs", "not a unit"),
+        for (text, mistake, fix) in [
+            ("", "empty", "\"24h\""),
+            ("24", "without a unit", "\"24h\""),
+            ("1h 30", "without a unit", "\"24h\""),
+            ("1 30m", "without a unit", "\"24h\""),
+            ("h", "not a duration", "\"24h\""),
+            ("24_h", "not a duration", "\"24h\""),
+            ("24 h", "a space between a number and its unit", "write `24h`"),
+            ("1h 30 m", "a space between a number and its unit", "write `30m`"),
+            ("1 day", "`day` is not a unit", "write `1d` for `1 day`"),
+            ("2 weeks 3d", "`weeks` is not a unit", "write `2w` for `2 weeks`"),
+            ("24hours", "`hours` is not a unit", "write `24h` for `24hours`"),
+            ("24H", "`H` is not a unit", "write `24h` for `24H`"),
+            ("1M", "`M` is not a unit", "\"24h\""),
+            ("1 month", "`month` is not a unit", "\"24h\""),
+            ("-5s", "negative", "\"24h\""),
+            ("0s", "zero", "\"1ms\""),
+            ("1.5h", "whole number", "\"24h\""),
+            ("100000d", "ten years", "\"24h\""),
+            ("99999999999999999999s", "ten years", "\"24h\""),
+            ("5µs", "not a unit", "\"24h\""),
         ] {
-            let (what, _) = milliseconds(text).unwrap_err();
+            let (what, help) = milliseconds(text).unwrap_err();
             assert!(what.contains(mistake), "{text}: {what}");
+            assert!(help.contains(fix), "{text}: {help}");
         }
     }
 }

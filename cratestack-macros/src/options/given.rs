@@ -33,7 +33,7 @@ impl Options {
     }
 
     /// The option's name where it stands, where its value is this word.
-    pub(super) fn name_with(&self, name: &str, word: &str) -> Option<&Ident> {
+    pub(crate) fn name_with(&self, name: &str, word: &str) -> Option<&Ident> {
         self.get(name).filter(|given| given.value.is_word(word)).map(|given| &given.name)
     }
 
@@ -65,7 +65,9 @@ impl Given {
     fn builder_call(&self) -> Option<TokenStream> {
         let (method, argument) = match (self.entry.builder_call, &self.value) {
             (BuilderCall::WithValue(method), value) => (method, value.to_token_stream()),
-            (BuilderCall::IfWord(word, method), value) if value.is_word(word) => (method, TokenStream::new()),
+            (BuilderCall::ByWord(methods), value) => {
+                (methods.iter().find(|(word, _)| value.is_word(word))?.1, TokenStream::new())
+            }
             (BuilderCall::WhetherWord(word, method), value) => (method, value.is_word(word).to_token_stream()),
             (BuilderCall::NamedByWord, Value::Word(word)) => (*word, TokenStream::new()),
             _ => return None,

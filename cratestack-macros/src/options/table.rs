@@ -1,7 +1,7 @@
 //! Every option of the attribute, once. Parsing, errors, suggestions, fuzzing and the tests of the documentation go by
 //! this table.
 
-use BuilderCall::{IfWord, NamedByWord, None as NoCall, WhetherWord, WithValue};
+use BuilderCall::{ByWord, NamedByWord, None as NoCall, WhetherWord, WithValue};
 use Takes::{Duration, Either, Expression, Nothing, Number, OneOf, Principal, Type};
 use syn::Ident;
 
@@ -19,7 +19,12 @@ pub(crate) static TABLE: &[Entry] = &[
         Nothing("write `optional` alone, or leave it out to require the header"),
         WithValue("optional"),
     ),
-    option("record", "record = success", Either(["all", "success"]), IfWord("success", "record_success")),
+    option(
+        "record",
+        "record = success",
+        OneOf(&["all", "success", "all_but_5xx"]),
+        ByWord(&[("success", "record_success"), ("all_but_5xx", "record_all_but_5xx")]),
+    ),
     // Both words reach the runtime, because either has the last word over the handle's own setting.
     option(
         "on_store_error",
@@ -33,7 +38,7 @@ pub(crate) static TABLE: &[Entry] = &[
         Nothing("write `transaction` alone; the argument `tx: Tx<Postgres>` says of which database"),
         NoCall,
     ),
-    option("commit", "commit = all", Either(["success", "all"]), IfWord("all", "commit_all")).in_transaction(),
+    option("commit", "commit = all", Either(["success", "all"]), ByWord(&[("all", "commit_all")])).in_transaction(),
     option(
         "isolation",
         "isolation = serializable",
@@ -83,8 +88,8 @@ pub(crate) enum Takes {
 pub(crate) enum BuilderCall {
     /// This method, with the value; without one for a flag.
     WithValue(&'static str),
-    /// This method, where the value is this word.
-    IfWord(&'static str, &'static str),
+    /// The method beside the word that is the value; nothing, where none is.
+    ByWord(&'static [(&'static str, &'static str)]),
     /// This method, with whether the value is this word.
     WhetherWord(&'static str, &'static str),
     /// The method that has the word's name.

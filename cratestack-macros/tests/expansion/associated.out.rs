@@ -1,5 +1,7 @@
+#[allow(clippy::needless_pass_by_value)]
 #[doc(hidden)]
 fn __idempotent_pay(self, body: String) -> impl Future<Output = Self> + Send {
+    let _ = &self;
     Self::paid(self.id, body)
 }
 #[doc(hidden)]
@@ -10,22 +12,22 @@ fn __idempotent_expressions_of_pay(
     (idempotent_argument1,): (&String,),
 ) {
     #[allow(
-        unused_variables,
-        clippy::needless_borrowed_reference,
-        clippy::pattern_type_mismatch
-    )]
-    let body = idempotent_argument1;
-    #[allow(
         clippy::needless_borrow,
         clippy::needless_borrows_for_generic_args,
-        clippy::op_ref
+        clippy::op_ref,
+        clippy::used_underscore_binding
     )]
     {
         idempotent_call.key(&::cratestack_runtime::__private::part(&&(self.id)));
     }
 }
+#[allow(clippy::needless_pass_by_value)]
 fn pay(
-    idempotent_guarded: ::cratestack_runtime::__private::Guarded<(Self, String), true>,
+    idempotent_guarded: ::cratestack_runtime::__private::Guarded<
+        (Self, String),
+        (),
+        true,
+    >,
 ) -> ::cratestack_runtime::__private::Work {
     use ::cratestack_runtime::__private::{
         AnyArgument as _, AnyArgumentOf as _, AnyHandling as _, AnyOutcome as _,

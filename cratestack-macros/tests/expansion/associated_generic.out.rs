@@ -6,6 +6,8 @@ async fn __idempotent_pay<T, const N: usize>(
 where
     T: Send + 'static,
 {
+    let _ = &self;
+    let _ = &req;
     self.settle(req).await
 }
 #[doc(hidden)]
@@ -21,13 +23,15 @@ where
     #[allow(
         unused_variables,
         clippy::needless_borrowed_reference,
+        clippy::no_effect_underscore_binding,
         clippy::pattern_type_mismatch
     )]
     let Json(req) = idempotent_argument1;
     #[allow(
         clippy::needless_borrow,
         clippy::needless_borrows_for_generic_args,
-        clippy::op_ref
+        clippy::op_ref,
+        clippy::used_underscore_binding
     )]
     {
         idempotent_call.key(&::cratestack_runtime::__private::part(&&(self.id(&req))));
@@ -36,6 +40,7 @@ where
 fn pay<T, const N: usize>(
     idempotent_guarded: ::cratestack_runtime::__private::Guarded<
         (Box<Self>, Json<[T; N]>),
+        (),
         true,
     >,
 ) -> ::cratestack_runtime::__private::Work

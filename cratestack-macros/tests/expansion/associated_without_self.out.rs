@@ -1,9 +1,10 @@
 #[doc(hidden)]
 async fn __idempotent_pay<const N: usize>(body: String) -> Self {
+    let _ = &body;
     Self::paid(body)
 }
 fn pay<const N: usize>(
-    idempotent_guarded: ::cratestack_runtime::__private::Guarded<(String,), true>,
+    idempotent_guarded: ::cratestack_runtime::__private::Guarded<(String,), (), true>,
 ) -> ::cratestack_runtime::__private::Work {
     use ::cratestack_runtime::__private::{
         AnyArgument as _, AnyArgumentOf as _, AnyHandling as _, AnyOutcome as _,
@@ -24,13 +25,15 @@ fn pay<const N: usize>(
         #[allow(
             unused_variables,
             clippy::needless_borrowed_reference,
+            clippy::no_effect_underscore_binding,
             clippy::pattern_type_mismatch
         )]
         let body = idempotent_argument0;
         #[allow(
             clippy::needless_borrow,
             clippy::needless_borrows_for_generic_args,
-            clippy::op_ref
+            clippy::op_ref,
+            clippy::used_underscore_binding
         )]
         {
             idempotent_call.key(&::cratestack_runtime::__private::part(&&(body)));

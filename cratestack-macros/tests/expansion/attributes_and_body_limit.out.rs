@@ -4,6 +4,7 @@
 pub(crate) fn idempotent_guarded(
     idempotent_guarded_request: ::cratestack_runtime::__private::Guarded<
         (Bytes,),
+        (),
         false,
         65_536,
     >,

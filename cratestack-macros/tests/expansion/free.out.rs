@@ -2,6 +2,7 @@
 pub fn pay(
     idempotent_guarded: ::cratestack_runtime::__private::Guarded<
         (State<App>, Json<CreatePayment>),
+        Result<Json<Payment>, ApiError>,
     >,
 ) -> ::cratestack_runtime::__private::Work {
     #[tracing::instrument]

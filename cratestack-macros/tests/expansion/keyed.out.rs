@@ -1,6 +1,7 @@
 fn pay<T>(
     idempotent_guarded: ::cratestack_runtime::__private::Guarded<
         (Path<u64>, User, Json<T>),
+        (),
         true,
         1024,
     >,
@@ -16,6 +17,9 @@ where
     where
         T: Request,
     {
+        let _ = &tenant;
+        let _ = &user;
+        let _ = &req;
         req.settle(tenant, user)
     }
     let _ = pay::<T>;
@@ -45,25 +49,29 @@ where
         #[allow(
             unused_variables,
             clippy::needless_borrowed_reference,
+            clippy::no_effect_underscore_binding,
             clippy::pattern_type_mismatch
         )]
         let Path(tenant) = idempotent_argument0;
         #[allow(
             unused_variables,
             clippy::needless_borrowed_reference,
+            clippy::no_effect_underscore_binding,
             clippy::pattern_type_mismatch
         )]
         let user = idempotent_argument1;
         #[allow(
             unused_variables,
             clippy::needless_borrowed_reference,
+            clippy::no_effect_underscore_binding,
             clippy::pattern_type_mismatch
         )]
         let Json(req) = idempotent_argument2;
         #[allow(
             clippy::needless_borrow,
             clippy::needless_borrows_for_generic_args,
-            clippy::op_ref
+            clippy::op_ref,
+            clippy::used_underscore_binding
         )]
         {
             idempotent_call

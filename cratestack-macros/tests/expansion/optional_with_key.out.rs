@@ -1,6 +1,7 @@
 fn pay(
     idempotent_guarded: ::cratestack_runtime::__private::Guarded<
         (Path<(u64, &'static str)>, Json<CreatePayment>),
+        (),
         true,
     >,
 ) -> ::cratestack_runtime::__private::Work {
@@ -8,6 +9,9 @@ fn pay(
         Path((ref amount, &currency)): Path<(u64, &'static str)>,
         Json(req): Json<CreatePayment>,
     ) -> StatusCode {
+        let _ = &amount;
+        let _ = &currency;
+        let _ = &req;
         req.settle(amount, currency).await
     }
     let _ = pay;
@@ -37,19 +41,22 @@ fn pay(
         #[allow(
             unused_variables,
             clippy::needless_borrowed_reference,
+            clippy::no_effect_underscore_binding,
             clippy::pattern_type_mismatch
         )]
         let Path((ref amount, &ref currency)) = *idempotent_argument0;
         #[allow(
             unused_variables,
             clippy::needless_borrowed_reference,
+            clippy::no_effect_underscore_binding,
             clippy::pattern_type_mismatch
         )]
         let Json(req) = idempotent_argument1;
         #[allow(
             clippy::needless_borrow,
             clippy::needless_borrows_for_generic_args,
-            clippy::op_ref
+            clippy::op_ref,
+            clippy::used_underscore_binding
         )]
         {
             idempotent_call.key(&::cratestack_runtime::__private::part(&&(req.id)));

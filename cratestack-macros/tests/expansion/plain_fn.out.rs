@@ -24,15 +24,10 @@ fn pay(
         #[allow(unused_variables)]
         let (idempotent_argument0,) = &idempotent_arguments;
         #[allow(
-            unused_variables,
-            clippy::needless_borrowed_reference,
-            clippy::pattern_type_mismatch
-        )]
-        let body = idempotent_argument0;
-        #[allow(
             clippy::needless_borrow,
             clippy::needless_borrows_for_generic_args,
-            clippy::op_ref
+            clippy::op_ref,
+            clippy::used_underscore_binding
         )]
         {
             idempotent_call

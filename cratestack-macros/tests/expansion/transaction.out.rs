@@ -37,6 +37,9 @@ fn pay(
         let _ = ::cratestack_runtime::__private::Returned::<
             Result<Json<Payment>, ApiError>,
         >::failure;
+        let _ = ::cratestack_runtime::__private::Returned::<
+            Result<Json<Payment>, ApiError>,
+        >::rolls_back;
     };
     let (idempotent_call, idempotent_arguments) = idempotent_guarded.into_parts();
     use ::cratestack_runtime::__private::{

@@ -1,10 +1,12 @@
 fn pay(
     idempotent_guarded: ::cratestack_runtime::__private::Transacted<
         (Tx<Sqlite>, Json<CreatePayment>),
+        (),
         true,
     >,
 ) -> ::cratestack_runtime::__private::Work {
     async fn pay(mut tx: Tx<Sqlite>, Json(req): Json<CreatePayment>) -> StatusCode {
+        let _ = &req;
         req.settle(&mut tx).await
     }
     let _ = pay;
@@ -30,6 +32,7 @@ fn pay(
         );
         ::cratestack_runtime::__private::handler_is_send(&idempotent_outcome);
         let _ = ::cratestack_runtime::__private::Returned::<StatusCode>::whole;
+        let _ = ::cratestack_runtime::__private::Returned::<StatusCode>::rolls_back;
     };
     let (mut idempotent_call, mut idempotent_arguments) = idempotent_guarded
         .into_parts();
@@ -39,19 +42,15 @@ fn pay(
         #[allow(
             unused_variables,
             clippy::needless_borrowed_reference,
-            clippy::pattern_type_mismatch
-        )]
-        let tx = idempotent_argument0;
-        #[allow(
-            unused_variables,
-            clippy::needless_borrowed_reference,
+            clippy::no_effect_underscore_binding,
             clippy::pattern_type_mismatch
         )]
         let Json(req) = idempotent_argument1;
         #[allow(
             clippy::needless_borrow,
             clippy::needless_borrows_for_generic_args,
-            clippy::op_ref
+            clippy::op_ref,
+            clippy::used_underscore_binding
         )]
         {
             idempotent_call.key(&::cratestack_runtime::__private::part(&&(req.id)));

@@ -107,6 +107,12 @@ impl Engine {
         &self.replay_cache
     }
 
+    /// Records were removed from the store: of outcomes that were asked for before, none is told to whoever comes now.
+    pub(crate) fn has_removed(&self) {
+        self.replay_cache.end_session();
+        self.keys.outdate_questions();
+    }
+
     /// Waits until all that is under way has ended, for at most `limit`, and says how much has not by then.
     pub(crate) async fn wait_idle(&self, limit: Duration) -> usize {
         self.tasks.wait_idle(limit).await

@@ -95,9 +95,10 @@ impl<S: ?Sized> Idempotency<S> {
     /// may still be replayed; after it, never. Retries that are further apart ask the store. Behind a pooler in
     /// transaction mode nothing is kept.
     ///
-    /// All clones of a handle share what is kept. Whoever deletes a row by hand, so that its request may run again, has
-    /// every process [`forget`](Self::forget) it, or sets this to 0. An outcome of more than a sixteenth of this is not
-    /// kept.
+    /// All clones of a handle share what is kept. What [`forget_record`](Self::forget_record) deletes, or the command
+    /// `cratestack-schema forget`, is replayed from memory for a second at most. Whoever deletes a row by hand, so that
+    /// its request may run again, has every process [`forget`](Self::forget) it, or sets this to 0. An outcome of more
+    /// than a sixteenth of this is not kept.
     ///
     /// ```
     /// # use cratestack_runtime::{Idempotency, MemoryStore};

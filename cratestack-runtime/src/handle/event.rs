@@ -134,7 +134,8 @@ impl Event<'_> {
                 key,
                 principal,
                 attempt,
-                "idempotent handler ran past its lease and its key was taken over: the request has run twice"
+                "idempotent handler ran past its lease and its key was taken over, so that the request has run twice; or an \
+                 operator has given its key back"
             ),
             EventKind::Panicked => {
                 tracing::error!(outcome, key, principal, attempt, "idempotent handler panicked; its key is free again");
@@ -143,7 +144,7 @@ impl Event<'_> {
                 outcome,
                 key,
                 principal,
-                "damaged idempotency record: it is neither replayed nor run again until it expires or is deleted by hand"
+                "damaged idempotency record: it is neither replayed nor run again until it expires or is forgotten by an operator"
             ),
             EventKind::Reserved if *attempt > 1 => tracing::warn!(
                 outcome,

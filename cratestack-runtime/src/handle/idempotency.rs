@@ -129,9 +129,10 @@ impl<S: TransactionalStore> From<Idempotency<S>> for Idempotency {
 }
 
 impl<S: ?Sized> Idempotency<S> {
-    /// Lets this process ask the store again for the outcome of a key. It does not touch the store.
+    /// Lets this process ask the store again for the outcome of a key. It does not touch the store;
+    /// [`forget_record`](Self::forget_record) deletes the record.
     ///
-    /// Principal and key are as the table has them.
+    /// Principal and key are as the table has them, the principal with its namespace.
     ///
     /// ```
     /// # use cratestack_runtime::{Idempotency, MemoryStore};

@@ -31,6 +31,7 @@ pub(crate) use namespace::MAX_PRINCIPAL_BYTES;
 pub use namespace::NamespaceError;
 pub(crate) use namespace::{MARK, record_id};
 pub use options::Options;
+pub(crate) use options::Recorded;
 pub use principal::Principal;
 #[cfg(test)]
 pub(crate) use principal::looks_like_a_digest;

@@ -128,15 +128,17 @@ impl<S: ?Sized> Idempotency<S> {
         let id = self.id(principal, key);
         let outcome = self.engine().store().remove(id.principal(), id.key(), Removal::forget(if_running)).await;
         // Also where it failed: it may have happened.
-        self.forget(id.principal(), id.key());
+        if !matches!(outcome, Ok(RemovalOutcome::Refused(_))) {
+            self.engine().has_removed();
+        }
         outcome
     }
 
     /// Deletes all records of a principal in the handle's namespace, a thousand at a time: what there is to erase of a
     /// customer who leaves.
     ///
-    /// What runs stays, and is counted, unless you say [`IfRunning::Remove`]. No process replays what was erased after
-    /// a second.
+    /// What runs stays, and is counted, unless you say [`IfRunning::Remove`]. Neither does this process replay what was
+    /// erased any longer, nor any other one after a second.
     ///
     /// ```
     /// use cratestack_runtime::records::{IfRunning, Principal};
@@ -153,8 +155,8 @@ impl<S: ?Sized> Idempotency<S> {
     ///
     /// # Errors
     ///
-    /// When the store cannot be reached, or has no such method. What was deleted until then stays deleted; calling again
-    /// is safe.
+    /// When the store cannot be reached, or has no such method. What was deleted until then stays deleted; calling
+    /// again is safe.
     pub async fn forget_principal(
         &self,
         principal: &Principal,
@@ -164,7 +166,10 @@ impl<S: ?Sized> Idempotency<S> {
         let mut removed = 0;
         loop {
             let removal = Removal::forget(if_running);
-            let batch = self.engine().store().remove_all_of(id.principal(), removal, REMOVAL_BATCH).await?;
+            let batch = self.engine().store().remove_all_of(id.principal(), removal, REMOVAL_BATCH).await;
+            // Also where it failed: it may have happened.
+            self.engine().has_removed();
+            let batch = batch?;
             removed += batch.removed;
             if batch.removed < u64::from(REMOVAL_BATCH) {
                 return Ok(RemovedAll { removed, running: batch.running });

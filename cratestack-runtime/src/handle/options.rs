@@ -14,11 +14,21 @@ pub struct Options {
     pub(crate) lease: Option<Duration>,
     pub(crate) wait: Option<Duration>,
     pub(crate) optional: bool,
-    pub(crate) record_success: bool,
+    pub(crate) recorded: Recorded,
     pub(crate) run_on_store_error: Option<bool>,
     pub(crate) isolation: Isolation,
     pub(crate) retries: u32,
     pub(crate) commit_all: bool,
+}
+
+/// Which outcomes are kept; any other gives its key back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Recorded {
+    #[default]
+    All,
+    /// 2xx and 3xx.
+    Success,
+    AllBut5xx,
 }
 
 impl Options {
@@ -70,7 +80,9 @@ builder! {
     /// `optional`
     optional() sets optional = true;
     /// `record = success`
-    record_success() sets record_success = true;
+    record_success() sets recorded = Recorded::Success;
+    /// `record = all_but_5xx`
+    record_all_but_5xx() sets recorded = Recorded::AllBut5xx;
     /// `on_store_error = run`, or `refuse`
     run_on_store_error(run: bool) sets run_on_store_error = Some(run);
     /// `isolation = read_committed`

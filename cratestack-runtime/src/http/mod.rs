@@ -4,8 +4,11 @@
 //! the request is known by, and from `response` how an outcome is recorded and answered. `settings` is what a handle
 //! says to this door alone, `work` the handler as all of them see it.
 //!
-//! Each imports only what stands before it: `work`, `identity`, `response`, `settings`, `guard`, `extract`.
+//! Each imports only what stands before it: `work`, `identity`, `response`, `settings`, `crash_point` (for tests of
+//! services), `guard`, `extract`.
 
+#[cfg(feature = "testing")]
+mod crash_point;
 mod extract;
 mod guard;
 mod identity;
@@ -13,14 +16,16 @@ mod response;
 mod settings;
 mod work;
 
-pub use extract::{Guarded, Via};
+#[cfg(feature = "testing")]
+pub(crate) use crash_point::CrashPoint;
+pub use extract::{Guarded, ProvidesHandle, Via};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub use extract::{TakesTx, Transacted, TransactionalDatabase, ViaTx};
+pub use extract::{ProvidesTransactions, TakesTx, Transacted, TransactionalDatabase, ViaTx};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use guard::FailureCause;
 pub use guard::GuardedRequest;
 pub use identity::hash_request;
-pub use response::{Unrecorded, decode_headers, encode_headers};
+pub use response::{Problem, Unrecorded, decode_headers, encode_headers};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use work::Attempts;
 pub use work::Work;

@@ -1,10 +1,11 @@
 use std::sync::Arc;
 
+use axum::response::IntoResponse;
 use http::HeaderName;
 use http::request::Parts;
 
 use super::identity::Identify;
-use super::response::{OmittedHeaders, valid_documentation};
+use super::response::{Marks, OmittedHeaders, Problem, Shape, valid_documentation};
 use crate::handle::Idempotency;
 
 /// What applies to all handlers behind this door, beside the handle's own settings.
@@ -15,6 +16,8 @@ pub(super) struct HttpSettings {
     pub(super) principal: Option<Arc<Identify>>,
     pub(super) documentation_url: Option<Arc<str>>,
     pub(super) omitted_headers: OmittedHeaders,
+    pub(super) marks: Marks,
+    pub(super) problems: Option<Arc<Shape>>,
 }
 
 /// What only HTTP needs.
@@ -94,6 +97,62 @@ impl<S: ?Sized> Idempotency<S> {
             return self;
         }
         self.set_http(|settings| settings.documentation_url = Some(Arc::from(address)))
+    }
+
+    /// Says what a client gets in place of a problem's default form, so that all errors of a service look alike.
+    ///
+    /// Body, content type and further headers are the function's. What clients and caches rely on stays, whatever it
+    /// returns:
+    ///
+    /// - The status is the problem's own, unless the function says that of another error: one below 400 is replaced, so
+    ///   a body alone will do, and nobody takes a problem for a success.
+    /// - `Retry-After`, `Vary: Accept` and the `Link` of [`documentation_url`](Self::documentation_url) are added where
+    ///   they are missing, and `Cache-Control` is `no-store`.
+    /// - Marks of a replay are taken out.
+    ///
+    /// To keep the page for persons, give back the problem itself where [`Problem::prefers_html`] says so. A function
+    /// that panics is as good as none, with a line in the log. It is called on the request's task, so it must not
+    /// block. What an extractor rejects, and what a handler answers, are not problems of ours and do not come here.
+    ///
+    /// ```
+    /// use axum::Json;
+    /// use cratestack_runtime::{Idempotency, MemoryStore};
+    /// use serde_json::json;
+    ///
+    /// // As clients of Stripe's protocol expect it: the error is an object in `error`.
+    /// let idempotency = Idempotency::new(MemoryStore::new()).problems(|problem| {
+    ///     let error = json!({ "type": "idempotency_error", "code": problem.code(), "message": problem.detail() });
+    ///     (problem.status(), Json(json!({ "error": error })))
+    /// });
+    /// # let _ = idempotency;
+    /// ```
+    #[must_use]
+    pub fn problems<R: IntoResponse>(self, shape: impl Fn(Problem) -> R + Send + Sync + 'static) -> Self {
+        self.set_http(|settings| settings.problems = Some(Arc::new(move |problem| shape(problem).into_response())))
+    }
+
+    /// Marks replays with one more header, of the value `true`, beside `Idempotency-Replayed`: for clients that know
+    /// the mark by another name. Stripe's is `Idempotent-Replayed`.
+    ///
+    /// Like the mark itself, the header is then the library's own: it is cut from what a handler returns, so that no
+    /// first answer poses as a replay. So take a name that nothing else uses. A name of HTTP's, such as `content-type`,
+    /// `set-cookie` or `cache-control`, is ignored, with a warning in the log.
+    ///
+    /// ```
+    /// # use cratestack_runtime::{Idempotency, MemoryStore};
+    /// use axum::http::HeaderName;
+    ///
+    /// let idempotency = Idempotency::new(MemoryStore::new())
+    ///     .mark_replays_with(HeaderName::from_static("idempotent-replayed"));
+    /// # let _ = idempotency;
+    /// ```
+    #[must_use]
+    pub fn mark_replays_with(self, name: HeaderName) -> Self {
+        self.set_http(|settings| {
+            if let Err(name) = settings.marks.add_alias(name) {
+                tracing::warn!(%name, "this header has a meaning of its own and cannot mark replays as well; ignored");
+            }
+        })
     }
 
     /// Does not record a response header: the first answer has it, its replays do not.

@@ -2,13 +2,14 @@ use std::collections::HashMap;
 use std::marker::PhantomData;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Extension, FromRef, FromRequest, FromRequestParts, Path, Request, State};
+use axum::extract::{Extension, FromRequest, FromRequestParts, Path, Request, State};
 #[cfg(feature = "macros")]
 use axum::extract::{Form, Json, Query};
 
 use uuid::Uuid;
 
 use crate::handle::{Idempotency, Reservation};
+use crate::http::ProvidesHandle;
 
 /// An argument of a handler whose router's state is not known. What is asked here holds for every state.
 pub struct Argument<T>(PhantomData<fn() -> T>);
@@ -298,19 +299,7 @@ pub trait Extractor<S, M> {}
 impl<T: FromRequest<S, M>, S, M> Extractor<S, M> for T {}
 
 /// `state = App`
-pub fn state_provides_idempotency<S: ProvidesIdempotency>() {}
-
-/// A router's state in which `#[idempotent]` finds its handle.
-#[diagnostic::on_unimplemented(
-    message = "the state `{Self}` does not provide an `Idempotency`",
-    label = "no `Idempotency` in this state",
-    note = "add the field `idempotency: Idempotency` to it and derive axum's `FromRef`, or implement \
-            `FromRef<{Self}> for Idempotency`"
-)]
-pub trait ProvidesIdempotency {}
-
-#[diagnostic::do_not_recommend]
-impl<S> ProvidesIdempotency for S where Idempotency: FromRef<S> {}
+pub fn state_provides_idempotency<S: ProvidesHandle<Idempotency>>() {}
 
 /// An argument of a request whose `key = …` has come to nothing, and which runs unguarded if `optional` lets it.
 pub struct Keyless<'a, T>(pub &'a mut T);

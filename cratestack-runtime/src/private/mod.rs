@@ -19,14 +19,11 @@ pub use axum::response::Response;
 pub use cratestack_macros::idempotent;
 
 pub use crate::handle::{Options, Part, part};
-pub use crate::http::{Guarded, GuardedRequest as Call, Via, Work};
-pub use argument::{
-    AnyArgument, AnyArgumentOf, AnyKeyless, Argument, ArgumentOf, Keyless, ProvidesIdempotency,
-    state_provides_idempotency,
-};
+pub use crate::http::{Guarded, GuardedRequest as Call, ProvidesHandle, Via, Work};
+pub use argument::{AnyArgument, AnyArgumentOf, AnyKeyless, Argument, ArgumentOf, Keyless, state_provides_idempotency};
 pub use handling::{
     AnyHandling, AnyOutcome, CallOutput, HandlerFuture, Handling, SendArgument, SendFuture, argument_is_send,
-    handler_is_future, handler_is_send, handler_type_is_send, handling, outcome, refused, run,
+    handler_is_future, handler_is_send, handler_type_is_send, handling, outcome, refused, run, unreturned,
 };
 pub use returned::{AnyReturned, Returned};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use axum::extract::{FromRef, Path, RawQuery};
+use axum::extract::{Path, RawQuery};
 use axum::response::{IntoResponse, Response};
 use sqlx::error::DatabaseError;
 
@@ -14,7 +14,7 @@ use super::argument::{Argument, ArgumentOf};
 use super::handling::{CallOutput, Handling, never, refused};
 use super::returned::Returned;
 use crate::handle::{Idempotency, Options, Tx};
-pub use crate::http::{Attempts, TakesTx, Transacted, ViaTx};
+pub use crate::http::{Attempts, ProvidesTransactions, TakesTx, Transacted, ViaTx};
 use crate::http::{FailureCause, GuardedRequest, TransactionalDatabase, Work};
 use crate::store::StoreDatabase;
 
@@ -276,14 +276,14 @@ impl<DB: TransactionalDatabase, S> ArgumentOf<Tx<DB>, S> {
     /// An argument that others follow.
     pub fn leading()
     where
-        S: ProvidesTransactions<DB, DB::Store>,
+        S: ProvidesTransactions<DB, Idempotency<DB::Store>>,
     {
     }
 
     /// The last argument.
     pub fn last()
     where
-        S: ProvidesTransactions<DB, DB::Store>,
+        S: ProvidesTransactions<DB, Idempotency<DB::Store>>,
     {
     }
 }
@@ -294,20 +294,4 @@ impl<DB: TransactionalDatabase> Argument<Tx<DB>> {
 
     /// The last argument.
     pub fn last() {}
-}
-
-/// A router's state in which `#[idempotent(transaction)]` finds its handle.
-#[diagnostic::on_unimplemented(
-    message = "the state `{Self}` does not provide an `Idempotency<{Store}>`, in whose transactions `Tx<{DB}>` is",
-    label = "no handle in this state has transactions of `{DB}`",
-    note = "add the field `idempotency: Idempotency<{Store}>` to it and derive axum's `FromRef`; \
-            `Idempotency::transactional({Store}::new(pool))` makes one. A plain `Idempotency`, or one over another store, \
-            cannot take part"
-)]
-pub trait ProvidesTransactions<DB, Store> {}
-
-#[diagnostic::do_not_recommend]
-impl<S, DB: TransactionalDatabase<Store = Store>, Store> ProvidesTransactions<DB, Store> for S where
-    Idempotency<Store>: FromRef<S>
-{
 }

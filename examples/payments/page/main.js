@@ -1,5 +1,6 @@
 // What the buttons do. Each act is told from top to bottom: what goes out, what is waited for, what is said of it.
 
+import * as guide from './guide.js';
 import { newOrder, send, shop, PRICE, OTHER_PRICE } from './orders.js';
 import * as server from './server.js';
 import { Card, element } from './timeline.js';
@@ -14,6 +15,7 @@ let handler = 'bare';
 /** The order that a retry is for, and its card. */
 let order = null;
 let card = null;
+let pressed = null;
 let charges = [];
 
 const sleep = ms => new Promise(resolve => setTimeout(resolve, ms));
@@ -24,7 +26,6 @@ const chargesOf = ({ number }) => charges.filter(charge => charge.number === num
 function begin() {
   order = newOrder(handler);
   card = new Card(order);
-  suggest(null);
   return [order, card];
 }
 
@@ -65,7 +66,6 @@ const acts = {
       await sleep(100);
     }
     tell(order, card, order.handler === 'bare' ? 'wait' : 'good', words.hungUp(order, chargesOf(order)));
-    suggest('retry', order);
   },
 
   async crash() {
@@ -78,10 +78,9 @@ const acts = {
     order.crashedAt = performance.now();
     const successor = await server.successor(died);
     await refresh();
-    card.tell('aside', `Process ${died} died; process ${successor} took over.`);
+    card.tell('aside', `Process ${died} died; process ${successor} was started.`);
     const said = tell(order, card, 'wait', words.crashed(order, chargesOf(order), lease));
     if (order.handler === 'reservation') showLease(order, card, said);
-    suggest('retry', order);
   },
 
   async retry() {
@@ -99,7 +98,7 @@ const acts = {
     its.follow([request]);
     const answer = await request.answered;
     await refresh();
-    tell(of, its, ...words.changed(answer, chargesOf(of)));
+    tell(of, its, ...words.changed(of, answer, chargesOf(of)));
   },
 };
 
@@ -113,7 +112,8 @@ async function several(labels, how) {
 }
 
 function tell(of, its, tone, text) {
-  if (of === order && tone !== 'wait') suggest(null);
+  // An order that was left, for another one or another handler, leads nowhere.
+  if (of === order) guide.ended(handler, tone, text, by(pressed));
   return its.tell(tone, text);
 }
 
@@ -143,8 +143,8 @@ async function refresh() {
     row.append(
       element('td', '', String(charge.number)),
       element('td', '', words.euros(charge.amount)),
+      element('td', 'times', words.often(counts.get(charge.number))),
       element('td', '', String(charge.process)),
-      element('td', 'remark', twice ? words.times(counts.get(charge.number)).toLowerCase() : ''),
     );
     return row;
   }));
@@ -153,51 +153,52 @@ async function refresh() {
   const sum = by('sum');
   sum.textContent = words.sum(counts.size, charges);
   sum.dataset.tone = surplus > 0 ? 'bad' : 'good';
-  const bottom = by('bottom');
-  bottom.hidden = charges.length === 0;
-  bottom.textContent = sum.textContent;
-  bottom.dataset.tone = sum.dataset.tone;
-}
-
-function suggest(id, of = order) {
-  if (of !== order) return;
-  buttons.forEach(button => by(button).classList.toggle('next', button === id));
+  by('total').hidden = charges.length === 0;
+  by('total').textContent = sum.textContent;
+  by('total').dataset.tone = sum.dataset.tone;
 }
 
 function choose(next) {
   handler = next;
   order = null;
   card = null;
-  suggest(null);
   document.querySelectorAll('code[data-handler]').forEach(code => { code.hidden = code.dataset.handler !== handler; });
-  by('promise').textContent = words.promise(lease)[handler];
-  buttons.forEach(button => { by(`${button}-note`).textContent = words.notes[handler][button]; });
+  guide.chosen(handler);
   ready();
 }
 
 /** A button that can do nothing yet stays in reach of the keyboard, and says why. */
 function ready() {
   const away = server.process === null;
+  by('next').setAttribute('aria-disabled', String(away));
   buttons.forEach(button => {
     const needsOrder = button === 'retry' || button === 'change';
     by(button).setAttribute('aria-disabled', String(away || (needsOrder && order === null)));
-    if (needsOrder) by(`${button}-note`).textContent = order === null ? 'Place an order first.' : words.notes[handler][button];
+    const note = needsOrder && order === null ? 'Place an order first.' : words.notes[handler][button];
+    by(`${button}-note`).textContent = note;
   });
 }
 
 // ---- wiring ----
 
 for (const button of buttons) {
-  by(button).addEventListener('click', () => {
-    if (by(button).getAttribute('aria-disabled') === 'true') return;
-    acts[button]();
+  by(button).addEventListener('click', ({ detail }) => {
+    // What a shop's page sends for the second click of a double-click is the same order again.
+    const act = detail < 2 ? button : { pay: 'retry' }[button];
+    if (act === undefined || by(button).getAttribute('aria-disabled') === 'true') return;
+    pressed = button;
+    guide.begun(handler, act);
+    acts[act]();
     ready();
   });
 }
 document.querySelectorAll('input[name=handler]').forEach(input => {
   input.addEventListener('change', () => choose(input.value));
+  by(`${input.id}-promise`).textContent = words.promises(lease)[input.id];
 });
 document.querySelectorAll('code[data-handler]').forEach(code => {
+  const attribute = code.textContent.split('\n').find(line => line.startsWith('#['));
+  by(code.dataset.handler).parentElement.querySelector('code').textContent = attribute ?? 'without #[idempotent]';
   code.replaceChildren(...code.textContent.split('\n').map(text => {
     const line = element(text.startsWith('#[') ? 'mark' : 'span', 'line');
     // A chain that is too long breaks between its calls.
@@ -208,7 +209,7 @@ document.querySelectorAll('code[data-handler]').forEach(code => {
 
 server.onProcess((next, last) => {
   by('process').dataset.state = next === null ? 'away' : 'up';
-  by('process-text').textContent = next !== null ? `Process ${next} on ${server.database}`
+  by('process-text').textContent = next !== null ? `Served by process ${next}, on ${server.database}`
     : `Process ${last} is gone, waiting for the next`;
   ready();
 });
@@ -216,10 +217,10 @@ server.onStep((_, step) => {
   if (step === 'charged') refresh();
 });
 
-// On a phone the code stands between the choice and the button.
-const wide = matchMedia('(min-width: 561px)');
+// On a phone there is no room for it.
+const wide = matchMedia('(min-width: 700px)');
 wide.addEventListener('change', () => { by('code').open = wide.matches; });
 by('code').open = wide.matches;
-by('pay').textContent = `Pay ${words.euros(PRICE)}`;
+by('price').textContent = words.euros(PRICE);
 choose(document.querySelector('input[name=handler]:checked').value);
 server.listen();

@@ -1,9 +1,11 @@
-//! The page at `/`: a shop whose payments three handlers can take, the ledger, and a timeline of the requests.
+//! The page at `/`: a shop whose payments three handlers can take, the ledger, and a timeline of the requests; beside
+//! it, at `/guarantees`, what is promised.
 //!
 //! Everything that it needs comes from here; the policy that goes with it lets the browser load nothing else.
 
 mod bare;
 mod events;
+mod guarantees;
 mod ledger;
 mod reservation;
 mod stage;
@@ -65,10 +67,13 @@ impl Shop {
 
 pub(crate) fn routes(shop: Shop, transactions: Transactions) -> Router {
     let page = page(&transactions);
+    let guarantees = guarantees::page();
     let transaction = Router::new().route("/shop/transaction", transactions.route(&shop));
     Router::new()
         .route("/", get(move || async { Html(page) }))
+        .route("/guarantees", get(move || async { Html(guarantees) }))
         .route("/shop/style.css", file("text/css; charset=utf-8", include_str!("style.css")))
+        .route("/shop/guide.js", file(JAVASCRIPT, include_str!("guide.js")))
         .route("/shop/main.js", file(JAVASCRIPT, include_str!("main.js")))
         .route("/shop/orders.js", file(JAVASCRIPT, include_str!("orders.js")))
         .route("/shop/server.js", file(JAVASCRIPT, include_str!("server.js")))

@@ -17,8 +17,8 @@ export function newOrder(handler) {
 }
 
 /**
- * Sends a request for the order. What becomes of it is in the object that this returns at once; its `answered` resolves when
- * the client knows all that it ever will.
+ * Sends a request for the order. What becomes of it is in the object that this returns at once; its `answered` resolves
+ * when the client knows all that it ever will.
  */
 export function send(order, label, { amount = PRICE, pace = null, crash = false } = {}) {
   const request = {
@@ -45,7 +45,11 @@ export function send(order, label, { amount = PRICE, pace = null, crash = false 
   requests.set(request.id, request);
   order.requests.push(request);
 
-  const headers = { 'Content-Type': 'application/json', 'Idempotency-Key': `"${order.key}"`, 'Shop-Request': request.id };
+  const headers = {
+    'Content-Type': 'application/json',
+    'Idempotency-Key': `"${order.key}"`,
+    'Shop-Request': request.id,
+  };
   if (pace !== null) headers['Shop-Pace'] = String(pace);
   if (crash) headers['Shop-Crash'] = '1';
   const body = JSON.stringify({ shop, number: order.number, amount });

@@ -6,7 +6,7 @@ import { answers } from './words.js';
 const list = document.getElementById('orders');
 const still = matchMedia('(prefers-reduced-motion: reduce)');
 /** A lane shows at least this much time, in ms. */
-const SPAN = 1500;
+const SPAN = 1100;
 /** More requests than this share one block of thin lanes. */
 const LANES = 4;
 
@@ -39,7 +39,11 @@ export class Card {
     const thin = requests.length > LANES;
     const block = element('li', thin ? 'lanes thin' : 'lanes');
     if (thin) {
-      block.append(element('span', 'label', `${requests.length} requests`));
+      const label = element('span', 'label', `${requests.length} requests`);
+      if (this.order.handler !== 'bare') {
+        label.append(element('span', 'told-409', 'told 409'), element('span', 'replayed', 'got the answer'));
+      }
+      block.append(label);
     }
     const tracks = thin ? block.appendChild(element('span', 'tracks')) : block;
     this.story.append(block);
@@ -55,7 +59,7 @@ export class Card {
 
   /** A sentence on what came of it, which screen readers read out. */
   tell(tone, text) {
-    this.node.dataset.tone = tone;
+    if (tone !== 'aside') this.node.dataset.tone = tone;
     const said = element('li', `verdict ${tone}`);
     said.append(element('span', 'sign'), element('span', '', text));
     said.dataset.tone = tone;

@@ -3,46 +3,56 @@
 /** What each button leads to, under each handler. */
 export const notes = {
   bare: {
-    pay: 'One request, one charge.',
-    double: 'Two requests under one key: both run, two charges.',
-    fifty: 'Fifty requests under one key: fifty charges.',
-    hangup: 'The run goes with its connection, after the charge. A retry charges again.',
-    crash: 'The process dies after the charge. A retry charges again.',
-    retry: 'The same request again: the handler runs again.',
+    pay: 'One request: one charge.',
+    double: 'A double-click: two requests, one key, two charges.',
+    fifty: 'Fifty requests, one key, fifty charges.',
+    hangup: 'The client leaves early. Its retry is charged again.',
+    crash: 'The process dies. A retry is charged again.',
+    retry: 'The same request again: it runs again.',
     change: 'The same key, 15.00 EUR: charged as well.',
   },
   reservation: {
-    pay: 'One request, one charge, and its answer is recorded.',
-    double: 'One runs, the other is told 409. One charge.',
-    fifty: 'One runs; the others get 409, or its answer. One charge.',
-    hangup: 'The run goes on without its client. A retry gets its answer.',
-    crash: 'The process dies after the charge and before the record: the window.',
-    retry: 'Recorded: the same answer. Running: 409. After a crash: 409, then a second charge.',
-    change: 'The same key, 15.00 EUR: refused with 422, after a crash too.',
+    pay: 'One request: one charge, and its answer is recorded.',
+    double: 'A double-click. One runs, the other gets 409 (in use).',
+    fifty: 'One runs. The others get 409 (in use), or its answer.',
+    hangup: 'The client leaves early. A retry gets the answer.',
+    crash: 'It dies after the charge and before the record.',
+    retry: 'Gets the recorded answer; after a crash, runs again.',
+    change: 'The same key, 15.00 EUR: refused with 422.',
   },
   transaction: {
-    pay: 'One request, one charge; charge and record are one commit.',
-    double: 'One runs, the other is told 409. One charge.',
-    fifty: 'One runs; the others get 409, or its answer. One charge.',
-    hangup: 'The run goes on without its client. A retry gets its answer.',
-    crash: 'The process dies before the commit. Nothing is charged, and a retry runs.',
-    retry: 'Recorded: the same answer. After a crash: it runs, and is the only charge.',
-    change: 'The same key, 15.00 EUR: 422. After a crash the key is free, and it runs.',
+    pay: 'One request: charge and record are one commit.',
+    double: 'A double-click. One runs, the other gets 409 (in use).',
+    fifty: 'One runs. The others get 409 (in use), or its answer.',
+    hangup: 'The client leaves early. A retry gets the answer.',
+    crash: 'It dies before the commit. Nothing is charged.',
+    retry: 'Gets the recorded answer; after a crash, runs once.',
+    change: 'The same key, 15.00 EUR: 422, where there is a record.',
   },
 };
 
-export const promise = lease => ({
-  bare: 'Nothing ties a retry to its first request. Whoever asks twice is charged twice.',
-  reservation: `The key is reserved before the handler runs, and the answer is recorded after it. A reservation outlives a `
-    + `crash for its lease, here ${lease} s so that one can watch it end.`,
-  transaction: 'The charge and the recorded answer are one commit: both are made, or neither.',
+/** What the guide says of what to press next, and why. */
+export const steps = {
+  double: ['Send twice', 'in step 2, as a double-click does'],
+  crash: ['Crash the process', 'in step 2, the hardest case'],
+  retry: ['Retry', 'in step 2, as clients do until they know'],
+  reservation: ['Choose reservation', 'in step 1, and do the same'],
+  transaction: ['Choose transaction', 'in step 1, and do the same'],
+  guarantees: ['Read the guarantees', 'what is promised, and what is not'],
+};
+
+export const promises = lease => ({
+  bare: 'No protection. Every request runs the handler. Whoever asks twice is charged twice.',
+  reservation: 'Reserves the Idempotency-Key, runs, records the answer for retries. After a crash in between, the key '
+    + `stays reserved for one lease: ${lease} s without a sign of life.`,
+  transaction: 'The charge and the recorded answer are one commit in the database: both are made, or neither.',
 });
 
 export const answers = {
   new: '201 paid',
   replay: '201 replay',
   409: '409 in use',
-  422: '422 other request',
+  422: '422 refused',
   503: '503 try later',
   lost: 'no answer',
   gone: 'hung up',
@@ -50,9 +60,11 @@ export const answers = {
 
 export const euros = cents => `${(cents / 100).toFixed(2)} EUR`;
 
-export function times(n) {
-  return ['Not charged', 'Charged once', 'Charged twice'][n] ?? `Charged ${n} times`;
-}
+export const often = n => ['', 'once', 'twice'][n] ?? `${n} times`;
+export const times = n => (n === 0 ? 'Not charged' : `Charged ${often(n)}`);
+
+/** An order that was charged too often stays so, whatever its later requests get. */
+const once = charges => (charges < 2 ? 'good' : 'bad');
 
 /** The heading of the ledger. */
 export function sum(orders, charges) {
@@ -79,22 +91,24 @@ export function severalAtOnce(order, charges) {
 
 const sentence = text => `${text[0].toUpperCase()}${text.slice(1)}.`;
 
+const UNHEARD = 'Without an answer the client cannot know whether it has paid, and asks again: pressing Retry does '
+  + 'that.';
+
 export function hungUp(order, charges) {
   return order.handler === 'bare'
-    ? `${times(charges)}, and the client cannot know it: it hung up before the answer, and the run was dropped with its `
-      + 'connection. A client that does not know retries.'
-    : `${times(charges)}. The client hung up before the answer, the run went on without it, and its answer is recorded. `
-      + 'A retry gets it.';
+    ? `${times(charges)}, and the run ended with its client, who hung up. ${UNHEARD}`
+    : `${times(charges)}. The client hung up before the answer, the run went on without it, and its answer is `
+      + 'recorded. A retry gets it.';
 }
 
 export function crashed(order, charges, lease) {
   return {
-    bare: `${times(charges)}, and no answer: the process died after the charge, and nobody remembers the request. A client `
-      + 'that does not know retries.',
-    reservation: `${times(charges)}, and no answer: the process died after the effect and before the record. The key stays `
-      + `reserved until its lease of ${lease} s ends.`,
-    transaction: `${times(charges)}: the process died after the effect and before the commit, and the charge was undone with `
-      + 'it. The key is free at once.',
+    bare: `${times(charges)}: the process died after the charge, and nobody remembers the request. ${UNHEARD}`,
+    reservation: `${times(charges)}: the process died after the effect and before the record. That is the window of a `
+      + `reservation, the time between the charge and its record. The key stays reserved until its lease of ${lease} s `
+      + `has ended. ${UNHEARD}`,
+    transaction: `${times(charges)}: the process died after the effect and before the commit, so the charge was `
+      + `undone, and the key is free. ${UNHEARD}`,
   }[order.handler];
 }
 
@@ -102,10 +116,11 @@ export function crashed(order, charges, lease) {
 export function retried(order, answer, charges, lease) {
   const said = times(charges);
   if (answer === 'replay') {
-    return ['good', `${said}. The retry got the recorded answer, byte for byte, and nothing ran.`];
+    return [once(charges), `${said}. The retry got the recorded answer, byte for byte, and nothing ran.`];
   }
   if (answer === '409' && order.crashedAt !== null) {
-    return ['wait', `409: the process that held the key is gone, and its lease of ${lease} s has not ended. Retry after that.`];
+    return ['wait', '409, in use: nobody here can know that the process with the key is dead, until its lease of '
+      + `${lease} s ends without a sign of life. Retry after that.`];
   }
   if (answer === '409') {
     return ['wait', '409: the first request still runs. Retry in a moment.'];
@@ -122,15 +137,21 @@ export function retried(order, answer, charges, lease) {
       : `${said}. Nothing had been charged before, so the retry ran.`];
   }
   if (order.handler === 'reservation' && order.crashedAt !== null) {
-    return ['bad', `${said}. This is the window of a reservation: the process died after the effect and before the record. `
-      + 'The lease ended, nothing told of the first charge, and the retry ran again. A transaction has no such window.'];
+    return ['bad', `${said}. This is the window of a reservation: the process died after the effect and before the `
+      + 'record. The lease ended, nothing told of the first charge, and the retry ran again. A transaction has no '
+      + 'window.'];
   }
   return ['bad', `${said}. Nothing ties the retry to the first request, so the handler ran again.`];
 }
 
-export function changed(answer, charges) {
+export function changed(order, answer, charges) {
+  // The refusal answers another request: the order's own may still have no outcome that a retry would get.
+  const settled = order.requests.some(request => ['new', 'replay', 'gone'].includes(request.answer));
+  const refused = 'Refused with 422: the key belongs to a request with another amount. Nothing ran. '
+    + times(charges);
   switch (answer) {
-    case '422': return ['good', `Refused with 422: the key belongs to a request with another amount. Nothing ran. ${times(charges)}.`];
+    case '422': return settled ? [once(charges), `${refused}.`]
+      : ['wait', `${refused} so far, and the first request has no answer: pressing Retry is what its client does.`];
     case '409': return ['wait', '409: the first request still runs.'];
     case 'new': return charges < 2
       ? ['good', `${times(charges)}: the key was free, so this counts as its first request.`]

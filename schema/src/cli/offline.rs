@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use cratestack_schema::{Format, IDEMPOTENCY, MigrationError, MigrationFile, Numbering};
+use cratestack_schema::{Format, IDEMPOTENCY, Layout, MigrationError, MigrationFile, Numbering};
 
 use crate::options::{Place, version};
 use crate::output::{Failure, print};
@@ -76,10 +76,50 @@ impl Migration {
         })?;
         match &self.out {
             None => show(&files)?,
-            Some(folder) => write(folder, &files)?,
+            Some(folder) => {
+                self.is_new(folder, &layout, to)?;
+                write(folder, &files)?;
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+impl Migration {
+    /// Refuses what the folder has already. Under a new number the tool would run it: its way up does nothing, and its
+    /// way back drops the table that the first one made.
+    fn is_new(&self, folder: &Path, layout: &Layout, to: u32) -> Result<(), Failure> {
+        let Some((version, path)) = written(folder, layout) else { return Ok(()) };
+        if version >= to {
+            let text = format!(
+                "{} leads to version {version} already, so nothing was written: undoing a second migration of the same \
+                 would drop the table. To write it anew, delete that one first, if no database has run it",
+                path.display()
+            );
+            return Err(Failure::of("--out", text));
+        }
+        if self.from < version {
+            let text = format!(
+                "{} leads to version {version} already, so nothing was written: to go on from there, say --from \
+                 {version}",
+                path.display()
+            );
+            return Err(Failure::of("--from", text));
+        }
+        Ok(())
+    }
+}
+
+/// The migration in the folder that leads to the newest version of the table.
+fn written(folder: &Path, layout: &Layout) -> Option<(u32, PathBuf)> {
+    let version = |name: String| {
+        // Diesel has a folder for each migration.
+        let inner = if folder.join(&name).is_dir() { format!("{name}/up.sql") } else { name };
+        let path = folder.join(&inner);
+        let contents = fs::read_to_string(&path).ok()?;
+        Some((layout.version_of(&inner, &contents)?, path))
+    };
+    file_names(folder).filter_map(version).max()
 }
 
 fn show(files: &[MigrationFile]) -> Result<(), Failure> {

@@ -19,11 +19,20 @@ impl Failure {
     }
 }
 
-impl<E: Display> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self(error.to_string())
-    }
+/// Not of every error: what a database says is to be told in its own way.
+macro_rules! failures {
+    ($($error:ty),*) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self(error.to_string())
+            }
+        }
+    )*};
 }
+
+failures!(io::Error, cratestack_schema::UnknownVersion);
+#[cfg(feature = "live")]
+failures!(cratestack_schema::Report);
 
 /// Writes data.
 pub fn print(text: &str) -> Result<(), Failure> {
@@ -71,5 +80,32 @@ impl Progress {
         if self.shown {
             eprint!("\r\x1b[2K");
         }
+    }
+}
+
+/// What is shown may be a name out of a database, and must not steer the terminal that shows it.
+#[cfg(feature = "live")]
+pub fn visible(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { c.escape_unicode().to_string() } else { c.to_string() };
+    text.chars().map(shown).collect()
+}
+
+#[cfg(feature = "live")]
+pub fn age(seconds: i64) -> String {
+    match seconds {
+        ..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(feature = "live")]
+pub fn bytes(count: i64) -> String {
+    match count {
+        ..10_240 => format!("{count} B"),
+        10_240..10_485_760 => format!("{} KiB", count / 1_024),
+        10_485_760..10_737_418_240 => format!("{} MiB", count / 1_048_576),
+        _ => format!("{} GiB", count / 1_073_741_824),
     }
 }

@@ -53,6 +53,30 @@ impl Layout {
         Ok(files)
     }
 
+    /// The version that a file leads to, if it is a migration of this table, written for whatever tool: by its path
+    /// within the folder of migrations, and by its contents, which name the table.
+    ///
+    /// ```
+    /// use cratestack_schema::{Dialect, Format, Layout, Numbering, TableName};
+    ///
+    /// let numbering = Numbering { unix_seconds: 1_767_225_600, next: 12 };
+    /// let layout = Layout::default();
+    /// let file = &layout.files(Dialect::Postgres, Format::Sqlx, 0, 2, numbering)?[0];
+    /// assert_eq!(layout.version_of(&file.path, &file.contents), Some(2));
+    ///
+    /// let other = Layout::new(TableName::new(Some("other"), "cratestack_idempotency")?);
+    /// assert_eq!(other.version_of(&file.path, &file.contents), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn version_of(&self, path: &str, contents: &str) -> Option<u32> {
+        let stem = ["/up.sql", ".up.sql", ".sql"].into_iter().find_map(|end| path.strip_suffix(end))?;
+        let (name, version) = stem.rsplit_once("_v")?;
+        let number = name.strip_suffix(&slug(self.name().table()))?;
+        let is_number = |c: char| c.is_ascii_digit() || matches!(c, 'V' | '_' | '-');
+        let is_ours = number.chars().all(is_number) && names(contents, &self.name().sql());
+        version.parse().ok().filter(|_| is_ours)
+    }
+
     fn migrations(
         &self,
         dialect: Dialect,
@@ -140,6 +164,14 @@ impl From<UnknownVersion> for MigrationError {
     fn from(error: UnknownVersion) -> Self {
         Self::Version(error)
     }
+}
+
+/// Whether a text creates or alters the table of this spelling, and not one whose name only ends or begins so.
+fn names(text: &str, table: &str) -> bool {
+    ["TABLE ", "EXISTS "].iter().any(|before| {
+        text.match_indices(&format!("{before}{table}"))
+            .any(|(place, found)| text[place + found.len()..].starts_with(|c: char| c.is_whitespace() || c == '('))
+    })
 }
 
 /// What every file system and tool takes for a name, whatever the table is called.

@@ -83,3 +83,29 @@ fn slugs_are_plain_words() {
     assert_eq!(slug("../../etc/passwd"), "etc_passwd");
     assert_eq!(slug("表"), "idempotency");
 }
+
+#[test]
+fn every_tool_s_files_tell_their_version_and_no_others_do() {
+    for name in [TableName::default(), TableName::new(Some("a b"), "Keys (1)").unwrap()] {
+        let layout = Layout::new(name);
+        for (format, from) in Format::ALL.into_iter().flat_map(|format| [(format, 0), (format, 1)]) {
+            for dialect in Dialect::ALL {
+                let files = layout.files(dialect, format, from, 2, NUMBERING).unwrap();
+                let versions: Vec<_> =
+                    files.iter().filter_map(|file| layout.version_of(&file.path, &file.contents)).collect();
+                assert_eq!(versions, [2], "{format} from {from}");
+                assert!(files.iter().all(|file| {
+                    Layout::new(TableName::new(None, "other").unwrap()).version_of(&file.path, &file.contents).is_none()
+                }));
+            }
+        }
+    }
+    let layout = Layout::default();
+    let text = "CREATE TABLE IF NOT EXISTS cratestack_idempotency (";
+    assert_eq!(layout.version_of("V7__cratestack_idempotency_v1.sql", text), Some(1));
+    for other in ["V7__my_cratestack_idempotency_v1.sql", "cratestack_idempotency_v1.down.sql", "x.sql", "_v1.sql", ""]
+    {
+        assert_eq!(layout.version_of(other, text), None, "{other}");
+    }
+    assert_eq!(layout.version_of("cratestack_idempotency_v1.sql", "CREATE TABLE cratestack_idempotency_2 ("), None);
+}

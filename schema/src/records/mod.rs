@@ -7,7 +7,7 @@ mod select;
 mod tests;
 
 use crate::dialect::Dialect;
-use crate::table::columns::{CREATED_AT, EXPIRES_AT, PRINCIPAL_FINGERPRINT, RESPONSE_STATUS};
+use crate::table::columns::{CREATED_AT, EXPIRES_AT, RESPONSE_STATUS};
 use crate::upkeep::lease_end;
 
 pub use self::removal::Removal;
@@ -19,11 +19,6 @@ pub use self::select::{KeyFilter, NamespaceFilter, PrincipalFilter, RecordFilter
 /// assert_eq!(cratestack_schema::NAMESPACE_MARK.to_string(), "→");
 /// ```
 pub const NAMESPACE_MARK: char = '\u{2192}';
-
-/// The row that is written when a record is removed whose outcome processes may keep in memory: its token changes, and
-/// a process that sees another token drops what it keeps. No service can spell this principal.
-pub(crate) const FORGOTTEN_PRINCIPAL: &str = "\u{2192}";
-pub(crate) const FORGOTTEN_KEY: &str = "forgotten";
 
 /// Where a record is in its life.
 ///
@@ -176,13 +171,8 @@ fn since(dialect: Dialect) -> String {
 fn millis(dialect: Dialect, moment: &str) -> String {
     match dialect {
         Dialect::Postgres => format!(
-            "(GREATEST(LEAST(EXTRACT(EPOCH FROM {moment})::double precision, 253402214400), -62135596800) * 1000)::bigint"
+            "(GREATEST(LEAST(EXTRACT(EPOCH FROM {moment})::float8, 253402214400), -62135596800) * 1000)::bigint"
         ),
         Dialect::Sqlite => moment.to_owned(),
     }
-}
-
-/// Every row but the one that tells processes to drop what they keep.
-pub(crate) fn is_record() -> String {
-    format!("held.{PRINCIPAL_FINGERPRINT} <> '{FORGOTTEN_PRINCIPAL}'")
 }

@@ -1,10 +1,11 @@
-use super::{Builder, FORGOTTEN_KEY, FORGOTTEN_PRINCIPAL, RecordState, Statement, is_record, millis, state};
+use super::{Builder, RecordState, Statement, millis, state};
 use crate::dialect::Dialect;
 use crate::name::TableName;
 use crate::table::columns::{
     CREATED_AT, EXPIRES_AT, KEY, PRINCIPAL_FINGERPRINT, REQUEST_HASH, RESERVATION_ID, RESPONSE_BODY, RESPONSE_HEADERS,
     RESPONSE_STATUS,
 };
+use crate::upkeep::{FORGOTTEN_KEY, FORGOTTEN_PRINCIPAL, is_record};
 
 /// What may be removed of what was selected.
 ///
@@ -66,20 +67,20 @@ impl TableName {
     /// ```
     pub fn remove(&self, dialect: Dialect, principal: &str, key: &str, removal: &Removal) -> Statement {
         let mut builder = Builder::new(dialect);
-        let mut condition = format!(
-            "held.{PRINCIPAL_FINGERPRINT} = {} AND held.{KEY} = {}",
-            builder.text(principal),
-            builder.text(key)
-        );
+        let (principal, key) = (builder.text(principal), builder.text(key));
+        let mut conditions = vec![
+            format!("held.{PRINCIPAL_FINGERPRINT} = {principal} AND held.{KEY} = {key}"),
+            removal.condition(dialect),
+        ];
         if let Some(token) = &removal.token {
             let token = builder.text(token);
-            condition.push_str(&match dialect {
-                Dialect::Postgres => format!(" AND held.{RESERVATION_ID} = {token}::uuid"),
-                Dialect::Sqlite => format!(" AND lower(hex(held.{RESERVATION_ID})) = {token}"),
+            conditions.push(match dialect {
+                Dialect::Postgres => format!("held.{RESERVATION_ID} = {token}::uuid"),
+                Dialect::Sqlite => format!("lower(hex(held.{RESERVATION_ID})) = {token}"),
             });
         }
-        let condition = format!("{condition} AND {}", removal.condition(dialect));
-        let text = self.removing(dialect, &condition);
+        let condition = conditions.join(" AND ");
+        let text = self.removing(dialect, "", &condition);
         builder.statement(text)
     }
 
@@ -96,31 +97,42 @@ impl TableName {
         let mut builder = Builder::new(dialect);
         let (principal, limit) = (builder.text(principal), builder.integer(i64::from(limit)));
         let condition = format!("held.{PRINCIPAL_FINGERPRINT} = {principal} AND {}", removal.condition(dialect));
-        // The condition stands outside too: there it is held against the row as it is when it is deleted.
-        let picked = format!(
+        let pick = format!(
             "SELECT held.{KEY} FROM {table} AS held WHERE {condition} ORDER BY held.{KEY} LIMIT {limit}",
             table = self.sql()
         );
-        let text = self.removing(dialect, &format!("{condition} AND held.{KEY} IN ({picked})"));
+        let text = match dialect {
+            // They are locked as they are picked: one that somebody else deletes or takes meanwhile is then none of so
+            // many, and fewer mean that there are no more. The condition stands outside too, as it is there that the
+            // latest version of a row is held against it.
+            Dialect::Postgres => self.removing(
+                dialect,
+                &format!("picked AS MATERIALIZED ({pick} FOR UPDATE), "),
+                &format!("{condition} AND held.{KEY} IN (SELECT {KEY} FROM picked)"),
+            ),
+            Dialect::Sqlite => self.removing(dialect, "", &format!("{condition} AND held.{KEY} IN ({pick})")),
+        };
         builder.statement(text)
     }
 
-    fn removing(&self, dialect: Dialect, condition: &str) -> String {
+    /// `before` is what the condition reads, as parts of a `WITH`; Postgres only.
+    fn removing(&self, dialect: Dialect, before: &str, condition: &str) -> String {
         let (table, state) = (self.sql(), state(dialect));
         let expires_at = |row: &str| millis(dialect, &format!("{row}{EXPIRES_AT}"));
         match dialect {
             Dialect::Sqlite => {
-                // A `DELETE` of SQLite returns by the table's own name what another names by its alias.
-                format!("DELETE FROM {table} AS held WHERE {condition} RETURNING {state}, {}", expires_at("held."))
+                // What a `DELETE` of SQLite returns does not know the table by its alias.
+                let state = state.replace("held.", "");
+                format!("DELETE FROM {table} AS held WHERE {condition} RETURNING {state}, {}", expires_at(""))
             }
             Dialect::Postgres => format!(
-                "WITH removed AS (
+                "WITH {before}removed AS (
                     DELETE FROM {table} AS held WHERE {condition}
                     RETURNING {state} AS state, held.{RESPONSE_STATUS}, held.{EXPIRES_AT}
                 ), marked AS (
                     {mark}
                     SELECT '{FORGOTTEN_PRINCIPAL}', '{FORGOTTEN_KEY}', decode(repeat('00', 32), 'hex'),
-                        left(encode(sha256(convert_to(random()::text || clock_timestamp()::text, 'UTF8')), 'hex'), 32)::uuid,
+                        left(encode(sha256(convert_to(random()::text || clock_timestamp(), 'UTF8')), 'hex'), 32)::uuid,
                         204, ''::bytea, ''::bytea, clock_timestamp(), max({EXPIRES_AT})
                     FROM removed WHERE {RESPONSE_STATUS} IS NOT NULL HAVING count(*) > 0
                     {on_conflict}
@@ -143,8 +155,8 @@ impl TableName {
     pub fn mark_forgotten(&self) -> String {
         format!(
             "{mark}
-            VALUES ('{FORGOTTEN_PRINCIPAL}', '{FORGOTTEN_KEY}', zeroblob(32), randomblob(16), 204, zeroblob(0), zeroblob(0),
-                {now}, ?1)
+            VALUES ('{FORGOTTEN_PRINCIPAL}', '{FORGOTTEN_KEY}', zeroblob(32), randomblob(16), 204, zeroblob(0),
+                zeroblob(0), {now}, ?1)
             {on_conflict}",
             mark = insert_mark(&self.sql()),
             now = Dialect::Sqlite.now(),
@@ -169,8 +181,8 @@ impl TableName {
 
 fn insert_mark(table: &str) -> String {
     format!(
-        "INSERT INTO {table} AS mark ({PRINCIPAL_FINGERPRINT}, {KEY}, {REQUEST_HASH}, {RESERVATION_ID}, {RESPONSE_STATUS},
-            {RESPONSE_HEADERS}, {RESPONSE_BODY}, {CREATED_AT}, {EXPIRES_AT})"
+        "INSERT INTO {table} AS mark ({PRINCIPAL_FINGERPRINT}, {KEY}, {REQUEST_HASH}, {RESERVATION_ID},
+            {RESPONSE_STATUS}, {RESPONSE_HEADERS}, {RESPONSE_BODY}, {CREATED_AT}, {EXPIRES_AT})"
     )
 }
 

@@ -1,11 +1,11 @@
-use super::{Builder, NAMESPACE_MARK, RecordState, Statement, is_record, millis, since, state};
+use super::{Builder, NAMESPACE_MARK, RecordState, Statement, millis, since, state};
 use crate::dialect::Dialect;
 use crate::name::TableName;
 use crate::table::columns::{
     ATTEMPT, CREATED_AT, EXPIRES_AT, KEY, PRINCIPAL_FINGERPRINT, REQUEST_HASH, RESERVATION_ID, RESPONSE_BODY,
     RESPONSE_HEADERS, RESPONSE_STATUS,
 };
-use crate::upkeep::lease_end;
+use crate::upkeep::{is_record, lease_end};
 
 /// Which records are meant.
 ///
@@ -152,6 +152,28 @@ impl TableName {
         builder.statement(text)
     }
 
+    /// The statement that counts records by their principal: a row for each, with the principal as the table has it,
+    /// and how many records of it are in flight, past their lease, finished and expired.
+    ///
+    /// ```
+    /// use cratestack_schema::{Dialect, RecordFilter, TableName};
+    ///
+    /// let statement = TableName::default().principals(Dialect::Sqlite, &RecordFilter::default());
+    /// assert!(statement.text.contains("GROUP BY held.principal_fingerprint"));
+    /// ```
+    pub fn principals(&self, dialect: Dialect, filter: &RecordFilter) -> Statement {
+        let mut builder = Builder::new(dialect);
+        let (conditions, state) = (filter.conditions(&mut builder), state(dialect));
+        let counts = RecordState::ALL.map(|which| format!("count(*) FILTER (WHERE {state} = '{which}')"));
+        let text = format!(
+            "SELECT held.{PRINCIPAL_FINGERPRINT}, {counts} FROM {table} AS held WHERE {conditions}
+            GROUP BY held.{PRINCIPAL_FINGERPRINT} ORDER BY held.{PRINCIPAL_FINGERPRINT}",
+            counts = counts.join(", "),
+            table = self.sql(),
+        );
+        builder.statement(text)
+    }
+
     /// The statement that reads whose keys there are, page after page: of the rows after the one whose number is its
     /// first parameter, at most as many as the second one says. For a database that knows no SHA-256. SQLite only.
     ///
@@ -183,10 +205,15 @@ impl RecordFilter {
             Some(PrincipalFilter::InAnyNamespace(name)) => {
                 let [alone, after] = [name, name].map(|name| builder.text(name));
                 let place = place_of_mark(dialect);
-                conditions.push(format!(
-                    "(held.{PRINCIPAL_FINGERPRINT} = {alone}
-                        OR ({place} > 1 AND substr(held.{PRINCIPAL_FINGERPRINT}, {place} + 1) = {after}))"
-                ));
+                let is_after = match dialect {
+                    Dialect::Postgres => format!(
+                        "substring({bytes} FROM {place} + {length}) = convert_to({after}, 'UTF8')",
+                        bytes = principal_bytes(),
+                        length = NAMESPACE_MARK.len_utf8(),
+                    ),
+                    Dialect::Sqlite => format!("substr(held.{PRINCIPAL_FINGERPRINT}, {place} + 1) = {after}"),
+                };
+                conditions.push(format!("(held.{PRINCIPAL_FINGERPRINT} = {alone} OR ({place} > 1 AND {is_after}))"));
             }
             Some(PrincipalFilter::Hash(digits)) => {
                 conditions.push(hashed(PRINCIPAL_FINGERPRINT, builder.text(digits)));
@@ -199,6 +226,8 @@ impl RecordFilter {
         }
         match &self.namespace {
             NamespaceFilter::Any => {}
+            // It says all by itself.
+            _ if matches!(self.principal, Some(PrincipalFilter::Stored(_))) => {}
             // A mark at the very beginning is part of a principal's own spelling.
             NamespaceFilter::Outside => conditions.push(format!("{} <= 1", place_of_mark(dialect))),
             NamespaceFilter::Is(name) => {
@@ -224,10 +253,15 @@ impl RecordFilter {
     }
 }
 
+/// The principal of the row `held` as UTF-8. On Postgres the mark is looked for in this, as a database of another
+/// encoding may have no such character.
+fn principal_bytes() -> String {
+    format!("convert_to(held.{PRINCIPAL_FINGERPRINT}, 'UTF8')")
+}
+
 fn place_of_mark(dialect: Dialect) -> String {
-    let function = match dialect {
-        Dialect::Postgres => "strpos",
-        Dialect::Sqlite => "instr",
-    };
-    format!("{function}(held.{PRINCIPAL_FINGERPRINT}, '{NAMESPACE_MARK}')")
+    match dialect {
+        Dialect::Postgres => format!("position(decode('e28692', 'hex') IN {})", principal_bytes()),
+        Dialect::Sqlite => format!("instr(held.{PRINCIPAL_FINGERPRINT}, '{NAMESPACE_MARK}')"),
+    }
 }

@@ -143,16 +143,38 @@ impl Page {
         }
     }
 
-    /// Clicks on the first element that matches, as a mouse does.
+    /// Clicks on the first element that matches, as a mouse does, with the page scrolled so that it is in the middle.
     ///
     /// # Panics
     /// When there is none, or another element covers it.
     pub async fn click(&self, selector: &str) {
+        let scroll = "scrollIntoView({ block: 'center', behavior: 'instant' })";
+        self.evaluate(&format!("document.querySelector({selector:?}).{scroll}")).await;
+        self.click_in_place(selector).await;
+    }
+
+    /// The same where it is, without scrolling.
+    ///
+    /// # Panics
+    /// When there is none, or it is out of sight, or another element covers it.
+    pub async fn click_in_place(&self, selector: &str) {
+        self.press_mouse(selector, 1).await;
+    }
+
+    /// Clicks twice where it is, as fast as a double-click.
+    ///
+    /// # Panics
+    /// When there is none, or it is out of sight, or another element covers it.
+    pub async fn double_click(&self, selector: &str) {
+        self.press_mouse(selector, 1).await;
+        self.press_mouse(selector, 2).await;
+    }
+
+    async fn press_mouse(&self, selector: &str, nth_click: u8) {
         let place = self
             .evaluate(&format!(
                 "(() => {{
                     const found = document.querySelector({selector:?});
-                    found.scrollIntoView({{ block: 'center', behavior: 'instant' }});
                     const {{ x, y, width, height }} = found.getBoundingClientRect();
                     const [left, top] = [x + width / 2, y + height / 2];
                     const hit = document.elementFromPoint(left, top);
@@ -160,9 +182,10 @@ impl Page {
                 }})()"
             ))
             .await;
-        assert!(place.is_object(), "{selector} is covered");
+        assert!(place.is_object(), "{selector} is covered, or out of sight");
         for kind in ["mousePressed", "mouseReleased"] {
-            let event = json!({"type": kind, "x": place["x"], "y": place["y"], "button": "left", "clickCount": 1});
+            let at = (&place["x"], &place["y"]);
+            let event = json!({"type": kind, "x": at.0, "y": at.1, "button": "left", "clickCount": nth_click});
             self.call("Input.dispatchMouseEvent", event).await;
         }
     }

@@ -5,8 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::package::Import;
 
 /// From the bottom up. What stands in one row knows nothing of its neighbours.
-const ORDER: [&[&str]; 7] =
-    [&["util"], &["store"], &["engine", "stores", "testing"], &["handle"], &["http"], &["private"], &["lib.rs"]];
+const ORDER: [&[&str]; 7] = [
+    &["util"],
+    &["store"],
+    &["engine", "stores", "conformance"],
+    &["handle"],
+    &["http"],
+    &["private", "testing"],
+    &["lib.rs"],
+];
 
 /// Which see a store through its trait only.
 const KNOW_NO_STORE: [&str; 3] = ["engine", "handle", "http"];

@@ -245,7 +245,7 @@ fn cookied(mut request: Request<Body>, authorization: Option<&'static str>) -> R
 async fn a_cookie_without_authorization_is_nobody_to_the_default() {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let _guard = crate::logs::listen(subscriber);
     let app = App::new();
     for authorization in [None, Some(""), Some(" ")] {
         let refused = app.send(cookied(request("k1", "/payments", ""), authorization)).await;
@@ -278,7 +278,7 @@ async fn two_authorizations_are_nobody_to_the_default() {
     let app = App::new();
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let _guard = crate::logs::listen(subscriber);
     for first in ["Bearer gateway", ""] {
         for client in ["Bearer ann", "Bearer bob"] {
             let mut request = request("k1", "/payments", r#"{"amount":100}"#);

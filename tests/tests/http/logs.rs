@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cratestack_runtime::{Idempotency, MemoryStore};
 use tracing::Subscriber;
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::Registry;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
@@ -47,10 +49,20 @@ impl Log {
     }
 }
 
+/// Lets a subscriber hear what this thread logs, until what this returns is dropped.
+///
+/// There is a global one beside it, which hears everything and keeps nothing: else a place in the code whose first
+/// event is on a thread without a subscriber may be taken for one that interests nobody, on any thread.
+pub fn listen(subscriber: impl Subscriber + Send + Sync) -> DefaultGuard {
+    // It is there already, if another test was first.
+    let _ = tracing::subscriber::set_global_default(Registry::default());
+    tracing::subscriber::set_default(subscriber)
+}
+
 #[tokio::test]
 async fn names_and_fields_are_stable_and_no_secret_is_in_clear() {
     let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.subscriber("cratestack_runtime=trace"));
+    let _guard = listen(log.subscriber("cratestack_runtime=trace"));
     let app = App::over(Idempotency::new(MemoryStore::new()));
     let body = r#"{"amount":4711, "note":"body-secret"}"#;
     app.send(request("key-secret", "/payments", body)).await;

@@ -1,4 +1,5 @@
-//! The HTTP table of the design, line by line, over the memory store: no sockets, so that a line is one call.
+//! The HTTP table of the design, line by line, over the memory store, mostly without sockets, so that a line is one call;
+//! what clients are answered, over a real server.
 
 // A test panics where its expectation fails, and a handler is `async` whether or not it awaits.
 #![allow(clippy::unused_async, clippy::unwrap_used)]
@@ -15,7 +16,13 @@ mod keys;
 mod life;
 mod limits;
 mod logs;
+mod marks;
 mod outages;
+mod page;
 mod partial_failures;
+mod problems;
+mod recorded;
 mod semantics;
+mod server;
+mod states;
 mod table;

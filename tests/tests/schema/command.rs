@@ -1,6 +1,7 @@
 //! The command line as its users have it: exit codes, what goes to stdout and what to stderr, names, colours.
 
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -21,12 +22,26 @@ pub struct Done {
 
 /// Runs it, with nothing of this process's environment that it listens to.
 pub fn cratestack_schema(arguments: &[&str]) -> Done {
-    static EXECUTABLE: OnceLock<PathBuf> = OnceLock::new();
-    let executable = EXECUTABLE.get_or_init(build);
-    let output = Command::new(executable).args(arguments).env_remove("DATABASE_URL").stdin(Stdio::null()).output();
-    let Output { status, stdout, stderr } = output.unwrap();
+    cratestack_schema_reading(arguments, "")
+}
+
+/// The same, with this on its standard input.
+pub fn cratestack_schema_reading(arguments: &[&str], text: &str) -> Done {
+    let mut command = Command::new(executable());
+    command.args(arguments).env_remove("DATABASE_URL").env_remove("SUDO_USER").env("USER", "tests");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = command.spawn().unwrap();
+    // It may end before it has read what it does not ask for.
+    drop(running.stdin.take().unwrap().write_all(text.as_bytes()));
+    let Output { status, stdout, stderr } = running.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Done { code: status.code().unwrap(), stdout: text(stdout), stderr: text(stderr) }
+}
+
+/// Where it is, once it is built.
+pub fn executable() -> &'static Path {
+    static EXECUTABLE: OnceLock<PathBuf> = OnceLock::new();
+    EXECUTABLE.get_or_init(build)
 }
 
 fn build() -> PathBuf {
@@ -92,8 +107,21 @@ fn a_mistake_names_its_flag_and_exits_with_two() {
 fn the_help_is_enough_to_begin_with() {
     let done = cratestack_schema(&["--help"]);
     assert_eq!(done.code, 0);
-    for word in ["ddl", "migration", "check", "stats", "sweep", "Exit codes", "NO_COLOR", "cargo task", "DATABASE_URL"]
-    {
+    for word in [
+        "ddl",
+        "migration",
+        "check",
+        "stats",
+        "sweep",
+        "show",
+        "list",
+        "release",
+        "forget",
+        "Exit codes",
+        "NO_COLOR",
+        "cargo task",
+        "DATABASE_URL",
+    ] {
         assert!(done.stdout.contains(word), "{word}");
     }
 }

@@ -8,6 +8,8 @@ mod docs;
 mod drift;
 mod held_up_upgrade;
 mod names;
+mod operations_page;
+mod operator;
 mod partitions;
 mod tools;
 mod upgrade;

@@ -26,10 +26,48 @@ fn write(format: Format, from: u32, folder: &Path) {
     for line in done.stdout.lines() {
         assert!(Path::new(line).is_file(), "{line}");
     }
-    // A second time, it would overwrite what somebody may have edited. The tools that number get the next number.
-    if format == Format::Plain {
-        let done = cratestack_schema(&["migration", "--format", format.name(), "--from", &from, "--out", folder]);
-        assert!(done.code == 2 && done.stderr.contains("--out"), "{}", done.stderr);
+    // A second one would be numbered anew, and its way back would drop the table that the first one made.
+    let before = names(Path::new(folder));
+    for from in ["0", "1"] {
+        let done = cratestack_schema(&["migration", "--format", format.name(), "--from", from, "--out", folder]);
+        assert_eq!((done.code, done.stdout.as_str()), (2, ""), "{format}");
+        assert!(done.stderr.contains("--out") && done.stderr.contains("nothing was written"), "{}", done.stderr);
+    }
+    assert_eq!(names(Path::new(folder)), before, "{format}");
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_a_folder_has_decides_what_is_written_next() {
+    for format in Format::ALL {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().to_str().unwrap();
+        let write = |more: &[&str]| {
+            cratestack_schema(&[&["migration", "--format", format.name(), "--out", out][..], more].concat())
+        };
+        assert_eq!(write(&["--to", "1"]).code, 0, "{format}");
+        let before = names(folder.path());
+        // From nothing, it would create what the first one has created, and drop it on its way back.
+        let refused = write(&[]);
+        assert!(refused.code == 2 && refused.stderr.contains("say --from 1"), "{format}: {}", refused.stderr);
+        assert_eq!(names(folder.path()), before);
+        let upgrade = write(&["--from", "1"]);
+        assert_eq!(upgrade.code, 0, "{format}: {}", upgrade.stderr);
+        let before = names(folder.path());
+        assert_eq!(write(&["--from", "1"]).code, 2, "{format}");
+        assert_eq!(names(folder.path()), before);
+        // Another table of the same folder.
+        let other = ["--schema", "other", "--table", "cratestack_idempotency"];
+        if format != Format::Plain {
+            assert_eq!(write(&other).code, 0, "{format}");
+            assert_eq!(write(&other).code, 2, "{format}");
+        }
     }
 }
 
@@ -108,9 +146,7 @@ struct Script {
 
 /// What the tool would run, in its order, one way or the other.
 fn scripts(format: Format, folder: &Path, up: bool) -> Vec<Script> {
-    let mut names: Vec<_> =
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
+    let mut names = names(folder);
     if !up {
         names.reverse();
     }

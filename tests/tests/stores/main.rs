@@ -10,6 +10,7 @@ mod damage;
 mod databases;
 mod hangups;
 mod load;
+mod operator;
 mod replay_cache;
 mod strangers;
 mod sweep;

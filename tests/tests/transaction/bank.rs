@@ -27,6 +27,9 @@ pub struct Trouble {
     #[serde(default)]
     pub panic: bool,
     pub fail: Option<u16>,
+    /// `fail` is for the first run only.
+    #[serde(default)]
+    pub once: bool,
 }
 
 /// An error that says where it comes from, as those of `thiserror` do.
@@ -88,7 +91,7 @@ impl Signs {
             self.gate.notified().await;
         }
         assert!(!(trouble.panic && first), "told to panic");
-        match trouble.fail {
+        match trouble.fail.filter(|_| first || !trouble.once) {
             Some(status) => Err(Failed::Asked(StatusCode::from_u16(status).unwrap())),
             None => Ok(()),
         }
@@ -121,8 +124,17 @@ impl Answer {
     }
 
     pub fn code(&self) -> String {
-        let problem: serde_json::Value = serde_json::from_slice(&self.body).unwrap();
-        problem["code"].as_str().unwrap().to_owned()
+        self.problem()["code"].as_str().unwrap().to_owned()
+    }
+
+    /// Whether the problem says that it may be sent again, and after how many seconds.
+    pub fn retry(&self) -> (bool, Option<&str>) {
+        let after = self.headers.get("retry-after").map(|seconds| seconds.to_str().unwrap());
+        (self.problem()["retryable"].as_bool().unwrap(), after)
+    }
+
+    fn problem(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap()
     }
 }
 
@@ -194,6 +206,8 @@ macro_rules! bank {
                     .route("/patient", post(patient))
                     .route("/keep", post(keep))
                     .route("/success", post(success))
+                    .route("/all-but-5xx", post(all_but_5xx))
+                    .route("/all-but-5xx/keep", post(all_but_5xx_keep))
                     .route("/unrecorded", post(unrecorded))
                     .route("/short", post(short))
                     .route("/optional", post(optional))
@@ -256,6 +270,24 @@ macro_rules! bank {
                 paid(&signs, &mut tx, &trouble, "100").await
             }
 
+            #[idempotent(transaction, record = all_but_5xx, wait = "20s")]
+            async fn all_but_5xx(
+                State(signs): State<Signs>,
+                Query(trouble): Query<Trouble>,
+                mut tx: Tx<$database>,
+            ) -> Paid {
+                paid(&signs, &mut tx, &trouble, "100").await
+            }
+
+            #[idempotent(transaction, record = all_but_5xx, commit = all, optional)]
+            async fn all_but_5xx_keep(
+                State(signs): State<Signs>,
+                Query(trouble): Query<Trouble>,
+                mut tx: Tx<$database>,
+            ) -> Paid {
+                paid(&signs, &mut tx, &trouble, "100").await
+            }
+
             #[idempotent(transaction)]
             async fn unrecorded(State(signs): State<Signs>, mut tx: Tx<$database>) -> (Unrecorded, &'static str) {
                 signs.runs.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
@@ -296,7 +328,8 @@ macro_rules! bank {
             /// Ends the transaction by a statement, which no type can see.
             #[idempotent(transaction)]
             async fn ends(State(signs): State<Signs>, mut tx: Tx<$database>) -> Paid {
-                let paid = paid(&signs, &mut tx, &Trouble { hold: false, panic: false, fail: None }, "100").await;
+                let paid =
+                    paid(&signs, &mut tx, &Trouble { hold: false, panic: false, fail: None, once: false }, "100").await;
                 sqlx::raw_sql("COMMIT").execute(&mut *tx).await?;
                 paid
             }

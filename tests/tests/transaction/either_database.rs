@@ -56,6 +56,9 @@ over_both! {
     an_error_may_keep_its_writes(4),
     a_success_that_cannot_be_committed_is_never_told(1),
     what_is_not_recorded_is_not_written(4),
+    all_but_5xx_undoes_a_5xx_and_frees_the_key(4),
+    what_a_4xx_keeps_a_5xx_undoes_beside_commit_all(4),
+    of_those_who_waited_for_a_5xx_one_commits(2),
     a_panic_undoes_everything_and_frees_the_key(4),
     a_handler_past_its_deadline_is_undone(4),
     a_duplicate_is_told_at_once_and_a_conflict_too(1),
@@ -153,12 +156,81 @@ async fn what_is_not_recorded_is_not_written<S: TransactionalStore, DB: Database
     assert_eq!(bank.payments().await, 1);
 }
 
+async fn all_but_5xx_undoes_a_5xx_and_frees_the_key<S: TransactionalStore, DB: Database>(bank: &Bank<S, DB>) {
+    for (n, status) in [500, 502, 503, 599].into_iter().enumerate() {
+        let (path, key) = (format!("/all-but-5xx?fail={status}"), format!("k{status}"));
+        for _ in 0..2 {
+            let failed = bank.post(&path, &key).await;
+            assert_eq!((failed.status.as_u16(), failed.is_replay()), (status, false));
+            assert_eq!(bank.payments().await, i64::try_from(n).unwrap(), "nothing of it is left");
+        }
+        // Free for any request.
+        let paid = bank.post("/all-but-5xx", &key).await;
+        assert_eq!((paid.status, paid.is_replay()), (StatusCode::CREATED, false));
+        assert!(bank.post("/all-but-5xx", &key).await.is_replay());
+    }
+    let (payments, runs) = (bank.payments().await, bank.signs.runs());
+    assert_eq!((payments, runs), (4, 12));
+    for status in [400, 402, 409, 422, 499] {
+        let (path, key) = (format!("/all-but-5xx?fail={status}"), format!("k{status}"));
+        let refused = bank.post(&path, &key).await;
+        assert_eq!((refused.status.as_u16(), refused.is_replay()), (status, false));
+        let again = bank.post(&path, &key).await;
+        assert_eq!((again.status, again.is_replay(), again.body), (refused.status, true, refused.body));
+    }
+    assert_eq!((bank.payments().await, bank.signs.runs()), (payments, runs + 5));
+    assert_eq!(bank.signs.outcomes()[..3], ["reserved", "released", "reserved"]);
+}
+
+async fn what_a_4xx_keeps_a_5xx_undoes_beside_commit_all<S: TransactionalStore, DB: Database>(bank: &Bank<S, DB>) {
+    const PATH: &str = "/all-but-5xx/keep";
+    let refused = format!("{PATH}?fail=402");
+    assert_eq!(bank.post(&refused, "k402").await.status, StatusCode::PAYMENT_REQUIRED);
+    assert!(bank.post(&refused, "k402").await.is_replay());
+    assert_eq!((bank.payments().await, bank.signs.runs()), (1, 1), "an attempt that was refused is written down, once");
+    let broken = format!("{PATH}?fail=503");
+    for key in [Some("k503"), Some("k503"), None, None] {
+        let failed = post(&bank.router, &broken, key, "100").await;
+        assert_eq!((failed.status, failed.is_replay()), (StatusCode::SERVICE_UNAVAILABLE, false), "{key:?}");
+        assert_eq!(bank.payments().await, 1, "nor is a 5xx without a key kept");
+    }
+    assert_eq!(post(&bank.router, &refused, None, "100").await.status, StatusCode::PAYMENT_REQUIRED);
+    assert_eq!(bank.post(PATH, "k503").await.status, StatusCode::CREATED);
+    assert!(bank.post(PATH, "k503").await.is_replay());
+    assert_eq!((bank.payments().await, bank.signs.runs()), (3, 7));
+}
+
+async fn of_those_who_waited_for_a_5xx_one_commits<S: TransactionalStore, DB: Database>(bank: &Bank<S, DB>) {
+    const PATH: &str = "/all-but-5xx?hold=true&fail=503&once=true";
+    let ask = || {
+        let router = bank.router.clone();
+        tokio::spawn(async move { post(&router, PATH, Some("k"), "100").await })
+    };
+    let first = ask();
+    bank.signs.waiting.notified().await;
+    let waiting: Vec<_> = (0..20).map(|_| ask()).collect();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    bank.signs.gate.notify_one();
+    assert_eq!(first.await.unwrap().status, StatusCode::SERVICE_UNAVAILABLE);
+    bank.signs.waiting.notified().await;
+    assert_eq!(bank.payments().await, 0);
+    bank.signs.gate.notify_one();
+    let mut replays = 0;
+    for answer in waiting {
+        let answer = answer.await.unwrap();
+        assert_eq!((answer.status, answer.body.as_ref()), (StatusCode::CREATED, b"run 2".as_slice()));
+        replays += usize::from(answer.is_replay());
+    }
+    assert_eq!((replays, bank.payments().await, bank.signs.runs()), (19, 1, 2));
+}
+
 async fn a_panic_undoes_everything_and_frees_the_key<S: TransactionalStore, DB: Database>(bank: &Bank<S, DB>) {
     let failed = bank.post("/pay?panic=true", "k").await;
     assert_eq!(
         (failed.status, failed.code().as_str()),
         (StatusCode::INTERNAL_SERVER_ERROR, "idempotency_handler_panicked")
     );
+    assert_eq!(failed.retry(), (true, Some("5")), "nothing of it is left, so it may be sent again");
     assert_eq!(bank.payments().await, 0);
     // Free for any request.
     let other = post(&bank.router, "/pay", Some("k"), "200").await;
@@ -172,7 +244,7 @@ async fn a_handler_past_its_deadline_is_undone<S: TransactionalStore, DB: Databa
         (late.status, late.code().as_str()),
         (StatusCode::SERVICE_UNAVAILABLE, "idempotency_transaction_timed_out")
     );
-    assert!(late.headers.contains_key("retry-after"));
+    assert_eq!(late.retry(), (true, Some("5")));
     assert_eq!(bank.payments().await, 0);
     assert_eq!(bank.post("/short?hold=false", "k").await.status, StatusCode::CREATED);
     assert_eq!(bank.payments().await, 1);
@@ -282,6 +354,7 @@ async fn a_transaction_that_is_lent_out_is_not_committed<S: TransactionalStore, 
         (lent.status, lent.code().as_str()),
         (StatusCode::INTERNAL_SERVER_ERROR, "idempotency_transaction_refused")
     );
+    assert_eq!(lent.retry(), (false, None));
     bank.signs.gate.notify_one();
     eventually("the connection is back", async || bank.pool.num_idle() == bank.pool.size() as usize).await;
     assert_eq!(bank.payments().await, 0);

@@ -50,7 +50,7 @@ async fn open(database: &TestDatabase) -> (PgPool, Router, Arc<AtomicUsize>) {
 
 type Hidden<T> = Result<T, (StatusCode, String)>;
 
-/// As README has it.
+/// As people write it.
 fn broken(error: impl std::fmt::Display) -> (StatusCode, String) {
     (StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
 }

@@ -8,3 +8,4 @@ mod hidden_causes;
 mod meddling;
 mod names;
 mod postgres;
+mod unknown;

@@ -43,7 +43,21 @@ wrapped! {
     }
 }
 
+macro_rules! in_groups {
+    ($($vis:vis $name:ident ($argument:pat => $ty:ty) -> $returned:ty $body:block)*) => { $(
+        #[idempotent]
+        $vis async fn $name($argument: $ty) -> $returned $body
+    )* };
+}
+
+in_groups! {
+    pub(crate) ship(Json(body) => Json<u64>) -> Result<Json<u64>, String> {
+        Ok(Json(body))
+    }
+    close(_ => String) -> () {}
+}
+
 fn main() {
     let _: Router<Idempotency> =
-        Router::new().route("/0", post(pay)).route("/1", post(refund)).route("/2", post(cancel));
+        Router::new().route("/0", post(pay)).route("/1", post(refund)).route("/2", post(cancel)).route("/3", post(ship)).route("/4", post(close));
 }

@@ -43,8 +43,8 @@ async fn retried(Tx: Tx, mut tx: cratestack_runtime::Tx<Sqlite>, Json(id): Json<
     Ok(id.to_string())
 }
 
-#[idempotent(transaction, commit = all, on_store_error = refuse, wait = "1s", lease = "5s")]
-async fn committed(tx: cratestack_runtime::Tx<Sqlite>) -> Result<String, Broken> {
+#[idempotent(transaction, commit = all, record = all_but_5xx, on_store_error = refuse, wait = "1s", lease = "5s")]
+async fn committed(tx: cratestack_runtime::Tx<Sqlite>) -> Result<String, String> {
     drop(tx);
     Ok(String::new())
 }

@@ -19,8 +19,10 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::engine::model::OwnedClaim;
 use crate::store::{IdempotencyRecord, RecordId, StoreError};
@@ -28,6 +30,10 @@ use crate::util::lock;
 
 /// Keys that share a shard wait for each other, for as long as an entry is looked at.
 const SHARDS: usize = 16;
+
+/// Whoever comes later than this after a question was asked is not told what outcome it has found. What is kept of
+/// earlier answers counts for as long.
+const ANSWER_MAX_AGE: Duration = Duration::from_secs(1);
 
 /// The keys that requests of this engine are concerned with.
 #[derive(Debug, Default)]
@@ -43,8 +49,12 @@ struct Entry {
     phase: Phase,
     /// Counts the changes.
     version: u64,
+    /// Counts the questions to the store.
+    questions: u64,
     /// The answer that the store last gave to one of those who are present, and the version that came with it.
     answer: Option<(u64, [u8; 32], Known)>,
+    /// Which question that was the answer to.
+    answered: u64,
     /// A leader watches the store on behalf of all who wait.
     is_watched: bool,
     /// Created by the first who waits.
@@ -55,9 +65,34 @@ struct Entry {
 enum Phase {
     #[default]
     Idle,
-    Asking,
+    Asking(Question),
     Running([u8; 32]),
     Pending(Arc<IdempotencyRecord>),
+}
+
+/// What the store is asked. However late it answers, that is of when it was asked.
+#[derive(Debug, Clone, Copy)]
+struct Question {
+    asked: Instant,
+    /// The same by the clock on the wall, which also went on while the machine was suspended.
+    asked_by_the_wall: SystemTime,
+    /// Records were removed from the store by this engine since.
+    is_outdated: bool,
+}
+
+impl Question {
+    fn now() -> Self {
+        Self { asked: Instant::now(), asked_by_the_wall: SystemTime::now(), is_outdated: false }
+    }
+
+    /// Whether somebody who comes now may be told an outcome by it.
+    fn is_recent(&self) -> bool {
+        let is_recent = |age: Duration| age <= ANSWER_MAX_AGE;
+        !self.is_outdated
+            && is_recent(self.asked.elapsed())
+            // A clock on the wall that was set back proves nothing.
+            && self.asked_by_the_wall.elapsed().is_ok_and(is_recent)
+    }
 }
 
 /// What is known of a key without asking the store.
@@ -86,8 +121,25 @@ impl LocalKeys {
         let entry = shard.entry(claim.id.clone()).or_default();
         entry.present += 1;
         let heard = entry.version;
+        let came_too_late_for = match &entry.phase {
+            Phase::Asking(question) if !question.is_recent() => Some(entry.questions),
+            _ => None,
+        };
         drop(shard);
-        EntryGuard { place: Place { keys: Arc::clone(self), claim: Arc::clone(claim) }, heard, is_in_flight: false }
+        let place = Place { keys: Arc::clone(self), claim: Arc::clone(claim) };
+        EntryGuard { place, heard, came_too_late_for, is_in_flight: false }
+    }
+
+    /// Records were removed from the store. What it was asked before counts for those who are there, and for nobody who
+    /// comes now.
+    pub(crate) fn outdate_questions(&self) {
+        for shard in &self.shards {
+            for entry in lock(shard).values_mut() {
+                if let Phase::Asking(question) = &mut entry.phase {
+                    question.is_outdated = true;
+                }
+            }
+        }
     }
 
     fn shard_of(&self, id: &RecordId) -> MutexGuard<'_, HashMap<RecordId, Entry>> {
@@ -142,6 +194,8 @@ pub(crate) struct EntryGuard {
     place: Place,
     /// Answers up to this version were given before the request came, or it has been told them.
     heard: u64,
+    /// The question that was under way when the request came, where an outcome that it finds is none for it.
+    came_too_late_for: Option<u64>,
     /// The request has been told that the store finds the key in flight.
     is_in_flight: bool,
 }
@@ -150,7 +204,7 @@ impl EntryGuard {
     /// What is known of the key; or else, where nobody is asking the store, the turn to do so. The version is that of
     /// the look.
     pub(crate) fn look(&mut self) -> (u64, Look) {
-        let Self { place, heard, is_in_flight } = self;
+        let Self { place, heard, came_too_late_for, is_in_flight } = self;
         let request = place.claim.request_hash;
         place.with(|entry| {
             let look = match &entry.phase {
@@ -159,10 +213,14 @@ impl EntryGuard {
                     Look::Known(Known::Replay(Arc::clone(record)))
                 }
                 Phase::Running(_) | Phase::Pending(_) => Look::Known(Known::Conflict),
-                phase @ (Phase::Idle | Phase::Asking) => match entry
+                phase @ (Phase::Idle | Phase::Asking(_)) => match entry
                     .answer
                     .as_ref()
-                    .filter(|(at, ..)| *at > *heard)
+                    .filter(|(at, _, known)| {
+                        let is_of_before = *came_too_late_for == Some(entry.answered);
+                        // That the key is in flight, or the store away, is no outcome, and may be told at any time.
+                        *at > *heard && !(is_of_before && matches!(known, Known::Replay(_) | Known::Conflict))
+                    })
                     .and_then(|(at, of, known)| Some((*at, known.told_to(*of, request, *is_in_flight)?)))
                 {
                     Some((at, known)) => {
@@ -170,9 +228,10 @@ impl EntryGuard {
                         *is_in_flight |= matches!(known, Known::InFlight { .. });
                         Look::Known(known)
                     }
-                    _ if matches!(phase, Phase::Asking) => Look::Asking,
+                    _ if matches!(phase, Phase::Asking(_)) => Look::Asking,
                     _ => {
-                        entry.phase = Phase::Asking;
+                        entry.phase = Phase::Asking(Question::now());
+                        entry.questions += 1;
                         // A turn may outlive its request: an outcome that waits to be written has one.
                         entry.present += 1;
                         Look::Turn(KeyTurn { place: place.clone(), is_over: false })
@@ -245,6 +304,7 @@ impl KeyTurn {
         self.place.change(|entry| {
             entry.phase = Phase::Idle;
             entry.answer = Some((entry.version + 1, request, known));
+            entry.answered = entry.questions;
         });
     }
 

@@ -1,45 +1,49 @@
 use std::marker::PhantomData;
 
-use axum::extract::{FromRef, FromRequest, Request};
-use axum::response::{IntoResponse, Response};
+use axum::extract::{FromRequest, Request};
+use axum::response::Response;
 
-use crate::handle::Idempotency;
+use super::arguments::Arguments;
+use super::state::{FindsHandle, LeasedHandler, ProvidesHandle, Takes};
 use crate::http::guard::{ArrivingRequest, GuardedRequest};
 
 /// A handler's arguments `A` (a tuple of extractors), together with the guard that its body will run under.
 ///
+/// `R` is what a handler that others see returns, so that the compiler takes for used what they reach through it.
+///
 /// What must be known before the body is read stands in the type: whether the key comes from the arguments and not from
 /// the header, and the attribute's bound on the body, where 0 is none.
-pub struct Guarded<A, const KEYED_BY_ARGUMENTS: bool = false, const BODY_LIMIT: usize = 0> {
-    guarded: GuardedRequest,
+pub struct Guarded<A, R = (), const KEYED_BY_ARGUMENTS: bool = false, const BODY_LIMIT: usize = 0> {
+    request: GuardedRequest,
     arguments: A,
+    returned: PhantomData<fn() -> R>,
 }
 
-/// Passes `FromRequest`'s second parameter through to the tuple, so that one impl serves tuples that end in a body
-/// extractor and tuples that do not.
-pub struct Via<M>(PhantomData<M>);
+/// Passes `FromRequest`'s second parameter through to the last argument, so that one impl serves whatever that is. It
+/// also asks of the router's state what it must provide, where the compiler reports it well.
+pub struct Via<M, S: ProvidesHandle<H>, H>(PhantomData<(M, S, H)>);
 
-impl<A, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> Guarded<A, KEYED_BY_ARGUMENTS, BODY_LIMIT> {
+impl<A, R, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> Guarded<A, R, KEYED_BY_ARGUMENTS, BODY_LIMIT> {
     /// The guard and the arguments.
     pub fn into_parts(self) -> (GuardedRequest, A) {
-        (self.guarded, self.arguments)
+        (self.request, self.arguments)
     }
 }
 
-impl<S, A, M, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> FromRequest<S, Via<M>>
-    for Guarded<A, KEYED_BY_ARGUMENTS, BODY_LIMIT>
+impl<S, A, R, M, H, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> FromRequest<S, Via<M, S, H>>
+    for Guarded<A, R, KEYED_BY_ARGUMENTS, BODY_LIMIT>
 where
-    A: FromRequest<S, M> + Send,
-    Idempotency: FromRef<S>,
-    S: Send + Sync,
+    A: Arguments<S, M> + Send,
+    S: FindsHandle<H> + Send + Sync,
+    LeasedHandler: Takes<H>,
 {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
         let (arriving, request) =
-            ArrivingRequest::prepare(Idempotency::from_ref(state), request, KEYED_BY_ARGUMENTS, BODY_LIMIT);
-        match A::from_request(request, state).await.map_err(IntoResponse::into_response) {
-            Ok(arguments) => Ok(Self { guarded: arriving.admit().await?, arguments }),
+            ArrivingRequest::prepare(LeasedHandler::taken(state.handle()), request, KEYED_BY_ARGUMENTS, BODY_LIMIT);
+        match A::extract(request, state).await {
+            Ok(arguments) => Ok(Self { request: arriving.admit().await?, arguments, returned: PhantomData }),
             Err(rejection) => Err(arriving.reject(rejection)),
         }
     }

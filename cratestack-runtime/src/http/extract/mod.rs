@@ -1,11 +1,18 @@
 //! The axum extractors: `guarded` and `transacted` are what generated code takes around a handler's arguments; the
-//! latter has the `Tx` among them, `reservation` the `Reservation`.
+//! latter has the `Tx` among them, `reservation` the `Reservation`. `aide` documents them.
 
+#[cfg(feature = "aide")]
+mod aide;
+mod arguments;
 mod guarded;
 mod reservation;
+mod state;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod transacted;
 
 pub use guarded::{Guarded, Via};
+pub use state::ProvidesHandle;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use state::ProvidesTransactions;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use transacted::{TakesTx, Transacted, TransactionalDatabase, ViaTx};

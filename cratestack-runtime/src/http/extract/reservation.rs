@@ -1,26 +1,34 @@
 use std::convert::Infallible;
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 
 use crate::handle::{Reservation, ReservationSlot};
-use crate::http::guard::NoReservation;
-use crate::http::response::Problem;
+use crate::http::guard::{NoReservation, NoReservationReason};
+use crate::http::response::{Problem, ProblemKind};
 
 impl<S: Sync> FromRequestParts<S> for Reservation {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        match parts.extensions.get::<Result<ReservationSlot, NoReservation>>() {
+        let NoReservation { reason, responder } = match parts.extensions.get::<Result<_, NoReservation>>() {
             Some(Ok(slot)) => return Ok(Self::of(slot)),
-            Some(Err(NoReservation::NoKey(problem))) => return Err(problem.into_response(None)),
-            Some(Err(NoReservation::SafeMethod)) => tracing::error!(
-                "a `Reservation` was asked for by a safe method, which reserves nothing: take `Option<Reservation>`"
-            ),
-            None => tracing::error!("a `Reservation` was asked for by a handler without `#[idempotent]`"),
-        }
-        Err(Problem::NoReservation.into_response(None))
+            Some(Err(none)) => none,
+            None => {
+                tracing::error!("a `Reservation` was asked for by a handler without `#[idempotent]`");
+                return Err(Problem::without_handle(ProblemKind::NoReservation, &parts.headers).into_response());
+            }
+        };
+        Err(responder.refuse(match reason {
+            NoReservationReason::NoKey(problem) => *problem,
+            NoReservationReason::SafeMethod => {
+                tracing::error!(
+                    "a `Reservation` was asked for by a safe method, which reserves nothing: take `Option<Reservation>`"
+                );
+                ProblemKind::NoReservation
+            }
+        }))
     }
 }
 

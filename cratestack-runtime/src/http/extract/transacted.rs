@@ -1,25 +1,29 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 
+use super::arguments::Arguments;
+use super::state::{FindsTransactions, ProvidesTransactions, TakesTransactional, TransactionalHandler};
 use crate::engine::{StoreParticipant, TransactionSlot};
-use crate::handle::{Idempotency, Tx};
+use crate::handle::Tx;
 use crate::http::guard::{ArrivingRequest, GuardedRequest};
-use crate::http::response::Problem;
+use crate::http::response::{Problem, ProblemKind};
 use crate::store::StoreDatabase;
 
 /// [`Guarded`](super::Guarded), for a handler that has a [`Tx`] among its arguments: the handle that the state provides
 /// must be one over a store of that database.
-pub struct Transacted<A, const KEYED_BY_ARGUMENTS: bool = false, const BODY_LIMIT: usize = 0> {
-    guarded: GuardedRequest,
+pub struct Transacted<A, R = (), const KEYED_BY_ARGUMENTS: bool = false, const BODY_LIMIT: usize = 0> {
+    request: GuardedRequest,
     arguments: A,
+    returned: PhantomData<fn() -> R>,
 }
 
-/// Passes `FromRequest`'s second parameter through to the tuple, and the place of its `Tx` out of it.
-pub struct ViaTx<M, I>(PhantomData<(M, I)>);
+/// Passes `FromRequest`'s second parameter through to the last argument, and the place of the `Tx` out of them. It also
+/// asks of the router's state what it must provide, where the compiler reports it well.
+pub struct ViaTx<M, I, S: ProvidesTransactions<DB, H>, DB, H>(PhantomData<(M, I, S, DB, H)>);
 
 /// The place of the one `Tx` among a handler's arguments.
 pub struct At<const PLACE: usize>;
@@ -59,31 +63,32 @@ macro_rules! takes_tx {
 
 takes_tx!(T0 T1 T2 T3 T4 T5 T6 T7 T8 T9 T10 T11 T12 T13 T14 T15);
 
-impl<A, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> Transacted<A, KEYED_BY_ARGUMENTS, BODY_LIMIT> {
+impl<A, R, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> Transacted<A, R, KEYED_BY_ARGUMENTS, BODY_LIMIT> {
     /// The guard and the arguments.
     pub fn into_parts(self) -> (GuardedRequest, A) {
-        (self.guarded, self.arguments)
+        (self.request, self.arguments)
     }
 }
 
-impl<S, A, M, I, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> FromRequest<S, ViaTx<M, I>>
-    for Transacted<A, KEYED_BY_ARGUMENTS, BODY_LIMIT>
+impl<S, A, R, M, I, DB, H, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize>
+    FromRequest<S, ViaTx<M, I, S, DB, H>> for Transacted<A, R, KEYED_BY_ARGUMENTS, BODY_LIMIT>
 where
-    A: FromRequest<S, M> + TakesTx<I> + Send,
-    Idempotency<<A::Database as StoreDatabase>::Store>: FromRef<S>,
-    S: Send + Sync,
+    A: Arguments<S, M> + TakesTx<I, Database = DB> + Send,
+    DB: TransactionalDatabase,
+    S: FindsTransactions<DB, H> + Send + Sync,
+    TransactionalHandler: TakesTransactional<DB, H>,
 {
     type Rejection = Response;
 
     async fn from_request(mut request: Request, state: &S) -> Result<Self, Self::Rejection> {
-        let handle = Idempotency::<<A::Database as StoreDatabase>::Store>::from_ref(state);
-        let (store, slot) = (Arc::clone(handle.store()), Arc::default());
+        let handle = <TransactionalHandler as TakesTransactional<DB, H>>::taken(state.transactions());
+        let (store, slot) = (Arc::clone(handle.store()), Arc::<TransactionSlot<DB::Transaction>>::default());
         request.extensions_mut().insert(Arc::clone(&slot));
         let (arriving, request) = ArrivingRequest::prepare(handle.into(), request, KEYED_BY_ARGUMENTS, BODY_LIMIT);
-        match A::from_request(request, state).await.map_err(IntoResponse::into_response) {
+        match A::extract(request, state).await {
             Ok(arguments) => {
-                let guarded = A::Database::join(arriving.admit().await?, store, slot);
-                Ok(Self { guarded, arguments })
+                let request = DB::join(arriving.admit().await?, store, slot);
+                Ok(Self { request, arguments, returned: PhantomData })
             }
             Err(rejection) => Err(arriving.reject(rejection)),
         }
@@ -99,7 +104,7 @@ impl<S: Sync, DB: StoreDatabase> FromRequestParts<S> for Tx<DB> {
             return Ok(Self::new(Arc::clone(slot)));
         }
         tracing::error!("a `Tx` was asked for by a handler without `#[idempotent(transaction)]`");
-        Err(Problem::NoReservation.into_response(None))
+        Err(Problem::without_handle(ProblemKind::NoReservation, &parts.headers).into_response())
     }
 }
 

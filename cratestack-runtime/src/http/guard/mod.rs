@@ -16,4 +16,4 @@ pub(crate) use prepare::ArrivingRequest;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use record::FailureCause;
 pub use request::GuardedRequest;
-pub(crate) use request::NoReservation;
+pub(crate) use request::{NoReservation, NoReservationReason};

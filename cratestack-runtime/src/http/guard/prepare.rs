@@ -1,11 +1,11 @@
 use axum::extract::Request;
 use axum::response::Response;
 
-use super::request::{Applicability, GuardedRequest, NoReservation};
-use super::respond::refuse;
+use super::request::{Applicability, GuardedRequest, NoReservation, NoReservationReason};
+use super::respond::Responder;
 use crate::handle::{Idempotency, ReservationSlot};
 use crate::http::identity::{BodyTap, RequestIdentity, parse_key, tapped};
-use crate::http::response::Problem;
+use crate::http::response::{ProblemKind, Representation};
 
 /// A request that its extractors have yet to look at. Nothing of its body has been read.
 pub(crate) struct ArrivingRequest {
@@ -23,24 +23,28 @@ impl ArrivingRequest {
         keyed_by_arguments: bool,
         body_limit: usize,
     ) -> (Self, Request) {
+        let responder = Responder { idempotency, representation: Representation::asked_for_by(request.headers()) };
         // A key that is missing or malformed is judged after the extractors: who may not call at all learns that first.
         let (applicability, reason) = if request.method().is_safe() {
-            (Applicability::NotNeeded, NoReservation::SafeMethod)
+            (Applicability::NotNeeded, NoReservationReason::SafeMethod)
         } else if keyed_by_arguments {
-            return Self::guarded(idempotency, request, None, body_limit);
+            return Self::guarded(responder, request, None, body_limit);
         } else {
             match parse_key(request.headers()) {
-                Ok(Some(key)) => return Self::guarded(idempotency, request, Some(key), body_limit),
-                Ok(None) => (Applicability::KeyMissing, NoReservation::NoKey(Problem::KeyMissing)),
-                Err(error) => (Applicability::KeyMalformed(error), NoReservation::NoKey(Problem::KeyInvalid(error))),
+                Ok(Some(key)) => return Self::guarded(responder, request, Some(key), body_limit),
+                Ok(None) => (Applicability::KeyMissing, NoReservationReason::NoKey(ProblemKind::KeyMissing)),
+                Err(error) => {
+                    (Applicability::KeyMalformed(error), NoReservationReason::NoKey(ProblemKind::KeyInvalid(error)))
+                }
             }
         };
-        request.extensions_mut().insert(Err::<ReservationSlot, _>(reason));
-        (Self { request: GuardedRequest { idempotency, applicability, participant: None }, body: None }, request)
+        let none = NoReservation { reason, responder: responder.clone() };
+        request.extensions_mut().insert(Err::<ReservationSlot, _>(none));
+        (Self { request: GuardedRequest { responder, applicability, participant: None }, body: None }, request)
     }
 
-    fn guarded(idempotency: Idempotency, request: Request, key: Option<String>, body_limit: usize) -> (Self, Request) {
-        let settings = idempotency.http();
+    fn guarded(responder: Responder, request: Request, key: Option<String>, body_limit: usize) -> (Self, Request) {
+        let settings = responder.idempotency.http();
         let own_limit = (body_limit > 0).then_some(body_limit);
         let (request, tap) = tapped(request, own_limit.or(settings.max_request_bytes));
         let (mut parts, body) = request.into_parts();
@@ -48,7 +52,7 @@ impl ArrivingRequest {
         parts.extensions.insert(Ok::<_, NoReservation>(slot.clone()));
         let identity = RequestIdentity::of(&parts, key, settings.principal.as_deref());
         let applicability = Applicability::Guarded(Box::new(identity), slot);
-        let request = GuardedRequest { idempotency, applicability, participant: None };
+        let request = GuardedRequest { responder, applicability, participant: None };
         (Self { request, body: Some(tap) }, Request::from_parts(parts, body))
     }
 
@@ -57,7 +61,7 @@ impl ArrivingRequest {
         let Self { mut request, body } = self;
         if let Some(body) = body {
             let read = body.read_on().await;
-            let request_hash = read.map_err(|error| refuse(&request.idempotency, error.into()))?;
+            let request_hash = read.map_err(|error| request.responder.refuse(error.into()))?;
             if let Some(identity) = request.identity() {
                 identity.request_hash = request_hash;
             }
@@ -69,7 +73,7 @@ impl ArrivingRequest {
     /// answer.
     pub(crate) fn reject(self, rejection: Response) -> Response {
         match self.body.and_then(|body| body.problem()) {
-            Some(error) => refuse(&self.request.idempotency, error.into()),
+            Some(error) => self.request.responder.refuse(error.into()),
             None => rejection,
         }
     }

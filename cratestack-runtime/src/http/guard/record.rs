@@ -1,9 +1,10 @@
 use axum::response::Response;
+use http::StatusCode;
 use tracing::warn;
 
 use crate::engine::{AttemptFuture, Disposition, Failure, Outcome, Settled};
-use crate::handle::Idempotency;
-use crate::http::response::{Captured, Unrecorded, capture, encode_headers, harmless, tombstone, unmark};
+use crate::handle::{Idempotency, Recorded};
+use crate::http::response::{Captured, Unrecorded, capture, encode_headers, harmless, tombstone};
 use crate::http::work::Work;
 use crate::store::MAX_BODY_BYTES;
 
@@ -24,7 +25,7 @@ pub(crate) enum FailureCause {
 #[derive(Clone)]
 pub(super) struct ResponseRecorder {
     pub(super) idempotency: Idempotency,
-    pub(super) success_only: bool,
+    pub(super) recorded: Recorded,
 }
 
 impl ResponseRecorder {
@@ -33,14 +34,16 @@ impl ResponseRecorder {
     }
 
     pub(super) async fn settle(self, mut response: Response) -> Settled<Response> {
-        unmark(response.headers_mut());
+        #[cfg(feature = "testing")]
+        crate::http::CrashPoint::reached(&self.idempotency).await;
+        let settings = self.idempotency.http();
+        settings.marks.remove_from(response.headers_mut());
         let unrecorded = response.extensions_mut().remove::<Unrecorded>().is_some();
         let failure = failure(&mut response);
         let status = response.status();
-        if unrecorded || (self.success_only && !(status.is_success() || status.is_redirection())) {
+        if unrecorded || !is_recorded(self.recorded, status) {
             return Settled { disposition: Disposition::Release, reply: response.map(harmless), failure };
         }
-        let settings = self.idempotency.http();
         let bound = settings.max_response_bytes.unwrap_or(MAX_BODY_BYTES);
         let (outcome, reply) = match capture(response, bound).await {
             Captured::Whole(head, body) => {
@@ -54,12 +57,20 @@ impl ResponseRecorder {
                     status = status.as_u16(),
                     "idempotent response cannot be replayed; a retry is answered 409"
                 );
-                let (head, body) = tombstone(status.as_u16(), settings.documentation_url.as_deref()).into_parts();
+                let (head, body) = tombstone(status.as_u16(), settings.documentation_url.clone()).into_parts();
                 let metadata = encode_headers(&head.headers);
                 (Outcome { code: head.status.as_u16(), metadata, body: body.into() }, reply)
             }
         };
         Settled { disposition: Disposition::Record(outcome), reply, failure }
+    }
+}
+
+fn is_recorded(recorded: Recorded, status: StatusCode) -> bool {
+    match recorded {
+        Recorded::All => true,
+        Recorded::Success => status.is_success() || status.is_redirection(),
+        Recorded::AllBut5xx => !status.is_server_error(),
     }
 }
 

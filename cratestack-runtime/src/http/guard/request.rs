@@ -2,14 +2,15 @@ use std::sync::Arc;
 
 use axum::response::Response;
 
+use super::respond::Responder;
 use crate::engine::Participant;
-use crate::handle::{Idempotency, KeyPart, ReservationSlot};
+use crate::handle::{KeyPart, ReservationSlot};
 use crate::http::identity::{KeyError, RequestIdentity};
-use crate::http::response::Problem;
+use crate::http::response::ProblemKind;
 
 /// One request on its way through the guard, between its extractors and its handler.
 pub struct GuardedRequest {
-    pub(super) idempotency: Idempotency,
+    pub(super) responder: Responder,
     pub(super) applicability: Applicability,
     /// Where the handler runs in a transaction.
     pub(super) participant: Option<Arc<dyn Participant<Response>>>,
@@ -25,10 +26,17 @@ pub(super) enum Applicability {
 }
 
 /// Why a request has no reservation. In a request's extensions there is a `Result<ReservationSlot, NoReservation>`.
+#[derive(Clone)]
+pub(crate) struct NoReservation {
+    pub(crate) reason: NoReservationReason,
+    /// How that is answered, where a handler cannot do without.
+    pub(crate) responder: Responder,
+}
+
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum NoReservation {
+pub(crate) enum NoReservationReason {
     SafeMethod,
-    NoKey(Problem),
+    NoKey(ProblemKind),
 }
 
 impl GuardedRequest {

@@ -6,29 +6,29 @@ use tracing::{Instrument, Span, error};
 use super::decide::{Decision, GuardedRun};
 use super::record::ResponseRecorder;
 use super::request::GuardedRequest;
-use super::respond::{refuse, respond};
+use super::respond::RanUnder;
 use crate::engine::{AttemptFuture, Hold, Leased, Policy, Step, TransactionOptions, TransactionalRun};
 use crate::handle::{Event, Idempotency, Options, ReservationSlot, Subject};
-use crate::http::response::Problem;
+use crate::http::response::ProblemKind;
 use crate::http::work::{Attempts, Work};
 use crate::store::RecordIdRef;
 
 impl GuardedRequest {
     /// Guards the handler: everything between the extractors and the response.
     pub async fn run(self, options: Options, handler: Work) -> Response {
-        let GuardedRun { idempotency, claim, policy, subject, slot, recorder } = match self.decide(&options) {
+        let GuardedRun { responder, claim, policy, subject, slot, recorder } = match self.decide(&options) {
             Decision::Unguarded(_) => return handler.await,
             Decision::Answered(response) => return response,
             Decision::Guarded(run) => run,
         };
-        let observe = observer(&idempotency, subject);
+        let observe = observer(&responder.idempotency, subject);
         let work = move |hold: Option<&Hold>| {
             let span = begin(&slot, subject, hold);
             async move { recorder.settle(handler.await).await }.instrument(span)
         };
-        let engine = idempotency.engine();
+        let engine = responder.idempotency.engine();
         let answered = engine.run(Leased::over(engine), Some(claim), policy, observe, work).await;
-        respond(&idempotency, answered, &subject)
+        responder.respond(answered, &subject, RanUnder::Reservation)
     }
 
     /// Runs the handler in a transaction: the one that claims its key and records its outcome, or, where nothing is
@@ -36,7 +36,7 @@ impl GuardedRequest {
     pub async fn run_in_transaction(self, options: Options, mut attempts: Attempts) -> Response {
         let Some(participant) = self.participant.clone() else {
             error!("a handler with `transaction` has no transaction to run in");
-            return refuse(&self.idempotency, Problem::NoReservation);
+            return self.responder.refuse(ProblemKind::NoReservation);
         };
         let transaction = |lease| TransactionOptions {
             isolation: options.isolation,
@@ -44,29 +44,32 @@ impl GuardedRequest {
             keep_all: options.commit_all,
             timeout: lease,
         };
-        let GuardedRun { idempotency, claim, policy, subject, slot, recorder } = match self.decide(&options) {
-            Decision::Unguarded(idempotency) => {
-                let recorder = ResponseRecorder { idempotency: idempotency.clone(), success_only: false };
+        let GuardedRun { responder, claim, policy, subject, slot, recorder } = match self.decide(&options) {
+            Decision::Unguarded(responder) => {
+                let idempotency = &responder.idempotency;
+                // What would not be recorded of a guarded run is undone here too.
+                let recorder = ResponseRecorder { idempotency: idempotency.clone(), recorded: options.recorded };
                 let work = Box::new(move |_: Option<&Hold>| recorder.clone().settling(attempts.next()));
                 // Nobody waits for a key here.
                 let policy = Policy { store_timeout: Duration::MAX, wait: Duration::ZERO, run_unreserved: false };
                 let options = transaction(options.lease(idempotency.settings()));
                 let run = TransactionalRun { options, claim: None, policy, observe: Box::new(|_, _| {}), work };
                 let answered = participant.run(idempotency.engine(), run).await;
-                return respond(&idempotency, answered, &Subject::of(RecordIdRef { principal: "", key: "" }));
+                let nobody = Subject::of(RecordIdRef { principal: "", key: "" });
+                return responder.respond(answered, &nobody, RanUnder::TransactionWithoutKey);
             }
             Decision::Answered(response) => return response,
             Decision::Guarded(run) => run,
         };
-        let observe = Box::new(observer(&idempotency, subject));
+        let observe = Box::new(observer(&responder.idempotency, subject));
         let work = Box::new(move |hold: Option<&Hold>| {
             let span = begin(&slot, subject, hold);
             let settling = recorder.clone().settling(attempts.next()).instrument(span);
             Box::pin(settling) as AttemptFuture<Response>
         });
         let run = TransactionalRun { options: transaction(claim.lease), claim: Some(claim), policy, observe, work };
-        let answered = participant.run(idempotency.engine(), run).await;
-        respond(&idempotency, answered, &subject)
+        let answered = participant.run(responder.idempotency.engine(), run).await;
+        responder.respond(answered, &subject, RanUnder::Transaction)
     }
 }
 

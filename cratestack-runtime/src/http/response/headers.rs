@@ -14,7 +14,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// What never belongs to a recorded response, beside what its own `Connection` field names.
-static NOT_STORED: [HeaderName; 13] = [
+pub(super) static NOT_STORED: [HeaderName; 13] = [
     // The server sets both when it sends, from the bytes and the clock of that moment; an age counts from `Date`
     // (RFC 9110, 6.6.1 and 8.6; RFC 9111, 5.1).
     CONTENT_LENGTH,

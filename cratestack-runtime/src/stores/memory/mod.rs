@@ -1,5 +1,7 @@
 mod records;
 mod rows;
+#[cfg(all(feature = "axum", feature = "testing"))]
+mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -71,7 +73,7 @@ impl MemoryStore {
         let id = claim.id();
         let (outcome, created_at, expires_at) = {
             let mut rows = self.shared.rows_of(id);
-            let now = Instant::now();
+            let now = self.shared.now();
             match rows.get_mut(id) {
                 Some(row) if !row.is_dead_to(claim.request_hash, now) => {
                     if row.request_hash != claim.request_hash {
@@ -152,7 +154,7 @@ impl IdempotencyStore for MemoryStore {
         let mut rows = self.shared.rows_of(id);
         let running = |row: &&mut Row| row.token == token && row.outcome.is_none();
         match rows.get_mut(id).filter(running) {
-            Some(row) if row.attempt > 1 || !row.steps.is_empty() => row.lease = Deadline::At(Instant::now()),
+            Some(row) if row.attempt > 1 || !row.steps.is_empty() => row.lease = Deadline::At(self.shared.now()),
             Some(_) => rows.remove(id),
             None => {}
         }
@@ -173,7 +175,7 @@ impl IdempotencyStore for MemoryStore {
     ) -> Result<LeaseState, StoreError> {
         let id = RecordIdRef { principal, key };
         let mut rows = self.shared.rows_of(id);
-        let now = Instant::now();
+        let now = self.shared.now();
         let running = |row: &&mut Row| row.token == token && row.outcome.is_none();
         let Some(row) = rows.get_mut(id).filter(running) else { return Ok(LeaseState::Lost) };
         let expires = row.expires.max(Deadline::after(now, retention));
@@ -218,7 +220,7 @@ impl IdempotencyStore for MemoryStore {
             }
             self.shared.swept.store(shard % SHARDS, Ordering::Relaxed);
             let mut rows = lock(&self.shared.shards[shard % SHARDS]);
-            let now = Instant::now();
+            let now = self.shared.now();
             let left = usize::try_from(limit - deleted).unwrap_or(usize::MAX);
             deleted += rows.sweep(now, left);
         }
@@ -246,9 +248,20 @@ struct Shared {
     hasher: RandomState,
     shards: [Mutex<Rows>; SHARDS],
     swept: AtomicUsize,
+    /// How far tests have put its clock forward.
+    #[cfg(feature = "testing")]
+    ahead: Mutex<Duration>,
 }
 
 impl Shared {
+    #[cfg_attr(not(feature = "testing"), expect(clippy::unused_self, reason = "only tests have another clock"))]
+    fn now(&self) -> Instant {
+        let now = Instant::now();
+        #[cfg(feature = "testing")]
+        let now = now.checked_add(*lock(&self.ahead)).unwrap_or(now);
+        now
+    }
+
     fn rows_of(&self, id: RecordIdRef<'_>) -> MutexGuard<'_, Rows> {
         let hash = self.hasher.hash_one(id);
         let shard = usize::try_from(hash % SHARDS as u64).unwrap_or_default();
@@ -262,6 +275,8 @@ impl Default for Shared {
             hasher: RandomState::new(),
             shards: std::array::from_fn(|_| Mutex::default()),
             swept: AtomicUsize::new(0),
+            #[cfg(feature = "testing")]
+            ahead: Mutex::default(),
         }
     }
 }

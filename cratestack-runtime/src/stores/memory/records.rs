@@ -61,11 +61,11 @@ impl Rows {
 impl MemoryStore {
     pub(super) fn info(&self, id: RecordIdRef<'_>) -> Option<RecordInfo> {
         let mut rows = self.shared.rows_of(id);
-        rows.get_mut(id).map(|row| row.info(id, Instant::now()))
+        rows.get_mut(id).map(|row| row.info(id, self.shared.now()))
     }
 
     pub(super) fn infos(&self, query: &RecordQuery) -> Vec<RecordInfo> {
-        let now = Instant::now();
+        let now = self.shared.now();
         let mut found = Vec::new();
         for shard in 0..SHARDS {
             let rows = lock(&self.shared.shards[shard]);
@@ -82,11 +82,12 @@ impl MemoryStore {
     }
 
     pub(super) fn remove_one(&self, id: RecordIdRef<'_>, removal: Removal) -> RemovalOutcome {
-        self.shared.rows_of(id).remove_if(id, removal, Instant::now())
+        let now = self.shared.now();
+        self.shared.rows_of(id).remove_if(id, removal, now)
     }
 
     pub(super) fn remove_many(&self, principal: &str, removal: Removal, limit: u32) -> RemovedAll {
-        let (now, limit) = (Instant::now(), u64::from(limit));
+        let (now, limit) = (self.shared.now(), u64::from(limit));
         let mut all = RemovedAll::default();
         for shard in 0..SHARDS {
             let mut rows = lock(&self.shared.shards[shard]);

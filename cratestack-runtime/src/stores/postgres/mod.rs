@@ -29,6 +29,8 @@ mod session;
 mod sql;
 mod step;
 mod sweep;
+#[cfg(all(feature = "axum", feature = "testing"))]
+mod testing;
 mod timestamptz;
 mod transaction;
 

@@ -79,11 +79,14 @@ async fn run(database: &Database, statement: &Statement) -> Result<Vec<RecordSta
 }
 
 /// What changes when outcomes are removed that processes keep in memory; nil where none was of late.
+///
+/// One text without parameters, so that it passes through any pooler.
 pub(super) async fn forgotten_mark(database: &Database) -> Result<u128, StoreError> {
     let mut priority = database.priority.acquire().await.map_err(database.error())?;
-    let mark = sqlx::query_scalar(AssertSqlSafe(database.table.forgotten_mark()));
+    let mark = sqlx::raw_sql(AssertSqlSafe(database.table.forgotten_mark()));
     match mark.fetch_optional(&mut *priority.connection).await {
-        Ok(mark) => Ok(mark.map_or(0, |mark: Uuid| mark.as_u128())),
+        Ok(None) => Ok(0),
+        Ok(Some(row)) => row.try_get(0).map(|mark: Uuid| mark.as_u128()).map_err(database.error()),
         Err(sqlx::Error::Database(refused)) if refused.code().is_some_and(|code| NO_TABLE.contains(&&*code)) => Ok(0),
         Err(error) => Err(database.error()(error)),
     }

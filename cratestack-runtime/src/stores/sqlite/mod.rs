@@ -9,6 +9,8 @@ mod renew;
 mod reserve;
 mod session;
 mod step;
+#[cfg(all(feature = "axum", feature = "testing"))]
+mod testing;
 #[cfg(test)]
 mod tests;
 mod throttle;

@@ -142,6 +142,19 @@ impl ReplayCache {
         self.outcomes.remove(&RecordIdRef { principal, key });
     }
 
+    /// Something was removed from the store by this process. What is kept goes, and so does what was asked for before
+    /// and is answered after: its witness is of a session that is over.
+    pub(crate) fn end_session(&self) {
+        self.clock.end_session();
+        self.outcomes.clear();
+    }
+
+    /// The store has been made older: what is kept may have expired.
+    #[cfg(all(feature = "axum", feature = "testing"))]
+    pub(crate) fn clear(&self) {
+        self.outcomes.clear();
+    }
+
     /// Keeps what the store told, until the record expires by the store's clock.
     pub(crate) fn insert_fetched(&self, witness: Witness, record: &Arc<IdempotencyRecord>) {
         let Some(session) = self.keepable(witness, &record.response_headers, &record.response_body) else { return };

@@ -93,6 +93,13 @@ impl StoreClock {
         (latest.sample.map(|_| latest.sessions), is_due)
     }
 
+    /// The session is over, and the next sample begins another, also where it was sent before.
+    pub(super) fn end_session(&self) {
+        let mut latest = self.lock();
+        self.session.store(0, Ordering::Release);
+        latest.sample = None;
+    }
+
     /// The latest that the store's clock can show now.
     pub(super) fn now(&self) -> Option<SystemTime> {
         let TimedSample { sample, sent } = self.lock().sample?;

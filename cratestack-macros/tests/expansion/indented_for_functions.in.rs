@@ -1,0 +1,5 @@
+    #[idempotent]
+    #[tracing::instrument]
+    async fn pay(body: String) -> String {
+        body
+    }
