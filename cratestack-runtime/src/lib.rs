@@ -101,7 +101,7 @@ mod util;
 pub use async_trait::async_trait;
 #[cfg(feature = "macros")]
 pub use cratestack_macros::idempotent;
-pub use engine::Sweeper;
+pub use engine::{StepError, Sweeper};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use handle::Tx;
 pub use handle::{

@@ -227,6 +227,13 @@ pub trait IdempotencyStore: Send + Sync + 'static {
         Ok(LeaseState::Unknown)
     }
 
+    /// Whether the store keeps the steps of runs. One that says so implements the next two methods.
+    ///
+    /// The provided body says that it does not: a step is then refused before it is begun.
+    fn keeps_steps(&self) -> bool {
+        false
+    }
+
     /// Records a step of a run: [`LeaseState::Held`] where it is now recorded, also by an earlier call,
     /// [`LeaseState::Lost`] where nothing was written, because the token is not the current one or its outcome is
     /// recorded.
@@ -395,6 +402,10 @@ impl<S: IdempotencyStore + ?Sized> IdempotencyStore for Arc<S> {
 
     async fn finish(&self, completion: Completion<'_>) -> Result<LeaseState, StoreError> {
         (**self).finish(completion).await
+    }
+
+    fn keeps_steps(&self) -> bool {
+        (**self).keeps_steps()
     }
 
     async fn record_step(&self, step: StepRecord<'_>) -> Result<LeaseState, StoreError> {

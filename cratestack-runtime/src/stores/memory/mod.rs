@@ -192,6 +192,10 @@ impl IdempotencyStore for MemoryStore {
         Ok(self.record(completion.id(), token, outcome))
     }
 
+    fn keeps_steps(&self) -> bool {
+        true
+    }
+
     async fn record_step(&self, step: StepRecord<'_>) -> Result<LeaseState, StoreError> {
         let mut rows = self.shared.rows_of(step.id());
         let running = |row: &&mut Row| row.token == step.token && row.outcome.is_none();

@@ -316,6 +316,10 @@ impl IdempotencyStore for PostgresStore {
         Ok(if is_recorded { LeaseState::Held } else { LeaseState::Lost })
     }
 
+    fn keeps_steps(&self) -> bool {
+        true
+    }
+
     async fn record_step(&self, step: StepRecord<'_>) -> Result<LeaseState, StoreError> {
         refuse_nul(step.id())?;
         let entry = &encode_step(&step)?;

@@ -298,6 +298,10 @@ impl IdempotencyStore for SqliteStore {
         Ok(if is_recorded.map_err(self.database.error())? { LeaseState::Held } else { LeaseState::Lost })
     }
 
+    fn keeps_steps(&self) -> bool {
+        true
+    }
+
     async fn record_step(&self, step: StepRecord<'_>) -> Result<LeaseState, StoreError> {
         let entry = &encode_step(&step)?;
         let answer = self.write(step.id(), Write::Step(StepArgs { token: step.token, entry })).await?;
