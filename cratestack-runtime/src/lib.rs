@@ -101,7 +101,7 @@ mod util;
 pub use async_trait::async_trait;
 #[cfg(feature = "macros")]
 pub use cratestack_macros::idempotent;
-pub use engine::Sweeper;
+pub use engine::{StepError, Sweeper};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use handle::Tx;
 pub use handle::{
@@ -113,7 +113,7 @@ pub use http::TransactionalDatabase;
 pub use http::{Problem, Unrecorded, decode_headers, encode_headers, hash_request};
 pub use store::{
     Claim, ClaimOutcome, ClockSample, Completion, CoolError, IdempotencyRecord, IdempotencyStore, LeaseState,
-    MAX_BODY_BYTES, ReservationOutcome, StoreError, TransactionalStore, Watch,
+    MAX_BODY_BYTES, RecordedStep, ReservationOutcome, StepRecord, StoreError, TransactionalStore, Watch,
 };
 pub use stores::MemoryStore;
 #[cfg(feature = "postgres")]

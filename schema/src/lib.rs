@@ -24,9 +24,9 @@
 //! |---|---|
 //! | 1 | the table: who, which key, what was asked, what was answered, until when |
 //! | 2 | `lease_expires_at` and `attempt`: how long a silent holder owns a key, and how often it was taken over; storage options |
+//! | 3 | `steps` and `steps_token`: what a run has done, so that its next attempt does not do it again |
 //!
-//! A program that knows version 1 alone works on a table of version 2: the added columns are nullable and have no
-//! default.
+//! A program that knows an older version alone works on the table: the added columns are nullable and have no default.
 //!
 //! # Feature flags
 //!

@@ -47,6 +47,10 @@ pub mod columns {
     pub const LEASE_EXPIRES_AT: &str = "lease_expires_at";
     /// How many reservations this execution has needed so far (version 2).
     pub const ATTEMPT: &str = "attempt";
+    /// The steps that a run has recorded, one after the other (version 3).
+    pub const STEPS: &str = "steps";
+    /// Whose steps they are: they count where this is the reservation's own token (version 3).
+    pub const STEPS_TOKEN: &str = "steps_token";
 }
 
 /// The table that `cratestack-runtime` keeps its records in.
@@ -71,6 +75,8 @@ pub const IDEMPOTENCY: Table = Table {
         Column::new(columns::EXPIRES_AT, "TIMESTAMPTZ", "INTEGER").not_null(),
         Column::new(columns::LEASE_EXPIRES_AT, "TIMESTAMPTZ", "INTEGER").since(2),
         Column::new(columns::ATTEMPT, "INT", "INTEGER").since(2),
+        Column::new(columns::STEPS, "BYTEA", "BLOB").since(3),
+        Column::new(columns::STEPS_TOKEN, "UUID", "BLOB").since(3),
     ],
     primary_key: &[columns::PRINCIPAL_FINGERPRINT, columns::KEY],
     index: Index { name: "cratestack_idempotency_expires_idx", columns: &[columns::EXPIRES_AT] },
@@ -88,7 +94,7 @@ pub const IDEMPOTENCY: Table = Table {
 /// Rendered with [`ddl`](Self::ddl) and [`migration`](Self::migration).
 ///
 /// ```
-/// assert_eq!(cratestack_schema::IDEMPOTENCY.latest(), 2);
+/// assert_eq!(cratestack_schema::IDEMPOTENCY.latest(), 3);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -24,7 +24,7 @@ async fn memory_store_keeps_every_promise() {
 }
 
 /// How many checks are about methods for operators, which no store of these tests has.
-const OPERATED: usize = 7;
+const OPERATED: usize = 7 + 6;
 
 /// What is checked only of a store whose writes can be stalled.
 const STALLING: [&str; 2] =

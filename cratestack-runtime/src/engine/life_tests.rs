@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::MemoryStore;
+use crate::engine::RunSteps;
 use crate::engine::mode::Leased;
 use crate::engine::model::{Disposition, Limit, Settled};
 use crate::store::RecordId;
@@ -21,7 +22,7 @@ async fn run(engine: &Engine, claim: Option<u8>, reply: u32, steps: &Arc<Mutex<V
     let policy = Policy { store_timeout: minute, wait: Duration::ZERO, run_unreserved: false };
     let steps = Arc::clone(steps);
     let observe = move |step, _: &Hold| steps.lock().unwrap().push(step);
-    let work = move |_: Option<&Hold>| async move {
+    let work = move |_: Option<&Hold>, _: Option<RunSteps>| async move {
         let outcome = Outcome { code: 7, metadata: Vec::new(), body: Bytes::from(reply.to_string()) };
         Settled { disposition: Disposition::Record(outcome), reply, failure: None }
     };

@@ -15,6 +15,7 @@
 //!      leased             a reservation, renewed while the work runs; the outcome in a write of its own
 //!      transactional      a transaction that has the key, records the outcome and commits it with what the work wrote
 //! lease/                  keeps reservations alive: the one place that renews, and the thread that does so for all
+//! steps                   what a run has done, so that its next attempt does not do it again
 //! retry                   what must reach the store is sent until it is answered
 //! limits · task_tracker   how much may be under way, and what a shutdown waits for
 //! sweep                   deletes what has expired
@@ -28,6 +29,7 @@ mod local;
 mod mode;
 mod model;
 mod retry;
+mod steps;
 mod store_call;
 mod sweep;
 mod task_tracker;
@@ -37,5 +39,7 @@ pub(crate) use mode::{AttemptFuture, Leased, Participant, StoreParticipant, Tran
 pub(crate) use model::{
     Answer, Disposition, Failure, Hold, Limit, Outcome, OwnedClaim, Policy, Settled, Step, TransactionOptions,
 };
+pub(crate) use steps::RunSteps;
+pub use steps::StepError;
 pub use sweep::Sweeper;
 pub(crate) use sweep::sweep;

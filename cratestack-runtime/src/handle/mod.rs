@@ -18,6 +18,7 @@ mod options;
 mod principal;
 mod reservation;
 mod settings;
+mod step;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod tx;
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::engine::{Hold, OwnedClaim};
+use crate::engine::{Hold, OwnedClaim, RunSteps};
 use crate::util::lock;
 
 /// The reservation that a handler runs under: an argument of an `#[idempotent]` handler.
@@ -94,6 +94,13 @@ impl Reservation {
         self.slot.latest().1
     }
 
+    /// The steps of this run; `None` where nothing protects it.
+    pub(super) fn steps(&self) -> Option<&RunSteps> {
+        // For what it panics with.
+        self.slot.latest();
+        self.slot.0.steps.get()
+    }
+
     /// An idempotency key for a call that the handler makes: the same for every attempt of this request and this
     /// `purpose`, and for no other. A version 8 UUID (RFC 9562, 5.8) of the caller, the key, the request and the
     /// purpose.
@@ -128,6 +135,7 @@ pub(crate) struct ReservationSlot(Arc<Holds>);
 struct Holds {
     first: OnceLock<Hold>,
     again: Mutex<Option<(Uuid, u32)>>,
+    steps: OnceLock<RunSteps>,
     /// How many [`Reservation`]s there are of it.
     lent: AtomicUsize,
 }
@@ -137,6 +145,16 @@ impl ReservationSlot {
         if let Err(Hold { token, attempt, .. }) = self.0.first.set(hold) {
             *lock(&self.0.again) = Some((token, attempt));
         }
+    }
+
+    /// The run keeps steps.
+    pub(crate) fn keep_steps(&self, steps: RunSteps) {
+        drop(self.0.steps.set(steps));
+    }
+
+    /// Whether a step gave no value for which the work is not to blame: an error of the run is then no outcome.
+    pub(crate) fn has_failed_step(&self) -> bool {
+        self.0.steps.get().is_some_and(RunSteps::have_failed)
     }
 
     /// Whether an argument of the work's, or something in it, has the reservation.

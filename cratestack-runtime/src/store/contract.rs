@@ -8,6 +8,7 @@ use super::claim::{Claim, Completion};
 use super::error::StoreError;
 use super::outcome::{ClaimOutcome, LeaseState, ReservationOutcome};
 use super::records::{RecordInfo, RecordQuery, Removal, RemovalOutcome, RemovedAll};
+use super::steps::{RecordedStep, StepRecord};
 use super::watch::{ClockSample, Watch};
 
 /// A place that keeps reservations and recorded outcomes.
@@ -226,6 +227,46 @@ pub trait IdempotencyStore: Send + Sync + 'static {
         Ok(LeaseState::Unknown)
     }
 
+    /// Whether the store keeps the steps of runs. One that says so implements the next two methods.
+    ///
+    /// The provided body says that it does not: a step is then refused before it is begun.
+    fn keeps_steps(&self) -> bool {
+        false
+    }
+
+    /// Records a step of a run: [`LeaseState::Held`] where it is now recorded, also by an earlier call,
+    /// [`LeaseState::Lost`] where nothing was written, because the token is not the current one or its outcome is
+    /// recorded.
+    ///
+    /// The row is locked, and its token looked at after any wait for that: of two runs of one key, the one that has it
+    /// records. Steps are kept until the outcome is recorded or the row expires. Whoever takes a dead reservation over
+    /// takes its steps along. A reservation that has steps is released as one that took over: its row stays, for the
+    /// same request alone.
+    ///
+    /// The provided body answers that the store keeps no steps.
+    ///
+    /// # Errors
+    ///
+    /// When the step may not have been recorded; calling again with the same arguments is safe. Or when the store keeps
+    /// no steps: [`StoreError::Unsupported`].
+    async fn record_step(&self, step: StepRecord<'_>) -> Result<LeaseState, StoreError> {
+        let _ = step;
+        Err(StoreError::Unsupported("keep steps"))
+    }
+
+    /// The steps that a run finds, in the order in which they were recorded: those of the runs that it took over from,
+    /// and its own. None where the token is not the current one, or its outcome is recorded.
+    ///
+    /// The provided body answers that the store keeps no steps.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be reached, or keeps no steps: [`StoreError::Unsupported`].
+    async fn steps(&self, principal: &str, key: &str, token: Uuid) -> Result<Vec<RecordedStep>, StoreError> {
+        let _ = (principal, key, token);
+        Err(StoreError::Unsupported("keep steps"))
+    }
+
     /// Begins to watch a key that is in flight; the caller asks [`reserve`](Self::reserve) once more after that, and
     /// then waits for [`Watch::changed`].
     ///
@@ -361,6 +402,18 @@ impl<S: IdempotencyStore + ?Sized> IdempotencyStore for Arc<S> {
 
     async fn finish(&self, completion: Completion<'_>) -> Result<LeaseState, StoreError> {
         (**self).finish(completion).await
+    }
+
+    fn keeps_steps(&self) -> bool {
+        (**self).keeps_steps()
+    }
+
+    async fn record_step(&self, step: StepRecord<'_>) -> Result<LeaseState, StoreError> {
+        (**self).record_step(step).await
+    }
+
+    async fn steps(&self, principal: &str, key: &str, token: Uuid) -> Result<Vec<RecordedStep>, StoreError> {
+        (**self).steps(principal, key, token).await
     }
 
     async fn watch(&self, principal: &str, key: &str) -> Result<Option<Watch>, StoreError> {

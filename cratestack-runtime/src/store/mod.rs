@@ -32,6 +32,7 @@ mod outcome;
 mod record;
 mod record_id;
 mod records;
+mod steps;
 mod transaction;
 mod watch;
 
@@ -44,6 +45,9 @@ pub use outcome::{ClaimOutcome, LeaseState, ReservationOutcome};
 pub use record::IdempotencyRecord;
 pub(crate) use record_id::{Identified, RecordId, RecordIdRef};
 pub use records::{IfRunning, RecordInfo, RecordQuery, RecordState, Removal, RemovalOutcome, RemovedAll, Within};
+pub use steps::{RecordedStep, StepRecord};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(crate) use steps::{decode_steps, encode_step};
 pub use transaction::TransactionalStore;
 pub(crate) use transaction::{Begun, CommitError, Ending, Isolation, Transact};
 pub use watch::{ClockSample, Watch};

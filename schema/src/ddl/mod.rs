@@ -38,6 +38,10 @@ ALTER TABLE cratestack_idempotency
 
 ALTER TABLE cratestack_idempotency
     SET (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
+
+ALTER TABLE cratestack_idempotency
+    ADD COLUMN IF NOT EXISTS steps BYTEA,
+    ADD COLUMN IF NOT EXISTS steps_token UUID;
 ";
 
 /// Where the table is and how it is laid out there: what the text of its DDL depends on besides dialect and version.

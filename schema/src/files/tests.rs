@@ -13,24 +13,24 @@ fn paths(format: Format, from: u32) -> Vec<String> {
 
 #[test]
 fn files_are_named_as_the_tools_expect() {
-    assert_eq!(paths(Format::Refinery, 0), ["V3__cratestack_idempotency_v2.sql"]);
+    assert_eq!(paths(Format::Refinery, 0), ["V3__cratestack_idempotency_v3.sql"]);
     assert_eq!(
         paths(Format::Flyway, 1),
-        ["V20260101000000__cratestack_idempotency_v2.sql", "U20260101000000__cratestack_idempotency_v2.sql"]
+        ["V20260101000000__cratestack_idempotency_v3.sql", "U20260101000000__cratestack_idempotency_v3.sql"]
     );
     assert_eq!(
         paths(Format::Diesel, 1),
         [
-            "2026-01-01-000000_cratestack_idempotency_v2/up.sql",
-            "2026-01-01-000000_cratestack_idempotency_v2/down.sql",
-            "2026-01-01-000001_cratestack_idempotency_v2_index/up.sql",
-            "2026-01-01-000001_cratestack_idempotency_v2_index/down.sql",
-            "2026-01-01-000001_cratestack_idempotency_v2_index/metadata.toml",
+            "2026-01-01-000000_cratestack_idempotency_v3/up.sql",
+            "2026-01-01-000000_cratestack_idempotency_v3/down.sql",
+            "2026-01-01-000001_cratestack_idempotency_v3_index/up.sql",
+            "2026-01-01-000001_cratestack_idempotency_v3_index/down.sql",
+            "2026-01-01-000001_cratestack_idempotency_v3_index/metadata.toml",
         ]
     );
     assert_eq!(
         paths(Format::Dbmate, 1),
-        ["20260101000000_cratestack_idempotency_v2.sql", "20260101000001_cratestack_idempotency_v2_index.sql"]
+        ["20260101000000_cratestack_idempotency_v3.sql", "20260101000001_cratestack_idempotency_v3_index.sql"]
     );
 }
 

@@ -9,6 +9,7 @@ mod operator;
 mod outcome;
 mod reservation;
 mod stall;
+mod steps;
 mod sweep;
 
 use std::pin::Pin;
@@ -93,6 +94,16 @@ fn operated() -> impl Iterator<Item = Entry> {
     any.into_iter().chain(leased)
 }
 
+/// What a store promises that keeps steps.
+fn stepped() -> impl Iterator<Item = Entry> {
+    entries! { &[Way::Extended], true;
+        steps: steps_are_found_by_their_run_and_by_the_one_that_takes_over, steps_end_with_their_outcome,
+            released_run_leaves_its_steps_to_its_request, steps_expire_with_their_row, steps_come_back_as_they_were,
+            step_and_takeover_exclude_each_other;
+    }
+    .into_iter()
+}
+
 /// What goes through methods of its own choice.
 fn single() -> impl Iterator<Item = Entry> {
     entries! { &[Way::Extended], false;
@@ -130,7 +141,7 @@ where
     bench.leases = suite.every_method || has_leases(&bench).await;
 
     let mut running = JoinSet::new();
-    for (place, entry) in basic().chain(leased()).chain(single()).chain(operated()).enumerate() {
+    for (place, entry) in basic().chain(leased()).chain(single()).chain(operated()).chain(stepped()).enumerate() {
         let bench = Bench { store: Arc::new(connect().await), ..bench.clone() };
         running.spawn(async move { (place, Check { name: entry.name, verdict: judge(&entry, &bench).await }) });
     }

@@ -21,6 +21,21 @@ pub(crate) struct Lease {
     interval: Duration,
 }
 
+/// How the work of a run looks at its lease.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LeaseWatch {
+    renewer: &'static Renewer,
+    id: u64,
+}
+
+impl LeaseWatch {
+    /// Whether the lease lasts: it is counted from before its last confirmed renewal was sent. It does not once the run
+    /// is over.
+    pub(crate) fn lasts(self) -> bool {
+        self.renewer.lock().schedule.lasts(self.id)
+    }
+}
+
 /// Of an interval, a fourth passes between two looks at a lease, and before a renewal that gave way to the outcome is
 /// sent again.
 const LOOKS_PER_INTERVAL: u32 = 4;
@@ -31,7 +46,11 @@ impl Lease {
         let renewer: &'static Renewer = &RENEWER;
         let interval = target.renew_interval();
         let renewable = Renewable { target, recovery, runtime: Handle::current(), span: Span::current() };
-        Self { renewer, id: renewer.add(renewable, leased + interval), interval }
+        Self { renewer, id: renewer.add(renewable, leased, leased + interval), interval }
+    }
+
+    pub(crate) fn watch(&self) -> LeaseWatch {
+        LeaseWatch { renewer: self.renewer, id: self.id }
     }
 
     /// Renews the lease until the future is ready.

@@ -38,9 +38,9 @@ impl Renewer {
         lock(&self.state)
     }
 
-    pub(super) fn add(&'static self, renewable: Renewable, next: Instant) -> u64 {
+    pub(super) fn add(&'static self, renewable: Renewable, leased: Instant, next: Instant) -> u64 {
         let mut state = self.lock();
-        let id = state.schedule.add(renewable, next);
+        let id = state.schedule.add(renewable, leased, next);
         self.expect(state, next);
         id
     }
@@ -139,6 +139,7 @@ impl Renewer {
         let Some(entry) = state.schedule.entry(id, generation) else { return };
         entry.renewing = None;
         if renewed == LeaseState::Held {
+            entry.leased = sent;
             self.plan(state, id, sent + interval);
         } else {
             entry.is_over = true;

@@ -21,6 +21,8 @@ pub(super) struct Schedule {
 #[derive(Debug)]
 pub(super) struct LeaseEntry {
     renewable: Renewable,
+    /// The lease that is known to be had began at this moment or later.
+    pub(super) leased: Instant,
     /// As in [`Schedule::due`]; `None` while it is being renewed, and where there is nothing to renew.
     next: Option<Instant>,
     /// Which renewal may say what became of it.
@@ -49,9 +51,10 @@ pub(super) struct DueRenewal {
 }
 
 impl Schedule {
-    pub(super) fn add(&mut self, renewable: Renewable, next: Instant) -> u64 {
+    pub(super) fn add(&mut self, renewable: Renewable, leased: Instant, next: Instant) -> u64 {
         self.last_id += 1;
-        let entry = LeaseEntry { renewable, next: None, generation: 0, renewing: None, is_over: false, is_lost: false };
+        let entry =
+            LeaseEntry { renewable, leased, next: None, generation: 0, renewing: None, is_over: false, is_lost: false };
         self.entries.insert(self.last_id, entry);
         self.plan(self.last_id, next);
         self.last_id
@@ -59,6 +62,14 @@ impl Schedule {
 
     pub(super) fn is_lost(&self, id: u64) -> bool {
         self.entries.get(&id).is_some_and(|entry| entry.is_lost)
+    }
+
+    /// Whether the lease that is known to be had lies ahead, or the store knows none.
+    pub(super) fn lasts(&self, id: u64) -> bool {
+        self.entries.get(&id).is_some_and(|entry| {
+            let lease = entry.renewable.target.hold.claim.lease;
+            !entry.is_lost && (entry.is_over || entry.leased.elapsed() < lease)
+        })
     }
 
     pub(super) fn is_being_renewed(&self, id: u64) -> bool {

@@ -59,7 +59,11 @@ impl GuardedRequest {
         let subject = Subject::of(id.as_ref());
         let claim = options.claim(settings, id, request_hash);
         let policy = options.policy(settings);
-        let recorder = ResponseRecorder { idempotency: responder.idempotency.clone(), recorded: options.recorded };
+        let recorder = ResponseRecorder {
+            idempotency: responder.idempotency.clone(),
+            recorded: options.recorded,
+            slot: slot.clone(),
+        };
         Decision::Guarded(GuardedRun { responder, claim, policy, subject, slot, recorder })
     }
 }

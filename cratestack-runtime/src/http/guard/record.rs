@@ -3,7 +3,7 @@ use http::StatusCode;
 use tracing::warn;
 
 use crate::engine::{AttemptFuture, Disposition, Failure, Outcome, Settled};
-use crate::handle::{Idempotency, Recorded};
+use crate::handle::{Idempotency, Recorded, ReservationSlot};
 use crate::http::response::{Captured, Unrecorded, capture, encode_headers, harmless, tombstone};
 use crate::http::work::Work;
 use crate::store::MAX_BODY_BYTES;
@@ -26,6 +26,7 @@ pub(crate) enum FailureCause {
 pub(super) struct ResponseRecorder {
     pub(super) idempotency: Idempotency,
     pub(super) recorded: Recorded,
+    pub(super) slot: ReservationSlot,
 }
 
 impl ResponseRecorder {
@@ -41,7 +42,8 @@ impl ResponseRecorder {
         let unrecorded = response.extensions_mut().remove::<Unrecorded>().is_some();
         let failure = failure(&mut response);
         let status = response.status();
-        if unrecorded || !is_recorded(self.recorded, status) {
+        let is_unfinished = status.as_u16() >= 400 && self.slot.has_failed_step();
+        if unrecorded || is_unfinished || !is_recorded(self.recorded, status) {
             return Settled { disposition: Disposition::Release, reply: response.map(harmless), failure };
         }
         let bound = settings.max_response_bytes.unwrap_or(MAX_BODY_BYTES);

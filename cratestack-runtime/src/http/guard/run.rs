@@ -7,7 +7,7 @@ use super::decide::{Decision, GuardedRun};
 use super::record::ResponseRecorder;
 use super::request::GuardedRequest;
 use super::respond::RanUnder;
-use crate::engine::{AttemptFuture, Hold, Leased, Policy, Step, TransactionOptions, TransactionalRun};
+use crate::engine::{AttemptFuture, Hold, Leased, Policy, RunSteps, Step, TransactionOptions, TransactionalRun};
 use crate::handle::{Event, Idempotency, Options, ReservationSlot, Subject};
 use crate::http::response::ProblemKind;
 use crate::http::work::{Attempts, Work};
@@ -22,7 +22,10 @@ impl GuardedRequest {
             Decision::Guarded(run) => run,
         };
         let observe = observer(&responder.idempotency, subject);
-        let work = move |hold: Option<&Hold>| {
+        let work = move |hold: Option<&Hold>, steps: Option<RunSteps>| {
+            if let Some(steps) = steps.filter(|_| slot.is_lent()) {
+                slot.keep_steps(steps);
+            }
             let span = begin(&slot, subject, hold);
             async move { recorder.settle(handler.await).await }.instrument(span)
         };
@@ -48,7 +51,11 @@ impl GuardedRequest {
             Decision::Unguarded(responder) => {
                 let idempotency = &responder.idempotency;
                 // What would not be recorded of a guarded run is undone here too.
-                let recorder = ResponseRecorder { idempotency: idempotency.clone(), recorded: options.recorded };
+                let recorder = ResponseRecorder {
+                    idempotency: idempotency.clone(),
+                    recorded: options.recorded,
+                    slot: ReservationSlot::default(),
+                };
                 let work = Box::new(move |_: Option<&Hold>| recorder.clone().settling(attempts.next()));
                 // Nobody waits for a key here.
                 let policy = Policy { store_timeout: Duration::MAX, wait: Duration::ZERO, run_unreserved: false };

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use self::rows::{Deadline, Row, RowOutcome, Rows, timestamp_after};
 use crate::store::{
     Claim, ClaimOutcome, Completion, IdempotencyRecord, IdempotencyStore, LeaseState, RecordIdRef, RecordInfo,
-    RecordQuery, Removal, RemovalOutcome, RemovedAll, ReservationOutcome, StoreError,
+    RecordQuery, RecordedStep, Removal, RemovalOutcome, RemovedAll, ReservationOutcome, StepRecord, StoreError,
 };
 use crate::util::lock;
 
@@ -83,9 +83,8 @@ impl MemoryStore {
                     (outcome, row.created_at, row.expires_at)
                 }
                 dead => {
-                    let attempt = dead.map_or(1, |row| row.next_attempt(now));
-                    let row = Row::new(claim, attempt, now);
-                    let token = row.token;
+                    let row = dead.map_or_else(|| Row::new(claim, 1, now), |dead| dead.succeeded_by(claim, now));
+                    let (token, attempt) = (row.token, row.attempt);
                     rows.put(id, row);
                     return ClaimOutcome::Reserved { token, attempt };
                 }
@@ -109,6 +108,7 @@ impl MemoryStore {
         match rows.get_mut(id).filter(|row| row.token == token) {
             Some(row) => {
                 row.outcome.get_or_insert(outcome);
+                row.steps = Vec::new();
                 LeaseState::Held
             }
             None => LeaseState::Lost,
@@ -154,7 +154,7 @@ impl IdempotencyStore for MemoryStore {
         let mut rows = self.shared.rows_of(id);
         let running = |row: &&mut Row| row.token == token && row.outcome.is_none();
         match rows.get_mut(id).filter(running) {
-            Some(row) if row.attempt > 1 => row.lease = Deadline::At(self.shared.now()),
+            Some(row) if row.attempt > 1 || !row.steps.is_empty() => row.lease = Deadline::At(self.shared.now()),
             Some(_) => rows.remove(id),
             None => {}
         }
@@ -190,6 +190,27 @@ impl IdempotencyStore for MemoryStore {
         let Completion { token, status, headers, body, .. } = completion;
         let outcome = RowOutcome { status, headers: Bytes::copy_from_slice(headers), body: body.clone() };
         Ok(self.record(completion.id(), token, outcome))
+    }
+
+    fn keeps_steps(&self) -> bool {
+        true
+    }
+
+    async fn record_step(&self, step: StepRecord<'_>) -> Result<LeaseState, StoreError> {
+        let mut rows = self.shared.rows_of(step.id());
+        let running = |row: &&mut Row| row.token == step.token && row.outcome.is_none();
+        let Some(row) = rows.get_mut(step.id()).filter(running) else { return Ok(LeaseState::Lost) };
+        if row.steps.iter().all(|recorded| recorded.name != step.name) {
+            row.steps.push(RecordedStep { name: step.name.to_owned(), value: step.value.to_vec() });
+        }
+        Ok(LeaseState::Held)
+    }
+
+    async fn steps(&self, principal: &str, key: &str, token: Uuid) -> Result<Vec<RecordedStep>, StoreError> {
+        let id = RecordIdRef { principal, key };
+        let mut rows = self.shared.rows_of(id);
+        let row = rows.get_mut(id).filter(|row| row.token == token);
+        Ok(row.map_or_else(Vec::new, |row| row.steps.clone()))
     }
 
     async fn sweep(&self, limit: u32) -> Result<u64, StoreError> {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::store::{Claim, Identified, RecordId, RecordIdRef};
+use crate::store::{Claim, Identified, RecordId, RecordIdRef, RecordedStep};
 
 /// What stands in a record for a retention that no timestamp can hold.
 const MAX_RETENTION: Duration = Duration::from_hours(100 * 365 * 24);
@@ -77,6 +77,7 @@ pub(super) struct Row {
     pub(super) created_at: SystemTime,
     pub(super) expires_at: SystemTime,
     pub(super) outcome: Option<RowOutcome>,
+    pub(super) steps: Vec<RecordedStep>,
 }
 
 impl Row {
@@ -94,7 +95,15 @@ impl Row {
             created_at,
             expires_at: timestamp_after(created_at, claim.retention),
             outcome: None,
+            steps: Vec::new(),
         }
+    }
+
+    /// The row of a run that takes over from this one, or comes after it.
+    pub(super) fn succeeded_by(&mut self, claim: &Claim<'_>, now: Instant) -> Self {
+        let attempt = self.next_attempt(now);
+        let steps = if attempt > 1 { std::mem::take(&mut self.steps) } else { Vec::new() };
+        Self { steps, ..Self::new(claim, attempt, now) }
     }
 
     /// Whether this request may take the row over. The effect of a reservation whose lease is over may have happened,

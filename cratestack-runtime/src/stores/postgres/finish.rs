@@ -1,7 +1,7 @@
 //! Recording an outcome.
 
 use cratestack_schema::columns::{
-    KEY, PRINCIPAL_FINGERPRINT, RESERVATION_ID, RESPONSE_BODY, RESPONSE_HEADERS, RESPONSE_STATUS,
+    KEY, PRINCIPAL_FINGERPRINT, RESERVATION_ID, RESPONSE_BODY, RESPONSE_HEADERS, RESPONSE_STATUS, STEPS, STEPS_TOKEN,
 };
 use sqlx::SqlStr;
 use uuid::Uuid;
@@ -15,7 +15,8 @@ use crate::stores::sql::{Call, Operation, OwnedCompletion, Pending, about, share
 /// Touches no indexed column, so that the update stays within its page (HOT).
 fn one(table: &str, class: i32) -> String {
     let finish = format!(
-        "UPDATE {table} SET {RESPONSE_STATUS} = $4, {RESPONSE_HEADERS} = $5, {RESPONSE_BODY} = $6
+        "UPDATE {table} SET {RESPONSE_STATUS} = $4, {RESPONSE_HEADERS} = $5, {RESPONSE_BODY} = $6,
+            {STEPS} = NULL, {STEPS_TOKEN} = NULL
         WHERE {PRINCIPAL_FINGERPRINT} = $1 AND {KEY} = $2 AND {RESERVATION_ID} = $3 AND {RESPONSE_STATUS} IS NULL"
     );
     notifying(&finish, class, "$7::bigint")
@@ -24,7 +25,8 @@ fn one(table: &str, class: i32) -> String {
 fn many(table: &str, class: i32) -> String {
     let finish = format!(
         "UPDATE {table} AS held SET
-            {RESPONSE_STATUS} = asked.status, {RESPONSE_HEADERS} = asked.headers, {RESPONSE_BODY} = asked.body
+            {RESPONSE_STATUS} = asked.status, {RESPONSE_HEADERS} = asked.headers, {RESPONSE_BODY} = asked.body,
+            {STEPS} = NULL, {STEPS_TOKEN} = NULL
         FROM ({asked}) AS asked
         WHERE {held}",
         asked = asked(&[

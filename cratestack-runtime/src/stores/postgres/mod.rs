@@ -27,6 +27,7 @@ mod renew;
 mod reserve;
 mod session;
 mod sql;
+mod step;
 mod sweep;
 #[cfg(all(feature = "axum", feature = "testing"))]
 mod testing;
@@ -50,17 +51,19 @@ use self::release::Release;
 use self::renew::{Renew, RenewArgs};
 use self::reserve::{Reserve, ReserveArgs};
 use self::session::ServerSession;
+use self::step::Step;
 use self::timestamptz::TICK;
 use self::transaction::begin::Begin;
 use self::transaction::commit::{Commit, has_failed};
 use self::transaction::rollback::{rollback, terminate};
 use crate::store::{
     Begun, Claim, ClaimOutcome, ClockSample, CommitError, Completion, Ending, IdempotencyStore, Isolation, LeaseState,
-    RecordIdRef, RecordInfo, RecordQuery, Removal, RemovalOutcome, RemovedAll, ReservationOutcome, StoreError,
-    Transact, TransactionalStore, Watch,
+    RecordIdRef, RecordInfo, RecordQuery, RecordedStep, Removal, RemovalOutcome, RemovedAll, ReservationOutcome,
+    StepRecord, StoreError, Transact, TransactionalStore, Watch, encode_step,
 };
 use crate::stores::sql::{
-    BatchQueue, OpenTransaction, SessionId, check, recordable, renew_in_time, shared, store_database,
+    BatchQueue, OpenTransaction, SessionId, StepArgs, check, in_table, recordable, renew_in_time, shared,
+    store_database,
 };
 
 /// Keeps reservations and outcomes in a table of a Postgres database: the store for a fleet.
@@ -115,6 +118,7 @@ struct Operations {
     finish: BatchQueue<Finish>,
     renew: BatchQueue<Renew>,
     release: BatchQueue<Release>,
+    step: BatchQueue<Step>,
     sweep: SqlStr,
     begin: Begin,
     commit: Commit,
@@ -128,6 +132,7 @@ impl Operations {
             finish: BatchQueue::new(Finish::new(database.clone()), is_batching),
             renew: BatchQueue::new(Renew::new(database.clone()), is_batching),
             release,
+            step: BatchQueue::new(Step::new(database.clone()), is_batching),
             sweep: shared(database.table.sweep(Dialect::Postgres)),
             begin: Begin::new(database.clone()),
             commit: Commit::new(database.clone()),
@@ -309,6 +314,23 @@ impl IdempotencyStore for PostgresStore {
         let is_recorded = self.record(completion).await?
             || self.operations.finish.operation().is_of_token(completion.id(), completion.token).await?;
         Ok(if is_recorded { LeaseState::Held } else { LeaseState::Lost })
+    }
+
+    fn keeps_steps(&self) -> bool {
+        true
+    }
+
+    async fn record_step(&self, step: StepRecord<'_>) -> Result<LeaseState, StoreError> {
+        refuse_nul(step.id())?;
+        let entry = &encode_step(&step)?;
+        let is_recorded = self.operations.step.call(step.id(), StepArgs { token: step.token, entry }).await?;
+        Ok(if is_recorded { LeaseState::Held } else { LeaseState::Lost })
+    }
+
+    async fn steps(&self, principal: &str, key: &str, token: Uuid) -> Result<Vec<RecordedStep>, StoreError> {
+        let id = RecordIdRef { principal, key };
+        refuse_nul(id)?;
+        self.operations.step.operation().recorded(id, token).await.map_err(in_table(&self.database.table))
     }
 
     async fn watch(&self, principal: &str, key: &str) -> Result<Option<Watch>, StoreError> {

@@ -10,7 +10,7 @@ use super::database::{Database, about_each, count_of};
 use super::lock::class_of;
 use super::sql::{CLOCK, asked, in_flight, notifying, notifying_each};
 use crate::store::{RecordIdRef, StoreError};
-use crate::stores::sql::{Call, Operation, Pending, about, shared};
+use crate::stores::sql::{Call, Operation, Pending, about, has_steps, shared};
 
 fn one(table: &str, class: i32) -> String {
     let held = format!(
@@ -34,7 +34,7 @@ fn many(table: &str, class: i32) -> String {
 
 /// Of the row `held`: whether it was taken over from a reservation that went silent.
 fn took_over() -> String {
-    format!("(COALESCE(held.{ATTEMPT}, 1) > 1)")
+    format!("(COALESCE(held.{ATTEMPT}, 1) > 1 OR {has_steps})", has_steps = has_steps("held"))
 }
 
 /// Ends the lease of the row `held`, so that it counts as one that has ended.

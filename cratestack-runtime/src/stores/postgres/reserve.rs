@@ -33,7 +33,8 @@ use super::release::Release;
 use super::sql::{CLOCK, after, asked};
 use crate::store::{ClaimOutcome, RecordId, RecordIdRef, StoreError};
 use crate::stores::sql::{
-    BatchError, BatchQueue, Call, Cause, Grant, Operation, Pending, Times, about, attempt, dead, shared,
+    BatchError, BatchQueue, Call, Cause, Grant, Operation, Pending, Times, about, attempt, dead, inherited_steps,
+    shared,
 };
 
 /// How often a key is asked for before the answer is that another request is running, which is then all but certain:
@@ -145,8 +146,10 @@ fn takeover() -> String {
                     THEN LEAST(EXCLUDED.{LEASE_EXPIRES_AT} + {waited}, EXCLUDED.{EXPIRES_AT}) END,
                 {EXPIRES_AT} = EXCLUDED.{EXPIRES_AT} + {waited},
                 {ATTEMPT} = CASE WHEN held.{EXPIRES_AT} <= {CLOCK} THEN 1
-                    ELSE LEAST(COALESCE(held.{ATTEMPT}, 1), 2147483646) + 1 END
+                    ELSE LEAST(COALESCE(held.{ATTEMPT}, 1), 2147483646) + 1 END,
+                {steps}
             WHERE {dead}",
+        steps = inherited_steps(CLOCK),
         dead = dead("held", CLOCK, &format!("EXCLUDED.{REQUEST_HASH}")),
     )
 }

@@ -18,10 +18,10 @@ pub(crate) use error::{Cause, store_error};
 pub(crate) use grant::Grant;
 #[cfg(feature = "postgres")]
 pub(crate) use operation::split_repeats;
-pub(crate) use operation::{BatchError, Call, Operation, OwnedCompletion, Pending};
+pub(crate) use operation::{BatchError, Call, Operation, OwnedCompletion, OwnedStep, Pending, StepArgs};
 pub(crate) use renewal::{Renewal, renew_in_time};
 pub(crate) use row::{Row, attempt, in_table, recordable};
-pub(crate) use text::{about, dead, record, shared};
+pub(crate) use text::{about, appended_step, dead, has_steps, inherited_steps, record, shared};
 pub(crate) use time::{Tick, Times};
 pub use transaction::OpenTransaction;
 #[cfg(feature = "postgres")]

@@ -56,6 +56,26 @@ impl From<Completion<'_>> for OwnedCompletion {
     }
 }
 
+/// A step that is to be appended to those of its run, as the row has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StepArgs<'a> {
+    pub(crate) token: Uuid,
+    pub(crate) entry: &'a [u8],
+}
+
+/// The same, for a call that waits.
+#[derive(Debug)]
+pub(crate) struct OwnedStep {
+    pub(crate) token: Uuid,
+    pub(crate) entry: Box<[u8]>,
+}
+
+impl From<StepArgs<'_>> for OwnedStep {
+    fn from(StepArgs { token, entry }: StepArgs<'_>) -> Self {
+        Self { token, entry: entry.into() }
+    }
+}
+
 /// A call that waits for its answer.
 pub(crate) struct Pending<O: Operation> {
     pub(crate) id: RecordId,

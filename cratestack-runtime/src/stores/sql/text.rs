@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cratestack_schema::columns::{
     ATTEMPT, CREATED_AT, EXPIRES_AT, KEY, LEASE_EXPIRES_AT, PRINCIPAL_FINGERPRINT, REQUEST_HASH, RESERVATION_ID,
-    RESPONSE_BODY, RESPONSE_HEADERS, RESPONSE_STATUS,
+    RESPONSE_BODY, RESPONSE_HEADERS, RESPONSE_STATUS, STEPS, STEPS_TOKEN,
 };
 use cratestack_schema::lease_end;
 use sqlx::query::Query;
@@ -25,6 +25,34 @@ pub(crate) fn dead(row: &str, now: &str, request: &str) -> String {
     )
 }
 
+/// The condition under which a row has steps, in SQL: its latest run recorded them, or took them over.
+///
+/// Programs that know no steps change a row's token and leave its steps as they are. What they took over, or gave to
+/// another request, is then of another token than its steps, which count for nobody.
+pub(crate) fn has_steps(row: &str) -> String {
+    format!("COALESCE({row}.{STEPS_TOKEN} = {row}.{RESERVATION_ID}, FALSE)")
+}
+
+/// What becomes of a row's steps where it is taken over: they go along, unless it has expired.
+pub(crate) fn inherited_steps(now: &str) -> String {
+    let inherits = format!("held.{EXPIRES_AT} > {now} AND {has_steps}", has_steps = has_steps("held"));
+    format!(
+        "{STEPS} = CASE WHEN {inherits} THEN held.{STEPS} END,
+            {STEPS_TOKEN} = CASE WHEN {inherits} THEN EXCLUDED.{RESERVATION_ID} END"
+    )
+}
+
+/// A step is appended to those of its run. Whose run had the row before is told by their token.
+///
+/// The cast is for SQLite, where two blobs concatenated are text, of the same bytes.
+pub(crate) fn appended_step(row: &str, entry: &str, bytes: &str) -> String {
+    format!(
+        "{STEPS} = CASE WHEN {has_steps} THEN CAST({row}.{STEPS} || {entry} AS {bytes}) ELSE {entry} END,
+            {STEPS_TOKEN} = {row}.{RESERVATION_ID}",
+        has_steps = has_steps(row),
+    )
+}
+
 /// The finished row of a transaction at once, of `values`, kept from `began` on, when the transaction did.
 ///
 /// A row that was dead then is replaced; whoever reserved the key since is not, as its effect may have happened.
@@ -42,7 +70,9 @@ pub(crate) fn record(table: &str, values: &str, began: &str) -> String {
             {CREATED_AT} = EXCLUDED.{CREATED_AT},
             {LEASE_EXPIRES_AT} = NULL,
             {EXPIRES_AT} = EXCLUDED.{EXPIRES_AT},
-            {ATTEMPT} = EXCLUDED.{ATTEMPT}
+            {ATTEMPT} = EXCLUDED.{ATTEMPT},
+            {STEPS} = NULL,
+            {STEPS_TOKEN} = NULL
         WHERE {dead}",
         dead = dead("held", began, &format!("EXCLUDED.{REQUEST_HASH}")),
     )

@@ -1,7 +1,7 @@
 //! Recording an outcome.
 
 use cratestack_schema::columns::{
-    KEY, PRINCIPAL_FINGERPRINT, RESERVATION_ID, RESPONSE_BODY, RESPONSE_HEADERS, RESPONSE_STATUS,
+    KEY, PRINCIPAL_FINGERPRINT, RESERVATION_ID, RESPONSE_BODY, RESPONSE_HEADERS, RESPONSE_STATUS, STEPS, STEPS_TOKEN,
 };
 use sqlx::{SqlStr, SqliteConnection};
 use uuid::Uuid;
@@ -11,7 +11,8 @@ use crate::stores::sql::{about, shared};
 
 fn finish(table: &str) -> String {
     format!(
-        "UPDATE {table} SET {RESPONSE_STATUS} = ?4, {RESPONSE_HEADERS} = ?5, {RESPONSE_BODY} = ?6
+        "UPDATE {table} SET {RESPONSE_STATUS} = ?4, {RESPONSE_HEADERS} = ?5, {RESPONSE_BODY} = ?6,
+            {STEPS} = NULL, {STEPS_TOKEN} = NULL
         WHERE {PRINCIPAL_FINGERPRINT} = ?1 AND {KEY} = ?2 AND {RESERVATION_ID} = ?3 AND {RESPONSE_STATUS} IS NULL"
     )
 }

@@ -8,6 +8,7 @@ mod release;
 mod renew;
 mod reserve;
 mod session;
+mod step;
 #[cfg(all(feature = "axum", feature = "testing"))]
 mod testing;
 #[cfg(test)]
@@ -31,14 +32,14 @@ use self::database::{Database, TICK};
 use self::reserve::ReserveArgs;
 use self::session::FileSession;
 use self::transaction::{Transactions, rollback};
-use self::write::{Write, WriteAnswer, Writer};
+use self::write::{LentWrite, Write, WriteAnswer, Writer};
 use crate::store::{
     Begun, Claim, ClaimOutcome, ClockSample, CommitError, Completion, Ending, IdempotencyStore, Isolation, LeaseState,
-    RecordIdRef, RecordInfo, RecordQuery, Removal, RemovalOutcome, RemovedAll, ReservationOutcome, StoreError,
-    Transact, TransactionalStore,
+    RecordIdRef, RecordInfo, RecordQuery, RecordedStep, Removal, RemovalOutcome, RemovedAll, ReservationOutcome,
+    StepRecord, StoreError, Transact, TransactionalStore, encode_step,
 };
 use crate::stores::sql::{
-    BatchQueue, OpenTransaction, Renewal, check, recordable, renew_in_time, shared, store_database,
+    BatchQueue, OpenTransaction, Renewal, StepArgs, check, in_table, recordable, renew_in_time, shared, store_database,
 };
 
 /// Keeps reservations and outcomes in a table of an SQLite database: the store for one machine, a file and no server.
@@ -207,7 +208,7 @@ impl SqliteStore {
         check(&self.database.pool, Dialect::Sqlite, &self.database.table).await
     }
 
-    async fn write(&self, id: RecordIdRef<'_>, write: Write<Completion<'_>>) -> Result<WriteAnswer, StoreError> {
+    async fn write(&self, id: RecordIdRef<'_>, write: LentWrite<'_, '_>) -> Result<WriteAnswer, StoreError> {
         self.operations.writes.call(id, write).await
     }
 
@@ -279,7 +280,7 @@ impl IdempotencyStore for SqliteStore {
             let call = Write::Renew { token, times };
             match self.write(RecordIdRef { principal, key }, call).await? {
                 WriteAnswer::Renewed(renewed) => Ok(renewed.answered()),
-                WriteAnswer::Reserved(_) | WriteAnswer::Finished(_) | WriteAnswer::Released => Ok(Renewal::Lost),
+                _ => Ok(Renewal::Lost),
             }
         })
         .await
@@ -295,6 +296,23 @@ impl IdempotencyStore for SqliteStore {
         let finish = &self.operations.writes.operation().statements.finish;
         let is_recorded = finish.is_of_token(&mut connection, completion.id(), completion.token).await;
         Ok(if is_recorded.map_err(self.database.error())? { LeaseState::Held } else { LeaseState::Lost })
+    }
+
+    fn keeps_steps(&self) -> bool {
+        true
+    }
+
+    async fn record_step(&self, step: StepRecord<'_>) -> Result<LeaseState, StoreError> {
+        let entry = &encode_step(&step)?;
+        let answer = self.write(step.id(), Write::Step(StepArgs { token: step.token, entry })).await?;
+        Ok(if matches!(answer, WriteAnswer::Stepped(true)) { LeaseState::Held } else { LeaseState::Lost })
+    }
+
+    async fn steps(&self, principal: &str, key: &str, token: Uuid) -> Result<Vec<RecordedStep>, StoreError> {
+        let mut connection = self.database.acquire().await?;
+        let step = &self.operations.writes.operation().statements.step;
+        let recorded = step.recorded(&mut connection, RecordIdRef { principal, key }, token, self.database.error());
+        recorded.await.map_err(in_table(&self.database.table))
     }
 
     async fn now(&self) -> Result<Option<ClockSample>, StoreError> {

@@ -9,13 +9,14 @@ use uuid::Uuid;
 use super::database::NOW;
 use super::finish::Finish;
 use crate::store::RecordIdRef;
-use crate::stores::sql::{about, shared};
+use crate::stores::sql::{about, has_steps, shared};
 
 fn release(table: &str) -> String {
     format!(
-        "DELETE FROM {table}
+        "DELETE FROM {table} AS held
         WHERE {PRINCIPAL_FINGERPRINT} = ?1 AND {KEY} = ?2 AND {RESERVATION_ID} = ?3 AND {RESPONSE_STATUS} IS NULL
-            AND COALESCE({ATTEMPT}, 1) <= 1"
+            AND COALESCE({ATTEMPT}, 1) <= 1 AND NOT {has_steps}",
+        has_steps = has_steps("held"),
     )
 }
 
@@ -23,9 +24,10 @@ fn release(table: &str) -> String {
 /// ends.
 fn lapse(table: &str) -> String {
     format!(
-        "UPDATE {table} SET {LEASE_EXPIRES_AT} = MIN(MAX({NOW}, {CREATED_AT} + 1), {EXPIRES_AT})
+        "UPDATE {table} AS held SET {LEASE_EXPIRES_AT} = MIN(MAX({NOW}, {CREATED_AT} + 1), {EXPIRES_AT})
         WHERE {PRINCIPAL_FINGERPRINT} = ?1 AND {KEY} = ?2 AND {RESERVATION_ID} = ?3 AND {RESPONSE_STATUS} IS NULL
-            AND {ATTEMPT} > 1"
+            AND ({ATTEMPT} > 1 OR {has_steps})",
+        has_steps = has_steps("held"),
     )
 }
 

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::database::{Database, NOW};
 use crate::store::{Claim, ClaimOutcome, RecordIdRef, StoreError};
-use crate::stores::sql::{Times, about, attempt, dead, shared};
+use crate::stores::sql::{Times, about, attempt, dead, inherited_steps, shared};
 
 fn live(table: &str) -> String {
     format!(
@@ -44,9 +44,11 @@ fn claim(table: &str) -> String {
             {LEASE_EXPIRES_AT} = excluded.{LEASE_EXPIRES_AT},
             {EXPIRES_AT} = excluded.{EXPIRES_AT},
             {ATTEMPT} = CASE WHEN held.{EXPIRES_AT} <= {NOW} THEN 1
-                ELSE MIN(COALESCE(held.{ATTEMPT}, 1), 2147483646) + 1 END
+                ELSE MIN(COALESCE(held.{ATTEMPT}, 1), 2147483646) + 1 END,
+            {steps}
         WHERE {dead}
         RETURNING {ATTEMPT}",
+        steps = inherited_steps(NOW),
         dead = dead("held", NOW, &format!("excluded.{REQUEST_HASH}")),
     )
 }

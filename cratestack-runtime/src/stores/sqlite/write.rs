@@ -35,26 +35,35 @@ use super::finish::Finish;
 use super::release::Release;
 use super::renew::{Renew, Renewed};
 use super::reserve::{Reserve, ReserveArgs};
+use super::step::Step;
 use super::throttle::Throttle;
 use crate::store::{Completion, RecordId, RecordIdRef, StoreError};
 use crate::stores::sql::{
-    BatchError, BatchQueue, Call, Cause, Grant, OpenTransaction, Operation, OwnedCompletion, Pending, Times,
+    BatchError, BatchQueue, Call, Cause, Grant, OpenTransaction, Operation, OwnedCompletion, OwnedStep, Pending,
+    StepArgs, Times,
 };
 
 /// What is written.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Write<C> {
+pub(super) enum Write<C, S> {
     Reserve(ReserveArgs),
     Finish(C),
+    Step(S),
     Renew { token: Uuid, times: Times },
     Release { token: Uuid },
 }
 
-impl<C> Write<C> {
-    fn map<'a, D>(&'a self, of_finish: impl FnOnce(&'a C) -> D) -> Write<D> {
+/// What is written, lent by whoever waits for it.
+pub(super) type LentWrite<'c, 's> = Write<Completion<'c>, StepArgs<'s>>;
+/// The same, in a queue.
+pub(super) type OwnedWrite = Write<OwnedCompletion, OwnedStep>;
+
+impl<C, S> Write<C, S> {
+    fn map<'a, D, T>(&'a self, of_finish: impl FnOnce(&'a C) -> D, of_step: impl FnOnce(&'a S) -> T) -> Write<D, T> {
         match self {
             Self::Reserve(args) => Write::Reserve(*args),
             Self::Finish(completion) => Write::Finish(of_finish(completion)),
+            Self::Step(step) => Write::Step(of_step(step)),
             Self::Renew { token, times } => Write::Renew { token: *token, times: *times },
             Self::Release { token } => Write::Release { token: *token },
         }
@@ -66,18 +75,21 @@ impl<C> Write<C> {
     }
 }
 
-impl Write<OwnedCompletion> {
+impl OwnedWrite {
     /// The same, lent.
-    fn of<'a>(&'a self, id: &'a RecordId) -> Write<Completion<'a>> {
+    fn of<'a>(&'a self, id: &'a RecordId) -> LentWrite<'a, 'a> {
         let (principal, key) = (id.principal(), id.key());
-        self.map(|OwnedCompletion { token, status, headers, body }| Completion {
-            principal,
-            key,
-            token: *token,
-            status: *status,
-            headers,
-            body,
-        })
+        self.map(
+            |OwnedCompletion { token, status, headers, body }| Completion {
+                principal,
+                key,
+                token: *token,
+                status: *status,
+                headers,
+                body,
+            },
+            |OwnedStep { token, entry }| StepArgs { token: *token, entry },
+        )
     }
 }
 
@@ -87,6 +99,8 @@ pub(super) enum WriteAnswer {
     Reserved(Option<Box<Grant<Writer>>>),
     /// Whether the outcome was recorded.
     Finished(bool),
+    /// Whether the step was.
+    Stepped(bool),
     Renewed(Renewed),
     Released,
 }
@@ -98,6 +112,7 @@ pub(super) struct Statements {
     pub(super) finish: Finish,
     renew: Renew,
     release: Release,
+    pub(super) step: Step,
 }
 
 impl Statements {
@@ -107,6 +122,7 @@ impl Statements {
             finish: Finish::new(table),
             renew: Renew::new(table),
             release: Release::new(table),
+            step: Step::new(table),
         }
     }
 
@@ -114,7 +130,7 @@ impl Statements {
         &self,
         connection: &mut SqliteConnection,
         id: RecordIdRef<'_>,
-        write: Write<Completion<'_>>,
+        write: LentWrite<'_, '_>,
     ) -> Result<WriteAnswer, sqlx::Error> {
         Ok(match write {
             Write::Reserve(args) => {
@@ -122,6 +138,7 @@ impl Statements {
                 WriteAnswer::Reserved(claimed.map(|outcome| Box::new(Grant::taken(outcome))))
             }
             Write::Finish(completion) => WriteAnswer::Finished(self.finish.finish(connection, completion).await?),
+            Write::Step(step) => WriteAnswer::Stepped(self.step.record(connection, id, step).await?),
             Write::Renew { token, times } => {
                 WriteAnswer::Renewed(self.renew.renew(connection, id, token, times).await?)
             }
@@ -158,15 +175,19 @@ impl Writer {
     }
 }
 
-impl From<Write<Completion<'_>>> for Write<OwnedCompletion> {
-    fn from(write: Write<Completion<'_>>) -> Self {
-        write.map(|completion| OwnedCompletion::from(*completion))
+impl From<LentWrite<'_, '_>> for OwnedWrite {
+    fn from(write: LentWrite<'_, '_>) -> Self {
+        write.map(|completion| OwnedCompletion::from(*completion), |step| OwnedStep::from(*step))
     }
 }
 
-impl Call<Writer> for Write<Completion<'_>> {
+impl Call<Writer> for LentWrite<'_, '_> {
     fn bytes(self) -> usize {
-        if let Write::Finish(completion) = self { completion.headers.len() + completion.body.len() } else { 0 }
+        match self {
+            Write::Finish(completion) => completion.headers.len() + completion.body.len(),
+            Write::Step(step) => step.entry.len(),
+            Write::Reserve(_) | Write::Renew { .. } | Write::Release { .. } => 0,
+        }
     }
 
     fn is_urgent(self) -> bool {
@@ -185,7 +206,7 @@ impl Call<Writer> for Write<Completion<'_>> {
 }
 
 impl Operation for Writer {
-    type Args = Write<OwnedCompletion>;
+    type Args = OwnedWrite;
     type Answer = WriteAnswer;
 
     /// What a writer of another process waits for, beside the disk.

@@ -16,6 +16,7 @@ use crate::engine::lease::handle::Lease;
 use crate::engine::life::{Engine, Execution, Mode};
 use crate::engine::model::{Acquired, Answer, Hold, OwnedClaim, Policy, Settled, Step};
 use crate::engine::retry::Recovery;
+use crate::engine::steps::RunSteps;
 use crate::store::{IdempotencyStore, StoreError};
 use crate::util::catch_panic;
 
@@ -34,7 +35,7 @@ impl Leased {
 
 impl<F, W, R> Mode<F, R> for Leased
 where
-    F: FnOnce(Option<&Hold>) -> W + Send + 'static,
+    F: FnOnce(Option<&Hold>, Option<RunSteps>) -> W + Send + 'static,
     W: Future<Output = Settled<R>> + Send + 'static,
     R: Send + 'static,
 {
@@ -62,7 +63,7 @@ where
         let (target, leased) = match grant {
             LeasedGrant::Reserved { target, leased } => (target, leased),
             LeasedGrant::Unprotected(hold) => {
-                let ran = catch_panic(work(hold.as_ref())).await;
+                let ran = catch_panic(work(hold.as_ref(), None)).await;
                 return ran.map_or(Answer::Panicked, |settled| Answer::Ran(settled.reply));
             }
         };
@@ -70,7 +71,7 @@ where
         execution.observe(Step::Reserved, Some(&target.hold));
         let settled = {
             // Pinned here, and not by each future around it, which would be as large again.
-            let work = pin!(work(Some(&target.hold)));
+            let work = pin!(work(Some(&target.hold), Some(RunSteps::of(&target, lease.watch()))));
             lease.during(catch_panic(work)).await
         };
         Finalize { target, lease, recovery: self.recovery, execution }.finalize(settled).await

@@ -1,0 +1,147 @@
+//! The steps of one run: what it has done and recorded, so that its next attempt does not do it again.
+//!
+//! ```text
+//! run, attempt 1    charge: done, recorded ── ship: done ── dies
+//! run, attempt 2    asks for the steps ── charge: recorded, so it is not done ── ship: done again, recorded ── outcome
+//! ```
+//!
+//! A first attempt asks for nothing. A step is begun only while the run's lease lasts, counted from before its last
+//! confirmed renewal was sent; and it is recorded only under the run's own token, which the store looks at once it has
+//! the row. A run that stalls between the two may do a step that another run does as well; only one of them records it.
+
+mod error;
+
+use std::collections::HashMap;
+use std::panic::Location;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+
+use super::lease::handle::LeaseWatch;
+use super::lease::renewal::RenewalTarget;
+use super::store_call::{store_call, too_late};
+use crate::store::{LeaseState, StepRecord, StoreError};
+use crate::util::{lock, timeout};
+pub use error::StepError;
+
+/// The most that the value of one step may have, in bytes.
+pub(crate) const MAX_STEP_BYTES: usize = 1 << 20;
+
+/// The pause between two calls of a store that is away.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// The steps of a run, as its work sees them.
+#[derive(Debug)]
+pub(crate) struct RunSteps {
+    target: RenewalTarget,
+    lease: LeaseWatch,
+    /// Created by the first step.
+    progress: OnceLock<Box<Progress>>,
+}
+
+#[derive(Debug, Default)]
+struct Progress {
+    /// Every step that this run has begun, and where.
+    begun: Mutex<HashMap<String, &'static Location<'static>>>,
+    /// What the attempts before this one have recorded.
+    recorded: OnceCell<HashMap<String, Vec<u8>>>,
+    /// A step was begun that gave no value, for which its closure is not to blame.
+    has_failed: AtomicBool,
+}
+
+impl RunSteps {
+    pub(super) fn of(target: &RenewalTarget, lease: LeaseWatch) -> Self {
+        Self { target: target.clone(), lease, progress: OnceLock::new() }
+    }
+
+    fn progress(&self) -> &Progress {
+        self.progress.get_or_init(Box::default)
+    }
+
+    /// Whether the run has met a [`StepError`], so that an error of its is no outcome.
+    pub(crate) fn have_failed(&self) -> bool {
+        self.progress.get().is_some_and(|progress| progress.has_failed.load(Ordering::Relaxed))
+    }
+
+    /// What an earlier attempt has recorded of the step; or `None`, and the step is to be done now.
+    pub(crate) async fn begin(&self, name: &str, at: &'static Location<'static>) -> Result<Option<Vec<u8>>, StepError> {
+        self.failing(self.try_begin(name, at).await)
+    }
+
+    /// Records the value of a step that was done.
+    pub(crate) async fn record(&self, name: &str, value: &[u8]) -> Result<(), StepError> {
+        self.failing(self.try_record(name, value).await)
+    }
+
+    /// Takes note of an error.
+    pub(crate) fn failing<T>(&self, result: Result<T, StepError>) -> Result<T, StepError> {
+        if result.is_err() {
+            self.progress().has_failed.store(true, Ordering::Relaxed);
+        }
+        result
+    }
+
+    async fn try_begin(&self, name: &str, at: &'static Location<'static>) -> Result<Option<Vec<u8>>, StepError> {
+        if !self.target.store.keeps_steps() {
+            return Err(of_store(name, StoreError::Unsupported("keep steps")));
+        }
+        let progress = self.progress();
+        if let Some(first) = lock(&progress.begun).insert(name.to_owned(), at) {
+            return Err(StepError::Repeated { name: name.to_owned(), first, second: at });
+        }
+        if self.target.hold.attempt > 1 {
+            let recorded = progress.recorded.get_or_try_init(|| self.fetch()).await;
+            if let Some(value) = recorded.map_err(|error| of_store(name, error))?.get(name) {
+                return Ok(Some(value.clone()));
+            }
+        }
+        if self.lease.lasts() { Ok(None) } else { Err(StepError::Lost { name: name.to_owned() }) }
+    }
+
+    async fn fetch(&self) -> Result<HashMap<String, Vec<u8>>, StoreError> {
+        let RenewalTarget { store, hold, .. } = &self.target;
+        let id = &hold.claim.id;
+        let steps = self.until_there(|| store.steps(id.principal(), id.key(), hold.token)).await?;
+        Ok(steps.into_iter().map(|step| (step.name, step.value)).collect())
+    }
+
+    async fn try_record(&self, name: &str, value: &[u8]) -> Result<(), StepError> {
+        let (bytes, limit) = (value.len(), MAX_STEP_BYTES);
+        if bytes > limit {
+            return Err(StepError::TooLarge { name: name.to_owned(), bytes, limit });
+        }
+        let RenewalTarget { store, hold, .. } = &self.target;
+        let (principal, key, token) = (hold.claim.id.principal(), hold.claim.id.key(), hold.token);
+        let step = StepRecord { principal, key, token, name, value };
+        match self.until_there(|| store.record_step(step)).await {
+            Ok(LeaseState::Held | LeaseState::Unknown) => Ok(()),
+            Ok(LeaseState::Lost) => Err(StepError::Lost { name: name.to_owned() }),
+            Err(error) => Err(of_store(name, error)),
+        }
+    }
+
+    /// Calls a store that may be away again, for as long as a lease lasts: each of these calls can be made any number
+    /// of times.
+    async fn until_there<T, F: Future<Output = Result<T, StoreError>>>(
+        &self,
+        call: impl Fn() -> F,
+    ) -> Result<T, StoreError> {
+        let lease = self.target.hold.claim.lease;
+        let until = Instant::now() + lease;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match timeout(left, store_call(call())).await {
+                Ok(Err(StoreError::Unavailable(_))) if left > RETRY_PAUSE => tokio::time::sleep(RETRY_PAUSE).await,
+                Ok(answer) => return answer,
+                Err(_) => return Err(too_late(lease)),
+            }
+        }
+    }
+}
+
+fn of_store(name: &str, error: StoreError) -> StepError {
+    StepError::Store { name: name.to_owned(), error }
+}

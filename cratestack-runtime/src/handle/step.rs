@@ -1,0 +1,97 @@
+//! Steps, as a handler makes them.
+
+use std::future::Future;
+use std::panic::Location;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::reservation::Reservation;
+use crate::engine::{RunSteps, StepError};
+
+impl Reservation {
+    /// Does a step of this run, unless an earlier attempt of the same request has done it: then its value is the one
+    /// that was recorded, and the closure does not run.
+    ///
+    /// The value is recorded durably, as JSON of at most 1 MiB, once the closure has succeeded, under the run's key and
+    /// this name. A next attempt finds it: after a crash, a lost lease, or an error that freed the key. An error of the
+    /// closure records nothing, and is returned.
+    ///
+    /// Between what the closure does and its record lies a moment in which the process may die; the next attempt then
+    /// does the step again. So give what it calls a key of its own ([`derive`](Self::derive) is the same in every
+    /// attempt).
+    ///
+    /// A name belongs to one step of a run. Keep it when the program changes: under another name the step is another
+    /// one, and is done again by a run that began before.
+    ///
+    /// ```
+    /// use axum::http::StatusCode;
+    /// use axum::response::{IntoResponse, Response};
+    /// use cratestack_runtime::{Reservation, StepError, idempotent};
+    ///
+    /// # async fn charge(key: uuid::Uuid) -> Result<String, Failed> { Ok(key.to_string()) }
+    /// # async fn ship(charge: &str) -> Result<String, Failed> { Ok(charge.to_owned()) }
+    /// struct Failed;
+    ///
+    /// impl From<StepError> for Failed {
+    ///     fn from(error: StepError) -> Self {
+    ///         eprintln!("{error}");
+    ///         Self
+    ///     }
+    /// }
+    ///
+    /// impl IntoResponse for Failed {
+    ///     fn into_response(self) -> Response {
+    ///         StatusCode::SERVICE_UNAVAILABLE.into_response()
+    ///     }
+    /// }
+    ///
+    /// /// Whenever the process dies, a retry goes on after the last step that was recorded.
+    /// #[idempotent]
+    /// async fn order(reservation: Reservation) -> Result<String, Failed> {
+    ///     let charged = reservation.step("charge", async || charge(reservation.derive("charge")).await).await?;
+    ///     reservation.step("ship", async || ship(&charged).await).await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// What the closure returns; or a [`StepError`], made into its error type.
+    ///
+    /// # Panics
+    ///
+    /// Before the handler runs.
+    #[track_caller]
+    pub fn step<T, E, F>(&self, name: &str, step: F) -> impl Future<Output = Result<T, E>>
+    where
+        T: Serialize + DeserializeOwned,
+        E: From<StepError>,
+        F: AsyncFnOnce() -> Result<T, E>,
+    {
+        let at = Location::caller();
+        async move {
+            // Nothing protects this run, so nothing is recorded either.
+            let Some(steps) = self.steps() else { return step().await };
+            if let Some(recorded) = steps.begin(name, at).await? {
+                return Ok(decoded(steps, name, &recorded)?);
+            }
+            let value = encoded(steps, name, &step().await?)?;
+            steps.record(name, &value).await?;
+            // As every later attempt has it.
+            Ok(decoded(steps, name, &value)?)
+        }
+    }
+}
+
+fn encoded<T: Serialize>(steps: &RunSteps, name: &str, value: &T) -> Result<Vec<u8>, StepError> {
+    let encoded = serde_json::to_vec(value);
+    steps.failing(encoded.map_err(|error| StepError::Unencodable { name: name.to_owned(), reason: error.to_string() }))
+}
+
+fn decoded<T: DeserializeOwned>(steps: &RunSteps, name: &str, value: &[u8]) -> Result<T, StepError> {
+    steps.failing(serde_json::from_slice(value).map_err(|error| {
+        // Its own text may show the value.
+        let reason = format!("{:?} at line {}, column {}", error.classify(), error.line(), error.column());
+        StepError::Undecodable { name: name.to_owned(), reason }
+    }))
+}
