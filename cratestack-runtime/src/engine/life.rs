@@ -7,7 +7,7 @@
 //! waits           turn, admission      one of all that ask for the key asks; what is refused has not begun
 //!                 the store is asked   the mode: a reservation, or a transaction that has the key
 //!                 the work runs        the mode, which
-//!                 the outcome          concludes: it writes or commits, tells the step, has it kept for replay
+//!                 the outcome          concludes: it writes or commits, tells of it, has it kept for replay
 //! answer ◀─────── turn                 kept until the outcome is written; a key that is given back is free at once
 //! ```
 //!
@@ -29,7 +29,7 @@ use super::limits::{Admission, Limits};
 use super::local::keys::{KeyTurn, LocalKeys};
 use super::local::replay_cache::{Hit, Lookup, ReplayCache, Witness};
 use super::local::single_flight::{Acquisition, SingleFlight};
-use super::model::{Acquired, Answer, Hold, Outcome, OwnedClaim, Policy, Step};
+use super::model::{Acquired, Answer, Hold, Outcome, OwnedClaim, Policy, Transition};
 use super::retry::Recovery;
 use super::task_tracker::{TaskTracker, TrackedTask};
 use crate::store::{IdempotencyRecord, IdempotencyStore, StoreError};
@@ -53,7 +53,7 @@ pub(crate) trait Mode<F, R>: Send + Sync + 'static {
     fn run(
         self,
         grant: Self::Grant,
-        execution: Execution<impl Fn(Step, &Hold) + Send + Sync + 'static>,
+        execution: Execution<impl Fn(Transition, &Hold) + Send + Sync + 'static>,
         work: F,
     ) -> impl Future<Output = Answer<R>> + Send;
 }
@@ -128,7 +128,7 @@ impl Engine {
         mode: M,
         claim: Option<OwnedClaim>,
         policy: Policy,
-        observe: impl Fn(Step, &Hold) + Send + Sync + 'static,
+        observe: impl Fn(Transition, &Hold) + Send + Sync + 'static,
         work: F,
     ) -> Answer<R>
     where
@@ -201,22 +201,22 @@ pub(crate) struct Execution<O> {
     _task: TrackedTask,
 }
 
-impl<O: Fn(Step, &Hold)> Execution<O> {
+impl<O: Fn(Transition, &Hold)> Execution<O> {
     pub(super) fn policy(&self) -> Policy {
         self.policy
     }
 
-    /// Tells whoever watches of a step. Work that nothing guards makes none.
-    pub(super) fn observe(&self, step: Step, hold: Option<&Hold>) {
+    /// Tells whoever watches of a transition. Work that nothing guards makes none.
+    pub(super) fn observe(&self, transition: Transition, hold: Option<&Hold>) {
         if let Some(hold) = hold {
-            (self.observe)(step, hold);
+            (self.observe)(transition, hold);
         }
     }
 
     /// The outcome is recorded. Where the store has confirmed that, replays of it need not ask the store from now on;
     /// the claim was `asked` for then.
     pub(super) fn recorded(&self, hold: &Hold, outcome: &Outcome, asked: Option<Instant>) {
-        (self.observe)(Step::Recorded { code: outcome.code }, hold);
+        (self.observe)(Transition::Recorded { code: outcome.code }, hold);
         if let Some(asked) = asked {
             self.replay_cache.insert_recorded(self.witness, &hold.claim, outcome, asked);
         }

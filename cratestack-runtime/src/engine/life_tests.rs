@@ -15,13 +15,13 @@ fn engine() -> Engine {
     Engine::new(Arc::new(MemoryStore::new()))
 }
 
-async fn run(engine: &Engine, claim: Option<u8>, reply: u32, steps: &Arc<Mutex<Vec<Step>>>) -> Answer<u32> {
+async fn run(engine: &Engine, claim: Option<u8>, reply: u32, transitions: &Arc<Mutex<Vec<Transition>>>) -> Answer<u32> {
     let minute = Duration::from_mins(1);
     let id = RecordId::new("p", "k");
     let claim = claim.map(|hash| OwnedClaim { id, request_hash: [hash; 32], lease: minute, retention: minute });
     let policy = Policy { store_timeout: minute, wait: Duration::ZERO, run_unreserved: false };
-    let steps = Arc::clone(steps);
-    let observe = move |step, _: &Hold| steps.lock().unwrap().push(step);
+    let transitions = Arc::clone(transitions);
+    let observe = move |transition, _: &Hold| transitions.lock().unwrap().push(transition);
     let work = move |_: Option<&Hold>, _: Option<RunSteps>| async move {
         let outcome = Outcome { code: 7, metadata: Vec::new(), body: Bytes::from(reply.to_string()) };
         Settled { disposition: Disposition::Record(outcome), reply, failure: None }
@@ -31,21 +31,21 @@ async fn run(engine: &Engine, claim: Option<u8>, reply: u32, steps: &Arc<Mutex<V
 
 #[tokio::test]
 async fn a_reply_of_any_kind_is_had_once_and_then_its_record() {
-    let (engine, steps) = (engine(), Arc::default());
-    assert!(matches!(run(&engine, Some(1), 5, &steps).await, Answer::Ran(5)));
-    let Answer::Replay(record) = run(&engine, Some(1), 6, &steps).await else { panic!("it is recorded") };
+    let (engine, transitions) = (engine(), Arc::default());
+    assert!(matches!(run(&engine, Some(1), 5, &transitions).await, Answer::Ran(5)));
+    let Answer::Replay(record) = run(&engine, Some(1), 6, &transitions).await else { panic!("it is recorded") };
     assert_eq!((record.response_status, &record.response_body[..]), (7, &b"5"[..]));
-    assert!(matches!(run(&engine, Some(2), 6, &steps).await, Answer::Conflict));
-    assert_eq!(*steps.lock().unwrap(), [Step::Reserved, Step::Recorded { code: 7 }]);
+    assert!(matches!(run(&engine, Some(2), 6, &transitions).await, Answer::Conflict));
+    assert_eq!(*transitions.lock().unwrap(), [Transition::Reserved, Transition::Recorded { code: 7 }]);
     assert_eq!(engine.wait_idle(Duration::ZERO).await, 0);
 }
 
 #[tokio::test]
 async fn without_a_claim_work_is_bounded_and_nothing_else() {
-    let (engine, steps) = (engine(), Arc::default());
-    assert!(matches!(run(&engine, None, 5, &steps).await, Answer::Ran(5)));
-    assert!(matches!(run(&engine, None, 6, &steps).await, Answer::Ran(6)));
-    assert!(steps.lock().unwrap().is_empty(), "nothing is guarded, so no step is made");
+    let (engine, transitions) = (engine(), Arc::default());
+    assert!(matches!(run(&engine, None, 5, &transitions).await, Answer::Ran(5)));
+    assert!(matches!(run(&engine, None, 6, &transitions).await, Answer::Ran(6)));
+    assert!(transitions.lock().unwrap().is_empty(), "nothing is guarded, so nothing changes");
     engine.set_max_running(0);
-    assert!(matches!(run(&engine, None, 7, &steps).await, Answer::Overloaded(Limit::MaxRunning)));
+    assert!(matches!(run(&engine, None, 7, &transitions).await, Answer::Overloaded(Limit::MaxRunning)));
 }

@@ -37,7 +37,7 @@ mod task_tracker;
 pub(crate) use life::Engine;
 pub(crate) use mode::{AttemptFuture, Leased, Participant, StoreParticipant, TransactionSlot, TransactionalRun};
 pub(crate) use model::{
-    Answer, Disposition, Failure, Hold, Limit, Outcome, OwnedClaim, Policy, Settled, Step, TransactionOptions,
+    Answer, Disposition, Failure, Hold, Limit, Outcome, OwnedClaim, Policy, Settled, TransactionOptions, Transition,
 };
 pub(crate) use steps::RunSteps;
 pub use steps::StepError;

@@ -108,9 +108,9 @@ pub(crate) enum Limit {
     MaxPendingBytes,
 }
 
-/// A step in the life of a key that is ours, told to whoever watches as it is made.
+/// A change in the life of a key that is ours, told to whoever watches as it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum Transition {
     Reserved,
     Recorded {
         code: u16,

@@ -3,7 +3,7 @@ use std::time::Duration;
 use http::StatusCode;
 use sha2::{Digest, Sha256};
 
-use crate::engine::{Hold, Step};
+use crate::engine::{Hold, Transition};
 use crate::store::RecordIdRef;
 use crate::util::hex_digits;
 
@@ -104,16 +104,16 @@ impl EventKind {
     }
 }
 
-impl From<Step> for EventKind {
-    fn from(step: Step) -> Self {
-        match step {
-            Step::Reserved => Self::Reserved,
+impl From<Transition> for EventKind {
+    fn from(transition: Transition) -> Self {
+        match transition {
+            Transition::Reserved => Self::Reserved,
             // Recorded statuses are those of responses, so each is one.
-            Step::Recorded { code } => Self::Recorded { status: StatusCode::from_u16(code).unwrap_or_default() },
-            Step::Released => Self::Released,
-            Step::Lost => Self::Lost,
-            Step::Panicked => Self::Panicked,
-            Step::RolledBack => Self::RolledBack,
+            Transition::Recorded { code } => Self::Recorded { status: StatusCode::from_u16(code).unwrap_or_default() },
+            Transition::Released => Self::Released,
+            Transition::Lost => Self::Lost,
+            Transition::Panicked => Self::Panicked,
+            Transition::RolledBack => Self::RolledBack,
         }
     }
 }

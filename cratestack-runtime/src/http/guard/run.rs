@@ -7,7 +7,7 @@ use super::decide::{Decision, GuardedRun};
 use super::record::ResponseRecorder;
 use super::request::GuardedRequest;
 use super::respond::RanUnder;
-use crate::engine::{AttemptFuture, Hold, Leased, Policy, RunSteps, Step, TransactionOptions, TransactionalRun};
+use crate::engine::{AttemptFuture, Hold, Leased, Policy, RunSteps, TransactionOptions, TransactionalRun, Transition};
 use crate::handle::{Event, Idempotency, Options, ReservationSlot, Subject};
 use crate::http::response::ProblemKind;
 use crate::http::work::{Attempts, Work};
@@ -87,7 +87,7 @@ fn begin(slot: &ReservationSlot, subject: Subject, hold: Option<&Hold>) -> Span 
     subject.span(hold)
 }
 
-fn observer(idempotency: &Idempotency, subject: Subject) -> impl Fn(Step, &Hold) + Send + Sync + 'static {
+fn observer(idempotency: &Idempotency, subject: Subject) -> impl Fn(Transition, &Hold) + Send + Sync + 'static {
     let idempotency = idempotency.clone();
     move |step, hold| idempotency.tell(&Event { attempt: hold.attempt, ..subject.event(step.into()) })
 }

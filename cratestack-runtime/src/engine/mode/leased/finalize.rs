@@ -17,7 +17,7 @@ use tracing::{Instrument, debug, error, info};
 use crate::engine::lease::handle::Lease;
 use crate::engine::lease::renewal::RenewalTarget;
 use crate::engine::life::Execution;
-use crate::engine::model::{Answer, Disposition, Hold, Outcome, Settled, Step};
+use crate::engine::model::{Answer, Disposition, Hold, Outcome, Settled, Transition};
 use crate::engine::retry::{Call, Recovery, until_answered};
 use crate::engine::store_call::{store_call, too_late};
 use crate::store::{Completion, LeaseState, StoreError};
@@ -34,7 +34,7 @@ pub(super) struct Finalize<O> {
     pub(super) execution: Execution<O>,
 }
 
-impl<O: Fn(Step, &Hold) + Send + Sync + 'static> Finalize<O> {
+impl<O: Fn(Transition, &Hold) + Send + Sync + 'static> Finalize<O> {
     /// Writes the outcome down. The answer waits for that for a while only; then it goes on behind the answer, under
     /// the lease, until the store has answered or the outcome is no longer worth keeping. Where the work panicked,
     /// nothing is `settled`.
@@ -42,7 +42,7 @@ impl<O: Fn(Step, &Hold) + Send + Sync + 'static> Finalize<O> {
         let (disposition, answer) = if let Some(Settled { disposition, reply, .. }) = settled {
             (disposition, Answer::Ran(reply))
         } else {
-            self.execution.observe(Step::Panicked, Some(&self.target.hold));
+            self.execution.observe(Transition::Panicked, Some(&self.target.hold));
             (Disposition::Release, Answer::Panicked)
         };
         self.execution.has_run(disposition.bytes());
@@ -123,11 +123,11 @@ impl<O: Fn(Step, &Hold) + Send + Sync + 'static> Finalize<O> {
         let RenewalTarget { hold, asked, .. } = &self.target;
         let is_written = state == LeaseState::Held || (state == LeaseState::Unknown && !self.lease.is_lost());
         match disposition {
-            _ if !is_written => self.execution.observe(Step::Lost, Some(hold)),
+            _ if !is_written => self.execution.observe(Transition::Lost, Some(hold)),
             Disposition::Record(outcome) => {
                 self.execution.recorded(hold, outcome, (state == LeaseState::Held).then_some(*asked));
             }
-            Disposition::Release => self.execution.observe(Step::Released, Some(hold)),
+            Disposition::Release => self.execution.observe(Transition::Released, Some(hold)),
         }
         is_written
     }

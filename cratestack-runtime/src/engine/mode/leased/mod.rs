@@ -14,7 +14,7 @@ use self::acquire::{AcquireReservation, LeasedGrant};
 use self::finalize::Finalize;
 use crate::engine::lease::handle::Lease;
 use crate::engine::life::{Engine, Execution, Mode};
-use crate::engine::model::{Acquired, Answer, Hold, OwnedClaim, Policy, Settled, Step};
+use crate::engine::model::{Acquired, Answer, Hold, OwnedClaim, Policy, Settled, Transition};
 use crate::engine::retry::Recovery;
 use crate::engine::steps::RunSteps;
 use crate::store::{IdempotencyStore, StoreError};
@@ -57,7 +57,7 @@ where
     async fn run(
         self,
         grant: LeasedGrant,
-        execution: Execution<impl Fn(Step, &Hold) + Send + Sync + 'static>,
+        execution: Execution<impl Fn(Transition, &Hold) + Send + Sync + 'static>,
         work: F,
     ) -> Answer<R> {
         let (target, leased) = match grant {
@@ -68,7 +68,7 @@ where
             }
         };
         let lease = Lease::new(target.clone(), Arc::clone(&self.recovery), leased);
-        execution.observe(Step::Reserved, Some(&target.hold));
+        execution.observe(Transition::Reserved, Some(&target.hold));
         let settled = {
             // Pinned here, and not by each future around it, which would be as large again.
             let work = pin!(work(Some(&target.hold), Some(RunSteps::of(&target, lease.watch()))));

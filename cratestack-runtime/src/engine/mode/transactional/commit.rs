@@ -24,7 +24,9 @@ use tracing::{error, warn};
 use super::acquire::AcquireTransaction;
 use super::slot::RunEnd;
 use crate::engine::life::Execution;
-use crate::engine::model::{Acquired, Answer, Disposition, Failure, Hold, Outcome, Settled, Step, TransactionOptions};
+use crate::engine::model::{
+    Acquired, Answer, Disposition, Failure, Hold, Outcome, Settled, TransactionOptions, Transition,
+};
 use crate::store::{CommitError, Ending, IdempotencyRecord, Isolation, StoreError, Transact};
 
 /// One run whose transaction is to be ended.
@@ -53,7 +55,7 @@ const COMMIT_POLL: Duration = Duration::from_millis(50);
 /// How long a transaction may take to say whether it has been given up.
 const HAS_FAILED_TIMEOUT: Duration = Duration::from_secs(10);
 
-impl<S: Transact, O: Fn(Step, &Hold)> CommitRun<'_, S, O> {
+impl<S: Transact, O: Fn(Transition, &Hold)> CommitRun<'_, S, O> {
     /// Commits or rolls back what a run has done.
     pub(super) async fn conclude<R>(&self, end: RunEnd<S::Transaction, R>) -> Conclusion<R> {
         let store = &**self.acquire.store;
@@ -61,16 +63,16 @@ impl<S: Transact, O: Fn(Step, &Hold)> CommitRun<'_, S, O> {
             RunEnd::Settled(transaction, settled) => (transaction, settled),
             RunEnd::Panicked(transaction) => {
                 store.rollback(transaction).await;
-                return self.undone(Step::Panicked, Answer::Panicked);
+                return self.undone(Transition::Panicked, Answer::Panicked);
             }
             RunEnd::TimedOut(transaction) => {
                 store.rollback(transaction).await;
-                return self.undone(Step::RolledBack, Answer::TimedOut);
+                return self.undone(Transition::RolledBack, Answer::TimedOut);
             }
-            RunEnd::Stuck => return self.undone(Step::RolledBack, Answer::TimedOut),
+            RunEnd::Stuck => return self.undone(Transition::RolledBack, Answer::TimedOut),
             RunEnd::Kept => {
                 let kept = StoreError::Internal("the transaction outlived its work".to_owned());
-                return self.undone(Step::RolledBack, Answer::Refused(kept));
+                return self.undone(Transition::RolledBack, Answer::Refused(kept));
             }
         };
         let Settled { disposition, reply, failure } = settled;
@@ -85,7 +87,7 @@ impl<S: Transact, O: Fn(Step, &Hold)> CommitRun<'_, S, O> {
             Disposition::Record(outcome) if keep_writes || self.hold.is_some() => outcome,
             Disposition::Record(_) | Disposition::Release => {
                 store.rollback(transaction).await;
-                return self.undone(Step::Released, Answer::Ran(reply));
+                return self.undone(Transition::Released, Answer::Ran(reply));
             }
         };
         let ending = self.hold.map(|hold| ending(&outcome, hold, keep_writes));
@@ -103,7 +105,7 @@ impl<S: Transact, O: Fn(Step, &Hold)> CommitRun<'_, S, O> {
     async fn uncommitted<R>(&self, failure: CommitError, outcome: &Outcome, reply: R) -> Conclusion<R> {
         match (failure, self.hold) {
             (CommitError::Transient(failure), _) => self.again(failure),
-            (CommitError::Refused(failure), _) => self.undone(Step::RolledBack, Answer::Refused(failure)),
+            (CommitError::Refused(failure), _) => self.undone(Transition::RolledBack, Answer::Refused(failure)),
             // There was no key to be taken; and where the work has ended its transaction, there is nothing left to do.
             (CommitError::Taken | CommitError::Ended, None) => Conclusion::Answer(Answer::Ran(reply)),
             (CommitError::Unknown(failure), None) => Conclusion::Answer(Answer::Unknown(failure)),
@@ -111,7 +113,7 @@ impl<S: Transact, O: Fn(Step, &Hold)> CommitRun<'_, S, O> {
                 warn!(
                     "an idempotent transaction was rolled back: its key was reserved outside of transactions meanwhile"
                 );
-                self.execution.observe(Step::RolledBack, self.hold);
+                self.execution.observe(Transition::RolledBack, self.hold);
                 Conclusion::Answer(match self.acquire.begin(LOOK_ISOLATION).await.map(Acquired::ours) {
                     Ok(Ok(free)) => {
                         self.acquire.store.rollback(free.transaction).await;
@@ -175,13 +177,13 @@ impl<S: Transact, O: Fn(Step, &Hold)> CommitRun<'_, S, O> {
         }
     }
 
-    fn undone<R>(&self, step: Step, answer: Answer<R>) -> Conclusion<R> {
-        self.execution.observe(step, self.hold);
+    fn undone<R>(&self, transition: Transition, answer: Answer<R>) -> Conclusion<R> {
+        self.execution.observe(transition, self.hold);
         Conclusion::Answer(answer)
     }
 
     fn again<R>(&self, failure: StoreError) -> Conclusion<R> {
-        self.execution.observe(Step::RolledBack, self.hold);
+        self.execution.observe(Transition::RolledBack, self.hold);
         Conclusion::Again(failure)
     }
 }

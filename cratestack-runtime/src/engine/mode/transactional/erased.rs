@@ -5,14 +5,14 @@ use std::sync::Arc;
 use super::run::Transactional;
 use super::slot::TransactionSlot;
 use crate::engine::life::Engine;
-use crate::engine::model::{Answer, Hold, OwnedClaim, Policy, Settled, Step, TransactionOptions};
+use crate::engine::model::{Answer, Hold, OwnedClaim, Policy, Settled, TransactionOptions, Transition};
 use crate::store::Transact;
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// One attempt of transactional work.
 pub(crate) type AttemptFuture<R> = BoxFuture<'static, Settled<R>>;
 type Work<R> = dyn FnMut(Option<&Hold>) -> AttemptFuture<R> + Send;
-type Observe = dyn Fn(Step, &Hold) + Send + Sync;
+type Observe = dyn Fn(Transition, &Hold) + Send + Sync;
 
 /// What [`Engine::run`] takes besides the mode.
 pub(crate) struct TransactionalRun<R> {

@@ -7,7 +7,7 @@ use super::acquire::{AcquireTransaction, OpenGrant};
 use super::commit::{CommitRun, Conclusion};
 use super::slot::{RunEnd, TransactionSlot, run_to_end};
 use crate::engine::life::{Execution, Mode};
-use crate::engine::model::{Acquired, Answer, Hold, OwnedClaim, Policy, Settled, Step, TransactionOptions};
+use crate::engine::model::{Acquired, Answer, Hold, OwnedClaim, Policy, Settled, TransactionOptions, Transition};
 use crate::store::{StoreError, Transact};
 
 /// Work that writes in transactions of the store's, which it finds in the slot. It is called once for each attempt, of
@@ -44,7 +44,7 @@ where
     async fn run(
         self,
         mut grant: Self::Grant,
-        execution: Execution<impl Fn(Step, &Hold) + Send + Sync + 'static>,
+        execution: Execution<impl Fn(Transition, &Hold) + Send + Sync + 'static>,
         mut work: F,
     ) -> Answer<R> {
         let Self { store, slot, options } = self;
@@ -53,7 +53,7 @@ where
         let mut retries = options.retries;
         loop {
             let OpenGrant { transaction, hold, asked } = grant;
-            execution.observe(Step::Reserved, hold.as_ref());
+            execution.observe(Transition::Reserved, hold.as_ref());
             let session_id = store.session_id(&transaction);
             slot.put(transaction);
             let end = run_to_end(work(hold.as_ref()), &slot, options.timeout).await;
