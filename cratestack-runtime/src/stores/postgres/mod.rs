@@ -378,8 +378,8 @@ impl Transact for PostgresStore {
         open.session
     }
 
-    async fn terminate(&self, session: SessionId) {
-        terminate(&self.database.pool, session).await;
+    async fn terminate(&self, session: SessionId) -> bool {
+        terminate(&self.database.pool, session).await
     }
 
     async fn begin(
@@ -392,6 +392,10 @@ impl Transact for PostgresStore {
 
     async fn commit(&self, open: OpenTransaction<Postgres>, ending: Option<Ending<'_>>) -> Result<(), CommitError> {
         self.operations.commit.run(open, ending).await
+    }
+
+    async fn commit_step(&self, open: OpenTransaction<Postgres>, step: StepRecord<'_>) -> Result<(), CommitError> {
+        self.operations.commit.run_with_step(open, step).await
     }
 
     async fn rollback(&self, open: OpenTransaction<Postgres>) {

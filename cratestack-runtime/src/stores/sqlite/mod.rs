@@ -356,7 +356,9 @@ impl Transact for SqliteStore {
     fn session_id(&self, _: &OpenTransaction<Sqlite>) {}
 
     /// A transaction is within this process, and ends with whoever has it.
-    async fn terminate(&self, (): ()) {}
+    async fn terminate(&self, (): ()) -> bool {
+        true
+    }
 
     async fn begin(
         &self,
@@ -368,6 +370,10 @@ impl Transact for SqliteStore {
 
     async fn commit(&self, open: OpenTransaction<Sqlite>, ending: Option<Ending<'_>>) -> Result<(), CommitError> {
         self.operations.transactions.commit(open, ending).await
+    }
+
+    async fn commit_step(&self, open: OpenTransaction<Sqlite>, step: StepRecord<'_>) -> Result<(), CommitError> {
+        self.operations.transactions.commit_step(open, step).await
     }
 
     async fn rollback(&self, open: OpenTransaction<Sqlite>) {
