@@ -75,7 +75,9 @@ impl Reservation {
             if let Some(recorded) = steps.begin(name, at).await? {
                 return Ok(decoded(steps, name, &recorded)?);
             }
-            let value = encoded(steps, name, &step().await?)?;
+            let value = step().await?;
+            steps.is_done();
+            let value = encoded(steps, name, &value)?;
             steps.record(name, &value).await?;
             // As every later attempt has it.
             Ok(decoded(steps, name, &value)?)
