@@ -79,7 +79,9 @@ impl<K> Reservation<K> {
             if let Some(recorded) = run.begin(name, at).await? {
                 return Ok(run.failing(decoded(name, &recorded))?);
             }
-            let value = run.failing(encoded(name, &step().await?))?;
+            let value = step().await?;
+            run.is_done();
+            let value = run.failing(encoded(name, &value))?;
             run.record(name, &value).await?;
             // As every later attempt has it.
             Ok(run.failing(decoded(name, &value))?)

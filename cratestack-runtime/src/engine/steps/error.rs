@@ -6,7 +6,8 @@ use crate::store::StoreError;
 /// Why a step of a run gave no value, where its own closure is not to blame.
 ///
 /// It becomes the handler's own error by `From`. Nothing is lost by it: what the run has recorded stays recorded, and
-/// an error response of this run is not kept, so that a retry goes on from there.
+/// an error response of this run is not kept, so that a retry goes on from there. Where the step was done and is not
+/// recorded, a retry finds the key in flight until the lease ends, and then does the step again.
 ///
 /// ```
 /// use cratestack_runtime::StepError;

@@ -88,9 +88,17 @@ impl RunSteps {
         self.failing(self.try_begin(name, at).await)
     }
 
+    /// A step's closure has succeeded. Unless it is recorded after that, the run's key is not given back: another
+    /// request would then have an effect beside this one.
+    pub(crate) fn is_done(&self) {
+        self.lease.step_is_done();
+    }
+
     /// Records the value of a step that was done.
     pub(crate) async fn record(&self, name: &str, value: &[u8]) -> Result<(), StepError> {
-        self.failing(self.try_record(name, value).await)
+        self.failing(self.try_record(name, value).await)?;
+        self.lease.step_is_recorded();
+        Ok(())
     }
 
     /// Takes note of an error.
@@ -132,7 +140,10 @@ impl RunSteps {
         let step = StepRecord { principal, key, token, name, value };
         match self.until_there(|| store.record_step(step)).await {
             Ok(LeaseState::Held | LeaseState::Unknown) => Ok(()),
-            Ok(LeaseState::Lost) => Err(StepError::Lost { name: name.to_owned() }),
+            Ok(LeaseState::Lost) => {
+                self.lease.lose();
+                Err(StepError::Lost { name: name.to_owned() })
+            }
             Err(error) => Err(of_store(name, error)),
         }
     }

@@ -106,6 +106,8 @@ impl<S: Transact> StepTransaction<S> {
             return Err(error);
         }
         let name = self.name.clone();
+        // Until it is known what became of it.
+        self.run.iter().for_each(|(_, lease)| lease.step_is_done());
         let committing = async move { catch_panic(self.commit_to_end(&value)).await }.in_current_span();
         let panicked = || StoreError::Internal("the store panicked, or the runtime is shutting down".to_owned());
         match tokio::spawn(committing).await {
@@ -119,20 +121,25 @@ impl<S: Transact> StepTransaction<S> {
         let Some(transaction) = self.slot.take() else {
             self.store.terminate(self.session_id).await;
             let error = StoreError::Internal("the transaction outlived its step's closure".to_owned());
-            return Err(StepError::Refused { name, error });
+            return Err(StepError::Unknown { name, error });
         };
         let committed = match &self.run {
             Some((target, _)) => self.store.commit_step(transaction, record(target, &name, value)).await,
             None => self.store.commit(transaction, None).await,
         };
-        Err(match committed {
-            Ok(()) => return Ok(()),
-            Err(CommitError::Taken) => StepError::Lost { name },
-            Err(CommitError::Ended) => StepError::Ended { name },
-            Err(CommitError::Transient(error)) => StepError::RolledBack { name, error },
-            Err(CommitError::Refused(error)) => StepError::Refused { name, error },
-            Err(CommitError::Unknown(error)) => return self.find_out(error).await,
-        })
+        let committed = match committed {
+            Ok(()) => Ok(()),
+            Err(CommitError::Taken) => Err(StepError::Lost { name }),
+            Err(CommitError::Ended) => Err(StepError::Ended { name }),
+            Err(CommitError::Transient(error)) => Err(StepError::RolledBack { name, error }),
+            Err(CommitError::Refused(error)) => Err(StepError::Refused { name, error }),
+            Err(CommitError::Unknown(error)) => self.find_out(error).await,
+        };
+        // What may be written and is not recorded keeps the run's key for its own request.
+        if !matches!(committed, Err(StepError::Ended { .. } | StepError::Unknown { .. })) {
+            self.run.iter().for_each(|(_, lease)| lease.step_is_recorded());
+        }
+        committed
     }
 
     /// Whether a commit has happened whose answer was lost: once its session has ended, the store knows.
