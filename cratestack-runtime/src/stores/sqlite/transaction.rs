@@ -13,7 +13,6 @@ use super::write::Statements;
 use crate::store::{Begun, Claim, CommitError, Ending, StepRecord, StoreError, encode_step};
 use crate::stores::sql::{
     Cause, OpenTransaction, SAVEPOINT, StepArgs, about, attempt, dead, held, never_ended, record, recordable, shared,
-    store_database,
 };
 
 /// Always one row: how often a reservation was attempted that is dead but has not expired, and what the time is.
