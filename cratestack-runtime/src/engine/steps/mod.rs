@@ -59,6 +59,8 @@ struct Progress {
     kept: Mutex<Kept>,
     /// A step was begun that gave no value, for which its closure is not to blame.
     has_failed: AtomicBool,
+    /// A statement of a transaction step's closure failed, which may have been a deadlock's victim.
+    was_given_up: AtomicBool,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -79,6 +81,11 @@ impl RunSteps {
         Self { target: target.clone(), lease, progress: OnceLock::new() }
     }
 
+    /// The reservation that the steps are recorded under, and its lease.
+    pub(super) fn lease(&self) -> (RenewalTarget, LeaseWatch) {
+        (self.target.clone(), self.lease)
+    }
+
     fn progress(&self) -> &Progress {
         self.progress.get_or_init(Box::default)
     }
@@ -86,6 +93,16 @@ impl RunSteps {
     /// Whether the run has met a [`StepError`], so that an error of its is no outcome.
     pub(crate) fn have_failed(&self) -> bool {
         self.progress.get().is_some_and(|progress| progress.has_failed.load(Ordering::Relaxed))
+    }
+
+    /// Whether the database has given a step's transaction up, so that an error that does not tell why is no outcome.
+    pub(crate) fn were_given_up(&self) -> bool {
+        self.progress.get().is_some_and(|progress| progress.was_given_up.load(Ordering::Relaxed))
+    }
+
+    /// Takes note that the database has given a step's transaction up.
+    pub(crate) fn given_up(&self) {
+        self.progress().was_given_up.store(true, Ordering::Relaxed);
     }
 
     /// What an earlier attempt has recorded of the step; or `None`, and the step is to be done now.
@@ -103,8 +120,13 @@ impl RunSteps {
     pub(crate) async fn record(&self, name: &str, value: &[u8]) -> Result<(), StepError> {
         self.failing(self.try_record(name, value).await)?;
         self.lease.step_is_recorded();
-        lock(&self.progress().kept).add(name, value);
+        self.is_kept(name, value);
         Ok(())
+    }
+
+    /// A step is recorded, which counts towards what is kept of one run.
+    pub(crate) fn is_kept(&self, name: &str, value: &[u8]) {
+        lock(&self.progress().kept).add(name, value);
     }
 
     /// Takes note of an error.
@@ -146,10 +168,7 @@ impl RunSteps {
     }
 
     async fn try_record(&self, name: &str, value: &[u8]) -> Result<(), StepError> {
-        let (bytes, limit) = (value.len(), MAX_STEP_BYTES);
-        if bytes > limit {
-            return Err(StepError::TooLarge { name: name.to_owned(), bytes, limit });
-        }
+        check_size(name, value)?;
         let RenewalTarget { store, hold, .. } = &self.target;
         let (principal, key, token) = (hold.claim.id.principal(), hold.claim.id.key(), hold.token);
         let step = StepRecord { principal, key, token, name, value };
@@ -165,7 +184,7 @@ impl RunSteps {
 
     /// Calls a store that may be away again, for as long as a lease lasts: each of these calls can be made any number
     /// of times.
-    async fn until_there<T, F: Future<Output = Result<T, StoreError>>>(
+    pub(super) async fn until_there<T, F: Future<Output = Result<T, StoreError>>>(
         &self,
         call: impl Fn() -> F,
     ) -> Result<T, StoreError> {
@@ -179,6 +198,31 @@ impl RunSteps {
                 Err(_) => return Err(too_late(lease)),
             }
         }
+    }
+}
+
+/// Whether a value is not too large to be recorded.
+pub(super) fn check_size(name: &str, value: &[u8]) -> Result<(), StepError> {
+    let (bytes, limit) = (value.len(), MAX_STEP_BYTES);
+    if bytes > limit { Err(StepError::TooLarge { name: name.to_owned(), bytes, limit }) } else { Ok(()) }
+}
+
+tokio::task_local! {
+    /// The name of the transaction step that the task is in.
+    static WITHIN: String;
+}
+
+/// Runs the work of a transaction step.
+pub(super) async fn within_transaction<T>(name: String, work: impl Future<Output = T>) -> T {
+    WITHIN.scope(name, work).await
+}
+
+/// A step within the closure of a transaction step would be recorded although the transaction may be rolled back; and
+/// where the database has one writer, it would wait for the very transaction that waits for it.
+pub(crate) fn refuse_within_transaction(name: &str) -> Result<(), StepError> {
+    match WITHIN.try_with(Clone::clone) {
+        Ok(within) => Err(StepError::Nested { name: name.to_owned(), within }),
+        Err(_) => Ok(()),
     }
 }
 
