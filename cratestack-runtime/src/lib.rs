@@ -110,7 +110,9 @@ pub use handle::{
 #[cfg(all(feature = "axum", any(feature = "postgres", feature = "sqlite")))]
 pub use http::TransactionalDatabase;
 #[cfg(feature = "axum")]
-pub use http::{Problem, Unrecorded, decode_headers, encode_headers, hash_request};
+pub use http::{
+    IdempotencyLayer, IdempotencyService, Problem, Unrecorded, decode_headers, encode_headers, hash_request,
+};
 pub use store::{
     Claim, ClaimOutcome, ClockSample, Completion, CoolError, IdempotencyRecord, IdempotencyStore, LeaseState,
     MAX_BODY_BYTES, RecordedStep, ReservationOutcome, StepRecord, StoreError, TransactionalStore, Watch,

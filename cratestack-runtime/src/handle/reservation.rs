@@ -1,9 +1,10 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::idempotency::Idempotency;
 use crate::engine::{Hold, OwnedClaim, RunSteps};
 use crate::util::lock;
 
@@ -98,7 +99,7 @@ impl Reservation {
     pub(super) fn steps(&self) -> Option<&RunSteps> {
         // For what it panics with.
         self.slot.latest();
-        self.slot.0.steps.get()
+        self.slot.holds().steps.get()
     }
 
     /// An idempotency key for a call that the handler makes: the same for every attempt of this request and this
@@ -133,14 +134,24 @@ pub(crate) struct ReservationSlot(Arc<Holds>);
 /// The reservations of one request: one, unless its transaction is run again.
 #[derive(Debug, Default)]
 struct Holds {
+    /// Whose door made the slot.
+    handle: Option<Idempotency>,
     first: OnceLock<Hold>,
     again: Mutex<Option<(Uuid, u32)>>,
     steps: OnceLock<RunSteps>,
+    /// The work runs under the reservation at this moment.
+    is_running: AtomicBool,
+    /// Whose reservation this is, where another door has it.
+    joined: OnceLock<ReservationSlot>,
     /// How many [`Reservation`]s there are of it.
     lent: AtomicUsize,
 }
 
 impl ReservationSlot {
+    pub(crate) fn of(handle: &Idempotency) -> Self {
+        Self(Arc::new(Holds { handle: Some(handle.clone()), ..Holds::default() }))
+    }
+
     pub(crate) fn fill(&self, hold: Hold) {
         if let Err(Hold { token, attempt, .. }) = self.0.first.set(hold) {
             *lock(&self.0.again) = Some((token, attempt));
@@ -154,7 +165,36 @@ impl ReservationSlot {
 
     /// Whether a step gave no value for which the work is not to blame: an error of the run is then no outcome.
     pub(crate) fn has_failed_step(&self) -> bool {
-        self.0.steps.get().is_some_and(RunSteps::have_failed)
+        self.holds().steps.get().is_some_and(RunSteps::have_failed)
+    }
+
+    /// The work runs under the reservation until what is returned is dropped.
+    pub(crate) fn running(&self) -> Running {
+        self.0.is_running.store(true, Ordering::Relaxed);
+        Running(self.clone())
+    }
+
+    /// What is reserved, while the work runs under it. What runs without protection has no reservation.
+    pub(crate) fn running_under(&self) -> Option<&Hold> {
+        let holds = self.holds();
+        let is_running = holds.is_running.load(Ordering::Relaxed);
+        holds.first.get().filter(|hold| is_running && !hold.token.is_nil())
+    }
+
+    /// Whether it is one of this handle's, or of another that has the same engine and names callers as this one does.
+    pub(crate) fn is_of(&self, handle: &Idempotency) -> bool {
+        self.holds().handle.as_ref().is_some_and(|own| {
+            std::ptr::eq(own.engine(), handle.engine()) && own.settings().namespace == handle.settings().namespace
+        })
+    }
+
+    /// The work runs under a reservation that another door has.
+    pub(crate) fn join(&self, other: &Self) {
+        drop(self.0.joined.set(other.clone()));
+    }
+
+    fn holds(&self) -> &Holds {
+        self.0.joined.get().map_or(&self.0, Self::holds)
     }
 
     /// Whether an argument of the work's, or something in it, has the reservation.
@@ -173,12 +213,23 @@ impl ReservationSlot {
 
     /// What is reserved.
     fn claim(&self) -> &OwnedClaim {
-        &self.0.first.get().expect(TOO_EARLY).claim
+        &self.holds().first.get().expect(TOO_EARLY).claim
     }
 
     /// Token and attempt of the latest reservation.
     fn latest(&self) -> (Uuid, u32) {
-        let again = *lock(&self.0.again);
-        again.or_else(|| self.0.first.get().map(|hold| (hold.token, hold.attempt))).expect(TOO_EARLY)
+        let holds = self.holds();
+        let again = *lock(&holds.again);
+        again.or_else(|| holds.first.get().map(|hold| (hold.token, hold.attempt))).expect(TOO_EARLY)
+    }
+}
+
+/// Work runs under a reservation.
+#[derive(Debug)]
+pub(crate) struct Running(ReservationSlot);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.0.is_running.store(false, Ordering::Relaxed);
     }
 }
