@@ -9,6 +9,7 @@ mod layer;
 mod layer_alone;
 mod layer_and_attribute;
 mod layer_and_transaction;
+mod log;
 mod places;
 mod promises;
 mod web;

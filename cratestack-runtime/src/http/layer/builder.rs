@@ -218,8 +218,7 @@ impl IdempotencyLayer {
         self
     }
 
-    /// What a request's key is, instead of its `Idempotency-Key` header. What comes to nothing (`None`, an empty string)
-    /// is a missing key.
+    /// What a request's key is, instead of its `Idempotency-Key` header. `None`, and what is empty, is a missing key.
     ///
     /// It is the key that the attribute makes of the same value by `key = …`.
     ///
@@ -234,14 +233,14 @@ impl IdempotencyLayer {
     /// # let _ = layer;
     /// ```
     #[must_use]
-    pub fn key<P: KeyPart>(mut self, key: impl Fn(&Parts) -> P + Send + Sync + 'static) -> Self {
-        self.terms.key = Some(Arc::new(move |parts| key_of(&key(parts))));
+    pub fn key<P: KeyPart>(mut self, key: impl Fn(&Parts) -> Option<P> + Send + Sync + 'static) -> Self {
+        self.terms.key = Some(Arc::new(move |parts| key_of(&key(parts)?)));
         self
     }
 
     /// Who the caller is, instead of the `Authorization` header, the address, or what [`Idempotency::principal`] says.
-    /// Use what was verified outside of this layer, never a header that a client can choose freely. What comes to
-    /// nothing names nobody: the request is answered 500, and the log says why.
+    /// Use what was verified outside of this layer, never a header that a client can choose freely. `None`, and
+    /// what is empty, names nobody: the request is answered 500, and the log says why.
     ///
     /// It is the caller that the attribute makes of the same value by `principal = …`, and
     /// [`Principal::part`](crate::records::Principal::part) for an operator.
@@ -256,14 +255,18 @@ impl IdempotencyLayer {
     /// # let _ = layer;
     /// ```
     #[must_use]
-    pub fn principal<P: KeyPart>(mut self, caller: impl Fn(&Parts) -> P + Send + Sync + 'static) -> Self {
-        self.terms.principal = Some(Arc::new(move |parts, request| request.principal(&caller(parts))));
+    pub fn principal<P: KeyPart>(mut self, caller: impl Fn(&Parts) -> Option<P> + Send + Sync + 'static) -> Self {
+        self.terms.principal = Some(Arc::new(move |parts, request| match caller(parts) {
+            Some(caller) => request.principal(&caller),
+            None => request.principal(&None::<&str>),
+        }));
         self
     }
 
-    /// What must match on a retry, beside method and path, instead of the query, the content type and the body.
+    /// What must match on a retry, beside method and path, instead of the query, the content type and the body. Where it
+    /// is `None`, all of these are compared.
     ///
-    /// The body is then compared by nothing but this, and is read whole all the same.
+    /// It is what the attribute makes of the same value by `fingerprint = …`. The body is read whole all the same.
     ///
     /// ```
     /// # use cratestack_runtime::{Idempotency, IdempotencyLayer, MemoryStore};
@@ -276,8 +279,15 @@ impl IdempotencyLayer {
     /// # let _ = layer;
     /// ```
     #[must_use]
-    pub fn fingerprint<P: KeyPart>(mut self, fingerprint: impl Fn(&Parts) -> P + Send + Sync + 'static) -> Self {
-        self.terms.fingerprint = Some(Arc::new(move |parts, request| request.fingerprint(&fingerprint(parts))));
+    pub fn fingerprint<P: KeyPart>(
+        mut self,
+        fingerprint: impl Fn(&Parts) -> Option<P> + Send + Sync + 'static,
+    ) -> Self {
+        self.terms.fingerprint = Some(Arc::new(move |parts, request| {
+            if let Some(fingerprint) = fingerprint(parts) {
+                request.fingerprint(&fingerprint);
+            }
+        }));
         self
     }
 }
