@@ -90,9 +90,7 @@ impl Work {
             derived: reservation.derive("charge"),
         });
         let next = self.0.script.lock().unwrap().pop_front();
-        if next == Some(Next::Panic) {
-            panic!("told to panic");
-        }
+        assert_ne!(next, Some(Next::Panic), "told to panic");
         let number =
             reservation.step("charge", async || Ok::<_, Failure>(self.0.charges.fetch_add(1, Ordering::SeqCst) + 1));
         let charged = number.await?;

@@ -25,15 +25,15 @@ use crate::util::lock;
 /// use axum::http::{Request, StatusCode};
 /// use axum::response::Response;
 /// use cratestack_runtime::{Idempotency, IdempotencyLayer, IdempotencyService, MemoryStore};
-/// use tower::{Layer, Service, ServiceExt, service_fn};
+/// use tower::{Layer, ServiceExt, service_fn};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), std::io::Error> {
 /// let gateway = service_fn(async |_: Request<Body>| Ok::<_, std::io::Error>(Response::new(Body::from("forwarded"))));
-/// let mut gateway = IdempotencyLayer::new(Idempotency::new(MemoryStore::new())).layer(gateway);
+/// let gateway = IdempotencyLayer::new(Idempotency::new(MemoryStore::new())).layer(gateway);
 ///
 /// let request = Request::post("/orders").header("authorization", "Bearer a").header("idempotency-key", "k1");
-/// let response = gateway.ready().await?.call(request.body(Body::from("1")).unwrap()).await?;
+/// let response = gateway.oneshot(request.body(Body::from("1")).unwrap()).await?;
 /// assert_eq!(response.status(), StatusCode::OK);
 /// # Ok(())
 /// # }
