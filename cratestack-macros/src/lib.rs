@@ -15,6 +15,7 @@ mod moved;
 mod names;
 mod options;
 mod placement;
+mod reservation;
 mod signature;
 #[cfg(test)]
 mod tests;

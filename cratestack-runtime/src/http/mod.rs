@@ -22,7 +22,7 @@ mod work;
 pub(crate) use crash_point::CrashPoint;
 pub use extract::{Guarded, ProvidesHandle, Via};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub use extract::{ProvidesTransactions, TakesTx, Transacted, TransactionalDatabase, ViaTx};
+pub use extract::{GuardedOver, ProvidesTransactions, TakesTx, Transacted, TransactionalDatabase, ViaOver, ViaTx};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use guard::FailureCause;
 pub use guard::GuardedRequest;

@@ -28,7 +28,8 @@ pub use handling::{
 pub use returned::{AnyReturned, Returned};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use transaction::{
-    Again, AnyAttempts, AnyCauses, AnyPair, AnyRepeat, AnyUntransacted, Attempts, Causes, Noting,
-    OutsideOfTransactions, Pair, ProvidesTransactions, Repeat, Repeating, TakesTx, TheOnlyOne, Transacted,
-    Untransacted, ViaTx, noting, outcome_of, repeating, run_in_transaction, takes_tx,
+    Again, AnyAttempts, AnyCauses, AnyInTransaction, AnyPair, AnyRepeat, AnyUntransacted, Attempts, Causes,
+    GuardedOver, InTransaction, LeasedReservation, Noting, OutsideOfTransactions, Pair, ProvidesTransactions, Repeat,
+    Repeating, TakesTx, TheOnlyOne, Transacted, TransactionReservation, Untransacted, ViaOver, ViaTx, noting,
+    outcome_of, repeating, run_in_transaction, takes_tx,
 };

@@ -44,7 +44,7 @@ impl ResponseRecorder {
         let recorded = response.extensions_mut().remove::<Recorded>().unwrap_or(self.recorded);
         let failure = failure(&mut response);
         let status = response.status();
-        let is_unfinished = status.as_u16() >= 400 && self.slot.has_failed_step();
+        let is_unfinished = status.as_u16() >= 400 && self.slot.is_unfinished(status.is_server_error());
         if unrecorded || is_unfinished || !is_recorded(recorded, status) {
             return Settled { disposition: Disposition::Release, reply: response.map(harmless), failure };
         }
