@@ -22,6 +22,9 @@ impl<K> Reservation<K> {
     /// does the step again. So give what it calls a key of its own ([`derive`](Self::derive) is the same in every
     /// attempt).
     ///
+    /// Record little: an id, rather than what it stands for. An SQL store writes all steps of a run with each one anew,
+    /// so a run begins none once those that are recorded take 1 MiB.
+    ///
     /// A name belongs to one step of a run. Keep it when the program changes: under another name the step is another
     /// one, and is done again by a run that began before.
     ///

@@ -124,6 +124,7 @@ impl<DB: StoreDatabase> Reservation<DB> {
                 }
             };
             run.failing(open.commit(value.clone()).await)?;
+            run.is_kept(name, &value);
             // As every later attempt has it.
             Ok(run.failing(decoded(name, &value))?)
         }

@@ -129,7 +129,10 @@ impl<S: Transact> StepTransaction<S> {
         };
         let committed = match committed {
             Ok(()) => Ok(()),
-            Err(CommitError::Taken) => Err(StepError::Lost { name }),
+            Err(CommitError::Taken) => {
+                self.run.iter().for_each(|(_, lease)| lease.lose());
+                Err(StepError::Lost { name })
+            }
             Err(CommitError::Ended) => Err(StepError::Ended { name }),
             Err(CommitError::Transient(error)) => Err(StepError::RolledBack { name, error }),
             Err(CommitError::Refused(error)) => Err(StepError::Refused { name, error }),
