@@ -106,6 +106,7 @@ fn damaged() -> StoreError {
 }
 
 #[cfg(all(test, any(feature = "postgres", feature = "sqlite")))]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

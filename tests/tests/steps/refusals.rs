@@ -103,7 +103,7 @@ async fn too_large_a_value_says_how_large_and_its_key_stays_with_its_request(sto
     let service = of(store, &world, |router| router.route("/large", post(large)));
     let order = service.post("/large").key("k1").body("1048575");
     let said = error(&order.send().await);
-    assert!(said.contains("`charge` was done") && said.contains("1048577 bytes") && said.contains("1048576"), "{said}");
+    assert!(said.contains("the step `charge`") && said.contains("1048577 bytes") && said.contains("1048576"), "{said}");
     let other = service.post("/large").key("k1").body("1");
     for _ in 0..2 {
         assert_eq!(other.send().await.problem_code().as_deref(), Some("idempotency_key_conflict"));
@@ -176,7 +176,7 @@ async fn a_value_that_cannot_be_encoded_leaves_its_key_to_its_request(store: imp
     let service = of(store, &world, |router| router.route("/unspellable", post(unspellable)));
     let order = service.post("/unspellable").key("k1");
     let said = error(&order.send().await);
-    assert!(said.contains("`charge` was done, but its value cannot be recorded: no spelling"), "{said}");
+    assert!(said.contains("the step `charge` cannot be recorded: no spelling"), "{said}");
     service.lease_is_over().await;
     let other = order.clone().body("another request").send().await;
     assert_eq!(other.problem_code().as_deref(), Some("idempotency_key_conflict"), "{other:?}");

@@ -162,9 +162,8 @@ impl RunSteps {
         let RenewalTarget { store, hold, .. } = &self.target;
         let id = &hold.claim.id;
         let steps = self.until_there(|| store.steps(id.principal(), id.key(), hold.token)).await?;
-        let mut kept = lock(&self.progress().kept);
         for step in &steps {
-            kept.add(&step.name, &step.value);
+            self.is_kept(&step.name, &step.value);
         }
         Ok(steps.into_iter().map(|step| (step.name, step.value)).collect())
     }
