@@ -6,10 +6,9 @@ use axum::{BoxError, Json, Router, http::StatusCode, routing::post};
 use cratestack_runtime::{Idempotency, Reservation, SqliteStore, idempotent};
 use serde_json::{Value, json};
 
-/// A step that is recorded is not done again: a retry, also after a crash, goes on behind it.
+/// A step that is recorded is not done again: a retry after a crash, or after an error, goes on behind it.
 #[idempotent(record = success, lease = "5s", wait = "30s")]
 async fn order(reservation: Reservation, Json(order): Json<Value>) -> Result<Json<Value>, StatusCode> {
-    // No outcome, with `record = success`: a retry runs again, and the steps stay recorded.
     let unfinished = |error: BoxError| {
         eprintln!("{error}");
         StatusCode::SERVICE_UNAVAILABLE
@@ -23,7 +22,8 @@ async fn order(reservation: Reservation, Json(order): Json<Value>) -> Result<Jso
 
 /// The derived key is the same in every attempt: who is called makes one charge of it, however often the call is made.
 async fn call(service: &str, key: uuid::Uuid, body: &Value) -> Result<Value, BoxError> {
-    let request = reqwest::Client::new().post(env::var(service)?).header("Idempotency-Key", key.to_string());
+    let address = env::var(service).map_err(|_| format!("{service} is to be the address of one"))?;
+    let request = reqwest::Client::new().post(address).header("Idempotency-Key", key.to_string());
     Ok(request.json(body).send().await?.error_for_status()?.json().await?)
 }
 
@@ -32,7 +32,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let store = SqliteStore::new(sqlx::SqlitePool::connect("sqlite://orders.db?mode=rwc").await?);
     store.migrate().await?;
     let app = Router::new().route("/orders", post(order)).with_state(Idempotency::new(store));
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", env::var("PORT")?.parse()?)).await?;
+    let port = env::var("PORT").map_or(Ok(3000), |port| port.parse())?;
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
     println!("listening on http://{}", listener.local_addr()?);
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?;
     Ok(())

@@ -139,6 +139,15 @@ impl Service {
         self.address = self.running.listens().await;
     }
 
+    /// The same, with another environment.
+    ///
+    /// # Panics
+    /// When it does not come up; the message ends with what it printed.
+    pub async fn restart_with(&mut self, settings: Settings) {
+        self.settings = settings;
+        self.restart().await;
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -25,7 +25,7 @@ const SHORT: [&str; 9] =
 
 /// An example that runs, and the requests that it prints.
 struct Example {
-    _service: Service,
+    service: Service,
     requests: Vec<RequestBuilder>,
 }
 
@@ -38,7 +38,7 @@ impl Example {
         let requests: Vec<_> =
             printed.lines().filter(|line| line.starts_with("curl ")).map(|line| of_curl(&service, line)).collect();
         assert!(!requests.is_empty(), "it says what to try: {printed}");
-        Self { _service: service, requests }
+        Self { service, requests }
     }
 
     async fn of(name: &str) -> Self {
@@ -117,6 +117,22 @@ async fn smallest() {
     let example = Example::of("smallest").await;
     let first = example.assert_is_guarded(StatusCode::CREATED, r#"{"amount": 6}"#).await;
     assert_eq!(first.json()["amount"], 5);
+}
+
+#[tokio::test]
+async fn transfer() {
+    let example = Example::of("transfer").await;
+    let first = example.assert_is_guarded(StatusCode::OK, r#"{"from": "alice", "to": "bob", "amount": 6}"#).await;
+    assert_eq!(first.body, r#"{"alice":95,"bob":105}"#);
+    let send = async |key: &str, to: &str, amount: u32| {
+        let order = serde_json::json!({"from": "alice", "to": to, "amount": amount});
+        example.service.client().post("/transfers").key(key).json(&order).send().await.unwrap()
+    };
+    for refused in [send("t2", "nobody", 5).await, send("t3", "bob", 96).await] {
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{refused:?}");
+        assert_eq!(refused.body, "no such account, or not enough in it");
+    }
+    assert_eq!(send("t4", "bob", 95).await.body, r#"{"alice":0,"bob":200}"#, "what was refused has moved nothing");
 }
 
 #[tokio::test]
