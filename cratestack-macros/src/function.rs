@@ -3,7 +3,8 @@
 use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::visit::Visit;
-use syn::{FnArg, Ident, Pat, PatType, Signature, Type};
+use syn::visit_mut::{self, VisitMut};
+use syn::{FnArg, Ident, Pat, PatIdent, PatType, Signature, Type};
 
 use crate::context::{located, span_of, variable};
 use crate::evaluation::by_reference;
@@ -67,7 +68,10 @@ pub(crate) fn guarded(private: &TokenStream, options: &Options, function: Handle
         Returned::Boxed(..) => quote!(#private::Box::pin(async move { #statements })),
         Returned::Opaque(..) => quote!(async move { #statements }),
     };
-    let signature = without_supplied(&signature);
+    let mut signature = without_supplied(&signature);
+    if options.has("retry") {
+        signature.inputs.iter_mut().for_each(|argument| Unchanged.visit_fn_arg_mut(argument));
+    }
     quote! {
         #(#attributes)*
         #visibility #signature {
@@ -217,6 +221,18 @@ fn clones(private: &TokenStream, signature: &Signature) -> TokenStream {
     quote! {
         use #private::AnyRepeat as _;
         #(#clones)*
+    }
+}
+
+/// Takes `mut` from the bindings of which each run has a clone.
+struct Unchanged;
+
+impl VisitMut for Unchanged {
+    fn visit_pat_ident_mut(&mut self, pattern: &mut PatIdent) {
+        if pattern.by_ref.is_none() {
+            pattern.mutability = None;
+        }
+        visit_mut::visit_pat_ident_mut(self, pattern);
     }
 }
 
