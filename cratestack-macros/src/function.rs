@@ -134,11 +134,10 @@ fn make_call(
     match tx {
         None => {
             // A step that is a transaction needs a handle that knows its store.
-            let handle = match database_of_steps(signature) {
-                Some(database) => {
-                    quote_spanned!(span=> &#private_at_handle::transactional_handle::<#database, _>(&(#handle)))
-                }
-                None => quote_spanned!(span=> &(#handle)),
+            let handle = if let Some(database) = database_of_steps(signature) {
+                quote_spanned!(span=> &#private_at_handle::transactional_handle::<#database, _>(&(#handle)))
+            } else {
+                quote_spanned!(span=> &(#handle))
             };
             let handle = quote_spanned!(span=> #private_at_handle::handle(#handle));
             quote! {

@@ -36,6 +36,10 @@ const SHORT: [(&str, &str); 10] = [
     ("function_argument_not_static", "only rustc knows what a type parameter holds; it names the bound, twice"),
     ("in_module_value_missing", "a plain type error in the user's own block; nothing of ours takes part in it"),
     ("on_closure", "rustc refuses attributes on expressions itself, twice, before it asks the macro"),
+    (
+        "step_in_transaction_of_plain_reservation",
+        "rustc says which method is not there for which type, and of a closure for it nothing else could be inferred",
+    ),
     ("on_method_of_trait_impl", "the macro sees the method alone; rustc says that the trait has other arguments"),
 ];
 

@@ -1,7 +1,7 @@
 use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 use std::time::Duration;
@@ -11,8 +11,9 @@ use tracing::Span;
 use uuid::Uuid;
 
 use super::event::Subject;
+use super::idempotency::Idempotency;
 use super::reservation_kind::AnyStore;
-use crate::engine::{Engine, Hold, OwnedClaim, RunSteps};
+use crate::engine::{Hold, OwnedClaim, RunSteps};
 use crate::util::lock;
 
 /// The reservation that a handler runs under: an argument of an `#[idempotent]` handler.
@@ -121,7 +122,7 @@ impl<K> Reservation<K> {
     pub(super) fn steps(&self) -> Option<&RunSteps> {
         // For what it panics with.
         self.slot.latest();
-        self.slot.0.steps.get()
+        self.slot.holds().steps.get()
     }
 
     /// The store that the key is reserved in.
@@ -168,24 +169,28 @@ pub struct ReservationSlot(Arc<Holds>);
 /// The reservations of one request: one, unless its transaction is run again.
 #[derive(Debug, Default)]
 struct Holds {
-    /// The store that the key is reserved in; `None` where nothing will be reserved.
-    store: Option<Arc<dyn Any + Send + Sync>>,
+    /// Whose door made the slot; `None` where nothing will be reserved.
+    handle: Option<Idempotency>,
     first: OnceLock<Hold>,
     again: Mutex<Option<(Uuid, u32)>>,
     steps: OnceLock<RunSteps>,
+    /// The work runs under the reservation at this moment.
+    is_running: AtomicBool,
+    /// Whose reservation this is, where another door has it.
+    joined: OnceLock<ReservationSlot>,
     /// How many [`Reservation`]s there are of it.
     lent: AtomicUsize,
 }
 
 impl ReservationSlot {
-    /// For a run over the engine's store.
-    pub(crate) fn over(engine: &Engine) -> Self {
-        Self(Arc::new(Holds { store: Some(Arc::clone(engine.any_store())), ..Holds::default() }))
+    /// For a run of a door of the handle's.
+    pub(crate) fn of(handle: &Idempotency) -> Self {
+        Self(Arc::new(Holds { handle: Some(handle.clone()), ..Holds::default() }))
     }
 
     /// The store that the key is reserved in.
     pub(crate) fn store(&self) -> Option<&Arc<dyn Any + Send + Sync>> {
-        self.0.store.as_ref()
+        self.0.handle.as_ref().map(|handle| handle.engine().any_store())
     }
 
     fn fill(&self, hold: Hold) {
@@ -209,8 +214,37 @@ impl ReservationSlot {
     /// Whether an error of the run is no outcome, because of its steps: one gave no value, for which the work is not to
     /// blame; or the database gave a step's transaction up, and the error `hides_its_cause`.
     pub(crate) fn is_unfinished(&self, hides_its_cause: bool) -> bool {
-        let steps = self.0.steps.get();
+        let steps = self.holds().steps.get();
         steps.is_some_and(|steps| steps.have_failed() || (hides_its_cause && steps.were_given_up()))
+    }
+
+    /// The work runs under the reservation until what is returned is dropped.
+    pub(crate) fn running(&self) -> Running {
+        self.0.is_running.store(true, Ordering::Relaxed);
+        Running(self.clone())
+    }
+
+    /// What is reserved, while the work runs under it. What runs without protection has no reservation.
+    pub(crate) fn running_under(&self) -> Option<&Hold> {
+        let holds = self.holds();
+        let is_running = holds.is_running.load(Ordering::Relaxed);
+        holds.first.get().filter(|hold| is_running && !hold.token.is_nil())
+    }
+
+    /// Whether it is one of this handle's, or of another that has the same engine and names callers as this one does.
+    pub(crate) fn is_of(&self, handle: &Idempotency) -> bool {
+        self.holds().handle.as_ref().is_some_and(|own| {
+            std::ptr::eq(own.engine(), handle.engine()) && own.settings().namespace == handle.settings().namespace
+        })
+    }
+
+    /// The work runs under a reservation that another door has.
+    pub(crate) fn join(&self, other: &Self) {
+        drop(self.0.joined.set(other.clone()));
+    }
+
+    fn holds(&self) -> &Holds {
+        self.0.joined.get().map_or(&self.0, Self::holds)
     }
 
     /// Whether an argument of the work's, or something in it, has the reservation.
@@ -229,12 +263,23 @@ impl ReservationSlot {
 
     /// What is reserved.
     fn claim(&self) -> &OwnedClaim {
-        &self.0.first.get().expect(TOO_EARLY).claim
+        &self.holds().first.get().expect(TOO_EARLY).claim
     }
 
     /// Token and attempt of the latest reservation.
     fn latest(&self) -> (Uuid, u32) {
-        let again = *lock(&self.0.again);
-        again.or_else(|| self.0.first.get().map(|hold| (hold.token, hold.attempt))).expect(TOO_EARLY)
+        let holds = self.holds();
+        let again = *lock(&holds.again);
+        again.or_else(|| holds.first.get().map(|hold| (hold.token, hold.attempt))).expect(TOO_EARLY)
+    }
+}
+
+/// Work runs under a reservation.
+#[derive(Debug)]
+pub(crate) struct Running(ReservationSlot);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.0.is_running.store(false, Ordering::Relaxed);
     }
 }

@@ -76,12 +76,6 @@ impl<DB: StoreDatabase> ReservationKind for DB {
 }
 
 /// A kind of reservation that has steps.
-#[diagnostic::on_unimplemented(
-    message = "a handler with `transaction` has no steps: its whole run is one commit",
-    label = "`{Self}` has no steps",
-    note = "write with the `Tx`; or remove `transaction` from the attribute, take `Reservation<Postgres>` (or \
-            `Reservation<Sqlite>`), and write in `reservation.transaction(…)`"
-)]
 pub trait HasSteps: ReservationKind {}
 
 impl HasSteps for AnyStore {}

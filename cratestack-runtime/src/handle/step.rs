@@ -1,6 +1,8 @@
 //! Steps, as a handler makes them.
 
 use std::future::Future;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+use std::future::Ready;
 use std::panic::Location;
 
 use serde::Serialize;
@@ -8,9 +10,11 @@ use serde::de::DeserializeOwned;
 
 use super::reservation::Reservation;
 use super::reservation_kind::HasSteps;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+use super::reservation_kind::InTransaction;
 use crate::engine::{RunSteps, StepError, refuse_within_transaction};
 
-impl<K> Reservation<K> {
+impl<K: HasSteps> Reservation<K> {
     /// Does a step of this run, unless an earlier attempt of the same request has done it: then its value is the one
     /// that was recorded, and the closure does not run.
     ///
@@ -21,6 +25,9 @@ impl<K> Reservation<K> {
     /// Between what the closure does and its record lies a moment in which the process may die; the next attempt then
     /// does the step again. So give what it calls a key of its own ([`derive`](Self::derive) is the same in every
     /// attempt).
+    ///
+    /// Record little: an id, rather than what it stands for. An SQL store writes all steps of a run with each one anew,
+    /// so a run begins none once those that are recorded take 1 MiB.
     ///
     /// A name belongs to one step of a run. Keep it when the program changes: under another name the step is another
     /// one, and is done again by a run that began before.
@@ -68,7 +75,6 @@ impl<K> Reservation<K> {
         T: Serialize + DeserializeOwned,
         E: From<StepError>,
         F: AsyncFnOnce() -> Result<T, E>,
-        K: HasSteps,
     {
         let at = Location::caller();
         async move {
@@ -88,6 +94,29 @@ impl<K> Reservation<K> {
         }
     }
 }
+
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+impl Reservation<InTransaction> {
+    /// Nobody can call it: it is here for what the compiler says to who tries.
+    #[doc(hidden)]
+    pub fn step<T, E, F>(&self, _: &str, _: F) -> Ready<Result<T, E>>
+    where
+        F: AsyncFnOnce() -> Result<T, E>,
+        Self: MakesSteps<F>,
+    {
+        unreachable!("nobody can call it")
+    }
+}
+
+/// A reservation that has steps. The closure is here for the compiler, which refuses a bound that nothing decides later.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[diagnostic::on_unimplemented(
+    message = "a handler with `transaction` has no steps: its whole run is one commit",
+    label = "this reservation has no steps",
+    note = "write with the `Tx`; or remove `transaction` from the attribute, take `Reservation<Postgres>` (or \
+            `Reservation<Sqlite>`), and write in `reservation.transaction(…)`"
+)]
+pub trait MakesSteps<F> {}
 
 /// The result, of which the run takes note where it is an error.
 pub(super) fn noted<T>(run: Option<&RunSteps>, result: Result<T, StepError>) -> Result<T, StepError> {

@@ -116,16 +116,19 @@ impl<DB: StoreDatabase> Reservation<DB> {
                 open.commit(Vec::new()).await?;
                 return Ok(value);
             };
-            let value = match run.failing(encoded(name, &value)) {
-                Ok(value) => value,
+            // What later attempts could not read is not committed either.
+            let recorded = encoded(name, &value).and_then(|value| Ok((decoded(name, &value)?, value)));
+            let (value, recorded) = match run.failing(recorded) {
+                Ok(recorded) => recorded,
                 Err(error) => {
                     open.roll_back().await;
                     return Err(error.into());
                 }
             };
-            run.failing(open.commit(value.clone()).await)?;
+            run.failing(open.commit(recorded.clone()).await)?;
+            run.is_kept(name, &recorded);
             // As every later attempt has it.
-            Ok(run.failing(decoded(name, &value))?)
+            Ok(value)
         }
     }
 

@@ -21,6 +21,7 @@ over_each_store! {
     a_name_used_twice_names_both_places_and_the_second_does_not_begin,
     a_value_that_no_longer_decodes_names_the_step_and_not_the_value,
     too_large_a_value_says_how_large_and_its_key_stays_with_its_request,
+    a_run_whose_steps_take_all_that_is_kept_begins_no_other,
     a_value_that_cannot_be_encoded_leaves_its_key_to_its_request,
     the_largest_value_and_any_name_come_back,
 }
@@ -102,7 +103,7 @@ async fn too_large_a_value_says_how_large_and_its_key_stays_with_its_request(sto
     let service = of(store, &world, |router| router.route("/large", post(large)));
     let order = service.post("/large").key("k1").body("1048575");
     let said = error(&order.send().await);
-    assert!(said.contains("`charge` was done") && said.contains("1048577 bytes") && said.contains("1048576"), "{said}");
+    assert!(said.contains("the step `charge`") && said.contains("1048577 bytes") && said.contains("1048576"), "{said}");
     let other = service.post("/large").key("k1").body("1");
     for _ in 0..2 {
         assert_eq!(other.send().await.problem_code().as_deref(), Some("idempotency_key_conflict"));
@@ -112,6 +113,37 @@ async fn too_large_a_value_says_how_large_and_its_key_stays_with_its_request(sto
     assert_eq!(other.send().await.problem_code().as_deref(), Some("idempotency_key_conflict"));
     error(&order.send().await);
     assert_eq!(world.seen(), [("charge", 1), ("charge", 2)]);
+}
+
+#[idempotent(record = success)]
+async fn greedy(State(world): State<World>, reservation: Reservation, steps: String) -> Result<String, Failed> {
+    let steps: usize = steps.parse().unwrap();
+    for n in 0..steps {
+        let part = async || {
+            world.has("part", &reservation);
+            Ok::<_, Failed>("x".repeat(300_000))
+        };
+        reservation.step(&n.to_string(), part).await?;
+    }
+    world.decides().await?;
+    Ok(steps.to_string())
+}
+
+/// Whatever attempt recorded them.
+async fn a_run_whose_steps_take_all_that_is_kept_begins_no_other(store: impl TestStore) {
+    let world = World::of([Fate::Fails]);
+    let service = of(store, &world, |router| router.route("/greedy", post(greedy)));
+    let order = service.post("/greedy").key("k1").body("9");
+    for attempt in 1..=2 {
+        let said = error(&order.send().await);
+        assert!(said.contains("the step `4` has not begun: the 4 steps") && said.contains("1200044 bytes"), "{said}");
+        assert!(said.contains("1048576"), "{attempt}: {said}");
+    }
+    assert_eq!(world.seen(), [("part", 1); 4]);
+    let modest = service.post("/greedy").key("k2").body("4");
+    error(&modest.send().await);
+    assert_eq!(modest.send().await.text(), "4", "what is recorded is found");
+    assert_eq!(world.seen().len(), 8);
 }
 
 /// A map whose keys JSON has no spelling for, say.
@@ -144,7 +176,7 @@ async fn a_value_that_cannot_be_encoded_leaves_its_key_to_its_request(store: imp
     let service = of(store, &world, |router| router.route("/unspellable", post(unspellable)));
     let order = service.post("/unspellable").key("k1");
     let said = error(&order.send().await);
-    assert!(said.contains("`charge` was done, but its value cannot be recorded: no spelling"), "{said}");
+    assert!(said.contains("the step `charge` cannot be recorded: no spelling"), "{said}");
     service.lease_is_over().await;
     let other = order.clone().body("another request").send().await;
     assert_eq!(other.problem_code().as_deref(), Some("idempotency_key_conflict"), "{other:?}");
@@ -307,6 +339,7 @@ fn every_error_names_its_step_and_tells_no_value() {
         StepError::Undecodable { name: name(), reason: "Data at line 1, column 5".to_owned() },
         StepError::Unencodable { name: name(), reason: "no spelling".to_owned() },
         StepError::TooLarge { name: name(), bytes: 9, limit: 8 },
+        StepError::TooMany { name: name(), steps: 3, bytes: 9, limit: 8 },
         StepError::Lost { name: name() },
         StepError::Store { name: name(), error: StoreError::Unavailable("away".to_owned()) },
     ];

@@ -73,6 +73,21 @@ pub enum StepError {
         /// How many are kept.
         limit: usize,
     },
+    /// The run's steps take as much as may be kept of one run. This one has not begun.
+    #[error(
+        "the step `{name}` has not begun: the {steps} steps that its run has recorded take {bytes} bytes, and a run begins \
+         none once they take {limit}; record less of each, such as an id, or do the work in several requests"
+    )]
+    TooMany {
+        /// The step's name.
+        name: String,
+        /// How many steps are recorded.
+        steps: usize,
+        /// How many bytes they take.
+        bytes: usize,
+        /// With how many a run begins no other.
+        limit: usize,
+    },
     /// The run's lease is over, or another run has its key: it begins no step, and records none. A transaction step is
     /// rolled back.
     #[error("the step `{name}` is another run's: the lease of this one is over")]

@@ -30,6 +30,13 @@ pub use error::StepError;
 /// The most that the value of one step may have, in bytes.
 pub(crate) const MAX_STEP_BYTES: usize = 1 << 20;
 
+/// With so many bytes of steps a run begins no other. An SQL store writes all of them anew with each step that it
+/// appends; at this size that takes as long as some hundred steps of an empty row.
+const MAX_RUN_BYTES: usize = 1 << 20;
+
+/// What a step takes beside its name and value.
+const STEP_OVERHEAD_BYTES: usize = 8;
+
 /// The pause between two calls of a store that is away.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
@@ -48,10 +55,25 @@ struct Progress {
     begun: Mutex<HashMap<String, &'static Location<'static>>>,
     /// What the attempts before this one have recorded.
     recorded: OnceCell<HashMap<String, Vec<u8>>>,
+    /// How many steps are recorded of this run and those before it, and the bytes that they take.
+    kept: Mutex<Kept>,
     /// A step was begun that gave no value, for which its closure is not to blame.
     has_failed: AtomicBool,
     /// A statement of a transaction step's closure failed, which may have been a deadlock's victim.
     was_given_up: AtomicBool,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Kept {
+    steps: usize,
+    bytes: usize,
+}
+
+impl Kept {
+    fn add(&mut self, name: &str, value: &[u8]) {
+        self.steps += 1;
+        self.bytes += STEP_OVERHEAD_BYTES + name.len() + value.len();
+    }
 }
 
 impl RunSteps {
@@ -98,7 +120,13 @@ impl RunSteps {
     pub(crate) async fn record(&self, name: &str, value: &[u8]) -> Result<(), StepError> {
         self.failing(self.try_record(name, value).await)?;
         self.lease.step_is_recorded();
+        self.is_kept(name, value);
         Ok(())
+    }
+
+    /// A step is recorded, which counts towards what is kept of one run.
+    pub(crate) fn is_kept(&self, name: &str, value: &[u8]) {
+        lock(&self.progress().kept).add(name, value);
     }
 
     /// Takes note of an error.
@@ -123,6 +151,10 @@ impl RunSteps {
                 return Ok(Some(value.clone()));
             }
         }
+        let Kept { steps, bytes } = *lock(&progress.kept);
+        if bytes >= MAX_RUN_BYTES {
+            return Err(StepError::TooMany { name: name.to_owned(), steps, bytes, limit: MAX_RUN_BYTES });
+        }
         if self.lease.lasts() { Ok(None) } else { Err(StepError::Lost { name: name.to_owned() }) }
     }
 
@@ -130,6 +162,9 @@ impl RunSteps {
         let RenewalTarget { store, hold, .. } = &self.target;
         let id = &hold.claim.id;
         let steps = self.until_there(|| store.steps(id.principal(), id.key(), hold.token)).await?;
+        for step in &steps {
+            self.is_kept(&step.name, &step.value);
+        }
         Ok(steps.into_iter().map(|step| (step.name, step.value)).collect())
     }
 

@@ -12,6 +12,7 @@ mod request;
 mod respond;
 mod run;
 
-pub(crate) use prepare::ArrivingRequest;
+pub(crate) use decide::Verdict;
+pub(crate) use prepare::{ArrivingRequest, KeySource};
 pub use request::GuardedRequest;
 pub(crate) use request::{NoReservation, NoReservationReason};

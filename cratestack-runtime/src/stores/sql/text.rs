@@ -6,6 +6,7 @@ use cratestack_schema::columns::{
     ATTEMPT, CREATED_AT, EXPIRES_AT, KEY, LEASE_EXPIRES_AT, PRINCIPAL_FINGERPRINT, REQUEST_HASH, RESERVATION_ID,
     RESPONSE_BODY, RESPONSE_HEADERS, RESPONSE_STATUS, STEPS, STEPS_TOKEN,
 };
+pub(crate) use cratestack_schema::has_steps;
 use cratestack_schema::lease_end;
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Database, Encode, SqlSafeStr as _, SqlStr, Type};
@@ -23,14 +24,6 @@ pub(crate) fn dead(row: &str, now: &str, request: &str) -> String {
          {lease_end} <= {now}))",
         lease_end = lease_end(row),
     )
-}
-
-/// The condition under which a row has steps, in SQL: its latest run recorded them, or took them over.
-///
-/// Programs that know no steps change a row's token and leave its steps as they are. What they took over, or gave to
-/// another request, is then of another token than its steps, which count for nobody.
-pub(crate) fn has_steps(row: &str) -> String {
-    format!("COALESCE({row}.{STEPS_TOKEN} = {row}.{RESERVATION_ID} AND {row}.{STEPS} IS NOT NULL, FALSE)")
 }
 
 /// What becomes of a row's steps where it is taken over: they go along to the same request, unless the row has expired.

@@ -14,6 +14,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod throttle;
+mod transact;
 mod transaction;
 mod turn;
 mod write;

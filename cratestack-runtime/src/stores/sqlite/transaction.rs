@@ -4,20 +4,15 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use cratestack_schema::columns::{ATTEMPT, EXPIRES_AT, KEY, PRINCIPAL_FINGERPRINT};
 use sqlx::{AssertSqlSafe, Row as _, SqlSafeStr as _, SqlStr, Sqlite};
 use uuid::Uuid;
 
-use super::SqliteStore;
 use super::database::{Database, NOW, TICK};
 use super::write::Statements;
-use crate::store::{
-    Begun, Claim, CommitError, Ending, Isolation, StepRecord, StoreError, Transact, TransactionalStore, encode_step,
-};
+use crate::store::{Begun, Claim, CommitError, Ending, StepRecord, StoreError, encode_step};
 use crate::stores::sql::{
     Cause, OpenTransaction, SAVEPOINT, StepArgs, about, attempt, dead, held, never_ended, record, recordable, shared,
-    store_database,
 };
 
 /// Always one row: how often a reservation was attempted that is dead but has not expired, and what the time is.
@@ -172,48 +167,6 @@ impl Transactions {
     }
 }
 
-store_database!(Sqlite, SqliteStore);
-
-impl TransactionalStore for SqliteStore {}
-
-#[async_trait]
-impl Transact for SqliteStore {
-    type Transaction = OpenTransaction<Sqlite>;
-    type SessionId = ();
-
-    fn session_id(&self, _: &OpenTransaction<Sqlite>) {}
-
-    /// A transaction is within this process, and ends with whoever has it.
-    async fn terminate(&self, (): ()) -> bool {
-        true
-    }
-
-    async fn begin(
-        &self,
-        claim: Option<Claim<'_>>,
-        _: Isolation,
-    ) -> Result<Begun<OpenTransaction<Sqlite>>, StoreError> {
-        self.operations.transactions.begin(claim).await
-    }
-
-    async fn commit(&self, open: OpenTransaction<Sqlite>, ending: Option<Ending<'_>>) -> Result<(), CommitError> {
-        self.operations.transactions.commit(open, ending).await
-    }
-
-    async fn commit_step(&self, open: OpenTransaction<Sqlite>, step: StepRecord<'_>) -> Result<(), CommitError> {
-        self.operations.transactions.commit_step(open, step).await
-    }
-
-    async fn rollback(&self, open: OpenTransaction<Sqlite>) {
-        rollback(open).await;
-    }
-
-    async fn has_failed(&self, _: &mut OpenTransaction<Sqlite>) -> bool {
-        // A statement that fails leaves the transaction as it was before it.
-        false
-    }
-}
-
 async fn undo(mut open: OpenTransaction<Sqlite>, error: &CommitError) {
     if *error == CommitError::Ended {
         // sqlx knows nothing of that end, and will roll back: there must be something to.
@@ -222,7 +175,7 @@ async fn undo(mut open: OpenTransaction<Sqlite>, error: &CommitError) {
     rollback(open).await;
 }
 
-async fn rollback(mut open: OpenTransaction<Sqlite>) {
+pub(super) async fn rollback(mut open: OpenTransaction<Sqlite>) {
     if open.rollback().await.is_err() {
         open.close_on_drop();
     }

@@ -112,17 +112,18 @@ impl Begin {
     }
 
     /// Without a look at any row, one message is enough: what later statements ask for, the transaction's settings tell
-    /// them.
+    /// them. A table that is missing is none of its concern.
     async fn begin_unclaimed(&self, isolation: Isolation) -> Result<OpenTransaction<Postgres>, StoreError> {
         let mark = Uuid::new_v4();
         // Nobody else asks for this lock. Half of the mark is as good as another number.
         let lock = mark.as_u64_pair().0.cast_signed();
         // Neither an integer nor a UUID can leave its place in the text.
         let begin = format!(
-            "{begin}; SELECT set_config('{CLAIM}', '{mark}', true), set_config('{TABLE}', {oid}::text, true), \
-             pg_try_advisory_xact_lock({lock}); SAVEPOINT {SAVEPOINT}",
+            "{begin}; SELECT set_config('{CLAIM}', '{mark}', true), \
+             set_config('{TABLE}', to_regclass({table})::oid::text, true), pg_try_advisory_xact_lock({lock}); \
+             SAVEPOINT {SAVEPOINT}",
             begin = begin(isolation),
-            oid = oid(&self.database.table),
+            table = self.database.table.regclass(),
         );
         let begin = AssertSqlSafe(begin).into_sql_str();
         let mut open =

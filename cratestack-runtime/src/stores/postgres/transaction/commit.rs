@@ -34,7 +34,7 @@ fn recorded(table: &str, oid: &str, class: i32) -> String {
 
 /// Whether the transaction is still the one that began, and finds the same table by the name.
 fn in_same(oid: &str) -> (String, String) {
-    (ours("$5"), format!("COALESCE({oid} = current_setting('{TABLE}', true)::bigint, false)"))
+    (ours("$5"), format!("COALESCE({oid}::text = current_setting('{TABLE}', true), false)"))
 }
 
 /// Nothing is written either where the row's lease is over. It is looked at once the row is had: where the statement
