@@ -23,8 +23,6 @@ pub(crate) use crash_point::CrashPoint;
 pub use extract::{Guarded, ProvidesHandle, Via};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use extract::{GuardedOver, ProvidesTransactions, TakesTx, Transacted, TransactionalDatabase, ViaOver, ViaTx};
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub(crate) use guard::FailureCause;
 pub use guard::GuardedRequest;
 pub use identity::hash_request;
 pub use layer::{IdempotencyLayer, IdempotencyService};
