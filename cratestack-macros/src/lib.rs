@@ -2,12 +2,15 @@
 //! code that the attribute generates calls it.
 
 // The order of the files. Each imports from those after it only:
-// expand → placement, signature, guarded → expressions, evaluation, type_checks, moved → context → handler → names →
-// options → mistake.
+// expand → placement, signature, guarded, function → expressions, function_signature, function_checks, evaluation →
+// type_checks, moved → context → handler → names → options → mistake; runtime_path.
 mod context;
 mod evaluation;
 mod expand;
 mod expressions;
+mod function;
+mod function_checks;
+mod function_signature;
 mod guarded;
 mod handler;
 mod mistake;
@@ -15,15 +18,13 @@ mod moved;
 mod names;
 mod options;
 mod placement;
+mod runtime_path;
 mod signature;
 #[cfg(test)]
 mod tests;
 mod type_checks;
 
 use proc_macro::TokenStream;
-use proc_macro_crate::{FoundCrate, crate_name};
-use quote::quote;
-use syn::Ident;
 
 /// Makes an axum handler run at most once per `Idempotency-Key`.
 ///
@@ -79,6 +80,8 @@ use syn::Ident;
 /// | [`principal`](#principal) | expression | `Idempotency::principal` | who the key belongs to |
 /// | [`fingerprint`](#fingerprint) | expression | the whole request | what must match on a retry, beside method and path |
 /// | [`state`](#state) | type | | checks arguments and state at compile time |
+/// | [`name`](#name) | string | a handler | guards a function that is no handler |
+/// | [`handle`](#handle) | expression | the router's state | the handle of a function |
 ///
 /// Options stand in any order, each at most once: `#[idempotent(ttl = "24h", optional)]`. An unknown one is refused,
 /// with the name that was probably meant, or with all names.
@@ -353,6 +356,7 @@ use syn::Ident;
 /// }
 /// ```
 ///
+#[doc = include_str!("functions.md")]
 /// # What the function may be
 ///
 /// Whatever axum takes: an `async fn` or a `fn` that returns a future, free or associated, with `self` by value or
@@ -381,17 +385,5 @@ use syn::Ident;
 pub fn idempotent(attribute: TokenStream, item: TokenStream) -> TokenStream {
     // In an `impl` an attribute is indented. An editor that expands it may not tell the place, and gives the first column.
     let may_stand_in_impl = proc_macro::Span::call_site().column() > 1;
-    expand::idempotent(&private(), may_stand_in_impl, &attribute.into(), &item.into()).into()
-}
-
-/// The only path that generated code names, under the name that the user's manifest gives the runtime.
-///
-/// Where the manifest does not tell, as for a build without cargo or a crate that has the runtime through another one,
-/// it is taken by its own name; so it is in the runtime itself, whose examples and tests see it from outside.
-fn private() -> proc_macro2::TokenStream {
-    let name = match crate_name("cratestack-runtime") {
-        Ok(FoundCrate::Name(name)) => syn::parse_str::<Ident>(&name).ok(),
-        Ok(FoundCrate::Itself) | Err(_) => None,
-    };
-    name.map_or_else(|| quote!(::cratestack_runtime::__private), |name| quote!(::#name::__private))
+    expand::idempotent(&runtime_path::private(), may_stand_in_impl, &attribute.into(), &item.into()).into()
 }

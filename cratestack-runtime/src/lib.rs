@@ -51,7 +51,7 @@
 //! | feature | on by default | what it brings |
 //! |---|---|---|
 //! | `axum` | yes | the door for axum's handlers, and [`hash_request`], [`encode_headers`], [`decode_headers`], [`Problem`], [`Unrecorded`] |
-//! | `macros` | yes | the attribute `#[idempotent]`; with it comes `axum` |
+//! | `macros` | yes | the attribute `#[idempotent]`: on axum's handlers with `axum`, on other functions without it too |
 //! | `postgres` | yes | `PostgresStore`, and transactions in Postgres |
 //! | `sqlite` | | `SqliteStore`, and transactions in SQLite |
 //! | `aide` | | guarded handlers in aide's `ApiRouter` |
@@ -68,14 +68,14 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[cfg(feature = "axum")]
+#[cfg(any(feature = "axum", feature = "macros"))]
 #[doc(hidden)]
 #[path = "private/mod.rs"]
 pub mod __private;
 #[cfg(feature = "testing")]
 mod conformance;
 #[cfg_attr(
-    not(all(feature = "axum", any(feature = "postgres", feature = "sqlite"))),
+    not(all(any(feature = "axum", feature = "macros"), any(feature = "postgres", feature = "sqlite"))),
     allow(
         dead_code,
         unused_imports,
@@ -83,9 +83,11 @@ mod conformance;
     )
 )]
 mod engine;
+#[cfg(feature = "macros")]
+mod function;
 #[cfg_attr(
-    not(feature = "axum"),
-    expect(dead_code, unused_imports, reason = "what a handle gives to doors rests without one")
+    not(all(feature = "axum", feature = "macros")),
+    allow(dead_code, unused_imports, reason = "parts of what a handle gives to doors rest without them")
 )]
 mod handle;
 #[cfg(feature = "axum")]
@@ -102,6 +104,8 @@ pub use async_trait::async_trait;
 #[cfg(feature = "macros")]
 pub use cratestack_macros::idempotent;
 pub use engine::{StepError, Sweeper};
+#[cfg(feature = "macros")]
+pub use function::GuardError;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use handle::Tx;
 pub use handle::{
@@ -153,16 +157,16 @@ pub mod records {
 extern crate self as cratestack_runtime;
 
 /// The README's examples compile.
-#[cfg(all(doctest, feature = "macros", feature = "postgres", feature = "sqlite"))]
+#[cfg(all(doctest, feature = "axum", feature = "macros", feature = "postgres", feature = "sqlite"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
 /// So do those of the pages.
-#[cfg(all(doctest, feature = "macros"))]
+#[cfg(all(doctest, feature = "axum", feature = "macros"))]
 #[doc = include_str!("../../docs/attribute.md")]
 struct AttributePage;
 
-#[cfg(all(doctest, feature = "macros", feature = "postgres"))]
+#[cfg(all(doctest, feature = "axum", feature = "macros", feature = "postgres"))]
 #[doc = include_str!("../../docs/transactions.md")]
 struct TransactionsPage;
 
@@ -170,19 +174,19 @@ struct TransactionsPage;
 #[doc = include_str!("../../docs/http.md")]
 struct HttpPage;
 
-#[cfg(all(doctest, feature = "macros"))]
+#[cfg(all(doctest, feature = "axum", feature = "macros"))]
 #[doc = include_str!("../../docs/around.md")]
 struct AroundPage;
 
-#[cfg(all(doctest, feature = "macros"))]
+#[cfg(all(doctest, feature = "axum", feature = "macros"))]
 #[doc = include_str!("../../docs/operations.md")]
 struct OperationsPage;
 
-#[cfg(all(doctest, feature = "macros", feature = "postgres", feature = "sqlite"))]
+#[cfg(all(doctest, feature = "axum", feature = "macros", feature = "postgres", feature = "sqlite"))]
 #[doc = include_str!("../../docs/state.md")]
 struct StatePage;
 
 /// So do those of the crate's own.
-#[cfg(all(doctest, feature = "macros"))]
+#[cfg(all(doctest, feature = "axum", feature = "macros"))]
 #[doc = include_str!("../README.md")]
 struct CrateReadme;

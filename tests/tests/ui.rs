@@ -142,18 +142,23 @@ fn the_page_on_the_state_shows_what_the_compiler_says() {
 #[test]
 fn legal_shapes_compile_without_a_warning() {
     for edition in ["2021", "2024"] {
-        lint(&format!("pass-{edition}"), edition, &dependency("cratestack-runtime", "[\"macros\"]"), "ui/pass");
+        lint(
+            &format!("pass-{edition}"),
+            edition,
+            &dependency("cratestack-runtime", "[\"axum\", \"macros\"]"),
+            "ui/pass",
+        );
     }
 }
 
 #[test]
 fn the_runtime_may_have_another_name() {
-    lint("renamed", "2021", &dependency("idem", "[\"macros\"]"), "ui/renamed");
+    lint("renamed", "2021", &dependency("idem", "[\"axum\", \"macros\"]"), "ui/renamed");
 }
 
 #[test]
 fn transactions_are_legal_in_every_shape() {
-    let runtime = dependency("cratestack-runtime", "[\"macros\", \"postgres\", \"sqlite\"]");
+    let runtime = dependency("cratestack-runtime", "[\"axum\", \"macros\", \"postgres\", \"sqlite\"]");
     let sqlx = "sqlx = { version = \"0.9\", default-features = false, features = [\"postgres\", \"runtime-tokio\", \"sqlite-bundled\"] }";
     lint("transaction", "2024", &format!("{runtime}\n{sqlx}"), "ui/transaction");
 }

@@ -2,7 +2,7 @@
 //! this table.
 
 use BuilderCall::{ByWord, NamedByWord, None as NoCall, WhetherWord, WithValue};
-use Takes::{Duration, Either, Expression, Nothing, Number, OneOf, Principal, Type};
+use Takes::{Duration, Either, Expression, Name, Nothing, Number, OneOf, Principal, Type};
 use syn::Ident;
 
 /// Whether the runtime was built with what the code of a transaction needs.
@@ -54,7 +54,12 @@ pub(crate) static TABLE: &[Entry] = &[
     option("principal", "principal = user.id", Principal, NoCall),
     option("fingerprint", "fingerprint = (req.amount, &req.currency)", Expression, NoCall),
     option("state", "state = App", Type, NoCall),
+    option("name", "name = \"charge\"", Name, NoCall),
+    option("handle", "handle = app.idempotency", Expression, NoCall),
 ];
+
+/// Whether the runtime was built with the door that handlers' requests come in by.
+pub(crate) const HAS_AXUM: bool = cfg!(any(feature = "axum", test));
 
 /// One option.
 pub(crate) struct Entry {
@@ -80,6 +85,8 @@ pub(crate) enum Takes {
     Expression,
     /// An expression, or a string that names the one principal that there is.
     Principal,
+    /// A string that names the function in the store.
+    Name,
     Type,
 }
 

@@ -10,6 +10,7 @@
 
 mod configure;
 mod event;
+mod failure_cause;
 mod idempotency;
 mod key_part;
 mod namespace;
@@ -20,10 +21,13 @@ mod reservation;
 mod settings;
 mod step;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod takes_part;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod tx;
 
 pub(crate) use event::Subject;
 pub use event::{Event, EventKind};
+pub use failure_cause::FailureCause;
 pub use idempotency::Idempotency;
 pub(crate) use key_part::digest;
 pub use key_part::{KeyPart, Part, PartHasher, Presence, part};
@@ -36,9 +40,14 @@ pub(crate) use options::Recorded;
 pub use principal::Principal;
 #[cfg(test)]
 pub(crate) use principal::looks_like_a_digest;
-pub(crate) use principal::{given, holder_of, of_expression};
-pub use reservation::Reservation;
-pub(crate) use reservation::ReservationSlot;
+pub(crate) use principal::of_expression;
+#[cfg(feature = "macros")]
+pub(crate) use principal::{function_key, of_function};
+#[cfg(feature = "axum")]
+pub(crate) use principal::{given, holder_of};
+pub use reservation::{Reservation, ReservationSlot};
 pub use settings::OnStoreError;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use takes_part::TakesPart;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use tx::Tx;

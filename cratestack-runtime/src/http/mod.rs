@@ -21,8 +21,6 @@ pub(crate) use crash_point::CrashPoint;
 pub use extract::{Guarded, ProvidesHandle, Via};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use extract::{ProvidesTransactions, TakesTx, Transacted, TransactionalDatabase, ViaTx};
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub(crate) use guard::FailureCause;
 pub use guard::GuardedRequest;
 pub use identity::hash_request;
 pub use response::{Problem, Unrecorded, decode_headers, encode_headers};

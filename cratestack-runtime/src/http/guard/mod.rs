@@ -13,7 +13,5 @@ mod respond;
 mod run;
 
 pub(crate) use prepare::ArrivingRequest;
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub(crate) use record::FailureCause;
 pub use request::GuardedRequest;
 pub(crate) use request::{NoReservation, NoReservationReason};
