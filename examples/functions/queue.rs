@@ -29,7 +29,14 @@ type Handle = Idempotency<PostgresStore>;
 
 /// The debit, the charge, and that this order is charged are one commit. An order that comes again gets its number. That
 /// is kept for longer than the queue keeps a message.
-#[idempotent(handle = handle, name = "charge", key = order.id, fingerprint = (&order.account, order.cents), ttl = "48h", transaction)]
+#[idempotent(
+    name = "charge",
+    handle = handle,
+    key = order.id,
+    fingerprint = (&order.account, order.cents),
+    ttl = "48h",
+    transaction
+)]
 async fn charge(handle: &Handle, order: &Order, mut tx: Tx<Postgres>) -> Result<i64, ChargeError> {
     let debit = "UPDATE accounts SET cents = cents - $2 WHERE name = $1";
     let debited = query(debit).bind(&order.account).bind(order.cents).execute(&mut *tx).await?;
