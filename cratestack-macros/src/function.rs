@@ -3,15 +3,16 @@
 use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::visit::Visit;
-use syn::{FnArg, Ident, Pat, PatType, Signature, Type};
+use syn::visit_mut::{self, VisitMut};
+use syn::{FnArg, Ident, Pat, PatIdent, PatType, Signature, Type};
 
 use crate::context::{located, span_of, variable};
 use crate::evaluation::by_reference;
-use crate::function_checks;
 use crate::function_signature::{Returned, Supplied, borrows, returned, supplied};
 use crate::handler::Handler;
 use crate::names::BoundNames;
 use crate::options::Options;
+use crate::{function_checks, reservation};
 
 /// The function with its guard.
 pub(crate) fn guarded(private: &TokenStream, options: &Options, function: Handler) -> TokenStream {
@@ -21,7 +22,7 @@ pub(crate) fn guarded(private: &TokenStream, options: &Options, function: Handle
     let (call, run) = (variable("call"), variable("run"));
     let checks = function_checks::all(private, options, returned.output());
     let tx = transaction(options, &signature);
-    let make_call = make_call(private, options, tx, &call);
+    let make_call = make_call(private, options, &signature, tx, &call);
     let parts = options.expressions().filter(|(name, _)| *name != "handle").map(|(name, expression)| {
         let span = span_of(expression);
         let method = Ident::new(name, span);
@@ -41,7 +42,8 @@ pub(crate) fn guarded(private: &TokenStream, options: &Options, function: Handle
     let (span, private_here) = located(private, &signature.ident);
     let output = returned.output();
     let recording = Ident::new(if options.records_errors() { "recording_all" } else { "recording_success" }, span);
-    let telling_causes = tx.map(|_| quote!(.telling_causes()));
+    let has_transactions = tx.is_some() || database_of_steps(&signature).is_some();
+    let telling_causes = has_transactions.then(|| quote!(.telling_causes()));
     let mode = match (borrows(&signature), tx) {
         (false, None) => "owned",
         (true, None) => "borrowed",
@@ -52,7 +54,7 @@ pub(crate) fn guarded(private: &TokenStream, options: &Options, function: Handle
     let calling = quote_spanned! {span=>
         #private_here::function::<#output>().#recording() #telling_causes.#mode(#call, #work).await
     };
-    let causes = tx.map(|_| quote!(use #private::AnyRecorder as _;));
+    let causes = has_transactions.then(|| quote!(use #private::AnyRecorder as _;));
     let statements = quote! {
         use #private::{AnyFunction as _, AnyReturnedByFunction as _};
         #causes
@@ -66,7 +68,10 @@ pub(crate) fn guarded(private: &TokenStream, options: &Options, function: Handle
         Returned::Boxed(..) => quote!(#private::Box::pin(async move { #statements })),
         Returned::Opaque(..) => quote!(async move { #statements }),
     };
-    let signature = without_supplied(&signature);
+    let mut signature = without_supplied(&signature);
+    if options.has("retry") {
+        signature.inputs.iter_mut().for_each(|argument| Unchanged.visit_fn_arg_mut(argument));
+    }
     quote! {
         #(#attributes)*
         #visibility #signature {
@@ -104,7 +109,19 @@ fn transaction<'a>(options: &Options, signature: &'a Signature) -> Option<&'a Ty
     all.next().filter(|_| options.has("transaction")).map(|(_, argument)| &*argument.ty)
 }
 
-fn make_call(private: &TokenStream, options: &Options, tx: Option<&Type>, call: &Ident) -> TokenStream {
+/// The `DB` of a `Reservation<DB>` among the arguments.
+fn database_of_steps(signature: &Signature) -> Option<Type> {
+    let types: Vec<_> = supplied(signature).map(|(_, argument)| (*argument.ty).clone()).collect();
+    reservation::database(signature, &types).cloned()
+}
+
+fn make_call(
+    private: &TokenStream,
+    options: &Options,
+    signature: &Signature,
+    tx: Option<&Type>,
+    call: &Ident,
+) -> TokenStream {
     let (Some(handle), Some(name)) = (options.expression("handle"), options.value("name")) else {
         return TokenStream::new();
     };
@@ -112,7 +129,14 @@ fn make_call(private: &TokenStream, options: &Options, tx: Option<&Type>, call: 
     let (span, private_at_handle) = located(private, handle);
     match tx {
         None => {
-            let handle = quote_spanned!(span=> #private_at_handle::handle(&(#handle)));
+            // A step that is a transaction needs a handle that knows its store.
+            let handle = match database_of_steps(signature) {
+                Some(database) => {
+                    quote_spanned!(span=> &#private_at_handle::transactional_handle::<#database, _>(&(#handle)))
+                }
+                None => quote_spanned!(span=> &(#handle)),
+            };
+            let handle = quote_spanned!(span=> #private_at_handle::handle(#handle));
             quote! {
                 #[allow(clippy::needless_borrow, clippy::needless_borrows_for_generic_args)]
                 let mut #call = #private::FunctionCall::new(#handle, #name, #builder);
@@ -167,10 +191,7 @@ fn work(
             #future
         }
     };
-    let run_type = match tx {
-        Some(_) => quote!(#private::TransactionalRun<_>),
-        None => quote!(#private::Run),
-    };
+    let run_type = if tx.is_some() { quote!(#private::TransactionalRun<_>) } else { quote!(#private::Run) };
     if options.has("retry") && tx.is_some() {
         let clones = clones(private, signature);
         quote!(#private::again(move |#run: #run_type| { #clones #future }))
@@ -200,6 +221,18 @@ fn clones(private: &TokenStream, signature: &Signature) -> TokenStream {
     quote! {
         use #private::AnyRepeat as _;
         #(#clones)*
+    }
+}
+
+/// Takes `mut` from the bindings of which each run has a clone.
+struct Unchanged;
+
+impl VisitMut for Unchanged {
+    fn visit_pat_ident_mut(&mut self, pattern: &mut PatIdent) {
+        if pattern.by_ref.is_none() {
+            pattern.mutability = None;
+        }
+        visit_mut::visit_pat_ident_mut(self, pattern);
     }
 }
 

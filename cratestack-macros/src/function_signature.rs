@@ -9,6 +9,7 @@ use syn::{
     TypeParamBound, TypeReference,
 };
 
+use crate::context::mentions;
 use crate::mistake::{Mistakes, mistake};
 use crate::names::BoundNames;
 use crate::options::Options;
@@ -245,7 +246,24 @@ fn check_supplied(options: &Options, signature: &Signature, mistakes: &mut Mista
         let help = "remove this one, and execute all statements on the first";
         mistakes.add(mistake(&second.ty, what, help));
     }
-    for (_, argument) in supplied(signature) {
+    for (supplied, argument) in supplied(signature) {
+        let is_in_transaction = mentions(argument.ty.to_token_stream(), "InTransaction");
+        match (supplied, transaction) {
+            (Supplied::Reservation, Some(_)) if !is_in_transaction => {
+                let what = "a function with `transaction` has no steps: its whole run is one commit";
+                let help = "take `Reservation<cratestack_runtime::InTransaction>`, which tells key, token and attempt";
+                mistakes.add(mistake(&argument.ty, what, help));
+            }
+            (Supplied::Reservation, None) if is_in_transaction => {
+                let what = "this is the reservation of functions that run in a transaction";
+                mistakes.add(mistake(
+                    &argument.ty,
+                    what,
+                    "take `Reservation`, or write `transaction` in the attribute",
+                ));
+            }
+            _ => {}
+        }
         let mut bound = BoundNames::default();
         bound.visit_pat(&argument.pat);
         for (option, expression) in options.expressions() {

@@ -18,6 +18,7 @@ mod moved;
 mod names;
 mod options;
 mod placement;
+mod reservation;
 mod runtime_path;
 mod signature;
 #[cfg(test)]

@@ -106,11 +106,11 @@ pub use cratestack_macros::idempotent;
 pub use engine::{StepError, Sweeper};
 #[cfg(feature = "macros")]
 pub use function::GuardError;
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub use handle::Tx;
 pub use handle::{
     Event, EventKind, Idempotency, KeyPart, NamespaceError, OnStoreError, PartHasher, Presence, Reservation,
 };
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use handle::{InTransaction, Tx};
 #[cfg(all(feature = "axum", any(feature = "postgres", feature = "sqlite")))]
 pub use http::TransactionalDatabase;
 #[cfg(feature = "axum")]

@@ -20,7 +20,6 @@
 
 use std::future::Future;
 use std::panic::resume_unwind;
-use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -88,15 +87,19 @@ impl<T, E> Recorder<T, E> {
         E: Send + 'static,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
-        self.run_owned(call, |run| run, body).await
+        self.run_owned(call, |run| run, body)
     }
 
     /// Calls a function whose body borrows, and so stays with its caller.
-    pub async fn borrowed<F>(self, call: FunctionCall, body: impl FnMut(Run) -> Option<F>) -> Result<T, E>
+    pub fn borrowed<F>(
+        self,
+        call: FunctionCall,
+        body: impl FnMut(Run) -> Option<F>,
+    ) -> impl Future<Output = Result<T, E>>
     where
         F: Future<Output = Result<T, E>>,
     {
-        self.run_borrowed(call, |run| run, body).await
+        self.run_borrowed(call, |run| run, body)
     }
 
     /// The same; the body is `given` what it runs by.
@@ -152,7 +155,8 @@ impl<T, E> Recorder<T, E> {
         let (function, slot, deadline) = (guarded.name, guarded.slot.clone(), guarded.deadline());
         let (attempts, mut attempted) = handed_over();
         let (mut ran, mut otherwise) = (None, GuardError::Panicked { function });
-        let mut answering = pin!(guarded.run(attempts, DEADLINE_GRACE));
+        // In boxes, so that calls within calls need no more stack than others.
+        let mut answering = Box::pin(guarded.run(attempts, DEADLINE_GRACE));
         let ended = loop {
             let Attempt { run, ended } = tokio::select! {
                 biased;
@@ -167,7 +171,7 @@ impl<T, E> Recorder<T, E> {
                         None => None,
                     }
                 };
-                let mut body = pin!(catch_panic(within(deadline, body)).instrument(span));
+                let mut body = Box::pin(catch_panic(within(deadline, body)).instrument(span));
                 tokio::select! {
                     biased;
                     // Before it has heard how the body ended it answers only where it has ended the run itself.

@@ -63,7 +63,7 @@ impl FunctionCall {
         let subject = Subject::of(id.as_ref());
         let claim = options.claim(settings, id, request_hash);
         let policy = options.policy(settings);
-        let slot = ReservationSlot::default();
+        let slot = ReservationSlot::over(idempotency.engine());
         Ok(GuardedFunction { idempotency, name, options, claim, policy, subject, slot, participant })
     }
 }

@@ -145,10 +145,11 @@ impl<T, E> Recorder<T, E> {
         match result {
             Ok(value) => settled(Some((Kind::Value, (self.value.encode)(value))), None, function),
             Err(error) => {
-                // An error of a run that met a step's own error is none of its outcome.
-                let recorded = self.error.filter(|_| !slot.has_failed_step());
+                let cause = (self.cause)(error);
+                // Of a run that is to go on from its steps, an error is no outcome.
+                let recorded = self.error.filter(|_| !slot.is_unfinished(cause.is_none()));
                 let encoded = recorded.map(|codec| (Kind::Error, (codec.encode)(error)));
-                settled(encoded, Some(failure((self.cause)(error))), function)
+                settled(encoded, Some(failure(cause)), function)
             }
         }
     }

@@ -58,31 +58,31 @@ impl<DB: StoreDatabase> TransactionalRun<DB> {
 
 impl<T, E> Recorder<T, E> {
     /// Calls a function whose body borrows nothing, in a transaction.
-    pub async fn owned_in_transaction<DB: TakesPart, F>(
+    pub fn owned_in_transaction<DB: TakesPart, F>(
         self,
         call: TransactionalCall<DB>,
         body: impl FnMut(TransactionalRun<DB>) -> Option<F> + Send + 'static,
-    ) -> Result<T, E>
+    ) -> impl Future<Output = Result<T, E>>
     where
         T: Send + 'static,
         E: Send + 'static,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
         let TransactionalCall { call, slot } = call;
-        self.run_owned(call, move |run| TransactionalRun { run, slot: Arc::clone(&slot) }, body).await
+        self.run_owned(call, move |run| TransactionalRun { run, slot: Arc::clone(&slot) }, body)
     }
 
     /// Calls a function whose body borrows, in a transaction.
-    pub async fn borrowed_in_transaction<DB: TakesPart, F>(
+    pub fn borrowed_in_transaction<DB: TakesPart, F>(
         self,
         call: TransactionalCall<DB>,
         body: impl FnMut(TransactionalRun<DB>) -> Option<F>,
-    ) -> Result<T, E>
+    ) -> impl Future<Output = Result<T, E>>
     where
         F: Future<Output = Result<T, E>>,
     {
         let TransactionalCall { call, slot } = call;
-        self.run_borrowed(call, move |run| TransactionalRun { run, slot: Arc::clone(&slot) }, body).await
+        self.run_borrowed(call, move |run| TransactionalRun { run, slot: Arc::clone(&slot) }, body)
     }
 }
 

@@ -18,8 +18,11 @@ mod operator;
 mod options;
 mod principal;
 mod reservation;
+mod reservation_kind;
 mod settings;
 mod step;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod step_transaction;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod takes_part;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -46,6 +49,9 @@ pub(crate) use principal::{function_key, of_function};
 #[cfg(feature = "axum")]
 pub(crate) use principal::{given, holder_of};
 pub use reservation::{Reservation, ReservationSlot};
+pub use reservation_kind::ReservationKind;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use reservation_kind::{HasNoSteps, HasSteps, InTransaction};
 pub use settings::OnStoreError;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use takes_part::TakesPart;

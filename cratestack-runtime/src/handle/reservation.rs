@@ -1,18 +1,25 @@
+use std::any::Any;
+use std::fmt;
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tracing::Span;
 use uuid::Uuid;
 
 use super::event::Subject;
-use crate::engine::{Hold, OwnedClaim, RunSteps};
+use super::reservation_kind::AnyStore;
+use crate::engine::{Engine, Hold, OwnedClaim, RunSteps};
 use crate::util::lock;
 
 /// The reservation that a handler runs under: an argument of an `#[idempotent]` handler.
 ///
-/// Its use is to make the calls that the handler makes idempotent in their turn: [`derive`](Self::derive) gives the
-/// same value for every attempt of one request, whichever process makes it.
+/// It makes the calls that the handler makes idempotent in their turn: [`derive`](Self::derive) gives the same value for
+/// every attempt of one request, whichever process makes it. And it keeps what the handler has done: a
+/// [`step`](Self::step) that is recorded is not done again by the request's next attempt.
 ///
 /// ```
 /// use axum::http::StatusCode;
@@ -33,28 +40,42 @@ use crate::util::lock;
 /// argument of its own where the attribute has `key = …`: whether there is a key is then known after all extractors
 /// have run, so a request without one is refused (400) where an extractor of yours holds the reservation. It is the
 /// handler's to use, not another extractor's: until the key is reserved it has nothing to tell, and its methods panic.
-#[derive(Debug)]
-pub struct Reservation {
+///
+/// The type parameter says what else it can do:
+///
+/// | type | in | has |
+/// |---|---|---|
+/// | `Reservation` | handlers without `transaction` | [`step`](Self::step) |
+/// | `Reservation<Postgres>`, `Reservation<Sqlite>` | handlers without `transaction`, whose handle is over a store in that database | also `transaction`, a step whose writes and record are one commit |
+/// | `Reservation<InTransaction>` | handlers with `transaction` | no steps: the whole run is one commit |
+pub struct Reservation<K = AnyStore> {
     slot: ReservationSlot,
+    kind: PhantomData<fn() -> K>,
 }
 
-impl Clone for Reservation {
+impl<K> Clone for Reservation<K> {
     fn clone(&self) -> Self {
         Self::of(&self.slot)
     }
 }
 
-impl Drop for Reservation {
+impl<K> Drop for Reservation<K> {
     fn drop(&mut self) {
         self.slot.take_back();
     }
 }
 
+impl<K> fmt::Debug for Reservation<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reservation").field("slot", &self.slot).finish()
+    }
+}
+
 const TOO_EARLY: &str = "a `Reservation` tells nothing before its handler runs: use it in the handler only";
 
-impl Reservation {
+impl<K> Reservation<K> {
     pub(crate) fn of(slot: &ReservationSlot) -> Self {
-        Self { slot: slot.lend() }
+        Self { slot: slot.lend(), kind: PhantomData }
     }
 
     /// The idempotency key: as the header has it, without quotes, or a digest where the attribute's `key = …` made it.
@@ -103,6 +124,18 @@ impl Reservation {
         self.slot.0.steps.get()
     }
 
+    /// The store that the key is reserved in.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(super) fn store(&self) -> Option<&Arc<dyn Any + Send + Sync>> {
+        self.slot.store()
+    }
+
+    /// How long it lasts without a renewal.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(super) fn lease(&self) -> Duration {
+        self.slot.claim().lease
+    }
+
     /// An idempotency key for a call that the handler makes: the same for every attempt of this request and this
     /// `purpose`, and for no other. A version 8 UUID (RFC 9562, 5.8) of the caller, the key, the request and the
     /// purpose.
@@ -135,6 +168,8 @@ pub struct ReservationSlot(Arc<Holds>);
 /// The reservations of one request: one, unless its transaction is run again.
 #[derive(Debug, Default)]
 struct Holds {
+    /// The store that the key is reserved in; `None` where nothing will be reserved.
+    store: Option<Arc<dyn Any + Send + Sync>>,
     first: OnceLock<Hold>,
     again: Mutex<Option<(Uuid, u32)>>,
     steps: OnceLock<RunSteps>,
@@ -143,6 +178,16 @@ struct Holds {
 }
 
 impl ReservationSlot {
+    /// For a run over the engine's store.
+    pub(crate) fn over(engine: &Engine) -> Self {
+        Self(Arc::new(Holds { store: Some(Arc::clone(engine.any_store())), ..Holds::default() }))
+    }
+
+    /// The store that the key is reserved in.
+    pub(crate) fn store(&self) -> Option<&Arc<dyn Any + Send + Sync>> {
+        self.0.store.as_ref()
+    }
+
     fn fill(&self, hold: Hold) {
         if let Err(Hold { token, attempt, .. }) = self.0.first.set(hold) {
             *lock(&self.0.again) = Some((token, attempt));
@@ -161,9 +206,11 @@ impl ReservationSlot {
         drop(self.0.steps.set(steps));
     }
 
-    /// Whether a step gave no value for which the work is not to blame: an error of the run is then no outcome.
-    pub(crate) fn has_failed_step(&self) -> bool {
-        self.0.steps.get().is_some_and(RunSteps::have_failed)
+    /// Whether an error of the run is no outcome, because of its steps: one gave no value, for which the work is not to
+    /// blame; or the database gave a step's transaction up, and the error `hides_its_cause`.
+    pub(crate) fn is_unfinished(&self, hides_its_cause: bool) -> bool {
+        let steps = self.0.steps.get();
+        steps.is_some_and(|steps| steps.have_failed() || (hides_its_cause && steps.were_given_up()))
     }
 
     /// Whether an argument of the work's, or something in it, has the reservation.

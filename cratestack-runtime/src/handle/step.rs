@@ -7,9 +7,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::reservation::Reservation;
-use crate::engine::{RunSteps, StepError};
+use super::reservation_kind::HasSteps;
+use crate::engine::{RunSteps, StepError, refuse_within_transaction};
 
-impl Reservation {
+impl<K> Reservation<K> {
     /// Does a step of this run, unless an earlier attempt of the same request has done it: then its value is the one
     /// that was recorded, and the closure does not run.
     ///
@@ -67,31 +68,44 @@ impl Reservation {
         T: Serialize + DeserializeOwned,
         E: From<StepError>,
         F: AsyncFnOnce() -> Result<T, E>,
+        K: HasSteps,
     {
         let at = Location::caller();
         async move {
+            let run = self.steps();
+            noted(run, refuse_within_transaction(name))?;
             // Nothing protects this run, so nothing is recorded either.
-            let Some(steps) = self.steps() else { return step().await };
-            if let Some(recorded) = steps.begin(name, at).await? {
-                return Ok(decoded(steps, name, &recorded)?);
+            let Some(run) = run else { return step().await };
+            if let Some(recorded) = run.begin(name, at).await? {
+                return Ok(run.failing(decoded(name, &recorded))?);
             }
-            let value = encoded(steps, name, &step().await?)?;
-            steps.record(name, &value).await?;
+            let value = step().await?;
+            run.is_done();
+            let value = run.failing(encoded(name, &value))?;
+            run.record(name, &value).await?;
             // As every later attempt has it.
-            Ok(decoded(steps, name, &value)?)
+            Ok(run.failing(decoded(name, &value))?)
         }
     }
 }
 
-fn encoded<T: Serialize>(steps: &RunSteps, name: &str, value: &T) -> Result<Vec<u8>, StepError> {
-    let encoded = serde_json::to_vec(value);
-    steps.failing(encoded.map_err(|error| StepError::Unencodable { name: name.to_owned(), reason: error.to_string() }))
+/// The result, of which the run takes note where it is an error.
+pub(super) fn noted<T>(run: Option<&RunSteps>, result: Result<T, StepError>) -> Result<T, StepError> {
+    match run {
+        Some(run) => run.failing(result),
+        None => result,
+    }
 }
 
-fn decoded<T: DeserializeOwned>(steps: &RunSteps, name: &str, value: &[u8]) -> Result<T, StepError> {
-    steps.failing(serde_json::from_slice(value).map_err(|error| {
+pub(super) fn encoded<T: Serialize>(name: &str, value: &T) -> Result<Vec<u8>, StepError> {
+    serde_json::to_vec(value)
+        .map_err(|error| StepError::Unencodable { name: name.to_owned(), reason: error.to_string() })
+}
+
+pub(super) fn decoded<T: DeserializeOwned>(name: &str, value: &[u8]) -> Result<T, StepError> {
+    serde_json::from_slice(value).map_err(|error| {
         // Its own text may show the value.
         let reason = format!("{:?} at line {}, column {}", error.classify(), error.line(), error.column());
         StepError::Undecodable { name: name.to_owned(), reason }
-    }))
+    })
 }

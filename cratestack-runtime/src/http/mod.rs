@@ -20,7 +20,7 @@ mod work;
 pub(crate) use crash_point::CrashPoint;
 pub use extract::{Guarded, ProvidesHandle, Via};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub use extract::{ProvidesTransactions, TakesTx, Transacted, TransactionalDatabase, ViaTx};
+pub use extract::{GuardedOver, ProvidesTransactions, TakesTx, Transacted, TransactionalDatabase, ViaOver, ViaTx};
 pub use guard::GuardedRequest;
 pub use identity::hash_request;
 pub use response::{Problem, Unrecorded, decode_headers, encode_headers};

@@ -15,7 +15,7 @@ use crate::function::{FunctionCall, GuardError, Recorder, Run};
 use crate::function::{TransactionalCall, TransactionalRun};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 use crate::handle::TakesPart;
-use crate::handle::{Idempotency, Reservation, ReservationSlot};
+use crate::handle::{Idempotency, Reservation, ReservationKind, ReservationSlot};
 use crate::store::TransactionalStore;
 
 /// What a function returns, as a type to ask about.
@@ -315,7 +315,7 @@ pub trait IsReservation {
 }
 
 #[diagnostic::do_not_recommend]
-impl IsReservation for Reservation {
+impl<K: ReservationKind> IsReservation for Reservation<K> {
     fn of(slot: &ReservationSlot) -> Self {
         Self::of(slot)
     }

@@ -59,7 +59,8 @@ pub use returned::{AnyReturned, Returned};
 pub use std::boxed::Box;
 #[cfg(all(feature = "axum", any(feature = "postgres", feature = "sqlite")))]
 pub use transaction::{
-    AnyAttempts, AnyCauses, AnyPair, AnyUntransacted, Attempts, Causes, Noting, OutsideOfTransactions, Pair,
-    ProvidesTransactions, Repeating, TakesTx, TheOnlyOne, Transacted, Untransacted, ViaTx, noting, outcome_of,
-    repeating, run_in_transaction, takes_tx,
+    AnyAttempts, AnyCauses, AnyInTransaction, AnyPair, AnyUntransacted, Attempts, Causes, GuardedOver, InTransaction,
+    LeasedReservation, Noting, OutsideOfTransactions, Pair, ProvidesTransactions, Repeating, TakesTx, TheOnlyOne,
+    Transacted, TransactionReservation, Untransacted, ViaOver, ViaTx, noting, outcome_of, repeating,
+    run_in_transaction, takes_tx,
 };

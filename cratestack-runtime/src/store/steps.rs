@@ -5,6 +5,7 @@
 
 use uuid::Uuid;
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 use super::error::StoreError;
 use super::record_id::RecordIdRef;
 

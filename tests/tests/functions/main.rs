@@ -2,5 +2,19 @@
 
 #![allow(clippy::unused_async, clippy::unwrap_used)]
 
+mod dropped;
+#[path = "../http/failing_store.rs"]
+#[allow(dead_code)]
+mod failing_store;
+mod faults;
 mod keys;
+mod life;
+mod recorded;
+mod shapes;
 mod shop;
+mod transactions;
+
+/// As the store that fails knows a service.
+mod app {
+    pub use crate::shop::Shop as App;
+}

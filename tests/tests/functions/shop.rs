@@ -63,18 +63,19 @@ pub struct Shop {
 }
 
 impl Shop {
-    pub fn over(store: impl IdempotencyStore) -> Self {
-        Self::with(Idempotency::new(store))
-    }
-
-    pub fn with(idempotency: Idempotency) -> Self {
+    pub fn over(idempotency: Idempotency) -> Self {
         let none = || Arc::new(Semaphore::new(0));
         Self { idempotency, charges: Arc::default(), gate: none(), begun: none() }
     }
 
     /// Another process beside this one, which makes its charges at the same provider.
     pub fn beside(&self, store: impl IdempotencyStore) -> Self {
-        Self { idempotency: Idempotency::new(store), ..self.clone() }
+        self.by(Idempotency::new(store))
+    }
+
+    /// The same by another handle.
+    pub fn by(&self, idempotency: Idempotency) -> Self {
+        Self { idempotency, ..self.clone() }
     }
 
     /// The effect.
@@ -156,7 +157,7 @@ macro_rules! over_all {
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $name() {
                     let $crate::shop::Stores { one, other, kept: _kept } = $crate::shop::$store().await;
-                    let one = $crate::shop::Shop::over(one);
+                    let one = $crate::shop::Shop::over(cratestack_runtime::Idempotency::new(one));
                     let other = one.beside(other);
                     super::$name(one, other).await;
                 }

@@ -604,7 +604,7 @@ async fn check_is_json_where_that_is_asked_for() {
         let clean = place.json(&["check"], 0);
         assert_eq!(
             (&clean["clean"], &clean["version"], &clean["dialect"]),
-            (&true.into(), &2.into(), &dialect.name().into())
+            (&true.into(), &3.into(), &dialect.name().into())
         );
         match &place {
             Place::Postgres(_, pool) => run(pool, "DROP INDEX cratestack_idempotency_expires_idx").await,

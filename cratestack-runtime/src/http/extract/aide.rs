@@ -7,17 +7,17 @@ use aide::openapi::{Operation, Response};
 
 use super::Guarded;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-use super::Transacted;
-use crate::handle::Reservation;
+use super::{GuardedOver, Transacted};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 use crate::handle::Tx;
+use crate::handle::{Reservation, ReservationKind};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 use crate::store::StoreDatabase;
 
 macro_rules! documents_its_arguments {
-    ($extractor:ident) => {
-        impl<A: OperationInput, R, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> OperationInput
-            for $extractor<A, R, KEYED_BY_ARGUMENTS, BODY_LIMIT>
+    ($extractor:ident $($database:ident)?) => {
+        impl<$($database,)? A: OperationInput, R, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> OperationInput
+            for $extractor<$($database,)? A, R, KEYED_BY_ARGUMENTS, BODY_LIMIT>
         {
             fn operation_input(context: &mut GenContext, operation: &mut Operation) {
                 A::operation_input(context, operation);
@@ -35,10 +35,12 @@ macro_rules! documents_its_arguments {
 
 documents_its_arguments!(Guarded);
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
+documents_its_arguments!(GuardedOver DB);
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 documents_its_arguments!(Transacted);
 
 /// A client sends nothing for it.
-impl OperationInput for Reservation {}
+impl<K: ReservationKind> OperationInput for Reservation<K> {}
 
 /// A client sends nothing for it.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

@@ -1,16 +1,21 @@
-//! The axum extractors: `guarded` and `transacted` are what generated code takes around a handler's arguments; the
-//! latter has the `Tx` among them, `reservation` the `Reservation`. `aide` documents them.
+//! The axum extractors: `guarded`, `guarded_over` and `transacted` are what generated code takes around a handler's
+//! arguments; the second has a `Reservation` of a database among them, the third the `Tx`. `reservation` is the
+//! `Reservation`. `aide` documents them.
 
 #[cfg(feature = "aide")]
 mod aide;
 mod arguments;
 mod guarded;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod guarded_over;
 mod reservation;
 mod state;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod transacted;
 
 pub use guarded::{Guarded, Via};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use guarded_over::{GuardedOver, ViaOver};
 pub use state::ProvidesHandle;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use state::ProvidesTransactions;

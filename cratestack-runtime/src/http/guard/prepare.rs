@@ -48,7 +48,7 @@ impl ArrivingRequest {
         let own_limit = (body_limit > 0).then_some(body_limit);
         let (request, tap) = tapped(request, own_limit.or(settings.max_request_bytes));
         let (mut parts, body) = request.into_parts();
-        let slot = ReservationSlot::default();
+        let slot = ReservationSlot::over(responder.idempotency.engine());
         parts.extensions.insert(Ok::<_, NoReservation>(slot.clone()));
         let identity = RequestIdentity::of(&parts, key, settings.principal.as_deref());
         let applicability = Applicability::Guarded(Box::new(identity), slot);

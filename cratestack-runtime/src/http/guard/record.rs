@@ -29,7 +29,7 @@ impl ResponseRecorder {
         let unrecorded = response.extensions_mut().remove::<Unrecorded>().is_some();
         let failure = failure(&mut response);
         let status = response.status();
-        let is_unfinished = status.as_u16() >= 400 && self.slot.has_failed_step();
+        let is_unfinished = status.as_u16() >= 400 && self.slot.is_unfinished(status.is_server_error());
         if unrecorded || is_unfinished || !is_recorded(self.recorded, status) {
             return Settled { disposition: Disposition::Release, reply: response.map(harmless), failure };
         }
