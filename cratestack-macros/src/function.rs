@@ -91,7 +91,11 @@ pub(crate) fn refused(private: &TokenStream, function: Handler) -> TokenStream {
         quote!(let #pat: #ty = #private::unreturned();)
     });
     let supplied = quote!(#(#supplied)*);
-    let signature = without_supplied(&signature);
+    let mut signature = without_supplied(&signature);
+    // The compiler would refuse these once more.
+    signature.constness = None;
+    signature.abi = None;
+    signature.variadic = None;
     quote! {
         #[allow(dead_code, unused_variables, unused_mut, clippy::all)]
         #(#attributes)*

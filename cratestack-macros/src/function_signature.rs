@@ -13,6 +13,7 @@ use crate::context::mentions;
 use crate::mistake::{Mistakes, mistake};
 use crate::names::BoundNames;
 use crate::options::Options;
+use crate::type_checks::result_sides;
 
 /// An argument that the guard supplies: its caller does not pass it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -207,6 +208,14 @@ fn check_returned(signature: &Signature, mistakes: &mut Mistakes) {
             return;
         }
     };
+    let mut lifetimes = Lifetimes(false);
+    if let Some((value, _)) = result_sides(output) {
+        lifetimes.visit_type(value);
+        if lifetimes.0 {
+            let what = "what is recorded is read back later, and cannot borrow";
+            mistakes.add(mistake(value, what, "return an owned type, such as `String` for `&str`"));
+        }
+    }
     let mut opaque = Opaque(None);
     opaque.visit_type(output);
     if let Some(opaque) = opaque.0 {

@@ -170,6 +170,10 @@ struct AttributePage;
 #[doc = include_str!("../../docs/transactions.md")]
 struct TransactionsPage;
 
+#[cfg(all(doctest, feature = "macros", feature = "postgres"))]
+#[doc = include_str!("../../docs/functions.md")]
+struct FunctionsPage;
+
 #[cfg(all(doctest, feature = "axum"))]
 #[doc = include_str!("../../docs/http.md")]
 struct HttpPage;

@@ -81,7 +81,11 @@ const DEADLINE_GRACE: Duration = Duration::from_millis(500);
 
 impl<T, E> Recorder<T, E> {
     /// Calls a function whose body borrows nothing.
-    pub async fn owned<F>(self, call: FunctionCall, body: impl FnMut(Run) -> Option<F> + Send + 'static) -> Result<T, E>
+    pub fn owned<F>(
+        self,
+        call: FunctionCall,
+        body: impl FnMut(Run) -> Option<F> + Send + 'static,
+    ) -> impl Future<Output = Result<T, E>>
     where
         T: Send + 'static,
         E: Send + 'static,
