@@ -27,8 +27,8 @@ enum ChargeError {
 
 type Handle = Idempotency<PostgresStore>;
 
-/// The debit, the charge, and that this order is charged are one commit. An order that comes again gets its number. That
-/// is kept for longer than the queue keeps a message.
+/// The debit, the charge, and that this order is charged are one commit. An order that comes again gets its number,
+/// which is kept for longer than the queue keeps a message.
 #[idempotent(
     name = "charge",
     handle = handle,
