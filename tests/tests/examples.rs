@@ -238,7 +238,7 @@ fn an_example_of_one_concept_is_one_file_of_less_than_forty_lines() {
     }
 }
 
-/// In the table with its command, in the manifest, and on the disk.
+/// In a table with its command, in a manifest, and on the disk.
 #[test]
 fn the_readme_has_every_example_and_no_other() {
     let page = fs::read_to_string(format!("{EXAMPLES}/README.md")).unwrap();
@@ -247,14 +247,16 @@ fn the_readme_has_every_example_and_no_other() {
         let (name, rest) = row[3..].split_once("](").unwrap();
         let (file, rest) = rest.split_once(')').unwrap();
         assert!(Path::new(EXAMPLES).join(file).is_file(), "{file}");
-        assert!(rest.contains(&format!("--example {name}` |")), "{row}");
+        let commands = ["--example", "--bin"].map(|kind| format!("{kind} {name}` |"));
+        assert!(commands.iter().any(|command| rest.contains(command)), "{row}");
         listed.insert(name);
     }
-    let manifest = fs::read_to_string(format!("{EXAMPLES}/Cargo.toml")).unwrap();
-    let names = manifest.split("[[example]]").skip(1);
+    let manifests = [("Cargo.toml", "[[example]]"), ("functions/Cargo.toml", "[[bin]]")]
+        .map(|(file, entry)| (fs::read_to_string(format!("{EXAMPLES}/{file}")).unwrap(), entry));
+    let entries = manifests.iter().flat_map(|(manifest, entry)| manifest.split(entry).skip(1));
     let declared: BTreeSet<_> =
-        names.map(|entry| entry.split('"').nth(1).expect("its first line is its name")).collect();
-    assert_eq!(listed, declared, "the table of examples/README.md has what the manifest has");
+        entries.map(|entry| entry.split('"').nth(1).expect("its first line is its name")).collect();
+    assert_eq!(listed, declared, "the tables of examples/README.md have what the manifests have");
     let files = fs::read_dir(EXAMPLES).unwrap().map(|entry| entry.unwrap().path());
     let short: BTreeSet<_> = files
         .filter(|file| file.extension().is_some_and(|extension| extension == "rs"))

@@ -20,7 +20,7 @@ fn mistakes_do_not_compile() {
 const MISTAKES_OF_THE_ATTRIBUTE: [&str; 1] = ["twice"];
 
 /// What is still short of the rule, and why.
-const SHORT: [(&str, &str); 10] = [
+const SHORT: [(&str, &str); 11] = [
     ("argument_of_another_handler", "a plain type error in the user's own call; nothing of ours takes part in it"),
     (
         "debug_handler_above",
