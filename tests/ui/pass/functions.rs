@@ -9,12 +9,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use cratestack_runtime::{
-    GuardError, Idempotency, InTransaction, PostgresStore, Reservation, SqliteStore, Tx, idempotent,
-};
+use cratestack_runtime::{GuardError, Idempotency, Reservation, idempotent};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use sqlx::{Postgres, Sqlite};
 
 type Guarded<T> = Result<T, GuardError>;
 
@@ -45,7 +42,6 @@ impl From<GuardError> for ChargeError {
 #[derive(Debug, Clone)]
 pub struct Consumer {
     idempotency: Idempotency,
-    in_postgres: Idempotency<PostgresStore>,
 }
 
 impl Consumer {
@@ -67,19 +63,6 @@ impl Consumer {
     #[idempotent(name = "by_value", handle = self.idempotency, key = order.order, record = all)]
     pub async fn by_value(self: Arc<Self>, order: Receipt, reservation: Reservation) -> Result<Receipt, ChargeError> {
         if reservation.attempt() > 9 { Err(ChargeError::Declined) } else { Ok(order) }
-    }
-
-    /// What is supplied may stand anywhere.
-    #[idempotent(name = "book", handle = self.in_postgres, key = order, transaction, commit = success, retry = 2)]
-    pub async fn book(&self, tx: Tx<Postgres>, order: u64, reservation: Reservation<InTransaction>) -> Guarded<u64> {
-        drop(tx);
-        Ok(order + u64::from(reservation.attempt()))
-    }
-
-    /// With steps.
-    #[idempotent(name = "steps", handle = self.in_postgres, key = order)]
-    async fn steps(&self, order: u64, reservation: Reservation<Postgres>) -> Guarded<String> {
-        Ok(reservation.derive(&order.to_string()).to_string())
     }
 }
 
@@ -127,13 +110,6 @@ pub fn opaque(handle: Idempotency, id: u64) -> impl Future<Output = Guarded<u64>
     async move { Ok(id) }
 }
 
-/// In another database.
-#[idempotent(name = "in_sqlite", handle = handle, key = id, transaction)]
-pub async fn in_sqlite(handle: &Idempotency<SqliteStore>, id: u64, mut tx: Tx<Sqlite>) -> Guarded<u64> {
-    let _connection = &mut *tx;
-    Ok(id)
-}
-
 macro_rules! functions {
     ($($name:ident $text:literal,)*) => {$(
         /// Made by a macro.
@@ -148,18 +124,15 @@ functions! { first "first", second "second", }
 
 fn main() {
     // Callers pass what the guard does not supply.
-    async fn calls(mut consumer: Consumer, sqlite: Idempotency<SqliteStore>) -> Result<(), ChargeError> {
+    async fn calls(mut consumer: Consumer) -> Result<(), ChargeError> {
         consumer.by_reference(7, 100).await?;
         consumer.by_mutable(7).await?;
-        consumer.book(7).await?;
-        consumer.steps(7).await?;
         consumer.consume("7").await?;
         consumer.consume_boxed("7").await?;
         let handle = consumer.idempotency.clone();
         Arc::new(consumer).by_value(Receipt { order: 7 }).await?;
         generic(&handle, "text", 7, String::new()).await?;
         local(&handle, Rc::new(7), "alice").await?;
-        in_sqlite(&sqlite, 7).await?;
         first(&handle, 7).await?;
         second(&handle, 7).await?;
         opaque(handle, 7).await?;
