@@ -2,13 +2,14 @@
 //! code that the attribute generates calls it.
 
 // The order of the files. Each imports from those after it only:
-// expand → placement, signature, guarded → expressions, evaluation, type_checks, moved → context → handler → names →
-// options → mistake.
+// expand → placement, signature, guarded → expressions, type_checks, moved → handle → evaluation → context → handler →
+// names → options → mistake.
 mod context;
 mod evaluation;
 mod expand;
 mod expressions;
 mod guarded;
+mod handle;
 mod handler;
 mod mistake;
 mod moved;
@@ -78,6 +79,7 @@ use syn::Ident;
 /// | [`key`](#key) | expression | the header | the key is made of the handler's arguments |
 /// | [`principal`](#principal) | expression | `Idempotency::principal` | who the key belongs to |
 /// | [`fingerprint`](#fingerprint) | expression | the whole request | what must match on a retry, beside method and path |
+/// | [`handle`](#handle) | expression | the router's state | the `Idempotency` is taken from the handler's arguments |
 /// | [`state`](#state) | type | | checks arguments and state at compile time |
 ///
 /// Options stand in any order, each at most once: `#[idempotent(ttl = "24h", optional)]`. An unknown one is refused,
@@ -213,9 +215,7 @@ use syn::Ident;
 /// # use cratestack_runtime::{Tx, idempotent};
 /// # use sqlx::Postgres;
 /// #[idempotent(transaction, commit = all)]
-/// async fn attempt(tx: Tx<Postgres>) {
-///     # drop(tx);
-/// }
+/// async fn attempt(tx: Tx<Postgres>) { /* … */ }
 /// ```
 ///
 /// ## `isolation`
@@ -228,9 +228,7 @@ use syn::Ident;
 /// # use cratestack_runtime::{Tx, idempotent};
 /// # use sqlx::Postgres;
 /// #[idempotent(transaction, isolation = serializable, retry = 5)]
-/// async fn transfer(tx: Tx<Postgres>) {
-///     # drop(tx);
-/// }
+/// async fn transfer(tx: Tx<Postgres>) { /* … */ }
 /// ```
 ///
 /// ## `retry`
@@ -247,9 +245,7 @@ use syn::Ident;
 /// # use cratestack_runtime::{Tx, idempotent};
 /// # use sqlx::Postgres;
 /// #[idempotent(transaction, retry = 3)]
-/// async fn transfer(tx: Tx<Postgres>) {
-///     # drop(tx);
-/// }
+/// async fn transfer(tx: Tx<Postgres>) { /* … */ }
 /// ```
 ///
 /// ## `body_limit`
@@ -266,9 +262,7 @@ use syn::Ident;
 /// ```
 /// # use cratestack_runtime::idempotent;
 /// #[idempotent(body_limit = 65_536)]
-/// async fn pay(body: String) {
-///     # drop(body);
-/// }
+/// async fn pay(body: String) { /* … */ }
 /// ```
 ///
 /// ## `key`
@@ -300,16 +294,11 @@ use syn::Ident;
 /// where they stand, and any other literal.
 ///
 /// ```
-/// # use axum::extract::FromRequestParts;
-/// # use axum::http::{StatusCode, request::Parts};
 /// # use cratestack_runtime::idempotent;
+/// # #[derive(Clone)]
 /// # struct User { tenant: u64, id: u64 }
-/// # impl<S: Sync> FromRequestParts<S> for User {
-/// #     type Rejection = StatusCode;
-/// #     async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, StatusCode> { Err(StatusCode::UNAUTHORIZED) }
-/// # }
 /// #[idempotent(principal = (user.tenant, user.id))]
-/// async fn pay(user: User) {
+/// async fn pay(axum::Extension(user): axum::Extension<User>) {
 ///     # drop(user);
 /// }
 /// ```
@@ -328,6 +317,19 @@ use syn::Ident;
 /// async fn pay(Json(payment): Json<Payment>) {
 ///     # let _ = payment.sent_at;
 /// }
+/// ```
+///
+/// ## `handle`
+///
+/// Takes the `Idempotency` from the arguments, and asks nothing of the router's state. The expression is one over those
+/// before the last, or, where it names the last one too, over all, of which none may then read the body: it is evaluated
+/// before that. Refused are what is no `Idempotency`, and in a `transaction` one that is not typed by its store.
+///
+/// ```
+/// # use axum::Extension;
+/// # use cratestack_runtime::{Idempotency, idempotent};
+/// #[idempotent(handle = idempotency)]
+/// async fn pay(Extension(idempotency): Extension<Idempotency>, amount: String) { /* … */ }
 /// ```
 ///
 /// ## `state`

@@ -2,7 +2,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::{Expr, Ident};
 
-use super::table::{BuilderCall, Entry, HAS_TRANSACTIONS, TABLE};
+use super::table::{BuilderCall, Entry, HANDLE, HAS_TRANSACTIONS, TABLE};
 use super::values::Value;
 use crate::mistake::{mistake, mistake_at};
 
@@ -47,6 +47,19 @@ impl Options {
             Value::Expression(expression) => Some((entry.name, expression)),
             _ => None,
         })
+    }
+
+    /// Those of them that a request is known by.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (&'static str, &Expr)> {
+        self.expressions().filter(|(name, _)| *name != HANDLE)
+    }
+
+    /// The expression that the handle is taken from.
+    pub(crate) fn handle(&self) -> Option<&Expr> {
+        match self.value(HANDLE)? {
+            Value::Expression(expression) => Some(expression),
+            _ => None,
+        }
     }
 
     /// Whether it is known only after the extractors that a request runs unguarded.

@@ -115,7 +115,7 @@ impl<S: TransactionalStore> Idempotency<S> {
         Self { engine, store, settings: Arc::default() }
     }
 
-    #[cfg(all(feature = "axum", any(feature = "postgres", feature = "sqlite")))]
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub(crate) fn store(&self) -> &Arc<S> {
         &self.store
     }

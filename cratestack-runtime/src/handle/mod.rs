@@ -10,6 +10,7 @@
 
 mod configure;
 mod event;
+mod found;
 mod idempotency;
 mod key_part;
 mod namespace;
@@ -24,6 +25,9 @@ mod tx;
 
 pub(crate) use event::Subject;
 pub use event::{Event, EventKind};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use found::handle_for;
+pub use found::{FoundHandle, handle};
 pub use idempotency::Idempotency;
 pub(crate) use key_part::digest;
 pub use key_part::{KeyPart, Part, PartHasher, Presence, part};

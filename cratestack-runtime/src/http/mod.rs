@@ -18,9 +18,9 @@ mod work;
 
 #[cfg(feature = "testing")]
 pub(crate) use crash_point::CrashPoint;
-pub use extract::{Guarded, ProvidesHandle, Via};
+pub use extract::{AwaitingHandle, Guarded, LeasedHandler, PreparedRun, ProvidesHandle, Via};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub use extract::{ProvidesTransactions, TakesTx, Transacted, TransactionalDatabase, ViaTx};
+pub use extract::{ProvidesTransactions, TakesTx, Transacted, TransactionalDatabase, TransactionalHandler, ViaTx};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use guard::FailureCause;
 pub use guard::GuardedRequest;

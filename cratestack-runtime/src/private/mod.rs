@@ -18,9 +18,14 @@ pub use axum::response::Response;
 #[cfg(feature = "macros")]
 pub use cratestack_macros::idempotent;
 
-pub use crate::handle::{Options, Part, part};
-pub use crate::http::{Guarded, GuardedRequest as Call, ProvidesHandle, Via, Work};
-pub use argument::{AnyArgument, AnyArgumentOf, AnyKeyless, Argument, ArgumentOf, Keyless, state_provides_idempotency};
+pub use crate::handle::{FoundHandle, Options, Part, handle, part};
+pub use crate::http::{
+    AwaitingHandle, Guarded, GuardedRequest as Call, LeasedHandler, PreparedRun, ProvidesHandle, Via, Work,
+};
+pub use argument::{
+    AnyArgument, AnyArgumentOf, AnyKeyless, Argument, ArgumentOf, Keyless, known_before_the_body,
+    state_provides_idempotency,
+};
 pub use handling::{
     AnyHandling, AnyOutcome, CallOutput, HandlerFuture, Handling, SendArgument, SendFuture, argument_is_send,
     handler_is_future, handler_is_send, handler_type_is_send, handling, outcome, refused, run, unreturned,
@@ -30,5 +35,5 @@ pub use returned::{AnyReturned, Returned};
 pub use transaction::{
     Again, AnyAttempts, AnyCauses, AnyPair, AnyRepeat, AnyUntransacted, Attempts, Causes, Noting,
     OutsideOfTransactions, Pair, ProvidesTransactions, Repeat, Repeating, TakesTx, TheOnlyOne, Transacted,
-    Untransacted, ViaTx, noting, outcome_of, repeating, run_in_transaction, takes_tx,
+    TransactionalHandler, Untransacted, ViaTx, handle_for, noting, outcome_of, repeating, run_in_transaction, takes_tx,
 };

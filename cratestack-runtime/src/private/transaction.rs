@@ -13,8 +13,9 @@ use sqlx::error::DatabaseError;
 use super::argument::{Argument, ArgumentOf};
 use super::handling::{CallOutput, Handling, never, refused};
 use super::returned::Returned;
+pub use crate::handle::handle_for;
 use crate::handle::{Idempotency, Options, Tx};
-pub use crate::http::{Attempts, ProvidesTransactions, TakesTx, Transacted, ViaTx};
+pub use crate::http::{Attempts, ProvidesTransactions, TakesTx, Transacted, TransactionalHandler, ViaTx};
 use crate::http::{FailureCause, GuardedRequest, TransactionalDatabase, Work};
 use crate::store::StoreDatabase;
 

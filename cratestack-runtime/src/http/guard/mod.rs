@@ -12,7 +12,7 @@ mod request;
 mod respond;
 mod run;
 
-pub(crate) use prepare::ArrivingRequest;
+pub(crate) use prepare::{ArrivingRequest, RequestHead};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use record::FailureCause;
 pub use request::GuardedRequest;

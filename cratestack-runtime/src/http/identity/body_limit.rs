@@ -12,8 +12,9 @@ use super::fingerprint::RequestHasher;
 use super::tapped_body::{BodyTap, tap};
 use crate::store::MAX_BODY_BYTES;
 
-/// The request with its body tapped, and the guard's end of that. The bound is `bound`, or else axum's.
-pub(crate) fn tapped(request: Request, bound: Option<usize>) -> (Request, BodyTap) {
+/// The request with its body tapped, and the guard's end of that. The bound is `bound`, or else axum's; `hasher` has
+/// seen what comes before the body.
+pub(crate) fn tapped(request: Request, bound: Option<usize>, hasher: RequestHasher) -> (Request, BodyTap) {
     let (request, limit) = if let Some(bound) = bound {
         let mut request = request;
         // The body is held to the bound; axum's own limit would only disagree with it.
@@ -24,7 +25,7 @@ pub(crate) fn tapped(request: Request, bound: Option<usize>) -> (Request, BodyTa
         (request, limit.unwrap_or(MAX_BODY_BYTES))
     };
     let (parts, body) = request.into_parts();
-    let (tap, body) = tap(body, limit, RequestHasher::of(&parts));
+    let (tap, body) = tap(body, limit, hasher);
     (Request::from_parts(parts, Body::new(body)), tap)
 }
 
