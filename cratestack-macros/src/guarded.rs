@@ -46,19 +46,16 @@ pub(crate) fn guarded(
         run(&context, &call, &tuple, by_value, &handler_call)
     };
 
-    let (handle_method, run) = match &handle {
-        Some(handle) => {
-            let (found, value) = (variable("handle"), handle.evaluate(&guarded));
-            let (span, _) = located(private, &signature.ident);
-            let then = quote!({ #evaluation #run });
-            let then = quote_spanned!(span=> #by_value |#mut_call #call, #mut_tuple #tuple| #then);
-            let run = quote_spanned!(span=> #guarded.run(#found, #then));
-            (handle.method(), quote!(let #found = #value; #run))
-        }
-        None => {
-            let into_parts = quote!(let (#mut_call #call, #mut_tuple #tuple) = #guarded.into_parts(););
-            (None, quote!(#into_parts #evaluation #run))
-        }
+    let (handle_method, run) = if let Some(handle) = &handle {
+        let (found, value) = (variable("handle"), handle.evaluate(&guarded));
+        let (span, _) = located(private, &signature.ident);
+        let then = quote!({ #evaluation #run });
+        let then = quote_spanned!(span=> #by_value |#mut_call #call, #mut_tuple #tuple| #then);
+        let run = quote_spanned!(span=> #guarded.run(#found, #then));
+        (handle.method(), quote!(let #found = #value; #run))
+    } else {
+        let into_parts = quote!(let (#mut_call #call, #mut_tuple #tuple) = #guarded.into_parts(););
+        (None, quote!(#into_parts #evaluation #run))
     };
 
     let name = &signature.ident;
@@ -151,9 +148,10 @@ fn run_in_transaction(
     } else {
         quote_spanned!(span=> #private_here::handling(#tuple, #make_future))
     };
-    let run = match options.handle() {
-        Some(_) => quote_spanned!(span=> PreparedRun::in_transaction),
-        None => quote_spanned!(span=> run_in_transaction),
+    let run = if options.handle().is_some() {
+        quote_spanned!(span=> PreparedRun::in_transaction)
+    } else {
+        quote_spanned!(span=> run_in_transaction)
     };
     let options = options.builder(private);
     quote_spanned! {span=>

@@ -39,22 +39,19 @@ impl<'a> HandleExpression<'a> {
     /// The handle, where `guarded` is the variable that has the extractor.
     pub(crate) fn evaluate(&self, guarded: &Ident) -> TokenStream {
         let leading = self.leading(self.context.arguments);
-        match (self.receiver(), leading.split_first()) {
-            (Some((name, _)), Some((own, others))) => {
-                let turbofish = turbofish(self.context.signature);
-                quote!({
-                    let (#(#leading,)*) = #guarded.leading();
-                    Self::#name #turbofish(#own, (#(#others,)*))
-                })
-            }
-            _ => {
-                let evaluated = self.over_leading();
-                quote!({
-                    #[allow(unused_variables)]
-                    let (#(#leading,)*) = #guarded.leading();
-                    #evaluated
-                })
-            }
+        if let (Some((name, _)), Some((own, others))) = (self.receiver(), leading.split_first()) {
+            let turbofish = turbofish(self.context.signature);
+            quote!({
+                let (#(#leading,)*) = #guarded.leading();
+                Self::#name #turbofish(#own, (#(#others,)*))
+            })
+        } else {
+            let evaluated = self.over_leading();
+            quote!({
+                #[allow(unused_variables)]
+                let (#(#leading,)*) = #guarded.leading();
+                #evaluated
+            })
         }
     }
 
@@ -90,9 +87,10 @@ impl<'a> HandleExpression<'a> {
         let transaction = context.options.has("transaction");
         let txs: Vec<_> = context.types.iter().filter(|ty| transaction && HAS_TRANSACTIONS && is_tx(ty)).collect();
         // Where several are, that is the mistake; where none is, its type has a name of the user's own.
-        let found = match txs[..] {
-            [tx] => quote_spanned!(span=> #private::handle_for::<#tx, _>(&(#expression))),
-            _ => quote_spanned!(span=> #private::handle(&(#expression))),
+        let found = if let [tx] = txs[..] {
+            quote_spanned!(span=> #private::handle_for::<#tx, _>(&(#expression)))
+        } else {
+            quote_spanned!(span=> #private::handle(&(#expression)))
         };
         over_arguments(context, self.leading(context.arguments), &mentioned, &found)
     }
@@ -129,8 +127,9 @@ pub(crate) fn known_before_the_body(context: &Context<'_>) -> Option<TokenStream
     let (name, last) = (name_of_last(context, options.handle()?)?, types.last()?);
     let span = span_of(&name);
     let (_, private) = located(private, &name);
-    Some(match options.value("state") {
-        Some(state) => quote_spanned!(span=> let _ = #private::known_before_the_body::<#last, #state>;),
-        None => quote_spanned!(span=> let _ = #private::Argument::<#last>::before_the_body;),
+    Some(if let Some(state) = options.value("state") {
+        quote_spanned!(span=> let _ = #private::known_before_the_body::<#last, #state>;)
+    } else {
+        quote_spanned!(span=> let _ = #private::Argument::<#last>::before_the_body;)
     })
 }

@@ -78,10 +78,10 @@ pub fn handle<H: HandleExpression + ?Sized>(expression: &H) -> FoundHandle {
 /// What `handle = EXPR` may come to beside an argument `T`, which is a `Tx`.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 #[diagnostic::on_unimplemented(
-    message = "this `{Self}` has no transactions for `{T}`",
-    label = "this is no handle over a store of that database",
-    note = "name an `Idempotency<PostgresStore>` beside a `Tx<Postgres>`, and an `Idempotency<SqliteStore>` beside a \
-            `Tx<Sqlite>`, as `Idempotency::transactional` makes them; a plain `Idempotency` has forgotten its store"
+    message = "`handle` takes an `Idempotency` over the store of a `{T}`, and this is a `{Self}`",
+    label = "this is no `Idempotency`",
+    note = "name the handle itself, such as `handle = app.idempotency`; one that is behind a pointer, such as an `Arc`, by \
+            what that points to: `handle = *idempotency`"
 )]
 pub trait HandleFor<T> {
     /// The handle.
@@ -89,11 +89,28 @@ pub trait HandleFor<T> {
 }
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-impl<DB: StoreDatabase> HandleFor<Tx<DB>> for Idempotency<DB::Store> {
+impl<DB: StoreDatabase, S: ?Sized + IsStore<DB::Store>> HandleFor<Tx<DB>> for Idempotency<S>
+where
+    Self: HandleExpression,
+{
     fn found_for(&self) -> FoundHandle {
         self.found()
     }
 }
+
+/// A store that is `S`. Were it said by an equality of types, the error would be in the compiler's words.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[diagnostic::on_unimplemented(
+    message = "the `Tx` is one of a `{S}`, and this handle is an `Idempotency<{Self}>`",
+    label = "this handle has no such transactions",
+    note = "name an `Idempotency<PostgresStore>` beside a `Tx<Postgres>`, and an `Idempotency<SqliteStore>` beside a \
+            `Tx<Sqlite>`, as `Idempotency::transactional` makes them; a plain `Idempotency` has forgotten its store"
+)]
+pub trait IsStore<S: ?Sized> {}
+
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[diagnostic::do_not_recommend]
+impl<S: ?Sized> IsStore<S> for S {}
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 #[diagnostic::do_not_recommend]

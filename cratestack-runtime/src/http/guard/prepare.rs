@@ -29,8 +29,8 @@ impl RequestHead {
         // A key that is missing or malformed is judged after the extractors: who may not call at all learns that first.
         let guarded = |key| {
             let slot = ReservationSlot::default();
-            let identify = handle.and_then(|handle| handle.http().principal.as_deref());
-            let identity = RequestIdentity::of(parts, key, identify);
+            let function = handle.and_then(|handle| handle.http().principal.as_deref());
+            let identity = RequestIdentity::of(parts, key, function);
             Ok((Applicability::Guarded(Box::new(identity), slot.clone()), slot))
         };
         let judged = if parts.method.is_safe() {
