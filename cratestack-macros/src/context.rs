@@ -16,6 +16,8 @@ pub(crate) struct Context<'a> {
     pub(crate) signature: &'a Signature,
     /// The types of the handler's arguments, the receiver's too.
     pub(crate) types: &'a [Type],
+    /// The database that the handler's `Reservation` asks for, where it runs under a lease.
+    pub(crate) database: Option<&'a Type>,
     /// The variables in which the generated code has the handler's arguments.
     pub(crate) arguments: &'a [Ident],
 }

@@ -18,7 +18,7 @@ pub(crate) struct Evaluation {
 
 /// `call` is the variable that has the runtime's `Call`, and `tuple` the one that has the arguments.
 pub(crate) fn evaluate(context: &Context<'_>, call: &Ident, tuple: &Ident) -> Evaluation {
-    let Context { private, options, signature, types, arguments } = *context;
+    let Context { private, options, signature, types, arguments, .. } = *context;
     let calls = options.parts().map(|(name, expression)| {
         let span = span_of(expression);
         let method = Ident::new(name, span);

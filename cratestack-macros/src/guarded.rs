@@ -8,6 +8,7 @@ use crate::handle::HandleExpression;
 use crate::handler::Handler;
 use crate::moved::MovedHandler;
 use crate::options::Options;
+use crate::reservation;
 use crate::type_checks::{self, is_opaque};
 
 /// The function that takes the handler's place. Its one argument is an extractor over all of the handler's arguments,
@@ -26,7 +27,8 @@ pub(crate) fn guarded(
         MovedHandler::as_function(handler)
     };
     let MovedHandler { beside, inside, path, by_value, attributes, visibility, signature } = moved;
-    let context = Context { private, options, signature: &signature, types: &types, arguments: &arguments };
+    let database = reservation::database(&signature, &types).filter(|_| !options.has("transaction"));
+    let context = Context { private, options, signature: &signature, types: &types, database, arguments: &arguments };
     let handler_call = quote!(#path(#(#arguments),*));
 
     // The handler is an item inside, so a parameter of the same name would not be seen.
@@ -103,8 +105,14 @@ fn parameter(
             #guarded: #private::AwaitingHandle<#private::#kind, (#(#types,)*), #whole #returned #constants>
         };
     }
-    let extractor = Ident::new(if options.has("transaction") { "Transacted" } else { "Guarded" }, span);
-    quote_spanned!(span=> #guarded: #private::#extractor<(#(#types,)*) #returned #constants>)
+    let database = context.database.map(|database| quote!(#database,));
+    let extractor = match database {
+        _ if options.has("transaction") => "Transacted",
+        Some(_) => "GuardedOver",
+        None => "Guarded",
+    };
+    let extractor = Ident::new(extractor, span);
+    quote_spanned!(span=> #guarded: #private::#extractor<#database (#(#types,)*) #returned #constants>)
 }
 
 /// Stands at the handler's name, where the compiler reports a type parameter that may borrow.

@@ -11,6 +11,7 @@ use crate::evaluation::over_arguments;
 use crate::handler::turbofish;
 use crate::names::{BoundNames, MentionedNames, UsedNames};
 use crate::options::HAS_TRANSACTIONS;
+use crate::reservation;
 
 /// The expression, over the arguments that it may name.
 pub(crate) struct HandleExpression<'a> {
@@ -89,6 +90,8 @@ impl<'a> HandleExpression<'a> {
         // Where several are, that is the mistake; where none is, its type has a name of the user's own.
         let found = if let [tx] = txs[..] {
             quote_spanned!(span=> #private::handle_for::<#tx, _>(&(#expression)))
+        } else if let Some(database) = context.database {
+            quote_spanned!(span=> #private::handle_for::<#private::Reservation<#database>, _>(&(#expression)))
         } else {
             quote_spanned!(span=> #private::handle(&(#expression)))
         };
@@ -96,8 +99,13 @@ impl<'a> HandleExpression<'a> {
     }
 }
 
+/// Whether the argument asks for a handle of its own database, by its name.
+pub(crate) fn asks_for_handle(context: &Context<'_>, ty: &Type) -> bool {
+    is_tx(ty) || reservation::database(context.signature, std::slice::from_ref(ty)).is_some()
+}
+
 /// Whether it is a `Tx` by its name.
-pub(crate) fn is_tx(ty: &Type) -> bool {
+fn is_tx(ty: &Type) -> bool {
     match ty {
         Type::Path(path) => path.path.segments.last().is_some_and(|segment| {
             segment.ident == "Tx" && matches!(segment.arguments, PathArguments::AngleBracketed(_))

@@ -16,6 +16,7 @@ mod moved;
 mod names;
 mod options;
 mod placement;
+mod reservation;
 mod signature;
 #[cfg(test)]
 mod tests;

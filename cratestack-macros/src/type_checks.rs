@@ -12,19 +12,20 @@ use crate::options::HAS_TRANSACTIONS;
 /// None of these statements runs, or costs code: they name functions, or stand in a closure that nobody calls.
 /// `handler_call` is the handler's call over its arguments.
 pub(crate) fn all(context: &Context<'_>, handler_call: &TokenStream) -> TokenStream {
-    let Context { private, options, signature, types, arguments } = *context;
-    // A transaction's handle is checked at its `Tx`.
+    let Context { private, options, signature, types, database, arguments } = *context;
+    // A transaction's handle is checked at its `Tx`, and that of a `Reservation<DB>` at that.
     let state = options.value("state");
     let is_found_in_state = options.handle().is_none();
-    let provides_idempotency = state.filter(|_| is_found_in_state && !options.has("transaction")).map(|state| {
+    let is_typed = options.has("transaction") || database.is_some();
+    let provides_idempotency = state.filter(|_| is_found_in_state && !is_typed).map(|state| {
         let (span, private) = located(private, state);
         quote_spanned!(span=> let _ = #private::state_provides_idempotency::<#state>;)
     });
     let extractors = types.iter().enumerate().map(|(index, ty)| {
         let (span, private) = located(private, ty);
         let place = Ident::new(if index + 1 == types.len() { "last" } else { "leading" }, span);
-        // Of the state a `Tx` would ask for its handle.
-        if let Some(state) = state.filter(|_| is_found_in_state || !handle::is_tx(ty)) {
+        // Of the state a `Tx` or a `Reservation<DB>` would ask for its handle.
+        if let Some(state) = state.filter(|_| is_found_in_state || !handle::asks_for_handle(context, ty)) {
             quote_spanned!(span=> let _ = #private::ArgumentOf::<#ty, #state>::#place;)
         } else {
             quote_spanned!(span=> let _ = #private::Argument::<#ty>::#place;)
@@ -60,9 +61,10 @@ pub(crate) fn all(context: &Context<'_>, handler_call: &TokenStream) -> TokenStr
 fn transaction(context: &Context<'_>) -> TokenStream {
     let Context { private, options, types, .. } = *context;
     // Suspected by name alone, so that other handlers cost nothing; the type decides.
-    let suspects: Vec<_> = types.iter().filter(|ty| HAS_TRANSACTIONS && mentions(ty.to_token_stream(), "Tx")).collect();
+    let suspected = |name| types.iter().filter(move |ty| HAS_TRANSACTIONS && mentions(ty.to_token_stream(), name));
+    let suspects: Vec<_> = suspected("Tx").collect();
     let Some(transaction) = options.name("transaction") else {
-        let suspects = suspects.into_iter().map(|ty| {
+        let suspects = suspects.into_iter().chain(suspected("InTransaction")).map(|ty| {
             let (span, private) = located(private, ty);
             quote_spanned!(span=> let _ = {
                 use #private::AnyUntransacted as _;
@@ -71,6 +73,14 @@ fn transaction(context: &Context<'_>) -> TokenStream {
         });
         return quote!(#(#suspects)*);
     };
+    let reservations = suspected("Reservation").map(|ty| {
+        let (span, private) = located(private, ty);
+        quote_spanned!(span=> let _ = {
+            use #private::AnyInTransaction as _;
+            #private::InTransaction::<#ty>::argument
+        };)
+    });
+    let reservations = quote!(#(#reservations)*);
     if let [first, others @ ..] = suspects.as_slice()
         && !others.is_empty()
     {
@@ -82,10 +92,11 @@ fn transaction(context: &Context<'_>) -> TokenStream {
                 #private::Pair::<#first, #other>::apart
             };)
         });
-        return quote!(#(#pairs)*);
+        return quote!(#reservations #(#pairs)*);
     }
     let (span, private) = located(private, transaction);
-    quote_spanned!(span=> let _ = #private::takes_tx::<(#(#types,)*), _>;)
+    let takes_tx = quote_spanned!(span=> let _ = #private::takes_tx::<(#(#types,)*), _>;);
+    quote!(#reservations #takes_tx)
 }
 
 /// Whether the handler's future moves between threads, asked where the future is named: at the return type, or at the

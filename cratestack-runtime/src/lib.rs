@@ -36,6 +36,7 @@
 //! # Where things are
 //!
 //! - [`idempotent`]: the attribute; [`Idempotency`]: the handle that it finds in the router's state.
+//! - [`IdempotencyLayer`]: the same around a router, or any `tower::Service`, whose handlers have no attribute.
 //! - [`MemoryStore`] (one process, tests), `SqliteStore` and `PostgresStore`: where reservations and outcomes live. The
 //!   SQL stores create their table with `migrate()`, when asked to; [`schema`] has the table's name and statements.
 //! - [`Reservation`]: what a handler runs under, for calls of its own that are to be idempotent as well. With `Tx` and
@@ -50,7 +51,7 @@
 //!
 //! | feature | on by default | what it brings |
 //! |---|---|---|
-//! | `axum` | yes | the door for axum's handlers, and [`hash_request`], [`encode_headers`], [`decode_headers`], [`Problem`], [`Unrecorded`] |
+//! | `axum` | yes | the doors for axum's handlers and for `tower::Service`s ([`IdempotencyLayer`]), and [`hash_request`], [`encode_headers`], [`decode_headers`], [`Problem`], [`Unrecorded`] |
 //! | `macros` | yes | the attribute `#[idempotent]`; with it comes `axum` |
 //! | `postgres` | yes | `PostgresStore`, and transactions in Postgres |
 //! | `sqlite` | | `SqliteStore`, and transactions in SQLite |
@@ -102,15 +103,17 @@ pub use async_trait::async_trait;
 #[cfg(feature = "macros")]
 pub use cratestack_macros::idempotent;
 pub use engine::{StepError, Sweeper};
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub use handle::Tx;
 pub use handle::{
     Event, EventKind, Idempotency, KeyPart, NamespaceError, OnStoreError, PartHasher, Presence, Reservation,
 };
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use handle::{InTransaction, Tx};
 #[cfg(all(feature = "axum", any(feature = "postgres", feature = "sqlite")))]
 pub use http::TransactionalDatabase;
 #[cfg(feature = "axum")]
-pub use http::{Problem, Unrecorded, decode_headers, encode_headers, hash_request};
+pub use http::{
+    IdempotencyLayer, IdempotencyService, Problem, Unrecorded, decode_headers, encode_headers, hash_request,
+};
 pub use store::{
     Claim, ClaimOutcome, ClockSample, Completion, CoolError, IdempotencyRecord, IdempotencyStore, LeaseState,
     MAX_BODY_BYTES, RecordedStep, ReservationOutcome, StepRecord, StoreError, TransactionalStore, Watch,
@@ -166,9 +169,17 @@ struct AttributePage;
 #[doc = include_str!("../../docs/transactions.md")]
 struct TransactionsPage;
 
+#[cfg(all(doctest, feature = "macros", feature = "postgres"))]
+#[doc = include_str!("../../docs/steps.md")]
+struct StepsPage;
+
 #[cfg(all(doctest, feature = "axum"))]
 #[doc = include_str!("../../docs/http.md")]
 struct HttpPage;
+
+#[cfg(all(doctest, feature = "axum"))]
+#[doc = include_str!("../../docs/layer.md")]
+struct LayerPage;
 
 #[cfg(all(doctest, feature = "macros"))]
 #[doc = include_str!("../../docs/around.md")]

@@ -63,7 +63,7 @@ pub use records::{
 };
 pub use report::{Finding, FindingKind, Report};
 pub use table::{Column, IDEMPOTENCY, Index, LOCK_CLASS, StorageOption, TABLE, Table, columns};
-pub use upkeep::{Stats, lease_end};
+pub use upkeep::{Stats, has_steps, lease_end};
 
 /// The README's example compiles.
 #[cfg(doctest)]

@@ -1,6 +1,9 @@
 use crate::dialect::Dialect;
 use crate::name::TableName;
-use crate::table::columns::{CREATED_AT, EXPIRES_AT, LEASE_EXPIRES_AT, PRINCIPAL_FINGERPRINT, RESPONSE_STATUS};
+use crate::table::columns::{
+    CREATED_AT, EXPIRES_AT, LEASE_EXPIRES_AT, PRINCIPAL_FINGERPRINT, RESERVATION_ID, RESPONSE_STATUS, STEPS,
+    STEPS_TOKEN,
+};
 
 /// The SQL expression for when the lease of a row ends, in SQL that all dialects speak.
 ///
@@ -20,6 +23,20 @@ pub fn lease_end(row: &str) -> String {
         "CASE WHEN {row}.{LEASE_EXPIRES_AT} > {row}.{CREATED_AT} THEN {row}.{LEASE_EXPIRES_AT} \
          ELSE {row}.{EXPIRES_AT} END"
     )
+}
+
+/// The condition under which a row has steps, in SQL that all dialects speak: its latest run recorded them, or took them
+/// over.
+///
+/// Programs that know no steps change a row's token and leave its steps as they are. What they took over, or gave to
+/// another request, is then of another token than its steps, which count for nobody.
+///
+/// ```
+/// let condition = cratestack_schema::has_steps("held");
+/// assert!(condition.contains("held.steps_token = held.reservation_id"));
+/// ```
+pub fn has_steps(row: &str) -> String {
+    format!("COALESCE({row}.{STEPS_TOKEN} = {row}.{RESERVATION_ID} AND {row}.{STEPS} IS NOT NULL, FALSE)")
 }
 
 /// The row that is written when a record is removed whose outcome processes may keep in memory: its token changes, and

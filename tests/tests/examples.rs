@@ -20,8 +20,8 @@ mod own_store;
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
 
 /// Each is one file, and short enough to be read at a glance.
-const SHORT: [&str; 8] =
-    ["smallest", "wait", "body_key", "derive", "own_store", "metrics", "postgres", "handler_tests"];
+const SHORT: [&str; 9] =
+    ["smallest", "wait", "body_key", "derive", "layer", "own_store", "metrics", "postgres", "handler_tests"];
 
 /// An example that runs, and the requests that it prints.
 struct Example {
@@ -154,6 +154,13 @@ async fn derive() {
     );
     let made_good = example.assert_is_guarded(StatusCode::OK, "6").await;
     assert_eq!(&made_good.body[..], b"paid 5; charges at the provider: 1", "the handler has run twice");
+}
+
+#[tokio::test]
+async fn layer() {
+    let example = Example::of("layer").await;
+    let first = example.assert_is_guarded(StatusCode::CREATED, r#"{"amount": 6}"#).await;
+    assert_eq!(first.json()["amount"], 5);
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ fn mistakes_do_not_compile() {
 const MISTAKES_OF_THE_ATTRIBUTE: [&str; 1] = ["twice"];
 
 /// What is still short of the rule, and why.
-const SHORT: [(&str, &str); 11] = [
+const SHORT: [(&str, &str); 12] = [
     ("argument_of_another_handler", "a plain type error in the user's own call; nothing of ours takes part in it"),
     (
         "debug_handler_above",
@@ -37,6 +37,10 @@ const SHORT: [(&str, &str); 11] = [
     ("handle_names_nothing", "a static could have the name; rustc says that it finds none"),
     ("in_module_value_missing", "a plain type error in the user's own block; nothing of ours takes part in it"),
     ("on_closure", "rustc refuses attributes on expressions itself, twice, before it asks the macro"),
+    (
+        "step_in_transaction_of_plain_reservation",
+        "rustc says which method is not there for which type, and of a closure for it nothing else could be inferred",
+    ),
     ("on_method_of_trait_impl", "the macro sees the method alone; rustc says that the trait has other arguments"),
 ];
 

@@ -5,7 +5,7 @@ use quote::ToTokens;
 use syn::{Expr, ExprLit, Ident, Lit, LitInt, LitStr, PathArguments, Type};
 
 use super::duration;
-use super::table::{Entry, Takes, listed, nearest};
+use super::table::{Entry, HANDLE, Takes, listed, nearest};
 use crate::mistake::{Mistakes, mistake};
 
 /// A value as it was parsed: some options take a type, all others an expression.
@@ -131,6 +131,9 @@ fn read_expression(entry: &Entry, name: &Ident, written: Option<Written>) -> syn
         Some(Written::Expr(Expr::Lit(ExprLit { lit: Lit::Str(literal), .. }))) if is_quoted_expression(&literal) => {
             let what = format!("`{name}` is an expression, and a string is the same for every request");
             Err(mistake(&literal, what, format!("write it without quotes: `{name} = {}`", literal.value())))
+        }
+        Some(Written::Expr(literal @ Expr::Lit(_))) if entry.name == HANDLE => {
+            Err(mistake(literal, format!("`{name}` takes an expression that gives an `Idempotency`"), help))
         }
         Some(Written::Expr(literal @ Expr::Lit(_))) => {
             Err(mistake(literal, format!("this `{name}` is the same for every request"), help))

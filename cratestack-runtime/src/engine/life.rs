@@ -14,6 +14,7 @@
 //! A caller that goes away ends its own wait for another's run, and changes nothing else, because of the task. Nothing
 //! here depends on the mode or on the door: a new mode implements [`Mode`], and a new door calls [`Engine::run`].
 
+use std::any::Any;
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
@@ -62,6 +63,8 @@ pub(crate) trait Mode<F, R>: Send + Sync + 'static {
 #[derive(Debug)]
 pub(crate) struct Engine {
     store: Arc<dyn IdempotencyStore>,
+    /// The same, for whoever knows its type.
+    any_store: Arc<dyn Any + Send + Sync>,
     keys: Arc<LocalKeys>,
     limits: Arc<Limits>,
     recovery: Arc<Recovery>,
@@ -76,8 +79,9 @@ impl std::fmt::Debug for dyn IdempotencyStore {
 }
 
 impl Engine {
-    pub(crate) fn new(store: Arc<dyn IdempotencyStore>) -> Self {
+    pub(crate) fn new(store: Arc<impl IdempotencyStore>) -> Self {
         Self {
+            any_store: Arc::clone(&store) as Arc<dyn Any + Send + Sync>,
             store,
             keys: Arc::default(),
             limits: Arc::default(),
@@ -89,6 +93,10 @@ impl Engine {
 
     pub(crate) fn store(&self) -> &Arc<dyn IdempotencyStore> {
         &self.store
+    }
+
+    pub(crate) fn any_store(&self) -> &Arc<dyn Any + Send + Sync> {
+        &self.any_store
     }
 
     pub(crate) fn set_max_running(&self, max: usize) {

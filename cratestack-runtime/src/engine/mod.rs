@@ -35,11 +35,13 @@ mod sweep;
 mod task_tracker;
 
 pub(crate) use life::Engine;
-pub(crate) use mode::{AttemptFuture, Leased, Participant, StoreParticipant, TransactionSlot, TransactionalRun};
+pub(crate) use mode::{
+    AttemptFuture, Leased, Participant, StepTransaction, StoreParticipant, TransactionSlot, TransactionalRun,
+};
 pub(crate) use model::{
     Answer, Disposition, Failure, Hold, Limit, Outcome, OwnedClaim, Policy, Settled, TransactionOptions, Transition,
 };
-pub(crate) use steps::RunSteps;
 pub use steps::StepError;
+pub(crate) use steps::{RunSteps, refuse_within_transaction};
 pub use sweep::Sweeper;
 pub(crate) use sweep::sweep;

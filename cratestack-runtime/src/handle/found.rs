@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use super::idempotency::Idempotency;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
+use super::reservation::Reservation;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 use super::tx::Tx;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 use crate::store::StoreDatabase;
@@ -75,7 +77,7 @@ pub fn handle<H: HandleExpression + ?Sized>(expression: &H) -> FoundHandle {
     expression.found()
 }
 
-/// What `handle = EXPR` may come to beside an argument `T`, which is a `Tx`.
+/// What `handle = EXPR` may come to beside an argument `T`, which is a `Tx<DB>` or a `Reservation<DB>`.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 #[diagnostic::on_unimplemented(
     message = "`handle` takes an `Idempotency` over the store of a `{T}`, and this is a `{Self}`",
@@ -98,13 +100,24 @@ where
     }
 }
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+impl<DB: StoreDatabase, S: ?Sized + IsStore<DB::Store>> HandleFor<Reservation<DB>> for Idempotency<S>
+where
+    Self: HandleExpression,
+{
+    fn found_for(&self) -> FoundHandle {
+        self.found()
+    }
+}
+
 /// A store that is `S`. Were it said by an equality of types, the error would be in the compiler's words.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 #[diagnostic::on_unimplemented(
-    message = "the `Tx` is one of a `{S}`, and this handle is an `Idempotency<{Self}>`",
+    message = "the handler's transactions are a `{S}`'s, and this handle is an `Idempotency<{Self}>`",
     label = "this handle has no such transactions",
-    note = "name an `Idempotency<PostgresStore>` beside a `Tx<Postgres>`, and an `Idempotency<SqliteStore>` beside a \
-            `Tx<Sqlite>`, as `Idempotency::transactional` makes them; a plain `Idempotency` has forgotten its store"
+    note = "name an `Idempotency<PostgresStore>` beside a `Tx<Postgres>` or a `Reservation<Postgres>`, and an \
+            `Idempotency<SqliteStore>` beside those of `Sqlite`, as `Idempotency::transactional` makes them; a plain \
+            `Idempotency` has forgotten its store"
 )]
 pub trait IsStore<S: ?Sized> {}
 

@@ -72,7 +72,7 @@ impl Idempotency {
     /// ```
     #[must_use]
     pub fn new(store: impl IdempotencyStore) -> Self {
-        let store: Arc<dyn IdempotencyStore> = Arc::new(store);
+        let store = Arc::new(store);
         Self { engine: Arc::new(Engine::new(Arc::clone(&store))), store, settings: Arc::default() }
     }
 }
@@ -111,8 +111,7 @@ impl<S: TransactionalStore> Idempotency<S> {
     #[must_use]
     pub fn transactional(store: S) -> Self {
         let store = Arc::new(store);
-        let engine = Arc::new(Engine::new(Arc::clone(&store) as Arc<dyn IdempotencyStore>));
-        Self { engine, store, settings: Arc::default() }
+        Self { engine: Arc::new(Engine::new(Arc::clone(&store))), store, settings: Arc::default() }
     }
 
     #[cfg(any(feature = "postgres", feature = "sqlite"))]

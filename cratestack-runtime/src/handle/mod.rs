@@ -18,8 +18,11 @@ mod operator;
 mod options;
 mod principal;
 mod reservation;
+mod reservation_kind;
 mod settings;
 mod step;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod step_transaction;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod tx;
 
@@ -43,6 +46,9 @@ pub(crate) use principal::looks_like_a_digest;
 pub(crate) use principal::{given, holder_of, of_expression};
 pub use reservation::Reservation;
 pub(crate) use reservation::ReservationSlot;
+pub use reservation_kind::ReservationKind;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use reservation_kind::{HasNoSteps, HasSteps, InTransaction};
 pub use settings::OnStoreError;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use tx::Tx;

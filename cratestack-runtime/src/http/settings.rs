@@ -6,6 +6,7 @@ use http::request::Parts;
 
 use super::identity::Identify;
 use super::response::{Marks, OmittedHeaders, Problem, Shape, valid_documentation};
+use super::second_guard::SecondGuard;
 use crate::handle::Idempotency;
 
 /// What applies to all handlers behind this door, beside the handle's own settings.
@@ -18,6 +19,7 @@ pub(super) struct HttpSettings {
     pub(super) omitted_headers: OmittedHeaders,
     pub(super) marks: Marks,
     pub(super) problems: Option<Arc<Shape>>,
+    pub(super) second_guard: SecondGuard,
 }
 
 /// What only HTTP needs.

@@ -333,7 +333,7 @@ pub trait AnyKeyless: Sized {
 
 impl<T> AnyKeyless for Keyless<'_, T> {}
 
-impl Keyless<'_, Option<Reservation>> {
+impl<K> Keyless<'_, Option<Reservation<K>>> {
     /// The reservation was given before it was known that there is none.
     pub fn unreserved(self) {
         *self.0 = None;

@@ -33,7 +33,8 @@ pub use handling::{
 pub use returned::{AnyReturned, Returned};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use transaction::{
-    Again, AnyAttempts, AnyCauses, AnyPair, AnyRepeat, AnyUntransacted, Attempts, Causes, Noting,
-    OutsideOfTransactions, Pair, ProvidesTransactions, Repeat, Repeating, TakesTx, TheOnlyOne, Transacted,
-    TransactionalHandler, Untransacted, ViaTx, handle_for, noting, outcome_of, repeating, run_in_transaction, takes_tx,
+    Again, AnyAttempts, AnyCauses, AnyInTransaction, AnyPair, AnyRepeat, AnyUntransacted, Attempts, Causes,
+    GuardedOver, InTransaction, LeasedReservation, Noting, OutsideOfTransactions, Pair, ProvidesTransactions, Repeat,
+    Repeating, Reservation, TakesTx, TheOnlyOne, Transacted, TransactionReservation, TransactionalHandler,
+    Untransacted, ViaOver, ViaTx, handle_for, noting, outcome_of, repeating, run_in_transaction, takes_tx,
 };

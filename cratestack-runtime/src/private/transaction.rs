@@ -13,9 +13,11 @@ use sqlx::error::DatabaseError;
 use super::argument::{Argument, ArgumentOf};
 use super::handling::{CallOutput, Handling, never, refused};
 use super::returned::Returned;
-pub use crate::handle::handle_for;
-use crate::handle::{Idempotency, Options, Tx};
-pub use crate::http::{Attempts, ProvidesTransactions, TakesTx, Transacted, TransactionalHandler, ViaTx};
+use crate::handle::{HasNoSteps, HasSteps, Idempotency, Options, Tx};
+pub use crate::handle::{Reservation, handle_for};
+pub use crate::http::{
+    Attempts, GuardedOver, ProvidesTransactions, TakesTx, Transacted, TransactionalHandler, ViaOver, ViaTx,
+};
 use crate::http::{FailureCause, GuardedRequest, TransactionalDatabase, Work};
 use crate::store::StoreDatabase;
 
@@ -245,7 +247,7 @@ pub trait AnyCauses<O> {
 
 impl<T> AnyCauses<T> for Returned<T> {}
 
-/// A `Tx` where the attribute does not say `transaction`.
+/// A `Tx`, or the `Reservation` beside one, where the attribute does not say `transaction`.
 pub struct Untransacted<T>(PhantomData<fn() -> T>);
 
 /// Other types need no transaction.
@@ -265,6 +267,72 @@ impl<DB: StoreDatabase> Untransacted<Tx<DB>> {
     }
 }
 
+impl<K: HasNoSteps> Untransacted<Reservation<K>> {
+    /// As for a `Tx`: this handler runs under a lease.
+    pub fn argument()
+    where
+        Reservation<K>: LeasedReservation,
+    {
+    }
+}
+
+impl<K: HasNoSteps> Untransacted<Option<Reservation<K>>> {
+    /// As for a `Tx`: this handler runs under a lease.
+    pub fn argument()
+    where
+        Reservation<K>: LeasedReservation,
+    {
+    }
+}
+
+/// A reservation of a handler without a transaction.
+#[diagnostic::on_unimplemented(
+    message = "`Reservation<InTransaction>` is an argument of handlers that run in a transaction",
+    label = "this handler has no transaction",
+    note = "take `Reservation`, which has steps, or `Reservation<Postgres>` (or `Reservation<Sqlite>`), whose steps may be \
+            transactions; or write `#[idempotent(transaction)]` and take a `Tx`"
+)]
+pub trait LeasedReservation {}
+
+/// A `Reservation` where the attribute says `transaction`.
+pub struct InTransaction<T>(PhantomData<fn() -> T>);
+
+/// Other types are the same there.
+pub trait AnyInTransaction {
+    /// It asks for nothing.
+    fn argument() {}
+}
+
+impl<T> AnyInTransaction for InTransaction<T> {}
+
+impl<K: HasSteps> InTransaction<Reservation<K>> {
+    /// It asks for what is never there, because this handler's whole run is one commit.
+    pub fn argument()
+    where
+        Reservation<K>: TransactionReservation,
+    {
+    }
+}
+
+impl<K: HasSteps> InTransaction<Option<Reservation<K>>> {
+    /// As without the `Option`.
+    pub fn argument()
+    where
+        Reservation<K>: TransactionReservation,
+    {
+    }
+}
+
+/// A reservation of a handler with a transaction.
+#[diagnostic::on_unimplemented(
+    message = "a handler with `transaction` has no steps, and takes `Reservation<InTransaction>`",
+    label = "this reservation has steps",
+    note = "write `Reservation<cratestack_runtime::InTransaction>`, which tells key, token and attempt, and derives; or \
+            remove `transaction`, and write in steps that are transactions, by `Reservation<Postgres>`'s (or \
+            `Reservation<Sqlite>`'s) method `transaction`"
+)]
+pub trait TransactionReservation {}
+
 /// What a handler without a transaction can take.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is an argument of handlers that run in a transaction",
@@ -273,21 +341,30 @@ impl<DB: StoreDatabase> Untransacted<Tx<DB>> {
 )]
 pub trait OutsideOfTransactions {}
 
-impl<DB: TransactionalDatabase, S> ArgumentOf<Tx<DB>, S> {
-    /// An argument that others follow.
-    pub fn leading()
-    where
-        S: ProvidesTransactions<DB, Idempotency<DB::Store>>,
-    {
-    }
+/// An argument that asks the router's state for a handle over a store in its database.
+macro_rules! of_database {
+    ($argument:ty) => {
+        impl<DB: TransactionalDatabase, S> ArgumentOf<$argument, S> {
+            /// An argument that others follow.
+            pub fn leading()
+            where
+                S: ProvidesTransactions<DB, Idempotency<DB::Store>>,
+            {
+            }
 
-    /// The last argument.
-    pub fn last()
-    where
-        S: ProvidesTransactions<DB, Idempotency<DB::Store>>,
-    {
-    }
+            /// The last argument.
+            pub fn last()
+            where
+                S: ProvidesTransactions<DB, Idempotency<DB::Store>>,
+            {
+            }
+        }
+    };
 }
+
+of_database!(Tx<DB>);
+of_database!(Reservation<DB>);
+of_database!(Option<Reservation<DB>>);
 
 impl<DB: TransactionalDatabase> Argument<Tx<DB>> {
     /// An argument that others follow.

@@ -36,6 +36,9 @@ pub struct RecordInfo {
     pub headers_bytes: u64,
     /// How many bytes the recorded body has.
     pub body_bytes: u64,
+    /// How many bytes the steps take that its run has recorded, or has taken over; 0 where there are none. What they
+    /// have done is done, whatever becomes of the record.
+    pub steps_bytes: u64,
     /// What the store's clock showed when it looked.
     pub now: SystemTime,
 }
@@ -61,6 +64,7 @@ impl RecordInfo {
             expires_at: created_at,
             headers_bytes: 0,
             body_bytes: 0,
+            steps_bytes: 0,
             now: created_at,
         }
     }

@@ -5,6 +5,7 @@
 
 use uuid::Uuid;
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 use super::error::StoreError;
 use super::record_id::RecordIdRef;
 
@@ -105,6 +106,7 @@ fn damaged() -> StoreError {
 }
 
 #[cfg(all(test, any(feature = "postgres", feature = "sqlite")))]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -6,6 +6,7 @@ use super::claim::Claim;
 use super::contract::IdempotencyStore;
 use super::error::StoreError;
 use super::record::IdempotencyRecord;
+use super::steps::StepRecord;
 
 /// A store whose database a handler can write in within the transaction that records its outcome:
 /// `PostgresStore` and `SqliteStore`.
@@ -43,7 +44,8 @@ pub trait Transact: IdempotencyStore {
     fn session_id(&self, transaction: &Self::Transaction) -> Self::SessionId;
 
     /// Undoes a transaction that somebody else has and does not give back, and frees its key, where the database can.
-    async fn terminate(&self, session: Self::SessionId);
+    /// Says whether the transaction is known to have ended, one way or the other.
+    async fn terminate(&self, session: Self::SessionId) -> bool;
 
     /// Begins a transaction and claims the key in it, without waiting for another one that has the key.
     ///
@@ -58,6 +60,12 @@ pub trait Transact: IdempotencyStore {
 
     /// Writes the outcome down, where there was a claim, and commits, in one commit with what the work wrote.
     async fn commit(&self, transaction: Self::Transaction, ending: Option<Ending<'_>>) -> Result<(), CommitError>;
+
+    /// Records a step of a leased run, as the last statement, and commits, in one commit with what the work wrote. The
+    /// transaction was begun without a claim.
+    ///
+    /// Where the run has not its key, or its lease is over, everything is undone: [`CommitError::Taken`].
+    async fn commit_step(&self, transaction: Self::Transaction, step: StepRecord<'_>) -> Result<(), CommitError>;
 
     /// Undoes everything, and frees the key.
     async fn rollback(&self, transaction: Self::Transaction);

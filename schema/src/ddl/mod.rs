@@ -203,7 +203,7 @@ impl Table {
 /// use cratestack_schema::{Dialect, IDEMPOTENCY};
 ///
 /// let error = IDEMPOTENCY.ddl(Dialect::Postgres, 9).unwrap_err();
-/// assert_eq!(error.to_string(), "the table has no version 9; there are versions 1 to 2");
+/// assert_eq!(error.to_string(), "the table has no version 9; there are versions 1 to 3");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownVersion {

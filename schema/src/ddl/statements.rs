@@ -106,8 +106,9 @@ impl Layout {
 
     /// The statements that lead from `version` back to the one before; from version 1, to nothing.
     ///
-    /// What the version added is lost: reservations then last until their row expires, and from version 1 back every
-    /// record is gone.
+    /// What the version added is lost. From version 3 back, a run that is taken over finds no steps, and does all of it
+    /// again; from version 2 back, reservations last until their row expires; from version 1 back, every record is
+    /// gone.
     ///
     /// # Errors
     ///
@@ -148,10 +149,10 @@ impl Layout {
     /// ```
     /// use cratestack_schema::{Dialect, IDEMPOTENCY, Layout};
     ///
-    /// let attempt = IDEMPOTENCY.columns.last().unwrap();
+    /// let newest = IDEMPOTENCY.columns.last().unwrap();
     /// assert_eq!(
-    ///     Layout::default().add_column(Dialect::Sqlite, attempt),
-    ///     "ALTER TABLE cratestack_idempotency ADD COLUMN attempt INTEGER;",
+    ///     Layout::default().add_column(Dialect::Sqlite, newest),
+    ///     "ALTER TABLE cratestack_idempotency ADD COLUMN steps_token BLOB;",
     /// );
     /// ```
     pub fn add_column(&self, dialect: Dialect, column: &Column) -> String {

@@ -45,9 +45,11 @@ fn every_postgres_version_starts_with_the_one_before() {
 fn sqlite_creates_every_version_in_one_statement() {
     let first = IDEMPOTENCY.ddl(Dialect::Sqlite, 1).unwrap();
     let second = IDEMPOTENCY.ddl(Dialect::Sqlite, 2).unwrap();
-    assert!(!first.contains("lease_expires_at"));
+    let third = IDEMPOTENCY.ddl(Dialect::Sqlite, 3).unwrap();
+    assert!(!first.contains("lease_expires_at") && !second.contains("steps"));
     assert!(second.contains("    lease_expires_at INTEGER,\n    attempt INTEGER,\n    PRIMARY KEY"));
-    for text in [first, second] {
+    assert!(third.contains("    attempt INTEGER,\n    steps BLOB,\n    steps_token BLOB,\n    PRIMARY KEY"));
+    for text in [first, second, third] {
         assert_eq!(text.matches("CREATE TABLE").count(), 1);
         assert!(!text.contains("ALTER TABLE"));
         assert!(text.contains(") STRICT;\n\nCREATE INDEX"));

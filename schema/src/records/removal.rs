@@ -1,3 +1,4 @@
+use super::select::is_of_token;
 use super::{Builder, RecordState, Statement, millis, state};
 use crate::dialect::Dialect;
 use crate::name::TableName;
@@ -74,10 +75,7 @@ impl TableName {
         ];
         if let Some(token) = &removal.token {
             let token = builder.text(token);
-            conditions.push(match dialect {
-                Dialect::Postgres => format!("held.{RESERVATION_ID} = {token}::uuid"),
-                Dialect::Sqlite => format!("lower(hex(held.{RESERVATION_ID})) = {token}"),
-            });
+            conditions.push(is_of_token(dialect, &token));
         }
         let condition = conditions.join(" AND ");
         let text = self.removing(dialect, "", &condition);

@@ -3,9 +3,9 @@ use crate::dialect::Dialect;
 use crate::name::TableName;
 use crate::table::columns::{
     ATTEMPT, CREATED_AT, EXPIRES_AT, KEY, PRINCIPAL_FINGERPRINT, REQUEST_HASH, RESERVATION_ID, RESPONSE_BODY,
-    RESPONSE_HEADERS, RESPONSE_STATUS,
+    RESPONSE_HEADERS, RESPONSE_STATUS, STEPS,
 };
-use crate::upkeep::{is_record, lease_end};
+use crate::upkeep::{has_steps, is_record, lease_end};
 
 /// Which records are meant.
 ///
@@ -105,10 +105,11 @@ pub enum NamespaceFilter {
 impl TableName {
     /// The statement that shows records, the ones that were reserved first, first, and at most `limit` of them.
     ///
-    /// Each row has fifteen columns: principal and key as the table has them, the request hash in hexadecimal digits,
+    /// Each row has sixteen columns: principal and key as the table has them, the request hash in hexadecimal digits,
     /// the token as text, the state, the status, when it was reserved, when its lease ends (NULL once it has an
     /// outcome), when it expires, the attempt, the sizes of headers and body in bytes, the database's clock, and
-    /// headers and body themselves where they were asked for, else NULL. Times are milliseconds after the Unix epoch.
+    /// headers and body themselves where they were asked for, else NULL, and how many bytes the steps of its run take.
+    /// Times are milliseconds after the Unix epoch.
     ///
     /// ```
     /// use cratestack_schema::{Dialect, RecordFilter, TableName};
@@ -138,7 +139,8 @@ impl TableName {
                 CASE WHEN held.{RESPONSE_STATUS} IS NULL THEN {lease_end} END, {expires_at},
                 CAST(COALESCE(held.{ATTEMPT}, 1) AS bigint),
                 CAST(COALESCE({length}(held.{RESPONSE_HEADERS}), 0) AS bigint),
-                CAST(COALESCE({length}(held.{RESPONSE_BODY}), 0) AS bigint), {now}, {contents}
+                CAST(COALESCE({length}(held.{RESPONSE_BODY}), 0) AS bigint), {now}, {contents},
+                CAST(CASE WHEN {has_steps} THEN {length}(held.{STEPS}) ELSE 0 END AS bigint)
             FROM {table} AS held WHERE {conditions}
             ORDER BY held.{CREATED_AT}, held.{PRINCIPAL_FINGERPRINT}, held.{KEY} LIMIT {limit}",
             state = state(dialect),
@@ -147,7 +149,33 @@ impl TableName {
             expires_at = moment(&format!("held.{EXPIRES_AT}")),
             now = moment(dialect.now()),
             contents = contents.join(", "),
+            has_steps = has_steps("held"),
             table = self.sql(),
+        );
+        builder.statement(text)
+    }
+
+    /// The statement that reads the steps that a run has recorded, one after the other, as long as it has the key: each
+    /// is the length of its name and its name, then the length of its value and its value. A length is four bytes, the
+    /// lowest first.
+    ///
+    /// The token is as [`records`](Self::records) shows it.
+    ///
+    /// ```
+    /// use cratestack_schema::{Dialect, TableName};
+    ///
+    /// let statement = TableName::default().steps(Dialect::Sqlite, "alice", "8e03", "00");
+    /// assert!(statement.text.starts_with("SELECT held.steps FROM cratestack_idempotency AS held"));
+    /// ```
+    pub fn steps(&self, dialect: Dialect, principal: &str, key: &str, token: &str) -> Statement {
+        let mut builder = Builder::new(dialect);
+        let [principal, key, token] = [principal, key, token].map(|text| builder.text(text));
+        let is_of_token = is_of_token(dialect, &token);
+        let text = format!(
+            "SELECT held.{STEPS} FROM {table} AS held
+            WHERE held.{PRINCIPAL_FINGERPRINT} = {principal} AND held.{KEY} = {key} AND {is_of_token} AND {has_steps}",
+            table = self.sql(),
+            has_steps = has_steps("held"),
         );
         builder.statement(text)
     }
@@ -187,6 +215,14 @@ impl TableName {
             "SELECT rowid, {PRINCIPAL_FINGERPRINT}, {KEY} FROM {} WHERE rowid > ?1 ORDER BY rowid LIMIT ?2",
             self.sql()
         )
+    }
+}
+
+/// Whether the row `held` bears the token, an expression of its text.
+pub(super) fn is_of_token(dialect: Dialect, token: &str) -> String {
+    match dialect {
+        Dialect::Postgres => format!("held.{RESERVATION_ID} = {token}::uuid"),
+        Dialect::Sqlite => format!("lower(hex(held.{RESERVATION_ID})) = {token}"),
     }
 }
 

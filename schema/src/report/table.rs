@@ -103,7 +103,8 @@ impl Comparison<'_> {
         });
         if behind && version > 0 {
             let mut text = format!(
-                "the table is of version {version}, this program's is {}; rows are safe, leases are not kept",
+                "the table is of version {version}, this program's is {}; rows are safe, but until it is upgraded this \
+                 program's statements are refused",
                 IDEMPOTENCY.latest()
             );
             let partitions = match self.of("partition").count() {

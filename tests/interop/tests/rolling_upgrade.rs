@@ -11,14 +11,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use axum::extract::State;
+use axum::extract::{FromRef, OriginalUri, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use cratestack_axum::idempotency::IdempotencyLayer;
 use cratestack_interop::{Answer, Bank, Client, Setup, TestDatabase, versions};
-use cratestack_runtime::PostgresStore;
+use cratestack_runtime::{Idempotency, PostgresStore, Reservation, StepError, idempotent};
 use cratestack_sqlx::SqlxIdempotencyStore;
 use serde::Deserialize;
 use serde_json::json;
@@ -32,12 +32,17 @@ const KEYS_PER_WAVE: usize = 40;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// A payment beside a reservation whose lease is an hour; one whose lease is two seconds; one in a transaction.
 const PATHS: [&str; 3] = ["/beside/payments", "/reservation/payments", "/transaction/payments"];
+/// One of two steps, which fails between them the first time. Only services that know steps have it: another version
+/// would begin anew.
+const STEPS: &str = "/steps/payments";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Version {
     Theirs,
     Previous,
     New,
+    /// The new one, whose handlers make steps.
+    Steps,
 }
 
 /// A service that gets requests.
@@ -89,6 +94,54 @@ async fn their_payment(State(pool): State<PgPool>, Json(payment): Json<Payment>)
     (StatusCode::CREATED, [("x-run", run), ("location", format!("/rows/{row}"))], body).into_response()
 }
 
+struct Failed;
+
+impl From<StepError> for Failed {
+    fn from(error: StepError) -> Self {
+        panic!("nothing is away, and every lease is kept: {error}")
+    }
+}
+
+impl IntoResponse for Failed {
+    fn into_response(self) -> Response {
+        StatusCode::SERVICE_UNAVAILABLE.into_response()
+    }
+}
+
+#[derive(Clone, FromRef)]
+struct Steps {
+    idempotency: Idempotency,
+    pool: PgPool,
+}
+
+#[idempotent(lease = "2s", record = success)]
+async fn payment_in_steps(
+    State(pool): State<PgPool>,
+    reservation: Reservation,
+    path: OriginalUri,
+    Json(payment): Json<Payment>,
+) -> Result<Response, Failed> {
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
+    let pay = async || {
+        let row = sqlx::query_scalar("INSERT INTO payments (key, amount) VALUES ($1, $2) RETURNING id")
+            .bind(&payment.key)
+            .bind(payment.amount)
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+        Ok::<i64, Failed>(row)
+    };
+    let row = reservation.step("pay", pay).await?;
+    sleep(Duration::from_millis(payment.after)).await;
+    if path.path() == STEPS && reservation.attempt() == 1 {
+        return Err(Failed);
+    }
+    let number = async || Ok::<_, Failed>(format!("steps-{}", RUNS.fetch_add(1, Ordering::Relaxed)));
+    let run = reservation.step("number", number).await?;
+    let body = Json(json!({"row": row, "amount": payment.amount}));
+    Ok((StatusCode::CREATED, [("x-run", run), ("location", format!("/rows/{row}"))], body).into_response())
+}
+
 impl Fleet {
     /// The service on 0.8; its table has been migrated, as the first step of an upgrade.
     async fn of_theirs() -> Arc<Self> {
@@ -125,6 +178,27 @@ impl Fleet {
         self.members.lock().unwrap().push(Member { version, client, busy: Arc::default() });
     }
 
+    /// Starts a service of the new version whose handlers make steps, with a store of its own.
+    async fn start_steps(&self) {
+        let pool = PgPoolOptions::new().max_connections(8).connect(&self.url).await.unwrap();
+        let idempotency = Idempotency::new(PostgresStore::new(pool.clone()));
+        let mut router = Router::new();
+        for path in PATHS.into_iter().chain([STEPS]) {
+            router = router.route(path, post(payment_in_steps));
+        }
+        let service = router.with_state(Steps { idempotency, pool });
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        self.versions.lock().unwrap().insert("steps".to_owned(), Version::Steps);
+        self.join(Version::Steps, Client::new(listener.local_addr().unwrap()));
+        tokio::spawn(async move { axum::serve(listener, service).await });
+    }
+
+    /// Who has the path.
+    fn members(&self, path: &str) -> Vec<Member> {
+        let members = self.members.lock().unwrap();
+        members.iter().filter(|member| path != STEPS || member.version == Version::Steps).cloned().collect()
+    }
+
     /// Starts a bank; it gets requests from now on.
     fn start(&self, program: &std::path::Path, version: Version) -> Bank {
         // In every bank but the first of a fleet, the route that has either mode has reservations.
@@ -149,7 +223,7 @@ impl Fleet {
 
     /// The next one, in turn; it is busy until the guard is dropped.
     fn pick(&self, order: &Order) -> (Member, Option<Busy>) {
-        let members = self.members.lock().unwrap();
+        let members = self.members(order.path);
         let member = members[self.next.fetch_add(1, Ordering::Relaxed) % members.len()].clone();
         let busy = (order.path != "/transaction/payments").then(|| Busy::new(&member.busy));
         (member, busy)
@@ -258,13 +332,12 @@ async fn settle(fleet: Arc<Fleet>, order: Order) -> Settled {
 /// Waits for the keys of a wave, and asks each once more of every service that is there.
 async fn settle_all(fleet: &Fleet, wave: JoinSet<Settled>, settled: &mut Vec<Settled>) {
     settled.extend(wave.join_all().await);
-    let members = fleet.members.lock().unwrap().clone();
     for settled in settled {
-        for Member { version, client, .. } in &members {
-            let again = send(*client, "Bearer alice", &settled.order).await.unwrap();
+        for Member { version, client, .. } in fleet.members(settled.order.path) {
+            let again = send(client, "Bearer alice", &settled.order).await.unwrap();
             assert!(again.is_replay(), "{version:?}: {again:?}");
             assert_eq!(outcome(&again), outcome(&settled.answer), "{version:?} replays {:?} otherwise", settled.order);
-            settled.told.push((fleet.ran_by(&settled.answer), *version));
+            settled.told.push((fleet.ran_by(&settled.answer), version));
         }
         assert_eq!(fleet.rows(&settled.order.key).await.len(), 2, "one for each caller of {:?}", settled.order);
     }
@@ -278,7 +351,11 @@ fn wave(fleet: &Arc<Fleet>, number: usize) -> JoinSet<Settled> {
             0..3 => 2_500,
             _ => 7 * (n as u64 % 10),
         };
-        let path = if n < 3 { "/reservation/payments" } else { PATHS[n % 3] };
+        let path = match n {
+            0..3 => "/reservation/payments",
+            _ if n % 5 == 0 => STEPS,
+            _ => PATHS[n % 3],
+        };
         let order = Order { path, key: format!("{number}-{n}"), amount: 10 + n as i64, after };
         let fleet = Arc::clone(fleet);
         wave.spawn(async move {
@@ -297,6 +374,9 @@ async fn a_rolling_upgrade_doubles_nothing() {
     let mut settled = Vec::new();
     let mut old = vec![fleet.start(&previous, Version::Previous), fleet.start(&previous, Version::Previous)];
     let mut banks = Vec::new();
+    for _ in 0..2 {
+        fleet.start_steps().await;
+    }
 
     // One of two, while requests come; then nothing changes for a while; then the other.
     for number in 0..3 {
@@ -315,5 +395,12 @@ async fn a_rolling_upgrade_doubles_nothing() {
     }
     println!("{} keys, each with one effect for each of two callers", settled.len());
     println!("outcomes by (who ran, who told): {matrix:?}");
-    assert_eq!(matrix.len(), 9, "each version is to tell outcomes of each: {matrix:?}");
+    assert_eq!(matrix.len(), 16, "each version is to tell outcomes of each: {matrix:?}");
+    let in_steps = settled.iter().filter(|settled| settled.order.path == STEPS).count();
+    assert!(in_steps >= 3 * KEYS_PER_WAVE / 6, "runs that failed between two steps, and went on: {in_steps}");
+    let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM cratestack_idempotency WHERE steps IS NOT NULL")
+        .fetch_one(&fleet.pool)
+        .await
+        .unwrap();
+    assert_eq!(kept, 0, "rows that still have steps");
 }

@@ -119,7 +119,7 @@ async fn measure(options: &Options) -> Fallible {
 }
 
 /// Figures that share what was set up for them; the names of all of them begin with the group's.
-const GROUPS: [&str; 8] = ["store", "replay", "transaction", "guard", "request", "body", "processes", "sqlite"];
+const GROUPS: [&str; 9] = ["store", "replay", "transaction", "guard", "request", "body", "processes", "sqlite", "step"];
 
 async fn figures(group: &str, server: &PostgresServer, connections: u32) -> Fallible<Vec<Figure>> {
     if group == "guard" {
@@ -137,6 +137,7 @@ async fn figures(group: &str, server: &PostgresServer, connections: u32) -> Fall
             Ok([vec![seen], figures::replay(ours, theirs).await?].into_iter().flatten().collect())
         }
         "transaction" => Ok(figures::transaction(&ours, &theirs)),
+        "step" => Ok(figures::step(&ours)),
         "request" => Ok(figures::requests(&ours, &theirs)),
         "body" => Ok(figures::bodies(&ours, &theirs)),
         _ => {

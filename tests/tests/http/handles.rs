@@ -85,7 +85,7 @@ impl Caller {
         self.effects.happen()
     }
 
-    #[idempotent(handle = self.idempotency, key = (self.effects.0.as_ptr().is_null(), body["a"].as_u64()))]
+    #[idempotent(handle = self.idempotency, key = (Arc::strong_count(&self.effects.0) > 0, body["a"].as_u64()))]
     async fn keyed_method(self: Box<Self>, body: Json<Value>) -> String {
         drop(body);
         self.effects.happen()

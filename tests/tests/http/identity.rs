@@ -148,7 +148,7 @@ async fn reserved(
 struct Audit(Option<Reservation>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Audit {
-    type Rejection = std::convert::Infallible;
+    type Rejection = axum::response::Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
         let reservation = <Reservation as OptionalFromRequestParts<S>>::from_request_parts(parts, state).await?;

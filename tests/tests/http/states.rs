@@ -19,6 +19,7 @@ use cratestack_runtime::{Idempotency, MAX_BODY_BYTES, MemoryStore, PostgresStore
 use cratestack_tests::{Client, TestDatabase};
 use serde_json::{Value, json};
 use sqlx::{Postgres, Sqlite};
+use tower::ServiceExt as _;
 
 use crate::server::serve;
 
@@ -373,7 +374,7 @@ async fn a_body_that_is_streamed_is_bounded_where_there_is_a_key() {
         .route("/axums", post(upload).layer(DefaultBodyLimit::max(2 * MAX_BODY_BYTES)))
         .route("/disabled", post(upload).layer(DefaultBodyLimit::disable()))
         .with_state(Idempotency::new(MemoryStore::new()));
-    let client = serve(router).await;
+    // Not over a connection: a server that refuses a body stops reading it, and the client may see that first.
     let size = MAX_BODY_BYTES + 1;
     for (path, key, status) in [
         ("/bare", None, 200),
@@ -385,16 +386,19 @@ async fn a_body_that_is_streamed_is_bounded_where_there_is_a_key() {
         ("/own", Some("k3"), 200),
         ("/axums", Some("k4"), 200),
     ] {
-        let mut request = client.post(path).header("authorization", "Bearer alice").body(vec![7; size]);
+        let mut request = Request::post(path).header("authorization", "Bearer alice");
         if let Some(key) = key {
-            request = request.key(key);
+            request = request.header("idempotency-key", key);
         }
-        let answer = request.send().await.unwrap();
-        assert_eq!(answer.status, status, "{path} {key:?}");
+        let request = request.body(Body::from(vec![7; size])).unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), status, "{path} {key:?}");
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
         if status == 200 {
-            assert_eq!(answer.body, size.to_string().as_bytes(), "{path} {key:?}");
+            assert_eq!(body, size.to_string().as_bytes(), "{path} {key:?}");
         } else {
-            assert_eq!(answer.code(), "idempotency_request_too_large", "{path}");
+            let problem: Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(problem["code"], "idempotency_request_too_large", "{path}");
         }
     }
 }

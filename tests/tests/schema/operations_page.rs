@@ -37,19 +37,22 @@ impl Row {
     async fn insert(self, pool: &SqlitePool, now: i64) {
         let at = |minutes: i64| now - minutes * MINUTE;
         let body: Option<&[u8]> = self.status.map(|_| &b"{}"[..]);
-        sqlx::query("INSERT INTO cratestack_idempotency VALUES (?, ?, ?, randomblob(16), ?, NULL, ?, ?, ?, ?, ?)")
-            .bind(self.principal)
-            .bind(self.key)
-            .bind(&[7; 32][..])
-            .bind(self.status)
-            .bind(body)
-            .bind(at(self.reserved))
-            .bind(at(self.reserved - 24 * 60))
-            .bind(self.lease_ended.map(at))
-            .bind(self.attempt)
-            .execute(pool)
-            .await
-            .unwrap();
+        sqlx::query(
+            "INSERT INTO cratestack_idempotency VALUES
+            (?, ?, ?, randomblob(16), ?, NULL, ?, ?, ?, ?, ?, NULL, NULL)",
+        )
+        .bind(self.principal)
+        .bind(self.key)
+        .bind(&[7; 32][..])
+        .bind(self.status)
+        .bind(body)
+        .bind(at(self.reserved))
+        .bind(at(self.reserved - 24 * 60))
+        .bind(self.lease_ended.map(at))
+        .bind(self.attempt)
+        .execute(pool)
+        .await
+        .unwrap();
     }
 }
 

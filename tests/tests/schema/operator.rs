@@ -11,7 +11,9 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use axum::routing::post;
 use cratestack_runtime::records::{Principal, RecordQuery};
 use cratestack_runtime::schema::TableName;
-use cratestack_runtime::{Claim, ClaimOutcome, Idempotency, IdempotencyStore, PostgresStore, SqliteStore, idempotent};
+use cratestack_runtime::{
+    Claim, ClaimOutcome, Idempotency, IdempotencyStore, PostgresStore, SqliteStore, StepRecord, idempotent,
+};
 use cratestack_schema::{Dialect, RecordFilter, Removal, StatementValue};
 use cratestack_tests::postgres::TestDatabase;
 use http_body_util::BodyExt;
@@ -438,6 +440,42 @@ async fn the_response_is_shown_only_when_it_is_asked_for() {
     }
 }
 
+/// What a step gave is its run's alone, as what a handler answers is its client's.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_steps_of_a_stuck_key_are_named_and_their_values_are_not_told() {
+    for dialect in BOTH {
+        let place = Place::of(dialect).await;
+        let (store, hour) = (place.store(), Duration::from_secs(3_600));
+        let claim = Claim { principal: ALICE, key: KEY, request_hash: [1; 32], lease: hour, retention: 2 * hour };
+        let ClaimOutcome::Reserved { token, .. } = store.reserve(claim).await.unwrap() else { panic!() };
+        assert_eq!(place.json(&["show", "--key", KEY], 0)["steps_bytes"], 0);
+        for (name, value) in [("charge", "a secret"), ("to \u{1b}[2J ship", ""), ("charge", "a secret")] {
+            let step = StepRecord { principal: ALICE, key: KEY, token, name, value: value.as_bytes() };
+            store.record_step(step).await.unwrap();
+        }
+        for arguments in
+            [&["show", "--key", KEY, "--response"][..], &["list"], &["list", "--json"], &["forget", "--key", KEY]]
+        {
+            let done = place.command(arguments);
+            assert!(!(done.stdout.clone() + &done.stderr).contains("a secret"), "{arguments:?}: {}", done.stdout);
+        }
+        let shown = place.command(&["show", "--key", KEY]).stdout;
+        assert!(shown.contains("steps         2: charge, to \\u{1b}[2J ship\n"), "{shown}");
+        let json = place.json(&["show", "--key", KEY], 0);
+        assert_eq!(json["steps"], serde_json::json!(["charge", "to \u{1b}[2J ship"]));
+        assert_eq!(json["steps_bytes"], 2 * (8 + 6 + 8) + 8 + 12, "the second `charge` has been recorded as well");
+        let info = store.show(ALICE, KEY).await.unwrap().unwrap();
+        assert_eq!(info.steps_bytes, 64);
+
+        // Released, and then removed by the operator: nothing is left of them.
+        store.release(ALICE, KEY, token).await.unwrap();
+        let released = place.json(&["show", "--key", KEY], 0);
+        assert_eq!((&released["state"], &released["steps_bytes"]), (&"past_lease".into(), &64.into()));
+        assert_eq!(place.command(&["release", "--key", KEY, "--yes"]).code, 0);
+        assert_eq!(store.show(ALICE, KEY).await.unwrap(), None);
+    }
+}
+
 /// Once the records are gone, and what was forgotten is marked, the look whether others are running fails.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_erased_leaves_its_line_whatever_fails_after_it() {
@@ -604,7 +642,7 @@ async fn check_is_json_where_that_is_asked_for() {
         let clean = place.json(&["check"], 0);
         assert_eq!(
             (&clean["clean"], &clean["version"], &clean["dialect"]),
-            (&true.into(), &2.into(), &dialect.name().into())
+            (&true.into(), &3.into(), &dialect.name().into())
         );
         match &place {
             Place::Postgres(_, pool) => run(pool, "DROP INDEX cratestack_idempotency_expires_idx").await,

@@ -224,7 +224,7 @@ fn refinery_s_numbers_go_on_where_they_were() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("V41__users.sql"), "").unwrap();
     write(Format::Refinery, 0, folder.path());
-    assert!(folder.path().join("V42__cratestack_idempotency_v2.sql").is_file());
+    assert!(folder.path().join("V42__cratestack_idempotency_v3.sql").is_file());
 }
 
 #[tokio::test]
@@ -234,7 +234,7 @@ async fn an_upgrade_that_cannot_have_its_lock_gives_up_soon_and_changes_nothing(
     let mut holder = pool.begin().await.unwrap();
     sqlx::query("SELECT 1 FROM cratestack_idempotency").execute(&mut *holder).await.unwrap();
     let text = cratestack_schema(&["migration", "--from", "1"]).stdout;
-    let upgrade = text.split("-- file:").find(|part| part.contains("v2.up.sql")).unwrap();
+    let upgrade = text.split("-- file:").find(|part| part.contains("v3.up.sql")).unwrap();
     let started = std::time::Instant::now();
     let script = upgrade.split_once('\n').unwrap().1;
     let mut connection = pool.acquire().await.unwrap();

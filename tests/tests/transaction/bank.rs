@@ -178,7 +178,7 @@ macro_rules! bank {
             use axum::extract::{FromRef, Query, State};
             use axum::http::StatusCode;
             use axum::routing::post;
-            use cratestack_runtime::{Idempotency, Reservation, Tx, Unrecorded, idempotent};
+            use cratestack_runtime::{Idempotency, InTransaction, Reservation, Tx, Unrecorded, idempotent};
             use sqlx::{Connection, Pool};
 
             use super::{Bank, Failed, Signs, Trouble};
@@ -302,7 +302,7 @@ macro_rules! bank {
 
             #[idempotent(transaction, optional)]
             async fn optional(
-                reservation: Option<Reservation>,
+                reservation: Option<Reservation<InTransaction>>,
                 State(signs): State<Signs>,
                 Query(trouble): Query<Trouble>,
                 mut tx: Tx<$database>,

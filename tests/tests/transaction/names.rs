@@ -7,7 +7,7 @@ use axum::extract::{FromRef, Json, State};
 use axum::http::StatusCode;
 use axum::routing::post as on_post;
 use cratestack_runtime::schema::TableName;
-use cratestack_runtime::{Idempotency, PostgresStore, Reservation, SqliteStore, Tx, idempotent};
+use cratestack_runtime::{Idempotency, InTransaction, PostgresStore, Reservation, SqliteStore, Tx, idempotent};
 use cratestack_tests::TestDatabase;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
@@ -35,7 +35,11 @@ async fn order(mut tx: Tx<Sqlite>, Json(order): Json<Option<String>>) -> Paid {
 }
 
 #[idempotent(transaction, optional, retry = 1, key = order)]
-async fn perhaps(reservation: Option<Reservation>, mut tx: Tx<Sqlite>, Json(order): Json<Option<String>>) -> Paid {
+async fn perhaps(
+    reservation: Option<Reservation<InTransaction>>,
+    mut tx: Tx<Sqlite>,
+    Json(order): Json<Option<String>>,
+) -> Paid {
     let has_key = reservation.is_some_and(|reservation| !reservation.key().is_empty());
     assert_eq!(has_key, order.is_some_and(|order| !order.is_empty()));
     write(&mut tx).await

@@ -9,7 +9,7 @@ use axum::extract::{FromRef, Path, State};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post as on_post;
-use cratestack_runtime::{Idempotency, PostgresStore, Reservation, Tx, idempotent};
+use cratestack_runtime::{Idempotency, InTransaction, PostgresStore, Reservation, Tx, idempotent};
 use cratestack_tests::TestDatabase;
 use cratestack_tests::postgres::{PostgresOptions, RoundTrips};
 use sqlx::postgres::PgPoolOptions;
@@ -148,18 +148,14 @@ struct Mixed {
 /// A service that has `/pay` in one mode or the other. Each payment takes a while, so that the modes meet.
 async fn mixed(url: &str, transaction: bool) -> Router {
     #[idempotent(transaction)]
-    async fn transacted(reservation: cratestack_runtime::Reservation, mut tx: Tx<Postgres>, _: String) -> Response {
+    async fn transacted(reservation: Reservation<InTransaction>, mut tx: Tx<Postgres>, _: String) -> Response {
         let insert = sqlx::query("INSERT INTO payments (key) VALUES ($1)").bind(reservation.key().to_owned());
         insert.execute(&mut *tx).await.unwrap();
         tokio::time::sleep(Duration::from_millis(5)).await;
         (StatusCode::CREATED, reservation.token().to_string()).into_response()
     }
     #[idempotent]
-    async fn reserved(
-        reservation: cratestack_runtime::Reservation,
-        State(pool): State<PgPool>,
-        _: String,
-    ) -> (StatusCode, String) {
+    async fn reserved(reservation: Reservation, State(pool): State<PgPool>, _: String) -> (StatusCode, String) {
         tokio::time::sleep(Duration::from_millis(5)).await;
         let insert = sqlx::query("INSERT INTO payments (key) VALUES ($1)").bind(reservation.key().to_owned());
         insert.execute(&pool).await.unwrap();
@@ -418,7 +414,7 @@ async fn wordless(
 /// Fails for its neighbours' sake, once.
 #[idempotent(transaction, retry = 3)]
 async fn anew(
-    reservation: Reservation,
+    reservation: Reservation<InTransaction>,
     mut tx: Tx<Postgres>,
     State(accounts): State<Accounts>,
 ) -> Result<String, Failed> {

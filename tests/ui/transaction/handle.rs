@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::{Router, routing::post};
-use cratestack_runtime::{Idempotency, PostgresStore, SqliteStore, TransactionalDatabase, Tx, idempotent};
+use cratestack_runtime::{
+    Idempotency, InTransaction, PostgresStore, Reservation, SqliteStore, TransactionalDatabase, Tx, idempotent,
+};
 use sqlx::{Postgres, Sqlite};
 
 pub struct App {
@@ -54,12 +56,44 @@ async fn generic<DB: TransactionalDatabase>(tx: Tx<DB>, State(ledger): State<Arc
     body
 }
 
+/// Its steps may be transactions, and the state provides no handle.
+#[idempotent(handle = app.on_postgres, state = Arc<App>)]
+async fn in_steps(reservation: Reservation<Postgres>, State(app): State<Arc<App>>, body: String) -> String {
+    drop(app);
+    reservation.key().to_owned() + &body
+}
+
+#[idempotent(handle = app.handle(), optional)]
+async fn in_steps_at_times(State(app): State<Arc<App>>, reservation: Option<Reservation<Sqlite>>) {
+    drop((app, reservation));
+}
+
+#[idempotent(handle = ledger.idempotency)]
+async fn generic_in_steps<DB: TransactionalDatabase>(
+    State(ledger): State<Arc<Ledger<DB>>>,
+    reservation: Reservation<DB>,
+    body: String,
+) -> String {
+    drop((reservation, ledger));
+    body
+}
+
+#[idempotent(transaction, handle = app.on_sqlite)]
+async fn in_transaction(tx: Tx<Sqlite>, it: Reservation<InTransaction>, State(app): State<Arc<App>>) {
+    drop((tx, it, app));
+}
+
 fn main() {
     let _: Router<Arc<App>> = Router::new()
         .route("/1", post(first))
         .route("/2", post(second))
         .route("/3", post(behind_an_alias))
-        .route("/4", post(leased));
-    let _: Router<Arc<Ledger<Postgres>>> = Router::new().route("/1", post(generic::<Postgres>));
-    let _: Router<Arc<Ledger<Sqlite>>> = Router::new().route("/1", post(generic::<Sqlite>));
+        .route("/4", post(leased))
+        .route("/5", post(in_steps))
+        .route("/6", post(in_steps_at_times))
+        .route("/7", post(in_transaction));
+    let _: Router<Arc<Ledger<Postgres>>> = 
+        Router::new().route("/1", post(generic::<Postgres>)).route("/2", post(generic_in_steps::<Postgres>));
+    let _: Router<Arc<Ledger<Sqlite>>> = 
+        Router::new().route("/1", post(generic::<Sqlite>)).route("/2", post(generic_in_steps::<Sqlite>));
 }

@@ -6,7 +6,7 @@ use axum::extract::{FromRef, Json, Path, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::{Router, routing::post};
-use cratestack_runtime::{Idempotency, Reservation, SqliteStore, Tx, idempotent};
+use cratestack_runtime::{Idempotency, InTransaction, Reservation, SqliteStore, Tx, idempotent};
 use sqlx::Sqlite;
 
 #[derive(Clone, FromRef)]
@@ -37,7 +37,7 @@ async fn between(Path(id): Path<u64>, mut tx: Transaction, State(name): State<&'
 }
 
 #[idempotent(transaction)]
-async fn last(reservation: Reservation, mut tx: Tx<Sqlite>) -> Result<impl IntoResponse, impl IntoResponse> {
+async fn last(reservation: Reservation<InTransaction>, mut tx: Tx<Sqlite>) -> Result<impl IntoResponse, impl IntoResponse> {
     match write(&mut tx).await {
         Ok(_) => Ok(reservation.key().to_owned()),
         Err(_) => Err(StatusCode::BAD_GATEWAY),

@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use axum::{Form, Router};
-use cratestack_runtime::{Idempotency, PostgresStore, Reservation, Tx, idempotent};
+use cratestack_runtime::{Idempotency, InTransaction, PostgresStore, Reservation, Tx, idempotent};
 use sqlx::{Connection, PgConnection, Postgres};
 
 #[derive(Clone, FromRef)]
@@ -51,7 +51,7 @@ async fn between(State(_): State<App>, mut tx: Tx<Postgres>, _: HeaderMap, _: St
 }
 
 #[idempotent(transaction)]
-async fn last(_: Path<u64>, reservation: Reservation, _: Tx<Postgres>) -> String {
+async fn last(_: Path<u64>, reservation: Reservation<InTransaction>, _: Tx<Postgres>) -> String {
     reservation.derive("x").to_string()
 }
 

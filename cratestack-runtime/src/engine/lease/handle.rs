@@ -34,6 +34,22 @@ impl LeaseWatch {
     pub(crate) fn lasts(self) -> bool {
         self.renewer.lock().schedule.lasts(self.id)
     }
+
+    /// The store has told that another run has the key.
+    pub(crate) fn lose(self) {
+        self.renewer.lock().schedule.lose(self.id);
+    }
+
+    /// A step has had its effect, and is not recorded yet. It counts as such until [`step_is_recorded`].
+    ///
+    /// [`step_is_recorded`]: Self::step_is_recorded
+    pub(crate) fn step_is_done(self) {
+        self.renewer.lock().schedule.step_is_done(self.id);
+    }
+
+    pub(crate) fn step_is_recorded(self) {
+        self.renewer.lock().schedule.step_is_recorded(self.id);
+    }
 }
 
 /// Of an interval, a fourth passes between two looks at a lease, and before a renewal that gave way to the outcome is
@@ -84,6 +100,11 @@ impl Lease {
         while !self.is_lost() {
             tokio::time::sleep(self.interval / LOOKS_PER_INTERVAL).await;
         }
+    }
+
+    /// Whether the run has done a step that it did not record.
+    pub(crate) fn has_unrecorded_step(&self) -> bool {
+        self.renewer.lock().schedule.has_unrecorded_step(self.id)
     }
 
     /// The reservation is about to be ended. A renewal that is on its way might find that it was, and take it for lost:

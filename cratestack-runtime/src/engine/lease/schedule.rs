@@ -31,6 +31,8 @@ pub(super) struct LeaseEntry {
     /// There is nothing to renew any more.
     pub(super) is_over: bool,
     pub(super) is_lost: bool,
+    /// How many steps its run has done that are not recorded.
+    unrecorded_steps: u32,
 }
 
 /// A lease, and where its renewals run.
@@ -53,8 +55,16 @@ pub(super) struct DueRenewal {
 impl Schedule {
     pub(super) fn add(&mut self, renewable: Renewable, leased: Instant, next: Instant) -> u64 {
         self.last_id += 1;
-        let entry =
-            LeaseEntry { renewable, leased, next: None, generation: 0, renewing: None, is_over: false, is_lost: false };
+        let entry = LeaseEntry {
+            renewable,
+            leased,
+            next: None,
+            generation: 0,
+            renewing: None,
+            is_over: false,
+            is_lost: false,
+            unrecorded_steps: 0,
+        };
         self.entries.insert(self.last_id, entry);
         self.plan(self.last_id, next);
         self.last_id
@@ -70,6 +80,29 @@ impl Schedule {
             let lease = entry.renewable.target.hold.claim.lease;
             !entry.is_lost && (entry.is_over || entry.leased.elapsed() < lease)
         })
+    }
+
+    pub(super) fn lose(&mut self, id: u64) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.is_over = true;
+            entry.is_lost = true;
+        }
+    }
+
+    pub(super) fn step_is_done(&mut self, id: u64) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.unrecorded_steps += 1;
+        }
+    }
+
+    pub(super) fn step_is_recorded(&mut self, id: u64) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.unrecorded_steps = entry.unrecorded_steps.saturating_sub(1);
+        }
+    }
+
+    pub(super) fn has_unrecorded_step(&self, id: u64) -> bool {
+        self.entries.get(&id).is_some_and(|entry| entry.unrecorded_steps > 0)
     }
 
     pub(super) fn is_being_renewed(&self, id: u64) -> bool {

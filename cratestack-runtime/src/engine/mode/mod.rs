@@ -9,3 +9,4 @@ mod transactional;
 pub(crate) use leased::Leased;
 pub(crate) use transactional::erased::{AttemptFuture, Participant, StoreParticipant, TransactionalRun};
 pub(crate) use transactional::slot::TransactionSlot;
+pub(crate) use transactional::step::StepTransaction;

@@ -5,20 +5,20 @@ use aide::OperationInput;
 use aide::generate::GenContext;
 use aide::openapi::{Operation, Response};
 
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-use super::Transacted;
 use super::leading::Split;
 use super::{AwaitingHandle, Guarded};
-use crate::handle::Reservation;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+use super::{GuardedOver, Transacted};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 use crate::handle::Tx;
+use crate::handle::{Reservation, ReservationKind};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 use crate::store::StoreDatabase;
 
 macro_rules! documents_its_arguments {
-    ($extractor:ident) => {
-        impl<A: OperationInput, R, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> OperationInput
-            for $extractor<A, R, KEYED_BY_ARGUMENTS, BODY_LIMIT>
+    ($extractor:ident $($database:ident)?) => {
+        impl<$($database,)? A: OperationInput, R, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> OperationInput
+            for $extractor<$($database,)? A, R, KEYED_BY_ARGUMENTS, BODY_LIMIT>
         {
             fn operation_input(context: &mut GenContext, operation: &mut Operation) {
                 A::operation_input(context, operation);
@@ -50,10 +50,12 @@ where
 
 documents_its_arguments!(Guarded);
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
+documents_its_arguments!(GuardedOver DB);
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 documents_its_arguments!(Transacted);
 
 /// A client sends nothing for it.
-impl OperationInput for Reservation {}
+impl<K: ReservationKind> OperationInput for Reservation<K> {}
 
 /// A client sends nothing for it.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

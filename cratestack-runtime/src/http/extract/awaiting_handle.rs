@@ -20,6 +20,9 @@ use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse, Response};
 
 use super::leading::{LeadingArguments, Split};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+use super::reservation::RunsInTransaction;
+use super::reservation::tell_of_no_transactions;
 use super::state::LeasedHandler;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 use super::state::TransactionalHandler;
@@ -28,8 +31,7 @@ use super::transacted::{TakesTx, TransactionalDatabase};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 use crate::engine::TransactionSlot;
 use crate::handle::{FoundHandle, Options};
-use crate::http::guard::{ArrivingRequest, GuardedRequest, RequestHead};
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
+use crate::http::guard::{ArrivingRequest, GuardedRequest, KeySource, RequestHead, body_bound};
 use crate::http::response::ProblemKind;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 use crate::http::work::Attempts;
@@ -136,11 +138,16 @@ where
         let Self { head, request, state, joins, .. } = *self;
         Box::pin(async move {
             let join = joins.under(&handle);
-            let (arriving, request) = head.under(handle.idempotency, request, BODY_LIMIT);
+            let bound = body_bound(&handle.idempotency, BODY_LIMIT);
+            let (arriving, request) = head.under(handle.idempotency, request, bound);
             let join = match join {
                 Ok(join) => join,
                 Err(refuse) => return refuse(arriving),
             };
+            if let Some(reservation) = arriving.unmet_need() {
+                tell_of_no_transactions(reservation);
+                return arriving.refuse(ProblemKind::NoReservation);
+            }
             let last = match A::Last::from_request(request, &state).await {
                 Ok(last) => last,
                 Err(rejection) => return arriving.reject(rejection.into_response()),
@@ -240,6 +247,7 @@ where
     async fn from_request(mut request: Request, state: &S) -> Result<Self, Self::Rejection> {
         let slot = Arc::<TransactionSlot<DB::Transaction>>::default();
         request.extensions_mut().insert(Arc::clone(&slot));
+        request.extensions_mut().insert(RunsInTransaction);
         begin::<_, _, A, M, WHOLE, BODY_LIMIT>(request, state, TransactionOf::<DB>(slot), KEYED_BY_ARGUMENTS)
             .await
             .map(|(leading, rest)| Self { leading, rest, marker: PhantomData })
@@ -262,7 +270,7 @@ where
     S: Clone + Send + Sync + 'static,
 {
     let (mut parts, body) = request.into_parts();
-    let head = RequestHead::read(&mut parts, keyed_by_arguments, None);
+    let head = RequestHead::read(&mut parts, KeySource::of(keyed_by_arguments), None);
     let leading = A::Leading::extract(&mut parts, state).await?;
     let (request, state) = (Request::from_parts(parts, body), state.clone());
     let rest = RemainingExtraction::<S, J, M, BODY_LIMIT> { head, request, state, joins, marker: PhantomData };

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 
 use super::arguments::Arguments;
+use super::reservation::RunsInTransaction;
 use super::state::{FindsTransactions, ProvidesTransactions, TakesTransactional, TransactionalHandler};
 use crate::engine::{StoreParticipant, TransactionSlot};
 use crate::handle::Tx;
@@ -84,6 +85,7 @@ where
         let handle = <TransactionalHandler as TakesTransactional<DB, H>>::taken(state.transactions());
         let (store, slot) = (Arc::clone(handle.store()), Arc::<TransactionSlot<DB::Transaction>>::default());
         request.extensions_mut().insert(Arc::clone(&slot));
+        request.extensions_mut().insert(RunsInTransaction);
         let (arriving, request) = ArrivingRequest::prepare(handle.into(), request, KEYED_BY_ARGUMENTS, BODY_LIMIT);
         match A::extract(request, state).await {
             Ok(arguments) => {

@@ -12,7 +12,8 @@ mod request;
 mod respond;
 mod run;
 
-pub(crate) use prepare::{ArrivingRequest, RequestHead};
+pub(crate) use decide::Verdict;
+pub(crate) use prepare::{ArrivingRequest, KeySource, RequestHead, body_bound};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use record::FailureCause;
 pub use request::GuardedRequest;

@@ -40,10 +40,12 @@ impl ResponseRecorder {
         let settings = self.idempotency.http();
         settings.marks.remove_from(response.headers_mut());
         let unrecorded = response.extensions_mut().remove::<Unrecorded>().is_some();
+        // A guard below says which outcomes are kept.
+        let recorded = response.extensions_mut().remove::<Recorded>().unwrap_or(self.recorded);
         let failure = failure(&mut response);
         let status = response.status();
-        let is_unfinished = status.as_u16() >= 400 && self.slot.has_failed_step();
-        if unrecorded || is_unfinished || !is_recorded(self.recorded, status) {
+        let is_unfinished = status.as_u16() >= 400 && self.slot.is_unfinished(status.is_server_error());
+        if unrecorded || is_unfinished || !is_recorded(recorded, status) {
             return Settled { disposition: Disposition::Release, reply: response.map(harmless), failure };
         }
         let bound = settings.max_response_bytes.unwrap_or(MAX_BODY_BYTES);

@@ -12,6 +12,8 @@ use crate::http::response::ProblemKind;
 pub struct GuardedRequest {
     pub(super) responder: Responder,
     pub(super) applicability: Applicability,
+    /// Under whose reservation the request runs already.
+    pub(super) above: Option<ReservationSlot>,
     /// Where the handler runs in a transaction.
     pub(super) participant: Option<Arc<dyn Participant<Response>>>,
 }
@@ -20,7 +22,8 @@ pub struct GuardedRequest {
 pub(super) enum Applicability {
     /// The method is safe.
     NotNeeded,
-    KeyMissing,
+    /// There is none, which is this problem.
+    KeyMissing(ProblemKind),
     KeyMalformed(KeyError),
     Guarded(Box<RequestIdentity>, ReservationSlot),
 }

@@ -6,7 +6,7 @@ use tracing::{error, warn};
 
 use crate::engine::{Answer, Limit};
 use crate::handle::{Event, EventKind, Idempotency, Subject};
-use crate::http::response::{Damaged, Problem, ProblemKind, Replayed, Representation, replay, shaped};
+use crate::http::response::{Damaged, Problem, ProblemKind, Replayed, Representation, Unrecorded, replay, shaped};
 use crate::store::StoreError;
 
 /// How one request is answered: as its handle says, and in the form that it asks for.
@@ -48,7 +48,10 @@ impl Responder {
     pub(crate) fn refuse(&self, problem: ProblemKind) -> Response {
         let settings = self.idempotency.http();
         let problem = Problem::new(problem, settings.documentation_url.clone(), self.representation);
-        shaped(problem, settings.problems.as_deref(), &settings.marks)
+        let mut response = shaped(problem, settings.problems.as_deref(), &settings.marks);
+        // To a guard above it is no outcome.
+        response.extensions_mut().insert(Unrecorded);
+        response
     }
 
     /// The response to whatever became of the request. What the engine did not see as a step is told here.

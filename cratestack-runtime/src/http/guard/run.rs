@@ -3,12 +3,12 @@ use std::time::Duration;
 use axum::response::Response;
 use tracing::{Instrument, Span, error};
 
-use super::decide::{Decision, GuardedRun};
+use super::decide::{Decision, GuardedRun, Verdict};
 use super::record::ResponseRecorder;
 use super::request::GuardedRequest;
 use super::respond::RanUnder;
 use crate::engine::{AttemptFuture, Hold, Leased, Policy, RunSteps, TransactionOptions, TransactionalRun, Transition};
-use crate::handle::{Event, Idempotency, Options, ReservationSlot, Subject};
+use crate::handle::{Event, Idempotency, Options, Recorded, ReservationSlot, Subject};
 use crate::http::response::ProblemKind;
 use crate::http::work::{Attempts, Work};
 use crate::store::RecordIdRef;
@@ -16,18 +16,32 @@ use crate::store::RecordIdRef;
 impl GuardedRequest {
     /// Guards the handler: everything between the extractors and the response.
     pub async fn run(self, options: Options, handler: Work) -> Response {
-        let GuardedRun { responder, claim, policy, subject, slot, recorder } = match self.decide(&options) {
-            Decision::Unguarded(_) => return handler.await,
+        let verdict = self.verdict(&options);
+        self.run_as(verdict, options, handler).await
+    }
+
+    /// The same, once the verdict is known.
+    pub(crate) async fn run_as(self, verdict: Verdict, options: Options, handler: Work) -> Response {
+        let GuardedRun { responder, claim, policy, subject, slot, recorder } = match self.decide(verdict, &options) {
+            Decision::Unguarded { is_joined: false, .. } => return handler.await,
+            Decision::Unguarded { is_joined: true, .. } => return recorded_above(handler.await, options.recorded),
             Decision::Answered(response) => return response,
             Decision::Guarded(run) => run,
         };
         let observe = observer(&responder.idempotency, subject);
         let work = move |hold: Option<&Hold>, steps: Option<RunSteps>| {
-            if let Some(steps) = steps.filter(|_| slot.is_lent()) {
+            // Whoever takes the reservation may stand behind a layer, or a router that the handler calls.
+            if let Some(steps) = steps {
                 slot.keep_steps(steps);
             }
             let span = begin(&slot, subject, hold);
-            async move { recorder.settle(handler.await).await }.instrument(span)
+            let running = slot.running();
+            let run = async move {
+                let response = handler.await;
+                drop(running);
+                recorder.settle(response).await
+            };
+            run.instrument(span)
         };
         let engine = responder.idempotency.engine();
         let answered = engine.run(Leased::over(engine), Some(claim), policy, observe, work).await;
@@ -47,8 +61,9 @@ impl GuardedRequest {
             keep_all: options.commit_all,
             timeout: lease,
         };
-        let GuardedRun { responder, claim, policy, subject, slot, recorder } = match self.decide(&options) {
-            Decision::Unguarded(responder) => {
+        let verdict = self.verdict(&options);
+        let GuardedRun { responder, claim, policy, subject, slot, recorder } = match self.decide(verdict, &options) {
+            Decision::Unguarded { responder, .. } => {
                 let idempotency = &responder.idempotency;
                 // What would not be recorded of a guarded run is undone here too.
                 let recorder = ResponseRecorder {
@@ -78,6 +93,16 @@ impl GuardedRequest {
         let answered = participant.run(responder.idempotency.engine(), run).await;
         responder.respond(answered, &subject, RanUnder::Transaction)
     }
+}
+
+/// What a handler below another guard says of its outcomes, which that guard records: an error of its may have had its
+/// effect. The innermost guard knows best.
+fn recorded_above(mut response: Response, recorded: Recorded) -> Response {
+    let extensions = response.extensions_mut();
+    if extensions.get::<Recorded>().is_none() {
+        extensions.insert(recorded);
+    }
+    response
 }
 
 /// The handler is about to run: its arguments find the reservation, and its log lines the span that is returned.

@@ -12,17 +12,30 @@ use super::fingerprint::RequestHasher;
 use super::tapped_body::{BodyTap, tap};
 use crate::store::MAX_BODY_BYTES;
 
-/// The request with its body tapped, and the guard's end of that. The bound is `bound`, or else axum's; `hasher` has
-/// seen what comes before the body.
-pub(crate) fn tapped(request: Request, bound: Option<usize>, hasher: RequestHasher) -> (Request, BodyTap) {
-    let (request, limit) = if let Some(bound) = bound {
-        let mut request = request;
-        // The body is held to the bound; axum's own limit would only disagree with it.
-        DefaultBodyLimit::disable().apply(&mut request);
-        (request, bound)
-    } else {
-        let (request, limit) = axum_limit(request);
-        (request, limit.unwrap_or(MAX_BODY_BYTES))
+/// How many bytes of a body are read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum BodyBound {
+    /// As many as axum would read.
+    OfAxum,
+    /// So many, whatever axum's own limit is, which would only disagree.
+    InPlaceOfAxum(usize),
+    /// So many, and whoever reads the body next has a limit of its own.
+    BesideOthers(usize),
+}
+
+/// The request with its body tapped, and the guard's end of that. `hasher` has seen what comes before the body.
+pub(crate) fn tapped(request: Request, bound: BodyBound, hasher: RequestHasher) -> (Request, BodyTap) {
+    let (request, limit) = match bound {
+        BodyBound::OfAxum => {
+            let (request, limit) = axum_limit(request);
+            (request, limit.unwrap_or(MAX_BODY_BYTES))
+        }
+        BodyBound::InPlaceOfAxum(bytes) => {
+            let mut request = request;
+            DefaultBodyLimit::disable().apply(&mut request);
+            (request, bytes)
+        }
+        BodyBound::BesideOthers(bytes) => (request, bytes),
     };
     let (parts, body) = request.into_parts();
     let (tap, body) = tap(body, limit, hasher);

@@ -13,11 +13,11 @@ mod request_identity;
 mod structured_field;
 mod tapped_body;
 
-pub(crate) use body_limit::tapped;
+pub(crate) use body_limit::{BodyBound, tapped};
 pub(crate) use fingerprint::RequestHasher;
 pub use fingerprint::hash_request;
 pub(crate) use key::parse as parse_key;
 pub(crate) use key_error::KeyError;
 pub(crate) use principal::Identify;
-pub(crate) use request_identity::RequestIdentity;
+pub(crate) use request_identity::{RequestIdentity, key_below, key_of};
 pub(crate) use tapped_body::{BodyError, BodyTap};

@@ -11,6 +11,10 @@ pub(crate) struct RequestIdentity {
     pub(crate) key: Option<String>,
     pub(crate) principal: Result<String, Unidentified>,
     pub(crate) request_hash: [u8; 32],
+    /// An expression has said who the caller is.
+    pub(crate) has_own_principal: bool,
+    /// An expression has said what must match, and the body does not count.
+    pub(crate) has_own_fingerprint: bool,
     method: Method,
     uri: Uri,
 }
@@ -22,6 +26,8 @@ impl RequestIdentity {
             key,
             principal: caller(identify, parts),
             request_hash: [0; 32],
+            has_own_principal: false,
+            has_own_fingerprint: false,
             method: parts.method.clone(),
             uri: original_uri(parts).clone(),
         }
@@ -35,13 +41,13 @@ impl RequestIdentity {
     /// What comes to nothing is no key: it would be one for all requests that have none.
     pub(crate) fn set_key(&mut self, part: &(impl KeyPart + ?Sized)) {
         // No header can spell this, so the two kinds of keys of one caller never meet.
-        let is_absent = part.presence() == Presence::Absent;
-        self.key = (!is_absent).then(|| format!("{MARK}{}", digest("key", part)));
+        self.key = key_of(part);
     }
 
     /// A principal that is there in part would be everybody's who lacks that part.
     pub(crate) fn set_principal(&mut self, part: &(impl KeyPart + ?Sized)) {
         let is_present = part.presence() == Presence::Present;
+        self.has_own_principal = true;
         self.principal = if is_present { Ok(of_expression(part)) } else { Err(Unidentified::Absent) };
     }
 
@@ -51,6 +57,18 @@ impl RequestIdentity {
         let mut hasher = PartHasher::new("fingerprint");
         (self.method.as_str(), self.uri.path()).feed(&mut hasher);
         part.feed(&mut hasher);
+        self.has_own_fingerprint = true;
         self.request_hash = hasher.finish();
     }
+}
+
+/// A key that a service makes itself; `None` where it comes to nothing.
+pub(crate) fn key_of(part: &(impl KeyPart + ?Sized)) -> Option<String> {
+    let is_absent = part.presence() == Presence::Absent;
+    (!is_absent).then(|| format!("{MARK}{}", digest("key", part)))
+}
+
+/// The key under which a run guards itself beside another that has `key`. No header can spell it.
+pub(crate) fn key_below(key: &str) -> String {
+    format!("{MARK}{}", digest("key below another guard", key))
 }

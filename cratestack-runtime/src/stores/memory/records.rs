@@ -35,6 +35,7 @@ impl Row {
         info.attempt = self.attempt;
         info.expires_at = self.expires_at;
         info.now = by_the_wall;
+        info.steps_bytes = self.steps.iter().map(|step| (step.name.len() + step.value.len()) as u64).sum();
         match &self.outcome {
             None => info.lease_ends_at = Some(self.lease.by_the_wall(now, by_the_wall).unwrap_or(self.expires_at)),
             Some(outcome) => {

@@ -40,7 +40,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use bytes::Bytes;
 use cratestack_schema::{Dialect, NameError, Report, TableName};
-use sqlx::{PgPool, Postgres, SqlStr};
+use sqlx::{PgPool, SqlStr};
 use uuid::Uuid;
 
 use self::database::{Database, refuse_nul};
@@ -54,17 +54,12 @@ use self::session::ServerSession;
 use self::step::Step;
 use self::timestamptz::TICK;
 use self::transaction::begin::Begin;
-use self::transaction::commit::{Commit, has_failed};
-use self::transaction::rollback::{rollback, terminate};
+use self::transaction::commit::Commit;
 use crate::store::{
-    Begun, Claim, ClaimOutcome, ClockSample, CommitError, Completion, Ending, IdempotencyStore, Isolation, LeaseState,
-    RecordIdRef, RecordInfo, RecordQuery, RecordedStep, Removal, RemovalOutcome, RemovedAll, ReservationOutcome,
-    StepRecord, StoreError, Transact, TransactionalStore, Watch, encode_step,
+    Claim, ClaimOutcome, ClockSample, Completion, IdempotencyStore, LeaseState, RecordIdRef, RecordInfo, RecordQuery,
+    RecordedStep, Removal, RemovalOutcome, RemovedAll, ReservationOutcome, StepRecord, StoreError, Watch, encode_step,
 };
-use crate::stores::sql::{
-    BatchQueue, OpenTransaction, SessionId, StepArgs, check, in_table, recordable, renew_in_time, shared,
-    store_database,
-};
+use crate::stores::sql::{BatchQueue, StepArgs, check, in_table, recordable, renew_in_time, shared};
 
 /// Keeps reservations and outcomes in a table of a Postgres database: the store for a fleet.
 ///
@@ -362,44 +357,6 @@ impl IdempotencyStore for PostgresStore {
 
     async fn remove_all_of(&self, principal: &str, removal: Removal, limit: u32) -> Result<RemovedAll, StoreError> {
         records::remove_all_of(&self.database, principal, removal, limit).await
-    }
-}
-
-store_database!(Postgres, PostgresStore);
-
-impl TransactionalStore for PostgresStore {}
-
-#[async_trait]
-impl Transact for PostgresStore {
-    type Transaction = OpenTransaction<Postgres>;
-    type SessionId = SessionId;
-
-    fn session_id(&self, open: &OpenTransaction<Postgres>) -> SessionId {
-        open.session
-    }
-
-    async fn terminate(&self, session: SessionId) {
-        terminate(&self.database.pool, session).await;
-    }
-
-    async fn begin(
-        &self,
-        claim: Option<Claim<'_>>,
-        isolation: Isolation,
-    ) -> Result<Begun<OpenTransaction<Postgres>>, StoreError> {
-        self.operations.begin.run(claim, isolation).await
-    }
-
-    async fn commit(&self, open: OpenTransaction<Postgres>, ending: Option<Ending<'_>>) -> Result<(), CommitError> {
-        self.operations.commit.run(open, ending).await
-    }
-
-    async fn rollback(&self, open: OpenTransaction<Postgres>) {
-        rollback(&self.database.pool, open).await;
-    }
-
-    async fn has_failed(&self, open: &mut OpenTransaction<Postgres>) -> bool {
-        has_failed(open).await
     }
 }
 

@@ -111,6 +111,7 @@ where
     info.headers_bytes = u64::try_from(number(10)?).unwrap_or_default();
     info.body_bytes = u64::try_from(number(11)?).unwrap_or_default();
     info.now = moment(number(12)?)?;
+    info.steps_bytes = u64::try_from(number(15)?).unwrap_or_default();
     Ok(info)
 }
 

@@ -6,6 +6,7 @@ use cratestack_schema::columns::{
     ATTEMPT, CREATED_AT, EXPIRES_AT, KEY, LEASE_EXPIRES_AT, PRINCIPAL_FINGERPRINT, REQUEST_HASH, RESERVATION_ID,
     RESPONSE_BODY, RESPONSE_HEADERS, RESPONSE_STATUS, STEPS, STEPS_TOKEN,
 };
+pub(crate) use cratestack_schema::has_steps;
 use cratestack_schema::lease_end;
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Database, Encode, SqlSafeStr as _, SqlStr, Type};
@@ -25,17 +26,15 @@ pub(crate) fn dead(row: &str, now: &str, request: &str) -> String {
     )
 }
 
-/// The condition under which a row has steps, in SQL: its latest run recorded them, or took them over.
+/// What becomes of a row's steps where it is taken over: they go along to the same request, unless the row has expired.
 ///
-/// Programs that know no steps change a row's token and leave its steps as they are. What they took over, or gave to
-/// another request, is then of another token than its steps, which count for nobody.
-pub(crate) fn has_steps(row: &str) -> String {
-    format!("COALESCE({row}.{STEPS_TOKEN} = {row}.{RESERVATION_ID}, FALSE)")
-}
-
-/// What becomes of a row's steps where it is taken over: they go along, unless it has expired.
+/// Whether another request may have the row is judged by a clock that is read anew for each expression, and that may
+/// be set back between two of them. So its steps go by its hash as well, which nothing sets back.
 pub(crate) fn inherited_steps(now: &str) -> String {
-    let inherits = format!("held.{EXPIRES_AT} > {now} AND {has_steps}", has_steps = has_steps("held"));
+    let inherits = format!(
+        "held.{REQUEST_HASH} = EXCLUDED.{REQUEST_HASH} AND held.{EXPIRES_AT} > {now} AND {has_steps}",
+        has_steps = has_steps("held")
+    );
     format!(
         "{STEPS} = CASE WHEN {inherits} THEN held.{STEPS} END,
             {STEPS_TOKEN} = CASE WHEN {inherits} THEN EXCLUDED.{RESERVATION_ID} END"

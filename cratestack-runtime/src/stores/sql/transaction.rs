@@ -4,6 +4,8 @@ use sqlx::Database;
 use sqlx::pool::PoolConnection;
 use sqlx_core::transaction::TransactionManager as _;
 use tokio::sync::OwnedMutexGuard;
+#[cfg(feature = "postgres")]
+use uuid::Uuid;
 
 use crate::store::{Begun, ClaimOutcome, StoreError};
 
@@ -32,10 +34,24 @@ pub struct OpenTransaction<DB: Database> {
 /// What a server knows a transaction's session by.
 #[cfg(feature = "postgres")]
 #[derive(Debug, Clone, Copy, Default)]
-pub struct SessionId {
-    pub(crate) pid: i32,
-    /// The advisory lock that it holds, if it has claimed a key.
-    pub(crate) lock: Option<i64>,
+pub enum SessionId {
+    /// It has not begun.
+    #[default]
+    None,
+    /// It has claimed a key: it is the session with this number, if that holds the key's lock.
+    OfKey {
+        /// None's number is 0, which stands here until it is told.
+        pid: i32,
+        /// The number of the advisory lock.
+        lock: i64,
+    },
+    /// It has not: it is whichever session holds this lock, which nobody else asks for.
+    OfLock {
+        /// The number of the advisory lock.
+        lock: i64,
+        /// What its transaction is known by within it.
+        mark: Uuid,
+    },
 }
 
 impl<DB: Database> OpenTransaction<DB> {

@@ -14,6 +14,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod throttle;
+mod transact;
 mod transaction;
 mod turn;
 mod write;
@@ -25,22 +26,19 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cratestack_schema::{Dialect, NameError, Report, TableName};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, SqlStr, Sqlite, SqlitePool};
+use sqlx::{ConnectOptions as _, SqlStr, SqlitePool};
 use uuid::Uuid;
 
 use self::database::{Database, TICK};
 use self::reserve::ReserveArgs;
 use self::session::FileSession;
-use self::transaction::{Transactions, rollback};
+use self::transaction::Transactions;
 use self::write::{LentWrite, Write, WriteAnswer, Writer};
 use crate::store::{
-    Begun, Claim, ClaimOutcome, ClockSample, CommitError, Completion, Ending, IdempotencyStore, Isolation, LeaseState,
-    RecordIdRef, RecordInfo, RecordQuery, RecordedStep, Removal, RemovalOutcome, RemovedAll, ReservationOutcome,
-    StepRecord, StoreError, Transact, TransactionalStore, encode_step,
+    Claim, ClaimOutcome, ClockSample, Completion, IdempotencyStore, LeaseState, RecordIdRef, RecordInfo, RecordQuery,
+    RecordedStep, Removal, RemovalOutcome, RemovedAll, ReservationOutcome, StepRecord, StoreError, encode_step,
 };
-use crate::stores::sql::{
-    BatchQueue, OpenTransaction, Renewal, StepArgs, check, in_table, recordable, renew_in_time, shared, store_database,
-};
+use crate::stores::sql::{BatchQueue, Renewal, StepArgs, check, in_table, recordable, renew_in_time, shared};
 
 /// Keeps reservations and outcomes in a table of an SQLite database: the store for one machine, a file and no server.
 ///
@@ -341,42 +339,6 @@ impl IdempotencyStore for SqliteStore {
 
     async fn remove_all_of(&self, principal: &str, removal: Removal, limit: u32) -> Result<RemovedAll, StoreError> {
         records::remove_all_of(&self.database, principal, removal, limit).await
-    }
-}
-
-store_database!(Sqlite, SqliteStore);
-
-impl TransactionalStore for SqliteStore {}
-
-#[async_trait]
-impl Transact for SqliteStore {
-    type Transaction = OpenTransaction<Sqlite>;
-    type SessionId = ();
-
-    fn session_id(&self, _: &OpenTransaction<Sqlite>) {}
-
-    /// A transaction is within this process, and ends with whoever has it.
-    async fn terminate(&self, (): ()) {}
-
-    async fn begin(
-        &self,
-        claim: Option<Claim<'_>>,
-        _: Isolation,
-    ) -> Result<Begun<OpenTransaction<Sqlite>>, StoreError> {
-        self.operations.transactions.begin(claim).await
-    }
-
-    async fn commit(&self, open: OpenTransaction<Sqlite>, ending: Option<Ending<'_>>) -> Result<(), CommitError> {
-        self.operations.transactions.commit(open, ending).await
-    }
-
-    async fn rollback(&self, open: OpenTransaction<Sqlite>) {
-        rollback(open).await;
-    }
-
-    async fn has_failed(&self, _: &mut OpenTransaction<Sqlite>) -> bool {
-        // A statement that fails leaves the transaction as it was before it.
-        false
     }
 }
 

@@ -1,9 +1,11 @@
 //! Recording the steps of a run, and reading them.
 
 use cratestack_schema::columns::{KEY, PRINCIPAL_FINGERPRINT, RESERVATION_ID, RESPONSE_STATUS, STEPS};
+use cratestack_schema::lease_end;
 use sqlx::{Row as _, SqlStr, SqliteConnection};
 use uuid::Uuid;
 
+use super::database::NOW;
 use crate::store::{RecordIdRef, RecordedStep, StoreError, decode_steps};
 use crate::stores::sql::{StepArgs, about, appended_step, has_steps, shared};
 
@@ -33,12 +35,15 @@ fn recorded(table: &str) -> String {
 #[derive(Debug)]
 pub(super) struct Step {
     record: SqlStr,
+    record_leased: SqlStr,
     recorded: SqlStr,
 }
 
 impl Step {
     pub(super) fn new(table: &str) -> Self {
-        Self { record: shared(record(table)), recorded: shared(recorded(table)) }
+        let record = record(table);
+        let record_leased = format!("{record} AND {} > {NOW}", lease_end("held"));
+        Self { record: shared(record), record_leased: shared(record_leased), recorded: shared(recorded(table)) }
     }
 
     /// Whether the run still had its key.
@@ -46,10 +51,19 @@ impl Step {
         &self,
         connection: &mut SqliteConnection,
         id: RecordIdRef<'_>,
-        StepArgs { token, entry }: StepArgs<'_>,
+        step: StepArgs<'_>,
     ) -> Result<bool, sqlx::Error> {
-        let recorded = about(&self.record, id).bind(token).bind(entry).execute(connection).await?;
-        Ok(recorded.rows_affected() > 0)
+        execute(&self.record, connection, id, step).await
+    }
+
+    /// The same, in the transaction of what the step has written: only while its run's lease lasts.
+    pub(super) async fn record_leased(
+        &self,
+        connection: &mut SqliteConnection,
+        id: RecordIdRef<'_>,
+        step: StepArgs<'_>,
+    ) -> Result<bool, sqlx::Error> {
+        execute(&self.record_leased, connection, id, step).await
     }
 
     pub(super) async fn recorded(
@@ -63,4 +77,14 @@ impl Step {
         let Some(row) = row else { return Ok(Vec::new()) };
         decode_steps(row.try_get(0).map_err(error)?)
     }
+}
+
+async fn execute(
+    record: &SqlStr,
+    connection: &mut SqliteConnection,
+    id: RecordIdRef<'_>,
+    StepArgs { token, entry }: StepArgs<'_>,
+) -> Result<bool, sqlx::Error> {
+    let recorded = about(record, id).bind(token).bind(entry).execute(connection).await?;
+    Ok(recorded.rows_affected() > 0)
 }

@@ -7,7 +7,9 @@ use sqlx::{AssertSqlSafe, SqlitePool};
 use uuid::Uuid;
 
 use super::SqliteStore;
-use crate::store::{Claim, ClaimOutcome, Completion, IdempotencyStore, LeaseState, ReservationOutcome, StoreError};
+use crate::store::{
+    Claim, ClaimOutcome, Completion, IdempotencyStore, LeaseState, ReservationOutcome, StepRecord, StoreError,
+};
 
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
@@ -286,11 +288,21 @@ async fn without_its_table_the_store_says_what_to_do() {
         assert!(text.contains(part), "{text}");
     }
 
-    sql(&store, &IDEMPOTENCY.ddl(Dialect::Sqlite, 1).unwrap()).await;
-    let old = store.reserve(claim("k")).await;
-    assert!(matches!(old, Err(StoreError::Schema(_))), "{old:?}");
-    let old = store.renew("alice", "k", Uuid::nil(), HOUR, DAY).await;
-    assert!(matches!(old, Err(StoreError::Schema(_))), "{old:?}");
+    for version in 1..IDEMPOTENCY.latest() {
+        sql(&store, &IDEMPOTENCY.ddl(Dialect::Sqlite, version).unwrap()).await;
+        let old = store.reserve(claim("k")).await;
+        assert!(matches!(old, Err(StoreError::Schema(_))), "{version}: {old:?}");
+        let step = StepRecord { principal: "alice", key: "k", token: Uuid::nil(), name: "charge", value: b"" };
+        let old = store.record_step(step).await;
+        assert!(matches!(old, Err(StoreError::Schema(_))), "{version}: {old:?}");
+        let old = store.steps("alice", "k", Uuid::nil()).await;
+        assert!(matches!(old, Err(StoreError::Schema(_))), "{version}: {old:?}");
+        if version == 1 {
+            let old = store.renew("alice", "k", Uuid::nil(), HOUR, DAY).await;
+            assert!(matches!(old, Err(StoreError::Schema(_))), "{old:?}");
+        }
+        sql(&store, "DROP TABLE cratestack_idempotency").await;
+    }
 }
 
 #[tokio::test]

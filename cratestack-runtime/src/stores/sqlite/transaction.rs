@@ -10,9 +10,9 @@ use uuid::Uuid;
 
 use super::database::{Database, NOW, TICK};
 use super::write::Statements;
-use crate::store::{Begun, Claim, CommitError, Ending, StoreError};
+use crate::store::{Begun, Claim, CommitError, Ending, StepRecord, StoreError, encode_step};
 use crate::stores::sql::{
-    Cause, OpenTransaction, SAVEPOINT, about, attempt, dead, held, never_ended, record, recordable, shared,
+    Cause, OpenTransaction, SAVEPOINT, StepArgs, about, attempt, dead, held, never_ended, record, recordable, shared,
 };
 
 /// Always one row: how often a reservation was attempted that is dead but has not expired, and what the time is.
@@ -85,11 +85,7 @@ impl Transactions {
         let Some(ending) = ending else { return self.commit_unclaimed(open).await };
         recordable(ending.status).map_err(CommitError::Refused)?;
         if let Err(error) = self.record_in(&mut open, ending).await {
-            if error == CommitError::Ended {
-                // sqlx knows nothing of that end, and will roll back: there must be something to.
-                let _ = sqlx::raw_sql("BEGIN").execute(open.connection_mut()).await;
-            }
-            rollback(open).await;
+            undo(open, &error).await;
             return Err(error);
         }
         self.end(open).await
@@ -104,17 +100,45 @@ impl Transactions {
         self.end(open).await
     }
 
+    pub(super) async fn commit_step(
+        &self,
+        mut open: OpenTransaction<Sqlite>,
+        step: StepRecord<'_>,
+    ) -> Result<(), CommitError> {
+        if let Err(error) = self.record_step_in(&mut open, step).await {
+            undo(open, &error).await;
+            return Err(error);
+        }
+        self.end(open).await
+    }
+
+    async fn record_step_in(
+        &self,
+        open: &mut OpenTransaction<Sqlite>,
+        step: StepRecord<'_>,
+    ) -> Result<(), CommitError> {
+        let entry = &encode_step(&step).map_err(CommitError::Refused)?;
+        self.leave_savepoint(open).await?;
+        let args = StepArgs { token: step.token, entry };
+        let recorded = self.statements.step.record_leased(open.connection_mut(), step.id(), args).await;
+        let is_recorded = recorded.map_err(|error| CommitError::Refused(self.database.error()(error)))?;
+        if is_recorded { Ok(()) } else { Err(CommitError::Taken) }
+    }
+
+    /// The work has ended, and so have the transactions that it began within its own.
+    async fn leave_savepoint(&self, open: &mut OpenTransaction<Sqlite>) -> Result<(), CommitError> {
+        // It is gone where the handler has ended the transaction by itself.
+        on_savepoint(open, "RELEASE").await.map_err(|_| CommitError::Ended)?;
+        // Known once the statement before has been through the connection's queue.
+        if open.is_outermost() { Ok(()) } else { Err(CommitError::Refused(never_ended())) }
+    }
+
     async fn record_in(&self, open: &mut OpenTransaction<Sqlite>, ending: Ending<'_>) -> Result<(), CommitError> {
         let refused = |error| CommitError::Refused(self.database.error()(error));
         if !ending.keep_writes {
             on_savepoint(open, "ROLLBACK TO").await.map_err(|_| CommitError::Ended)?;
         }
-        // It is gone where the handler has ended the transaction by itself.
-        on_savepoint(open, "RELEASE").await.map_err(|_| CommitError::Ended)?;
-        // Known once the statement before has been through the connection's queue.
-        if !open.is_outermost() {
-            return Err(CommitError::Refused(never_ended()));
-        }
+        self.leave_savepoint(open).await?;
         let recorded = about(&self.record, ending.claim.id())
             .bind(ending.claim.request_hash.as_slice())
             .bind(ending.token)
@@ -141,6 +165,14 @@ impl Transactions {
             }
         })
     }
+}
+
+async fn undo(mut open: OpenTransaction<Sqlite>, error: &CommitError) {
+    if *error == CommitError::Ended {
+        // sqlx knows nothing of that end, and will roll back: there must be something to.
+        let _ = sqlx::raw_sql("BEGIN").execute(open.connection_mut()).await;
+    }
+    rollback(open).await;
 }
 
 pub(super) async fn rollback(mut open: OpenTransaction<Sqlite>) {

@@ -7,7 +7,7 @@ use clap::Args;
 use cratestack_schema::{Dialect, Fact, Report, Statement, StatementValue, Stats, TableName};
 use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgSslMode};
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Database as SqlDatabase, Encode, Type};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Database as SqlDatabase, Encode, Row as _, Type};
 
 use super::record::{Record, RecordRow};
 use crate::options::Name;
@@ -207,6 +207,15 @@ impl Connection {
             rows.iter().map(sqlx::FromRow::from_row).collect::<Result<_, sqlx::Error>>()?
         });
         rows.into_iter().map(Record::try_from).collect()
+    }
+
+    /// The steps of a record's run, where it still has the key.
+    pub async fn steps(&mut self, record: &Record) -> Result<Option<Vec<u8>>, Failure> {
+        let statement = self.name.steps(self.dialect(), &record.principal, &record.key, &record.token);
+        let steps = over!(&mut self.link, connection => {
+            bound(&statement).fetch_optional(connection).await?.map(|row| row.try_get(0)).transpose()?
+        });
+        Ok(steps)
     }
 
     /// Whose records there are of those that a statement counts, and how many in which state.

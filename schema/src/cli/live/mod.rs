@@ -8,6 +8,7 @@ mod principal;
 mod record;
 mod removal;
 mod selection;
+mod steps;
 mod table;
 mod view;
 

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::headers;
 use super::principal::short_hash;
+use super::steps;
 use crate::output::{Failure, age, bytes, visible};
 
 /// The columns of [`TableName::records`](cratestack_schema::TableName::records).
@@ -26,6 +27,7 @@ pub type RecordRow = (
     i64,
     Option<Vec<u8>>,
     Option<Vec<u8>>,
+    i64,
 );
 
 pub struct Record {
@@ -44,6 +46,9 @@ pub struct Record {
     now: i64,
     headers: Option<Vec<u8>>,
     body: Option<Vec<u8>>,
+    pub steps_bytes: i64,
+    /// As the row has them, where they were asked for.
+    pub steps: Option<Vec<u8>>,
 }
 
 /// What is shown besides what a log may hold.
@@ -75,6 +80,8 @@ impl TryFrom<RecordRow> for Record {
             now: row.12,
             headers: row.13,
             body: row.14,
+            steps_bytes: row.15,
+            steps: None,
         })
     }
 }
@@ -166,6 +173,9 @@ impl Record {
             lines.push(("headers", bytes(self.headers_bytes)));
             lines.push(("body", bytes(self.body_bytes)));
         }
+        if self.steps_bytes > 0 {
+            lines.push(("steps", self.steps_line()));
+        }
         lines.push(("clock", format!("{} (the database's)", moment(self.now))));
         let mut lines: Vec<_> = lines.iter().map(|(what, value)| format!("{what:<14}{value}")).collect();
         if shown.response && self.status.is_some() {
@@ -173,6 +183,14 @@ impl Record {
             lines.extend(self.response());
         }
         lines.join("\n") + "\n"
+    }
+
+    /// The names of its run's steps, or how large they are where they were not asked for.
+    fn steps_line(&self) -> String {
+        let Some(steps) = &self.steps else { return bytes(self.steps_bytes) };
+        let Some(names) = steps::names(steps) else { return "(damaged)".to_owned() };
+        let shown: Vec<_> = names.iter().map(|name| visible(name)).collect();
+        format!("{}: {}", names.len(), shown.join(", "))
     }
 
     fn response(&self) -> Vec<String> {
@@ -205,7 +223,11 @@ impl Record {
         put("status", json!(self.status));
         put("headers_bytes", json!(self.headers_bytes));
         put("body_bytes", json!(self.body_bytes));
+        put("steps_bytes", json!(self.steps_bytes));
         put("now", json!(moment(self.now)));
+        if let Some(steps) = &self.steps {
+            put("steps", json!(steps::names(steps)));
+        }
         if shown.names {
             put("key", json!(self.key));
             put("principal", json!(self.principal));

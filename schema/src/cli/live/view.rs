@@ -86,7 +86,10 @@ impl Show {
         let shown = Shown { names: self.names, response: self.response };
         let mut filter = self.principal.all(&self.key, &[])?;
         filter.contents = self.response;
-        let records = self.principal.find(&mut connection, &filter, MOST_SHOWN).await?;
+        let mut records = self.principal.find(&mut connection, &filter, MOST_SHOWN).await?;
+        for record in records.iter_mut().filter(|record| record.steps_bytes > 0) {
+            record.steps = connection.steps(record).await?;
+        }
         connection.close().await;
         if records.is_empty() {
             return Ok(nothing());

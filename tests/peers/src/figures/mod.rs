@@ -3,11 +3,13 @@
 mod replay;
 mod requests;
 mod sqlite;
+mod step;
 mod store;
 mod transaction;
 
 pub use replay::replay;
 pub use requests::{guard, requests, seen};
 pub use sqlite::sqlite;
+pub use step::step;
 pub use store::{bodies, our_round, processes, store, their_round};
 pub use transaction::transaction;

@@ -84,7 +84,7 @@ pub fn seen(ours: Arc<Ours>, theirs: Arc<Theirs>) -> Figure {
 /// The guard alone: one request after the other on one thread.
 pub fn guard() -> Vec<Figure> {
     let alone = |contender| Box::new(Alone(contender)) as Box<dyn Contender>;
-    vec![Figure {
+    let handlers = Figure {
         name: "guard-memory".to_owned(),
         title: "the guard over the bare handler, memory store, 1 KiB body, one thread".to_owned(),
         callers: 1,
@@ -96,7 +96,35 @@ pub fn guard() -> Vec<Figure> {
             Measure::ratio(Quantity::P50, None).against(2),
             Measure::ratio(Quantity::P50, None).against(3),
         ],
-    }]
+    };
+    let layers = Figure {
+        name: "guard-layer-memory".to_owned(),
+        title: "the layer over the bare service, memory store, 1 KiB body, one thread".to_owned(),
+        callers: 1,
+        rate: None,
+        contenders: layer_contenders().into_iter().map(alone).collect(),
+        measures: vec![
+            Measure::difference(Quantity::P50, Limit::AtMost(5.0)),
+            Measure::difference(Quantity::Allocations, None),
+            Measure::ratio(Quantity::P50, None).against(2),
+        ],
+    };
+    vec![handlers, layers]
+}
+
+/// Our layer, the bare handler, and the peer's layer.
+fn layer_contenders() -> Vec<Http> {
+    let [_, bare, _, theirs] = memory_contenders().try_into().unwrap_or_else(|_| unreachable!("there are four"));
+    let ours = Http {
+        name: "our layer, MemoryStore".to_owned(),
+        router: Box::new(|| {
+            let layer = cratestack_runtime::IdempotencyLayer::new(Idempotency::new(MemoryStore::new()));
+            Router::new().route("/payments", post(pay)).layer(layer)
+        }),
+        database: None,
+        retried: false,
+    };
+    vec![ours, bare, theirs]
 }
 
 fn in_memory() -> Vec<Box<dyn Contender>> {

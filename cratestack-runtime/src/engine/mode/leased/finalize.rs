@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::{Instrument, debug, error, info};
+use tracing::{Instrument, debug, error, info, warn};
 
 use crate::engine::lease::handle::Lease;
 use crate::engine::lease::renewal::RenewalTarget;
@@ -51,6 +51,9 @@ impl<O: Fn(Transition, &Hold) + Send + Sync + 'static> Finalize<O> {
             // The end of the lease gives the key back as well.
             Disposition::Release => self.lease.abandon(),
         }
+        if matches!(disposition, Disposition::Release) && self.lease.has_unrecorded_step() {
+            return self.leave_to_its_request(answer);
+        }
         // Once the outcome is under way, a renewal may find the key taken by that.
         let was_lost = self.lease.is_lost();
         let disposition = Arc::new(disposition);
@@ -74,6 +77,17 @@ impl<O: Fn(Transition, &Hold) + Send + Sync + 'static> Finalize<O> {
             }
         };
         tokio::spawn(self.retry_until_written(disposition, first).in_current_span());
+        answer
+    }
+
+    /// A step of the run had its effect, and is not recorded. The key is therefore not given back, which could be to
+    /// another request: the end of the lease leaves it to this one.
+    fn leave_to_its_request<R>(&self, answer: Answer<R>) -> Answer<R> {
+        if self.lease.is_lost() {
+            self.execution.observe(Transition::Lost, Some(&self.target.hold));
+            return Answer::Lost;
+        }
+        warn!("a step was done and is not recorded: its run's key is free when the lease ends, for this request alone");
         answer
     }
 

@@ -17,10 +17,12 @@
 //! one run, however often it is begun anew. A duplicate at another process may have the key between two runs.
 //!
 //! `acquire` begins a transaction that has the key, `slot` gives it to the work and has it back, `commit` ends it and
-//! finds out what became of it. `erased` is the mode to a door that does not name the store.
+//! finds out what became of it. `erased` is the mode to a door that does not name the store. `step` is no mode: a leased
+//! run has a transaction for one of its steps.
 
 mod acquire;
 mod commit;
 pub(super) mod erased;
 mod run;
 pub(super) mod slot;
+pub(super) mod step;

@@ -14,10 +14,14 @@ use super::rollback::rollback;
 use crate::store::{Begun, Claim, ClaimOutcome, Isolation, StoreError};
 use crate::stores::postgres::database::{Database, refuse_nul};
 use crate::stores::postgres::lock::lock_of;
-use crate::stores::sql::{OpenTransaction, SAVEPOINT, about, attempt, dead, held, shared};
+use crate::stores::sql::{OpenTransaction, SAVEPOINT, SessionId, about, attempt, dead, held, shared};
 
 /// The setting that holds the token; of the transaction alone, so that it ends with it.
 pub(super) const CLAIM: &str = "cratestack.claim";
+
+/// The setting that holds which table the name meant when a transaction without a claim began; of the transaction
+/// alone.
+pub(super) const TABLE: &str = "cratestack.table";
 
 /// Always one row: the key's where there is one, whether this transaction has got the key's lock, its session, the
 /// table that was found by the name, whether the row is dead, and whether this server only follows another one.
@@ -98,20 +102,33 @@ impl Begin {
             return self.begin_serializable(connection, begin, claim, (token, lock)).await;
         }
         let mut open = OpenTransaction::begin(connection, begin, None).await.map_err(self.database.error())?;
-        open.session.lock = Some(lock);
+        open.session = SessionId::OfKey { pid: 0, lock };
         let row = self.look(open.connection_mut(), claim, token).await;
-        let looked = row.and_then(|row| self.judge(&row, &mut open, claim));
+        let looked = row.and_then(|row| {
+            open.session = SessionId::OfKey { pid: row.try_get(8).map_err(self.database.error())?, lock };
+            self.judge(&row, &mut open, claim)
+        });
         self.begun(open, token, looked).await
     }
 
+    /// Without a look at any row, one message is enough: what later statements ask for, the transaction's settings tell
+    /// them. A table that is missing is none of its concern.
     async fn begin_unclaimed(&self, isolation: Isolation) -> Result<OpenTransaction<Postgres>, StoreError> {
-        let begin = SqlStr::from_static(begin(isolation));
+        let mark = Uuid::new_v4();
+        // Nobody else asks for this lock. Half of the mark is as good as another number.
+        let lock = mark.as_u64_pair().0.cast_signed();
+        // Neither an integer nor a UUID can leave its place in the text.
+        let begin = format!(
+            "{begin}; SELECT set_config('{CLAIM}', '{mark}', true), \
+             set_config('{TABLE}', to_regclass({table})::oid::text, true), pg_try_advisory_xact_lock({lock}); \
+             SAVEPOINT {SAVEPOINT}",
+            begin = begin(isolation),
+            table = self.database.table.regclass(),
+        );
+        let begin = AssertSqlSafe(begin).into_sql_str();
         let mut open =
             OpenTransaction::begin(self.connection().await?, begin, None).await.map_err(self.database.error())?;
-        open.session.pid = sqlx::query_scalar("SELECT pg_backend_pid()")
-            .fetch_one(open.connection_mut())
-            .await
-            .map_err(self.database.error())?;
+        open.session = SessionId::OfLock { lock, mark };
         Ok(open)
     }
 
@@ -137,10 +154,10 @@ impl Begin {
         }
         let attempt = self.attempt(&row)?;
         let mut open = OpenTransaction::begin(connection, begin, None).await.map_err(self.database.error())?;
-        open.session.lock = Some(lock);
+        open.session = SessionId::OfKey { pid: 0, lock };
         let claimed = sqlx::query(self.is_claimed.clone()).bind(token).fetch_one(open.connection_mut()).await;
         let looked = claimed.map_err(self.database.error()).and_then(|row| {
-            open.session.pid = row.try_get(1).map_err(self.database.error())?;
+            open.session = SessionId::OfKey { pid: row.try_get(1).map_err(self.database.error())?, lock };
             open.table = row.try_get(2).map_err(self.database.error())?;
             self.is_primary(&row, 3)?;
             let locked = row.try_get(0).map_err(self.database.error())?;
@@ -171,7 +188,6 @@ impl Begin {
     /// What the statement `look` has found. The row decides; without a live one, the lock does.
     fn judge(&self, row: &PgRow, open: &mut OpenTransaction<Postgres>, claim: Claim<'_>) -> Result<Looked, StoreError> {
         let locked: bool = row.try_get(7).map_err(self.database.error())?;
-        open.session.pid = row.try_get(8).map_err(self.database.error())?;
         open.table = row.try_get(9).map_err(self.database.error())?;
         if let Some(outcome) = self.live(row, claim)? {
             return Ok(Looked::Held(outcome));

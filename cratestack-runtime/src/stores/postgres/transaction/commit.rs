@@ -1,17 +1,21 @@
 //! Committing a transaction, in one commit with the record of its outcome.
 
+use cratestack_schema::lease_end;
 use sqlx::{AssertSqlSafe, Postgres, SqlStr};
-use uuid::Uuid;
+use tokio::time::error::Elapsed;
 
-use super::begin::{CLAIM, oid, ours};
+use super::begin::{CLAIM, TABLE, oid, ours};
 use super::prepared::{COMMIT_TIMEOUT, late, what_became_of};
 use super::rollback::rollback;
-use crate::store::{CommitError, Ending, StoreError};
-use crate::stores::postgres::database::Database;
+use crate::store::{CommitError, Ending, StepRecord, StoreError, encode_step};
+use crate::stores::postgres::database::{Database, refuse_nul};
 use crate::stores::postgres::lock::class_of;
-use crate::stores::postgres::sql::{after, notifying};
+use crate::stores::postgres::sql::{CLOCK, after, notifying};
+use crate::stores::postgres::step;
 use crate::stores::postgres::timestamptz::TICK;
-use crate::stores::sql::{Cause, OpenTransaction, SAVEPOINT, about, never_ended, record, recordable, shared};
+use crate::stores::sql::{
+    Cause, OpenTransaction, SAVEPOINT, SessionId, about, never_ended, record, recordable, shared,
+};
 
 fn is_ours(oid: &str) -> String {
     format!("SELECT {}, {oid} = $2::bigint", ours("$1"))
@@ -28,17 +32,45 @@ fn recorded(table: &str, oid: &str, class: i32) -> String {
     notifying(&record(table, &values, "NOW()"), class, "$10::bigint")
 }
 
+/// Whether the transaction is still the one that began, and finds the same table by the name.
+fn in_same(oid: &str) -> (String, String) {
+    (ours("$5"), format!("COALESCE({oid}::text = current_setting('{TABLE}', true), false)"))
+}
+
+/// Nothing is written either where the row's lease is over. It is looked at once the row is had: where the statement
+/// waits for whoever has the row, all conditions are evaluated anew.
+fn stepped(table: &str, oid: &str) -> String {
+    let (ours, same_table) = in_same(oid);
+    format!(
+        "{step} AND {lease_end} > {CLOCK} AND {ours} AND {same_table}",
+        step = step::one(table),
+        lease_end = lease_end("held"),
+    )
+}
+
+fn is_ours_unclaimed(oid: &str) -> String {
+    format!("SELECT {}, {}", ours("$1"), in_same(oid).1)
+}
+
 #[derive(Debug)]
 pub(in crate::stores::postgres) struct Commit {
     database: Database,
     record: SqlStr,
     is_ours: SqlStr,
+    step: SqlStr,
+    is_ours_unclaimed: SqlStr,
 }
 
 impl Commit {
     pub(in crate::stores::postgres) fn new(database: Database) -> Self {
         let (table, oid, class) = (&database.table.sql(), &oid(&database.table), class_of(database.table.table()));
-        Self { record: shared(recorded(table, oid, class)), is_ours: shared(is_ours(oid)), database }
+        Self {
+            record: shared(recorded(table, oid, class)),
+            is_ours: shared(is_ours(oid)),
+            step: shared(stepped(table, oid)),
+            is_ours_unclaimed: shared(is_ours_unclaimed(oid)),
+            database,
+        }
     }
 
     pub(in crate::stores::postgres) async fn run(
@@ -49,6 +81,25 @@ impl Commit {
         let Some(ending) = ending else { return self.commit_unclaimed(open).await };
         recordable(ending.status).map_err(CommitError::Refused)?;
         let recorded = tokio::time::timeout(COMMIT_TIMEOUT, self.record_in(&mut open, ending)).await;
+        self.end_recorded(open, recorded).await
+    }
+
+    /// In one commit with the record of a step.
+    pub(in crate::stores::postgres) async fn run_with_step(
+        &self,
+        mut open: OpenTransaction<Postgres>,
+        step: StepRecord<'_>,
+    ) -> Result<(), CommitError> {
+        let recorded = tokio::time::timeout(COMMIT_TIMEOUT, self.record_step_in(&mut open, step)).await;
+        self.end_recorded(open, recorded).await
+    }
+
+    /// Commits what was recorded.
+    async fn end_recorded(
+        &self,
+        mut open: OpenTransaction<Postgres>,
+        recorded: Result<Result<(), CommitError>, Elapsed>,
+    ) -> Result<(), CommitError> {
         let error = match recorded.unwrap_or_else(|_| Err(CommitError::Transient(late("the record")))) {
             Ok(()) => return self.end(open).await,
             Err(CommitError::Ended) => what_became_of(&mut open, self.database.error()).await,
@@ -93,26 +144,54 @@ impl Commit {
             .fetch_optional(open.connection_mut())
             .await
             .map_err(self.uncommitted())?;
-        if written.is_some() { Ok(()) } else { Err(self.unrecorded(open, ending.token).await?) }
+        if written.is_some() {
+            return Ok(());
+        }
+        let is_ours = sqlx::query_as(self.is_ours.clone()).bind(ending.token).bind(open.table);
+        let is_ours = is_ours.fetch_one(open.connection_mut()).await.map_err(self.uncommitted())?;
+        Err(self.unrecorded(open, is_ours).await)
+    }
+
+    async fn record_step_in(
+        &self,
+        open: &mut OpenTransaction<Postgres>,
+        step: StepRecord<'_>,
+    ) -> Result<(), CommitError> {
+        if !open.is_outermost() {
+            return Err(CommitError::Refused(never_ended()));
+        }
+        refuse_nul(step.id()).map_err(CommitError::Refused)?;
+        let entry = encode_step(&step).map_err(CommitError::Refused)?;
+        let SessionId::OfLock { mark, .. } = open.session else {
+            let claimed = "a step is recorded in a transaction that has claimed a key".to_owned();
+            return Err(CommitError::Refused(StoreError::Internal(claimed)));
+        };
+        let recorded = about(&self.step, step.id())
+            .bind(step.token)
+            .bind(entry)
+            .bind(mark)
+            .execute(open.connection_mut())
+            .await
+            .map_err(self.uncommitted())?;
+        if recorded.rows_affected() > 0 {
+            return Ok(());
+        }
+        let is_ours = sqlx::query_as(self.is_ours_unclaimed.clone()).bind(mark);
+        let is_ours = is_ours.fetch_one(open.connection_mut()).await.map_err(self.uncommitted())?;
+        Err(self.unrecorded(open, is_ours).await)
     }
 
     /// Why there is no record, though no statement has failed.
-    async fn unrecorded(&self, open: &mut OpenTransaction<Postgres>, token: Uuid) -> Result<CommitError, CommitError> {
-        let (ours, same_table): (bool, bool) = sqlx::query_as(self.is_ours.clone())
-            .bind(token)
-            .bind(open.table)
-            .fetch_one(open.connection_mut())
-            .await
-            .map_err(self.uncommitted())?;
+    async fn unrecorded(&self, open: &mut OpenTransaction<Postgres>, (ours, same_table): (bool, bool)) -> CommitError {
         if ours && same_table {
-            return Ok(CommitError::Taken);
+            return CommitError::Taken;
         }
         // There while the transaction is the one that began, unless the handler has released it.
         let savepoint = format!("ROLLBACK TO SAVEPOINT {SAVEPOINT}");
         if !ours && sqlx::raw_sql(AssertSqlSafe(savepoint)).execute(open.connection_mut()).await.is_err() {
-            return Ok(CommitError::Ended);
+            return CommitError::Ended;
         }
-        Ok(CommitError::Refused(StoreError::Internal(if ours {
+        CommitError::Refused(StoreError::Internal(if ours {
             format!(
                 "the handler's transaction finds another table by the name {}: give `PostgresStore::table` the table's \
                  schema, or put the `search_path` back before the handler returns",
@@ -122,7 +201,7 @@ impl Commit {
             format!(
                 "the handler has changed the setting `{CLAIM}` (`RESET ALL`, say), which shows whose transaction it is"
             )
-        })))
+        }))
     }
 
     /// The commit itself.

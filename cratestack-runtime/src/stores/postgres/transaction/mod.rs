@@ -12,4 +12,57 @@
 pub(super) mod begin;
 pub(super) mod commit;
 mod prepared;
-pub(super) mod rollback;
+mod rollback;
+
+use async_trait::async_trait;
+use sqlx::Postgres;
+
+use self::commit::has_failed;
+use self::rollback::{rollback, terminate};
+use super::PostgresStore;
+use crate::store::{
+    Begun, Claim, CommitError, Ending, Isolation, StepRecord, StoreError, Transact, TransactionalStore,
+};
+use crate::stores::sql::{OpenTransaction, SessionId, store_database};
+
+store_database!(Postgres, PostgresStore);
+
+impl TransactionalStore for PostgresStore {}
+
+#[async_trait]
+impl Transact for PostgresStore {
+    type Transaction = OpenTransaction<Postgres>;
+    type SessionId = SessionId;
+
+    fn session_id(&self, open: &OpenTransaction<Postgres>) -> SessionId {
+        open.session
+    }
+
+    async fn terminate(&self, session: SessionId) -> bool {
+        terminate(&self.database.pool, session).await
+    }
+
+    async fn begin(
+        &self,
+        claim: Option<Claim<'_>>,
+        isolation: Isolation,
+    ) -> Result<Begun<OpenTransaction<Postgres>>, StoreError> {
+        self.operations.begin.run(claim, isolation).await
+    }
+
+    async fn commit(&self, open: OpenTransaction<Postgres>, ending: Option<Ending<'_>>) -> Result<(), CommitError> {
+        self.operations.commit.run(open, ending).await
+    }
+
+    async fn commit_step(&self, open: OpenTransaction<Postgres>, step: StepRecord<'_>) -> Result<(), CommitError> {
+        self.operations.commit.run_with_step(open, step).await
+    }
+
+    async fn rollback(&self, open: OpenTransaction<Postgres>) {
+        rollback(&self.database.pool, open).await;
+    }
+
+    async fn has_failed(&self, open: &mut OpenTransaction<Postgres>) -> bool {
+        has_failed(open).await
+    }
+}

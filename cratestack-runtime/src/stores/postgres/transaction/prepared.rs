@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, Postgres};
 
 use crate::store::{CommitError, StoreError};
-use crate::stores::sql::OpenTransaction;
+use crate::stores::sql::{OpenTransaction, SessionId};
 
 /// How long the record, and then the commit, may take.
 pub(super) const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,7 +30,10 @@ pub(super) async fn what_became_of(
     open: &mut OpenTransaction<Postgres>,
     store_error: impl FnOnce(sqlx::Error) -> StoreError,
 ) -> CommitError {
-    let lock = open.session.lock;
+    let lock = match open.session {
+        SessionId::OfKey { lock, .. } | SessionId::OfLock { lock, .. } => Some(lock),
+        SessionId::None => None,
+    };
     let undo = async {
         let prepared: Option<String> =
             sqlx::query_scalar(PREPARED).bind(lock).fetch_optional(open.connection_mut()).await?;

@@ -28,31 +28,36 @@ pub(in crate::stores::postgres) async fn rollback(pool: &PgPool, mut open: OpenT
     }
 }
 
-pub(in crate::stores::postgres) async fn terminate(pool: &PgPool, session: SessionId) {
-    if let Err(error) = end_session(pool, session).await {
-        warn!(%error, "a transaction's session could not be ended; its key is taken until it ends by itself");
+/// Says whether the transaction is known to have ended.
+pub(in crate::stores::postgres) async fn terminate(pool: &PgPool, session: SessionId) -> bool {
+    let ended = end_session(pool, session).await;
+    if let Err(error) = &ended {
+        warn!(%error, "a transaction's session could not be ended; what it has locked is locked until it ends by itself");
     }
+    ended.is_ok()
 }
 
-/// Ends a session from outside, and waits until it has let go of its key: the server is only told to end it. Its pool
+/// The session that holds an advisory lock, where it is the one with this number, if one is given. A transaction that
+/// was prepared for a commit in two phases holds its locks in no session.
+const TERMINATE: &str = "SELECT pg_terminate_backend(pid) FROM pg_locks
+    WHERE pid = COALESCE($1, pid) AND locktype = 'advisory' AND objsubid = 1
+      AND ((classid::bigint << 32) | objid::bigint) = $2
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+
+/// Ends a session from outside, and waits until it has let go of its lock: the server is only told to end it. Its pool
 /// may have no connection to spare, so this takes one of its own. After a failover another session may have got its
-/// number: one that claimed a key is known by its lock too.
-async fn end_session(pool: &PgPool, SessionId { pid, lock }: SessionId) -> Result<(), sqlx::Error> {
+/// number, so it is known by its lock.
+async fn end_session(pool: &PgPool, session: SessionId) -> Result<(), sqlx::Error> {
+    let (pid, lock) = match session {
+        SessionId::None => return Ok(()),
+        SessionId::OfKey { pid, lock } => (Some(pid), lock),
+        SessionId::OfLock { lock, .. } => (None, lock),
+    };
     let ending = async {
         let mut aside = PgConnection::connect_with(&pool.connect_options()).await?;
         loop {
-            let signalled: Option<bool> = sqlx::query_scalar(
-                "SELECT pg_terminate_backend($1) FROM pg_stat_get_activity($1) AS session
-                WHERE $2::bigint IS NULL OR EXISTS (
-                    SELECT FROM pg_locks
-                    WHERE pid = $1 AND locktype = 'advisory' AND objsubid = 1
-                    AND ((classid::bigint << 32) | objid::bigint) = $2
-                )",
-            )
-            .bind(pid)
-            .bind(lock)
-            .fetch_optional(&mut aside)
-            .await?;
+            let signalled: Option<bool> =
+                sqlx::query_scalar(TERMINATE).bind(pid).bind(lock).fetch_optional(&mut aside).await?;
             if signalled.is_none() {
                 return aside.close().await;
             }
