@@ -41,7 +41,7 @@ impl Desk {
     async fn alone(self) {}
 
     #[idempotent(handle = desk.0.idempotency)]
-    fn plain(desk: Self, body: String) -> impl Future<Output = String> + Send {
+    fn plain(desk: Self, body: String) -> impl std::future::Future<Output = String> + Send {
         std::future::ready(desk.0.name + &body)
     }
 }

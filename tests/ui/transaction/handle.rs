@@ -92,8 +92,8 @@ fn main() {
         .route("/5", post(in_steps))
         .route("/6", post(in_steps_at_times))
         .route("/7", post(in_transaction));
-    let _: Router<Arc<Ledger<Postgres>>> = 
+    let _: Router<Arc<Ledger<Postgres>>> =
         Router::new().route("/1", post(generic::<Postgres>)).route("/2", post(generic_in_steps::<Postgres>));
-    let _: Router<Arc<Ledger<Sqlite>>> = 
+    let _: Router<Arc<Ledger<Sqlite>>> =
         Router::new().route("/1", post(generic::<Sqlite>)).route("/2", post(generic_in_steps::<Sqlite>));
 }
