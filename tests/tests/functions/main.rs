@@ -9,6 +9,7 @@ mod failing_store;
 mod faults;
 mod keys;
 mod life;
+mod nested;
 mod recorded;
 mod shapes;
 mod shop;
