@@ -27,7 +27,7 @@ edition = "2024"
 
 [dependencies]
 axum = { version = "0.8", default-features = false, features = ["http1", "json", "macros", "tokio"] }
-cratestack-runtime = { path = "$root/cratestack-runtime", default-features = false, features = ["macros"] }
+cratestack-runtime = { path = "$root/cratestack-runtime", default-features = false, features = ["axum", "macros"] }
 serde = { version = "1", features = ["derive"] }
 
 [profile.dev]

@@ -104,7 +104,7 @@ pub(crate) fn over_arguments(
 
 /// Each element of a tuple by reference, so that a field need not be `Copy` to be part of one, and each on its own, so
 /// that one that cannot be a part is blamed alone.
-fn by_reference(private: &TokenStream, expression: &Expr) -> TokenStream {
+pub(crate) fn by_reference(private: &TokenStream, expression: &Expr) -> TokenStream {
     match expression {
         Expr::Tuple(tuple) => {
             let span = span_of(expression);

@@ -4,10 +4,11 @@ use syn::{Attribute, FnArg, Meta, PatType, Receiver, Safety};
 
 use crate::guarded::guarded;
 use crate::handler::Handler;
-use crate::mistake::Mistakes;
+use crate::mistake::{Mistakes, mistake};
 use crate::moved::MovedHandler;
 use crate::names::MentionedNames;
-use crate::{expressions, options, placement, signature};
+use crate::options::{HAS_AXUM, Options};
+use crate::{expressions, function, function_signature, options, placement, signature};
 
 /// The whole attribute: tokens in, tokens out. `private` is the only path that generated code names.
 /// `may_stand_in_impl` is whether the attribute is indented, as it is in an `impl`: the handler then takes a form in
@@ -48,6 +49,15 @@ pub(crate) fn idempotent(
         let refused = refused(private, handler);
         return quote!(#mistakes #refused);
     }
+    if options.has("name") {
+        return function(private, &options, handler, &mistakes);
+    }
+    if !HAS_AXUM {
+        let help = "turn on the feature `axum` of `cratestack-runtime`, or say `name = \"…\"` where this is no handler";
+        mistakes.add(mistake(&handler.signature.ident, "a handler of requests needs axum", help));
+        let refused = function::refused(private, handler);
+        return quote!(#mistakes #refused);
+    }
     let mut refusal = Mistakes::default();
     signature::check(&handler.signature, &mut refusal);
     expressions::check(&options, &handler.signature, &mut refusal);
@@ -56,6 +66,20 @@ pub(crate) fn idempotent(
         guarded(private, &options, handler, may_stand_in_impl)
     } else {
         refused(private, handler)
+    };
+    quote!(#mistakes #refusal #expansion)
+}
+
+/// The same for a function that is no handler.
+fn function(private: &TokenStream, options: &Options, function: Handler, mistakes: &Mistakes) -> TokenStream {
+    let mut refusal = Mistakes::default();
+    function_signature::check(options, &function.signature, &mut refusal);
+    expressions::check(options, &function.signature, &mut refusal);
+    let has_what_it_needs = options.has("key") && options.has("handle");
+    let expansion = if refusal.is_empty() && has_what_it_needs {
+        function::guarded(private, options, function)
+    } else {
+        function::refused(private, function)
     };
     quote!(#mistakes #refusal #expansion)
 }

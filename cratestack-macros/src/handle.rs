@@ -89,11 +89,11 @@ impl<'a> HandleExpression<'a> {
         let txs: Vec<_> = context.types.iter().filter(|ty| transaction && HAS_TRANSACTIONS && is_tx(ty)).collect();
         // Where several are, that is the mistake; where none is, its type has a name of the user's own.
         let found = if let [tx] = txs[..] {
-            quote_spanned!(span=> #private::handle_for::<#tx, _>(&(#expression)))
+            quote_spanned!(span=> #private::found_handle_for::<#tx, _>(&(#expression)))
         } else if let Some(database) = context.database {
-            quote_spanned!(span=> #private::handle_for::<#private::Reservation<#database>, _>(&(#expression)))
+            quote_spanned!(span=> #private::found_handle_for::<#private::Reservation<#database>, _>(&(#expression)))
         } else {
-            quote_spanned!(span=> #private::handle(&(#expression)))
+            quote_spanned!(span=> #private::found_handle(&(#expression)))
         };
         over_arguments(context, self.leading(context.arguments), &mentioned, &found)
     }

@@ -2,12 +2,15 @@
 //! code that the attribute generates calls it.
 
 // The order of the files. Each imports from those after it only:
-// expand → placement, signature, guarded → expressions, type_checks, moved → handle → evaluation → context → handler →
-// names → options → mistake.
+// expand → placement, signature, guarded, function → expressions, function_signature, function_checks, type_checks,
+// moved → handle → evaluation, reservation → context → handler → names → options → mistake; runtime_path.
 mod context;
 mod evaluation;
 mod expand;
 mod expressions;
+mod function;
+mod function_checks;
+mod function_signature;
 mod guarded;
 mod handle;
 mod handler;
@@ -17,15 +20,13 @@ mod names;
 mod options;
 mod placement;
 mod reservation;
+mod runtime_path;
 mod signature;
 #[cfg(test)]
 mod tests;
 mod type_checks;
 
 use proc_macro::TokenStream;
-use proc_macro_crate::{FoundCrate, crate_name};
-use quote::quote;
-use syn::Ident;
 
 /// Makes an axum handler run at most once per `Idempotency-Key`.
 ///
@@ -80,8 +81,9 @@ use syn::Ident;
 /// | [`key`](#key) | expression | the header | the key is made of the handler's arguments |
 /// | [`principal`](#principal) | expression | `Idempotency::principal` | who the key belongs to |
 /// | [`fingerprint`](#fingerprint) | expression | the whole request | what must match on a retry, beside method and path |
-/// | [`handle`](#handle) | expression | the router's state | the `Idempotency` is taken from the handler's arguments |
+/// | [`handle`](#handle) | expression | the router's state | the `Idempotency` is taken from the arguments |
 /// | [`state`](#state) | type | | checks arguments and state at compile time |
+/// | [`name`](#name) | string | a handler | guards a function that is no handler |
 ///
 /// Options stand in any order, each at most once: `#[idempotent(ttl = "24h", optional)]`. An unknown one is refused,
 /// with the name that was probably meant, or with all names.
@@ -322,9 +324,10 @@ use syn::Ident;
 ///
 /// ## `handle`
 ///
-/// Takes the `Idempotency` from the arguments, and asks nothing of the router's state. The expression is one over those
-/// before the last, or, where it names the last one too, over all, of which none may then read the body: it is evaluated
-/// before that. Refused are what is no `Idempotency`, and in a `transaction` one that is not typed by its store.
+/// Takes the `Idempotency` from the arguments, and asks nothing of the router's state. The expression is one over
+/// those before the last, or, where it names the last one too, over all, of which none may then read the body: it is
+/// evaluated before that. A function with [`name`](#name) names any. Refused are what is no `Idempotency`, and one
+/// that is not typed by its store in a `transaction`, or beside a `Reservation` of a database.
 ///
 /// ```
 /// # use axum::Extension;
@@ -356,6 +359,7 @@ use syn::Ident;
 /// }
 /// ```
 ///
+#[doc = include_str!("functions.md")]
 /// # What the function may be
 ///
 /// Whatever axum takes: an `async fn` or a `fn` that returns a future, free or associated, with `self` by value or
@@ -384,17 +388,5 @@ use syn::Ident;
 pub fn idempotent(attribute: TokenStream, item: TokenStream) -> TokenStream {
     // In an `impl` an attribute is indented. An editor that expands it may not tell the place, and gives the first column.
     let may_stand_in_impl = proc_macro::Span::call_site().column() > 1;
-    expand::idempotent(&private(), may_stand_in_impl, &attribute.into(), &item.into()).into()
-}
-
-/// The only path that generated code names, under the name that the user's manifest gives the runtime.
-///
-/// Where the manifest does not tell, as for a build without cargo or a crate that has the runtime through another one,
-/// it is taken by its own name; so it is in the runtime itself, whose examples and tests see it from outside.
-fn private() -> proc_macro2::TokenStream {
-    let name = match crate_name("cratestack-runtime") {
-        Ok(FoundCrate::Name(name)) => syn::parse_str::<Ident>(&name).ok(),
-        Ok(FoundCrate::Itself) | Err(_) => None,
-    };
-    name.map_or_else(|| quote!(::cratestack_runtime::__private), |name| quote!(::#name::__private))
+    expand::idempotent(&runtime_path::private(), may_stand_in_impl, &attribute.into(), &item.into()).into()
 }

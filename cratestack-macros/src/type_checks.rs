@@ -152,7 +152,7 @@ fn return_type(context: &Context<'_>, outcome: &Ident) -> TokenStream {
 }
 
 /// The two sides of what is spelt like a `Result`; the type decides whether it is one.
-fn result_sides(ty: &Type) -> Option<(&Type, &Type)> {
+pub(crate) fn result_sides(ty: &Type) -> Option<(&Type, &Type)> {
     let path = match ty {
         Type::Path(path) => path,
         // From a `macro_rules!`.

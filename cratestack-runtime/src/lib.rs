@@ -52,7 +52,7 @@
 //! | feature | on by default | what it brings |
 //! |---|---|---|
 //! | `axum` | yes | the doors for axum's handlers and for `tower::Service`s ([`IdempotencyLayer`]), and [`hash_request`], [`encode_headers`], [`decode_headers`], [`Problem`], [`Unrecorded`] |
-//! | `macros` | yes | the attribute `#[idempotent]`; with it comes `axum` |
+//! | `macros` | yes | the attribute `#[idempotent]`: on axum's handlers with `axum`, on other functions without it too |
 //! | `postgres` | yes | `PostgresStore`, and transactions in Postgres |
 //! | `sqlite` | | `SqliteStore`, and transactions in SQLite |
 //! | `aide` | | guarded handlers in aide's `ApiRouter` |
@@ -69,14 +69,14 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[cfg(feature = "axum")]
+#[cfg(any(feature = "axum", feature = "macros"))]
 #[doc(hidden)]
 #[path = "private/mod.rs"]
 pub mod __private;
 #[cfg(feature = "testing")]
 mod conformance;
 #[cfg_attr(
-    not(all(feature = "axum", any(feature = "postgres", feature = "sqlite"))),
+    not(all(any(feature = "axum", feature = "macros"), any(feature = "postgres", feature = "sqlite"))),
     allow(
         dead_code,
         unused_imports,
@@ -84,9 +84,11 @@ mod conformance;
     )
 )]
 mod engine;
+#[cfg(feature = "macros")]
+mod function;
 #[cfg_attr(
-    not(feature = "axum"),
-    expect(dead_code, unused_imports, reason = "what a handle gives to doors rests without one")
+    not(all(feature = "axum", feature = "macros")),
+    allow(dead_code, unused_imports, reason = "parts of what a handle gives to doors rest without them")
 )]
 mod handle;
 #[cfg(feature = "axum")]
@@ -103,6 +105,8 @@ pub use async_trait::async_trait;
 #[cfg(feature = "macros")]
 pub use cratestack_macros::idempotent;
 pub use engine::{StepError, Sweeper};
+#[cfg(feature = "macros")]
+pub use function::GuardError;
 pub use handle::{
     Event, EventKind, Idempotency, KeyPart, NamespaceError, OnStoreError, PartHasher, Presence, Reservation,
 };
@@ -156,20 +160,24 @@ pub mod records {
 extern crate self as cratestack_runtime;
 
 /// The README's examples compile.
-#[cfg(all(doctest, feature = "macros", feature = "postgres", feature = "sqlite"))]
+#[cfg(all(doctest, feature = "axum", feature = "macros", feature = "postgres", feature = "sqlite"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
 /// So do those of the pages.
-#[cfg(all(doctest, feature = "macros"))]
+#[cfg(all(doctest, feature = "axum", feature = "macros"))]
 #[doc = include_str!("../../docs/attribute.md")]
 struct AttributePage;
 
-#[cfg(all(doctest, feature = "macros", feature = "postgres"))]
+#[cfg(all(doctest, feature = "axum", feature = "macros", feature = "postgres"))]
 #[doc = include_str!("../../docs/transactions.md")]
 struct TransactionsPage;
 
 #[cfg(all(doctest, feature = "macros", feature = "postgres"))]
+#[doc = include_str!("../../docs/functions.md")]
+struct FunctionsPage;
+
+#[cfg(all(doctest, feature = "axum", feature = "macros", feature = "postgres"))]
 #[doc = include_str!("../../docs/steps.md")]
 struct StepsPage;
 
@@ -181,19 +189,19 @@ struct HttpPage;
 #[doc = include_str!("../../docs/layer.md")]
 struct LayerPage;
 
-#[cfg(all(doctest, feature = "macros"))]
+#[cfg(all(doctest, feature = "axum", feature = "macros"))]
 #[doc = include_str!("../../docs/around.md")]
 struct AroundPage;
 
-#[cfg(all(doctest, feature = "macros"))]
+#[cfg(all(doctest, feature = "axum", feature = "macros"))]
 #[doc = include_str!("../../docs/operations.md")]
 struct OperationsPage;
 
-#[cfg(all(doctest, feature = "macros", feature = "postgres", feature = "sqlite"))]
+#[cfg(all(doctest, feature = "axum", feature = "macros", feature = "postgres", feature = "sqlite"))]
 #[doc = include_str!("../../docs/state.md")]
 struct StatePage;
 
 /// So do those of the crate's own.
-#[cfg(all(doctest, feature = "macros"))]
+#[cfg(all(doctest, feature = "axum", feature = "macros"))]
 #[doc = include_str!("../README.md")]
 struct CrateReadme;

@@ -5,7 +5,7 @@ use axum::{
     http::{Method, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
-use cratestack_runtime::Unrecorded;
+use cratestack_runtime::{StepError, Unrecorded};
 use serde_json::json;
 
 pub(crate) enum ApiError {
@@ -15,6 +15,13 @@ pub(crate) enum ApiError {
     /// `?fail=` asked for this status.
     Asked(u16),
     Ledger(sqlx::Error),
+    Step(StepError),
+}
+
+impl From<StepError> for ApiError {
+    fn from(error: StepError) -> Self {
+        Self::Step(error)
+    }
 }
 
 impl From<sqlx::Error> for ApiError {
@@ -41,6 +48,11 @@ impl IntoResponse for ApiError {
                     format!("fail must be a status from 200 to 999, and is {status}"),
                 ),
             },
+            Self::Step(cause) => {
+                eprintln!("a step of a payment has no value: {cause}");
+                // It is not recorded, as a run goes on from its steps.
+                (StatusCode::SERVICE_UNAVAILABLE, "the payment is not finished, send it again".to_owned())
+            }
             Self::Ledger(cause) => {
                 // The cause is the operator's business, not the caller's.
                 eprintln!("the ledger does not answer: {cause}");

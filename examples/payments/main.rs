@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Its page at `/` is a shop where one can click twice, hang up and crash the service, and see what each costs under
-//! three handlers; `/guarantees` is what is promised. It also prints `curl` lines to try. `settings.rs` has what the
+//! four handlers; `/guarantees` is what is promised. It also prints `curl` lines to try. `settings.rs` has what the
 //! environment can set, `caller.rs` who a request comes from, `trouble.rs` what can be made to go wrong,
 //! `variations.rs` other ways to say `#[idempotent]`.
 

@@ -6,6 +6,7 @@
 pub mod browser;
 pub mod client;
 pub mod fleet;
+pub mod nats;
 mod packages;
 pub mod postgres;
 mod proxy;
@@ -14,6 +15,7 @@ pub mod shell;
 
 pub use browser::{Browser, Page};
 pub use client::{Answer, Client};
+pub use nats::{Nats, NatsServer};
 pub use postgres::{PostgresServer, TestDatabase};
 pub use proxy::{Proxy, Way};
-pub use service::{Service, Settings};
+pub use service::{Service, Settings, Worker};

@@ -139,6 +139,15 @@ impl Service {
         self.address = self.running.listens().await;
     }
 
+    /// The same, with another environment.
+    ///
+    /// # Panics
+    /// When it does not come up; the message ends with what it printed.
+    pub async fn restart_with(&mut self, settings: Settings) {
+        self.settings = settings;
+        self.restart().await;
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -164,6 +173,58 @@ impl Service {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
         line.trim().strip_suffix(" kB")?.parse().ok().map(|kilobytes: u64| kilobytes * 1024)
+    }
+
+    /// What it printed since its last start.
+    pub fn stdout(&self) -> String {
+        self.running.stdout.text()
+    }
+
+    /// What it logged since its last start.
+    pub fn stderr(&self) -> String {
+        self.running.stderr.text()
+    }
+}
+
+/// A running program that listens nowhere, in a temporary directory of its own. Killed when it is dropped, or its test
+/// process is.
+#[derive(Debug)]
+pub struct Worker {
+    settings: Settings,
+    ready: &'static str,
+    directory: TempDir,
+    running: Running,
+}
+
+impl Worker {
+    /// Starts it and waits until it prints a line that begins so.
+    ///
+    /// # Panics
+    /// When it does not come up; the message ends with what it printed.
+    pub async fn start(settings: Settings, ready: &'static str) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let mut running = Running::spawn(&settings, directory.path()).await;
+        running.prints(|line| line.starts_with(ready).then_some(())).await;
+        Self { settings, ready, directory, running }
+    }
+
+    /// Ends it with SIGKILL, if it is there, and starts it again with the same settings and directory.
+    ///
+    /// # Panics
+    /// When it does not come up; the message ends with what it printed.
+    pub async fn restart(&mut self) {
+        self.running.kill();
+        self.running = Running::spawn(&self.settings, self.directory.path()).await;
+        let ready = self.ready;
+        self.running.prints(|line| line.starts_with(ready).then_some(())).await;
+    }
+
+    /// Ends it with SIGKILL.
+    ///
+    /// # Panics
+    /// When the system refuses.
+    pub fn kill(&mut self) {
+        self.running.kill();
     }
 
     /// What it printed since its last start.
@@ -220,19 +281,20 @@ impl Running {
     }
 
     async fn listens(&mut self) -> SocketAddr {
+        self.prints(|line| line.strip_prefix("listening on http://")?.parse().ok()).await
+    }
+
+    /// What a line of its output tells.
+    async fn prints<T>(&mut self, tells: impl Fn(&str) -> Option<T>) -> T {
         let started = Instant::now();
         loop {
-            let listening = self.stdout.text().lines().find_map(|line| {
-                let address = line.strip_prefix("listening on http://")?;
-                address.parse().ok()
-            });
-            if let Some(address) = listening {
-                return address;
+            if let Some(told) = self.stdout.text().lines().find_map(&tells) {
+                return told;
             }
             let status = self.process.try_wait().expect("a child's status is known");
             assert!(
                 status.is_none() && started.elapsed() < STARTS_WITHIN,
-                "the service does not listen ({status:?}):\n{}{}",
+                "the program does not come up ({status:?}):\n{}{}",
                 self.stdout.text(),
                 self.stderr.text()
             );

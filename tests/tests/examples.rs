@@ -25,7 +25,7 @@ const SHORT: [&str; 9] =
 
 /// An example that runs, and the requests that it prints.
 struct Example {
-    _service: Service,
+    service: Service,
     requests: Vec<RequestBuilder>,
 }
 
@@ -38,7 +38,7 @@ impl Example {
         let requests: Vec<_> =
             printed.lines().filter(|line| line.starts_with("curl ")).map(|line| of_curl(&service, line)).collect();
         assert!(!requests.is_empty(), "it says what to try: {printed}");
-        Self { _service: service, requests }
+        Self { service, requests }
     }
 
     async fn of(name: &str) -> Self {
@@ -117,6 +117,22 @@ async fn smallest() {
     let example = Example::of("smallest").await;
     let first = example.assert_is_guarded(StatusCode::CREATED, r#"{"amount": 6}"#).await;
     assert_eq!(first.json()["amount"], 5);
+}
+
+#[tokio::test]
+async fn transfer() {
+    let example = Example::of("transfer").await;
+    let first = example.assert_is_guarded(StatusCode::OK, r#"{"from": "alice", "to": "bob", "amount": 6}"#).await;
+    assert_eq!(first.body, r#"{"alice":95,"bob":105}"#);
+    let send = async |key: &str, to: &str, amount: u32| {
+        let order = serde_json::json!({"from": "alice", "to": to, "amount": amount});
+        example.service.client().post("/transfers").key(key).json(&order).send().await.unwrap()
+    };
+    for refused in [send("t2", "nobody", 5).await, send("t3", "bob", 96).await] {
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{refused:?}");
+        assert_eq!(refused.body, "no such account, or not enough in it");
+    }
+    assert_eq!(send("t4", "bob", 95).await.body, r#"{"alice":0,"bob":200}"#, "what was refused has moved nothing");
 }
 
 #[tokio::test]
@@ -222,7 +238,7 @@ fn an_example_of_one_concept_is_one_file_of_less_than_forty_lines() {
     }
 }
 
-/// In the table with its command, in the manifest, and on the disk.
+/// In a table with its command, in a manifest, and on the disk.
 #[test]
 fn the_readme_has_every_example_and_no_other() {
     let page = fs::read_to_string(format!("{EXAMPLES}/README.md")).unwrap();
@@ -231,14 +247,16 @@ fn the_readme_has_every_example_and_no_other() {
         let (name, rest) = row[3..].split_once("](").unwrap();
         let (file, rest) = rest.split_once(')').unwrap();
         assert!(Path::new(EXAMPLES).join(file).is_file(), "{file}");
-        assert!(rest.contains(&format!("--example {name}` |")), "{row}");
+        let commands = ["--example", "--bin"].map(|kind| format!("{kind} {name}` |"));
+        assert!(commands.iter().any(|command| rest.contains(command)), "{row}");
         listed.insert(name);
     }
-    let manifest = fs::read_to_string(format!("{EXAMPLES}/Cargo.toml")).unwrap();
-    let names = manifest.split("[[example]]").skip(1);
+    let manifests = [("Cargo.toml", "[[example]]"), ("functions/Cargo.toml", "[[bin]]")]
+        .map(|(file, entry)| (fs::read_to_string(format!("{EXAMPLES}/{file}")).unwrap(), entry));
+    let entries = manifests.iter().flat_map(|(manifest, entry)| manifest.split(entry).skip(1));
     let declared: BTreeSet<_> =
-        names.map(|entry| entry.split('"').nth(1).expect("its first line is its name")).collect();
-    assert_eq!(listed, declared, "the table of examples/README.md has what the manifest has");
+        entries.map(|entry| entry.split('"').nth(1).expect("its first line is its name")).collect();
+    assert_eq!(listed, declared, "the tables of examples/README.md have what the manifests have");
     let files = fs::read_dir(EXAMPLES).unwrap().map(|entry| entry.unwrap().path());
     let short: BTreeSet<_> = files
         .filter(|file| file.extension().is_some_and(|extension| extension == "rs"))

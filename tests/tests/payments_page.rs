@@ -34,6 +34,8 @@ struct Outcome {
     text: String,
     /// Rows of the ledger for the newest order.
     charges: usize,
+    /// What the newest of them says of shipments.
+    shipped: String,
     /// What each of its requests got, in the order of sending.
     answers: Vec<String>,
 }
@@ -86,10 +88,12 @@ impl Visit {
                 "(() => {
                     const card = document.querySelector('.card');
                     const verdict = [...card.querySelectorAll('.verdict:not(.aside)')].at(-1);
+                    const rows = document.querySelectorAll(`#charges tr[data-order='${card.dataset.order}']`);
                     return {
                         tone: verdict.dataset.tone,
                         text: verdict.innerText,
-                        charges: document.querySelectorAll(`#charges tr[data-order='${card.dataset.order}']`).length,
+                        charges: rows.length,
+                        shipped: rows[0]?.cells[3].innerText ?? '',
                         answers: [...card.querySelectorAll('.lane')].map(lane => lane.dataset.answer),
                     };
                 })()",
@@ -101,6 +105,7 @@ impl Visit {
             tone: text(&seen["tone"]),
             text: text(&seen["text"]),
             charges: seen["charges"].as_u64().and_then(|charges| charges.try_into().ok()).expect("rows are counted"),
+            shipped: text(&seen["shipped"]),
             answers: seen["answers"].as_array().into_iter().flatten().map(text).collect(),
         }
     }
@@ -205,6 +210,47 @@ async fn transaction(browser: Arc<Browser>, database: Option<TestDatabase>) {
     visit.end();
 }
 
+async fn steps(browser: Arc<Browser>, database: Option<TestDatabase>) {
+    let mut visit = Visit::start("steps", DESKTOP, browser, database).await;
+    expect_shipped(&visit.act("pay").await, &["new"]);
+    expect_shipped(&visit.act("retry").await, &["new", "replay"]);
+    expect_shipped(&visit.act("change").await, &["new", "replay", "422"]);
+    let mut double = visit.act("double").await;
+    double.answers.sort();
+    expect_shipped(&double, &["409", "new"]);
+    let fifty = visit.act("fifty").await;
+    expect_one_of_fifty(&fifty);
+    assert_eq!(fifty.shipped, "once", "{fifty:?}");
+    expect_shipped(&visit.act("hangup").await, &["gone"]);
+    expect_shipped(&visit.act("retry").await, &["gone", "replay"]);
+
+    let before = visit.process().await;
+    let crashed = visit.act("crash").await;
+    expect(&crashed, "wait", 1, &["lost"]);
+    assert_eq!(crashed.shipped, "–", "{crashed:?}");
+    assert!(crashed.text.contains("Charged once, not shipped: the process died between the two"), "{crashed:?}");
+    assert_ne!(visit.process().await, before, "another process answers");
+    expect(&visit.act("retry").await, "wait", 1, &["lost", "409"]);
+    visit.page.wait_until("document.querySelector('.card').innerText.includes('The lease has ended')").await;
+    let again = visit.act("retry").await;
+    expect_shipped(&again, &["lost", "409", "new"]);
+    let told = "Charged once, shipped once. The retry skipped the charge, which was recorded. It made the shipment.";
+    assert!(again.text.contains(told), "{again:?}");
+    // The charge is the first process's, and the retry shows a skipped step in its place.
+    let marks = "[...document.querySelectorAll('.card:first-child .lane')].map(
+        lane => [...lane.querySelectorAll('.track i:not([hidden])')].map(mark => mark.className).join())";
+    let expected = json!(["wait,run,window,charge,cut", "wait", "wait,run,skip,ship"]);
+    assert_eq!(visit.page.evaluate(marks).await, expected);
+    expect_shipped(&visit.act("retry").await, &["lost", "409", "new", "replay"]);
+    visit.end();
+}
+
+#[track_caller]
+fn expect_shipped(outcome: &Outcome, answers: &[&str]) {
+    expect(outcome, "good", 1, answers);
+    assert_eq!(outcome.shipped, "once", "{outcome:?}");
+}
+
 /// One browser for both databases: the stories mostly wait, and so wait together.
 async fn on_both<S: Future<Output = ()>>(story: impl Fn(Arc<Browser>, Option<TestDatabase>) -> S) {
     let (browser, database) = tokio::join!(Browser::launch(), TestDatabase::create());
@@ -225,6 +271,11 @@ async fn the_reservation_names_its_window() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_transaction_charges_once_whatever_happens() {
     on_both(transaction).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_steps_charge_once_and_ship_once_whatever_happens() {
+    on_both(steps).await;
 }
 
 /// Everything that has text, with less contrast to what lies behind it than WCAG AA asks for.
@@ -380,6 +431,7 @@ async fn the_first_screen_has_every_button_and_the_whole_ledger() {
         ("bare", &["double", "fifty"][..]),
         ("reservation", &["crash", "retry", "change"]),
         ("transaction", &["fifty", "crash", "retry"]),
+        ("steps", &["fifty", "crash", "retry", "change"]),
     ] {
         visit.page.click(&format!("#{handler}")).await;
         for act in acts {
@@ -526,6 +578,7 @@ async fn each_word_and_color_is_explained_where_it_appears() {
             "lease: 4 s without a sign of life",
         ],
         &["transaction #[idempotent(transaction)]", "one commit", "both are made, or neither"],
+        &["steps #[idempotent(lease = \"4s\")]", "a call of a payment provider", "a retry after a crash skips it"],
     ]
     .into_iter()
     .enumerate()
@@ -534,7 +587,7 @@ async fn each_word_and_color_is_explained_where_it_appears() {
             assert!(promises[nth].as_str().is_some_and(|promise| promise.contains(word)), "{word}: {promises:#}");
         }
     }
-    for handler in ["bare", "reservation", "transaction"] {
+    for handler in ["bare", "reservation", "transaction", "steps"] {
         visit.page.click(&format!("#{handler}")).await;
         visit.act("double").await;
         visit.act("fifty").await;
@@ -546,6 +599,7 @@ async fn each_word_and_color_is_explained_where_it_appears() {
                 "until its lease of 4 s has ended",
             ][..],
             "transaction" => &["the charge was undone"],
+            "steps" => &["the process died between the two", "until its lease of 4 s has ended"],
             _ => &["nobody remembers the request"],
         };
         for word in explained
@@ -555,6 +609,8 @@ async fn each_word_and_color_is_explained_where_it_appears() {
             assert!(crashed.text.contains(word), "{crashed:?}");
         }
     }
+    visit.page.wait_until("document.querySelector('.card').innerText.includes('The lease has ended')").await;
+    visit.act("retry").await;
     let code = visit.page.evaluate("document.getElementById('code-title').innerText").await;
     assert!(code.as_str().is_some_and(|code| code.contains("Answer") && code.contains("not to copy")), "{code}");
     // Every mark that a lane shows, and every sign of a verdict, stands in the legend as it looks in the lane.
@@ -574,12 +630,13 @@ async fn each_word_and_color_is_explained_where_it_appears() {
         const looks = [...plain.map(mark => look(mark, null)), ...signs.map(sign => look(sign, '::before'))];
         return [new Set(looks).size, looks.filter(seen => !legend.get(seen))];
     })()";
-    assert_eq!(visit.page.evaluate(unexplained).await, json!([8, []]));
+    assert_eq!(visit.page.evaluate(unexplained).await, json!([10, []]));
     // The thin lanes of many requests say themselves what their colors are.
     let thin = "[...document.querySelectorAll('.card:has(.thin)')].map(card => [card.querySelector('.mode').innerText,
         [...card.querySelectorAll('.thin .label span')].map(said => said.innerText).join()])";
     let told = "told 409,got the answer";
-    assert_eq!(visit.page.evaluate(thin).await, json!([["transaction", told], ["reservation", told], ["bare", ""]]));
+    let expected = json!([["steps", told], ["transaction", told], ["reservation", told], ["bare", ""]]);
+    assert_eq!(visit.page.evaluate(thin).await, expected);
     visit.shoot("all").await;
     visit.end();
 }
@@ -627,6 +684,11 @@ async fn the_guide_leads_from_the_first_press_to_what_is_promised() {
         "Send twice",
         "Crash the process",
         "Retry",
+        "Choose steps",
+        "Send twice",
+        "Crash the process",
+        "Retry",
+        "Retry",
     ] {
         page.wait_until("next.checkVisibility()").await;
         assert_eq!(page.evaluate("next.textContent").await, step, "after {charged:?}");
@@ -651,6 +713,10 @@ async fn the_guide_leads_from_the_first_press_to_what_is_promised() {
         "Charged once",
         "Not charged",
         "Charged once",
+        "Charged once, shipped once",
+        "Charged once, not shipped",
+        "409",
+        "Charged once, shipped once",
     ];
     assert_eq!(charged.len(), expected.len(), "{charged:?}");
     for (told, expected) in charged.iter().zip(expected) {

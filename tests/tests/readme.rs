@@ -1,5 +1,5 @@
-//! README does what it says, read from its top: the program compiles from what README tells to add, runs, and moves money
-//! once; and every other line of a shell block does what its reader expects of it.
+//! README does what it says, read from its top: the program compiles from what README tells to add, runs, and finishes an
+//! order; and every other line of a shell block does what its reader expects of it. (`order.rs` kills the program.)
 
 // A test panics where its expectation fails.
 #![allow(clippy::unwrap_used)]
@@ -30,16 +30,6 @@ fn program(page: &str) -> &str {
     blocks(page, "rust,no_run")[0]
 }
 
-/// What a program says to send.
-async fn printed_commands(service: &Service) -> Vec<String> {
-    // All is printed before the first request is served, in more than one write.
-    service.client().get("/").send().await.unwrap();
-    let printed = service.stdout();
-    let commands: Vec<_> = printed.lines().filter(|line| line.starts_with("curl ")).map(str::to_owned).collect();
-    assert!(!commands.is_empty(), "it says what to try: {printed}");
-    commands
-}
-
 fn is_replay(printed: &str) -> bool {
     printed.to_lowercase().contains("\nidempotency-replayed: true\r\n")
 }
@@ -50,50 +40,68 @@ fn body(printed: &str) -> &str {
 
 #[test]
 fn the_first_program_is_the_whole_example() {
-    let example = fs::read_to_string(root().join("examples/transfer/main.rs")).unwrap();
+    let example = fs::read_to_string(root().join("examples/order/main.rs")).unwrap();
     let (purpose, rest) = example.split_once("\n\n").unwrap();
     assert!(purpose.starts_with("//! "), "{purpose}");
     assert_eq!(program(&readme()), rest.trim_end());
 }
 
+/// The blocks below the program, and those of all other sections.
+fn commands(page: &str) -> (Vec<&str>, Vec<&str>) {
+    let (before, rest) = page.split_once("\n## A program\n").unwrap();
+    let (program, after) = rest.split_once("\n## ").unwrap();
+    (blocks(program, "console"), [before, after].into_iter().flat_map(|part| blocks(part, "console")).collect())
+}
+
 /// A newcomer with an empty folder beside a clone of this repository.
 #[tokio::test]
-async fn the_first_program_is_made_from_nothing_and_moves_money_once() {
+async fn the_first_program_is_made_from_nothing_and_finishes_its_order() {
     let page = readme();
+    let (blocks, _) = commands(&page);
+    let [set_up, others, without_warehouse, with_both] = blocks[..] else { panic!("{blocks:#?}") };
     let folder = tempfile::tempdir().unwrap();
     symlink(root(), folder.path().join("cratestack")).unwrap();
     let target = root().join("target/neighbours");
     // Built as the packages beside the workspace are, most of it is built already.
     let variables =
         [("CARGO_TARGET_DIR", target.as_path()), ("CARGO_PROFILE_DEV_DEBUG", Path::new("line-tables-only"))];
-    let set_up = blocks(&page, "console").into_iter().find(|block| block.starts_with("cargo new bank")).unwrap();
     paste(set_up, folder.path(), &variables);
-    let bank = folder.path().join("bank");
-    fs::write(bank.join("src/main.rs"), program(&page)).unwrap();
-    let built = Command::new(env!("CARGO")).arg("build").current_dir(&bank).envs(variables).output().unwrap();
+    let shop = folder.path().join("shop");
+    fs::write(shop.join("src/main.rs"), program(&page)).unwrap();
+    let built = Command::new(env!("CARGO")).arg("build").current_dir(&shop).envs(variables).output().unwrap();
     let said = String::from_utf8_lossy(&built.stderr);
     assert!(built.status.success(), "{said}");
     assert!(!said.contains("warning"), "{said}");
 
-    let service = Service::start(Settings::of_executable(target.join("debug/bank"))).await;
-    let send = printed_commands(&service).await.remove(0);
-    let run = |command: &str| paste(command, folder.path(), &[]);
-    let [first, second] = [run(&send), run(&send)];
+    assert_eq!(others, "PORT=3001 cargo run --example smallest");
+    let others = Service::start(Settings::of("smallest")).await;
+    let url = format!("http://{}/payments", others.address());
+    let settings = |variables: &str| {
+        let shop = Settings::of_executable(target.join("debug/shop"));
+        variables.split(' ').fold(shop, |shop, variable| {
+            let (name, value) = variable.split_once('=').unwrap();
+            assert_eq!(value, "http://127.0.0.1:3001/payments");
+            shop.set(name, &url)
+        })
+    };
+    let [unfinished, finished] = [without_warehouse, with_both].map(|block| {
+        let (start, send) = block.split_once('\n').unwrap();
+        (settings(start.strip_suffix(" cargo run").unwrap()), send)
+    });
+    let twice = |service: &Service, send: &str| {
+        let send = send.replace("127.0.0.1:3000", &service.address().to_string());
+        [(); 2].map(|()| paste(&send, folder.path(), &[]))
+    };
+    let mut service = Service::start(unfinished.0).await;
+    for answer in twice(&service, unfinished.1) {
+        assert!(answer.starts_with("HTTP/1.1 503") && !is_replay(&answer), "{answer}");
+    }
+    service.restart_with(finished.0).await;
+    let [first, second] = twice(&service, finished.1);
     assert!(first.starts_with("HTTP/1.1 200") && !is_replay(&first), "{first}");
-    assert_eq!(body(&first), r#"{"alice":95,"bob":105}"#);
+    assert!(body(&first).contains("charge") && body(&first).contains("parcel"), "{first}");
     assert!(second.starts_with("HTTP/1.1 200") && is_replay(&second), "{second}");
     assert_eq!(body(&second), body(&first));
-    let another = run(&send.replace("\"amount\": 5", "\"amount\": 6"));
-    assert!(another.starts_with("HTTP/1.1 422") && another.contains("idempotency_key_conflict"), "{another}");
-
-    for (key, order) in [("t2", send.replace("bob", "nobody")), ("t3", send.replace("\"amount\": 5", "\"amount\": 96"))]
-    {
-        let refused = run(&order.replace("t1", key));
-        assert!(refused.starts_with("HTTP/1.1 422"), "{refused}");
-        assert_eq!(body(&refused), "no such account, or not enough in it");
-    }
-    let rest = run(&send.replace("t1", "t4").replace("\"amount\": 5", "\"amount\": 95"));
-    assert_eq!(body(&rest), r#"{"alice":0,"bob":200}"#, "what was refused has moved nothing");
 }
 
 /// The rest of the blocks, top to bottom, in the clone. A `cargo run` line starts the example that `cargo build` has made,
@@ -103,10 +111,7 @@ async fn every_other_shell_block_runs_as_pasted() {
     let page = readme();
     let mut service = None;
     let (mut started, mut pasted) = (Vec::new(), 0);
-    for block in blocks(&page, "console") {
-        if block.starts_with("cargo new bank") {
-            continue;
-        }
+    for block in commands(&page).1 {
         let mut rest = String::new();
         for line in block.lines() {
             let command = line.split(" #").next().unwrap().trim_end();

@@ -8,7 +8,11 @@ use crate::mistake::{mistake, mistake_at};
 
 /// What the attribute says.
 #[derive(Default)]
-pub(crate) struct Options(pub(super) Vec<Given>);
+pub(crate) struct Options {
+    pub(super) given: Vec<Given>,
+    /// The names of all options that are there, also of those whose value is none.
+    pub(super) names: Vec<Ident>,
+}
 
 /// An option as it was given: its name where it stands, and its value.
 pub(super) struct Given {
@@ -20,11 +24,16 @@ pub(super) struct Given {
 impl Options {
     fn get(&self, name: &str) -> Option<&Given> {
         debug_assert!(TABLE.iter().any(|entry| entry.name == name), "`{name}` is not in the table");
-        self.0.iter().find(|given| given.entry.name == name)
+        self.given.iter().find(|given| given.entry.name == name)
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
         self.get(name).is_some()
+    }
+
+    /// Whether the option is there, also where its value is none.
+    pub(crate) fn was_given(&self, name: &str) -> bool {
+        self.names.iter().any(|given| given == name)
     }
 
     /// The option's name where it stands.
@@ -49,7 +58,7 @@ impl Options {
         })
     }
 
-    /// Those of them that a request is known by.
+    /// Those of them that a request, or a call, is known by.
     pub(crate) fn parts(&self) -> impl Iterator<Item = (&'static str, &Expr)> {
         self.expressions().filter(|(name, _)| *name != HANDLE)
     }
@@ -62,9 +71,19 @@ impl Options {
         }
     }
 
+    /// Of a function: whether an error is recorded, and does not free the key.
+    pub(crate) fn records_errors(&self) -> bool {
+        self.name_with("record", "all").is_some()
+    }
+
     /// Whether it is known only after the extractors that a request runs unguarded.
     pub(crate) fn may_lack_key(&self) -> bool {
         self.has("key") && self.has("optional")
+    }
+
+    /// What the attribute stands on.
+    pub(crate) fn subject(&self) -> &'static str {
+        if self.has("name") { "function" } else { "handler" }
     }
 
     /// The runtime's `Options`, a constant.
@@ -93,7 +112,7 @@ impl Given {
 /// Reports the first conflict between options, because others often come of it.
 pub(super) fn check(options: &mut Options) -> syn::Result<()> {
     if !HAS_TRANSACTIONS && let Some(transaction) = options.name("transaction").cloned() {
-        options.0.retain(|given| given.name != transaction);
+        options.given.retain(|given| given.name != transaction);
         let help = "turn on the feature `postgres` or `sqlite` of `cratestack-runtime`";
         return Err(mistake(transaction, "no store that is built in has transactions", help));
     }
@@ -104,20 +123,50 @@ pub(super) fn check(options: &mut Options) -> syn::Result<()> {
         let help = "write a shorter `lease`, or keep the outcome longer with `ttl`";
         return Err(mistake_at(*span, "the lease is longer than the outcome is kept", help));
     }
-    for given in &options.0 {
+    if options.has("name") {
+        check_of_function(options)?;
+    }
+    for given in &options.given {
         if given.entry.in_transaction && !options.has("transaction") {
             let option = &given.name;
-            let what = format!("`{option}` is about a transaction, and this handler runs in none");
+            let what = format!("`{option}` is about a transaction, and this {} runs in none", options.subject());
             return Err(mistake(option, what, format!("write `transaction, {option} = …`, or remove `{option}`")));
         }
     }
     if let (true, Some(run)) = (options.has("transaction"), options.name_with("on_store_error", "run")) {
-        let what = "a handler with `transaction` cannot run without the store, which begins the transaction";
+        let subject = options.subject();
+        let what = format!("a {subject} with `transaction` cannot run without the store, which begins the transaction");
         return Err(mistake(run, what, "remove `on_store_error`, or `transaction`"));
     }
     if let (Some(commit), Some(_)) = (options.name_with("commit", "all"), options.name_with("record", "success")) {
         let what = "what an error wrote would be committed without a record, and a retry would write it again";
         return Err(mistake(commit, what, "remove `commit = all`, or `record = success`"));
+    }
+    Ok(())
+}
+
+/// Reports what is about requests, and about responses, on a function that has neither.
+fn check_of_function(options: &Options) -> syn::Result<()> {
+    const OF_HANDLERS: [(&str, &str); 3] = [
+        ("optional", "a call without a key is an error"),
+        ("body_limit", "there is no body to be bounded"),
+        ("state", "the handle is named by `handle = …`"),
+    ];
+    for (option, why) in OF_HANDLERS {
+        if let Some(given) = options.name(option) {
+            let what = format!("`{option}` is about requests, and a function with `name` has none: {why}");
+            return Err(mistake(given, what, format!("remove `{option}`")));
+        }
+    }
+    if let Some(record) = options.name_with("record", "all_but_5xx") {
+        let what = "`all_but_5xx` is about statuses, and the result of a function with `name` has none";
+        return Err(mistake(record, what, "write `record = success` (the default), or `record = all`"));
+    }
+    if let Some(commit) = options.name_with("commit", "all")
+        && options.name_with("record", "all").is_none()
+    {
+        let what = "what an error wrote would be committed without a record, and the next call would write it again";
+        return Err(mistake(commit, what, "write `record = all` beside it, or remove `commit = all`"));
     }
     Ok(())
 }

@@ -10,6 +10,6 @@ mod values;
 
 pub(crate) use given::Options;
 pub(crate) use parse::parse;
-pub(crate) use table::HAS_TRANSACTIONS;
 #[cfg(test)]
 pub(crate) use table::TABLE;
+pub(crate) use table::{HAS_AXUM, HAS_TRANSACTIONS};

@@ -12,23 +12,22 @@ use crate::mistake::{Mistakes, mistake, mistake_at};
 /// Reads the attribute. What was understood is kept, so that the handler still expands.
 pub(crate) fn parse(attribute: TokenStream, mistakes: &mut Mistakes) -> Options {
     let mut options = Options::default();
-    let mut seen: Vec<Ident> = Vec::new();
     let read = |input: ParseStream<'_>| -> syn::Result<()> {
         while !input.is_empty() {
             // What does not even parse ends the reading: nothing after it can be trusted.
             let (name, written) = setting(input)?;
-            if seen.contains(&name) {
+            if options.names.contains(&name) {
                 let what = format!("`{name}` is given twice");
                 mistakes.add(mistake(&name, what, "remove one of the two"));
                 continue;
             }
-            seen.push(name.clone());
+            options.names.push(name.clone());
             let Some(entry) = entry(&name) else {
                 mistakes.add(unknown(&name));
                 continue;
             };
             if let Some(value) = values::read(entry, &name, written, mistakes) {
-                options.0.push(Given { entry, name, value });
+                options.given.push(Given { entry, name, value });
             }
         }
         Ok(())

@@ -2,7 +2,7 @@
 //! this table.
 
 use BuilderCall::{ByWord, NamedByWord, None as NoCall, WhetherWord, WithValue};
-use Takes::{Duration, Either, Expression, Nothing, Number, OneOf, Principal, Type};
+use Takes::{Duration, Either, Expression, Name, Nothing, Number, OneOf, Principal, Type};
 use syn::Ident;
 
 /// Whether the runtime was built with what the code of a transaction needs.
@@ -58,7 +58,11 @@ pub(crate) static TABLE: &[Entry] = &[
     option("fingerprint", "fingerprint = (req.amount, &req.currency)", Expression, NoCall),
     option(HANDLE, "handle = app.idempotency", Expression, NoCall),
     option("state", "state = App", Type, NoCall),
+    option("name", "name = \"charge\"", Name, NoCall),
 ];
+
+/// Whether the runtime was built with the door that handlers' requests come in by.
+pub(crate) const HAS_AXUM: bool = cfg!(any(feature = "axum", test));
 
 /// One option.
 pub(crate) struct Entry {
@@ -84,6 +88,8 @@ pub(crate) enum Takes {
     Expression,
     /// An expression, or a string that names the one principal that there is.
     Principal,
+    /// A string that names the function in the store.
+    Name,
     Type,
 }
 

@@ -22,6 +22,7 @@ pub(crate) enum Value {
     Number(LitInt),
     Expression(Expr),
     Type(Type),
+    Name(LitStr),
 }
 
 impl Value {
@@ -48,6 +49,7 @@ impl ToTokens for Value {
             Self::Number(number) => number.to_tokens(tokens),
             Self::Expression(expression) => expression.to_tokens(tokens),
             Self::Type(ty) => ty.to_tokens(tokens),
+            Self::Name(name) => name.to_tokens(tokens),
         }
     }
 }
@@ -68,6 +70,11 @@ pub(super) fn read(entry: &Entry, name: &Ident, written: Option<Written>, mistak
         Takes::Expression => read_expression(entry, name, written).map(Value::Expression),
         Takes::Principal => read_principal(entry, name, written).map(Value::Expression),
         Takes::Type => read_type(entry, name, written).map(Value::Type),
+        Takes::Name => {
+            // One that is none counts as given, so that the function is not taken for a handler.
+            let read = mistakes.take(read_name(entry, name, written));
+            return Some(Value::Name(read.unwrap_or_else(|| LitStr::new("", name.span()))));
+        }
     };
     mistakes.take(value)
 }
@@ -179,6 +186,33 @@ fn part_that_names_nobody(expression: &Expr) -> Option<&Expr> {
         Expr::Reference(inner) => part_that_names_nobody(&inner.expr),
         _ => None,
     }
+}
+
+/// As long as a namespace, so that a key has room for it.
+const MAX_NAME: usize = 64;
+
+fn read_name(entry: &Entry, option: &Ident, written: Option<Written>) -> syn::Result<LitStr> {
+    let help = format!("write it as a string, such as `{}`", entry.usage);
+    let literal = match written {
+        Some(Written::Expr(Expr::Lit(ExprLit { lit: Lit::Str(literal), .. }))) => literal,
+        other => {
+            let what = format!("`{option}` takes the string that the function is known by in the store");
+            return Err(mistake(value_or_name(other, option), what, help));
+        }
+    };
+    let name = literal.value();
+    let is_legal = |char: char| char.is_ascii_alphanumeric() || "._:-".contains(char);
+    let what = if name.is_empty() {
+        "this is an empty name".to_owned()
+    } else if name.chars().count() > MAX_NAME {
+        format!("this name is longer than {MAX_NAME} characters")
+    } else if let Some(other) = name.chars().find(|char| !is_legal(*char)) {
+        format!("a name has no `{}`", other.escape_debug())
+    } else {
+        return Ok(literal);
+    };
+    let help = format!("write 1 to {MAX_NAME} of `A-Z a-z 0-9 . _ : -`, such as `{}`", entry.usage);
+    Err(mistake(literal, what, help))
 }
 
 fn read_type(entry: &Entry, name: &Ident, written: Option<Written>) -> syn::Result<Type> {

@@ -51,7 +51,7 @@ pub fn pay(
             clippy::needless_borrows_for_generic_args,
             clippy::op_ref,
             clippy::used_underscore_binding
-        )] { ::cratestack_runtime::__private::handle(&(app.idempotency)) }
+        )] { ::cratestack_runtime::__private::found_handle(&(app.idempotency)) }
     };
     idempotent_guarded
         .run(

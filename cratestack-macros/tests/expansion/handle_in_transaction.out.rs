@@ -54,7 +54,7 @@ fn pay(
             clippy::used_underscore_binding
         )]
         {
-            ::cratestack_runtime::__private::handle_for::<
+            ::cratestack_runtime::__private::found_handle_for::<
                 Tx<Postgres>,
                 _,
             >(&(app.idempotency))

@@ -38,7 +38,7 @@ fn pay(
             clippy::needless_borrows_for_generic_args,
             clippy::op_ref,
             clippy::used_underscore_binding
-        )] { ::cratestack_runtime::__private::handle(&(h)) }
+        )] { ::cratestack_runtime::__private::found_handle(&(h)) }
     };
     idempotent_guarded
         .run(

@@ -14,7 +14,7 @@ fn __idempotent_handle_of_pay<T: Send>(
         clippy::needless_borrows_for_generic_args,
         clippy::op_ref,
         clippy::used_underscore_binding
-    )] { ::cratestack_runtime::__private::handle(&(self.idempotency)) }
+    )] { ::cratestack_runtime::__private::found_handle(&(self.idempotency)) }
 }
 fn pay<T: Send>(
     idempotent_guarded: ::cratestack_runtime::__private::AwaitingHandle<

@@ -6,7 +6,6 @@
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 use std::any::Any;
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
 use std::sync::Arc;
 
 use super::idempotency::Idempotency;
@@ -37,8 +36,8 @@ impl FoundHandle {
 #[diagnostic::on_unimplemented(
     message = "`handle` takes an `Idempotency`, and this is a `{Self}`",
     label = "this is no `Idempotency`",
-    note = "name the handle itself, such as `handle = app.idempotency`; one that is behind a pointer, such as an `Arc`, by \
-            what that points to: `handle = *idempotency`"
+    note = "name the handle itself, such as `handle = app.idempotency`, also by reference or in an `Arc`; one that is in \
+            something else, such as a `LazyLock`, by what that gives: `handle = *idempotency`"
 )]
 pub trait HandleExpression {
     /// The handle.
@@ -65,15 +64,30 @@ impl<S: TransactionalStore> HandleExpression for Idempotency<S> {
     }
 }
 
-#[diagnostic::do_not_recommend]
-impl<H: HandleExpression + ?Sized> HandleExpression for &H {
-    fn found(&self) -> FoundHandle {
-        (**self).found()
-    }
+/// What derefs to a handle is one.
+macro_rules! pointers {
+    ($($pointer:ty),*) => {$(
+        #[diagnostic::do_not_recommend]
+        impl<H: HandleExpression + ?Sized> HandleExpression for $pointer {
+            fn found(&self) -> FoundHandle {
+                (**self).found()
+            }
+        }
+
+        #[cfg(any(feature = "postgres", feature = "sqlite"))]
+        #[diagnostic::do_not_recommend]
+        impl<T, H: HandleFor<T> + ?Sized> HandleFor<T> for $pointer {
+            fn found_for(&self) -> FoundHandle {
+                (**self).found_for()
+            }
+        }
+    )*};
 }
 
+pointers!(&H, &mut H, Box<H>, Arc<H>);
+
 /// `handle = EXPR`
-pub fn handle<H: HandleExpression + ?Sized>(expression: &H) -> FoundHandle {
+pub fn found_handle<H: HandleExpression + ?Sized>(expression: &H) -> FoundHandle {
     expression.found()
 }
 
@@ -82,8 +96,8 @@ pub fn handle<H: HandleExpression + ?Sized>(expression: &H) -> FoundHandle {
 #[diagnostic::on_unimplemented(
     message = "`handle` takes an `Idempotency` over the store of a `{T}`, and this is a `{Self}`",
     label = "this is no `Idempotency`",
-    note = "name the handle itself, such as `handle = app.idempotency`; one that is behind a pointer, such as an `Arc`, by \
-            what that points to: `handle = *idempotency`"
+    note = "name the handle itself, such as `handle = app.idempotency`, also by reference or in an `Arc`; one that is in \
+            something else, such as a `LazyLock`, by what that gives: `handle = *idempotency`"
 )]
 pub trait HandleFor<T> {
     /// The handle.
@@ -125,16 +139,8 @@ pub trait IsStore<S: ?Sized> {}
 #[diagnostic::do_not_recommend]
 impl<S: ?Sized> IsStore<S> for S {}
 
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-#[diagnostic::do_not_recommend]
-impl<T, H: HandleFor<T> + ?Sized> HandleFor<T> for &H {
-    fn found_for(&self) -> FoundHandle {
-        (**self).found_for()
-    }
-}
-
 /// `handle = EXPR`, beside an argument `T`.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub fn handle_for<T, H: HandleFor<T> + ?Sized>(expression: &H) -> FoundHandle {
+pub fn found_handle_for<T, H: HandleFor<T> + ?Sized>(expression: &H) -> FoundHandle {
     expression.found_for()
 }

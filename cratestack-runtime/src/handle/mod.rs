@@ -10,6 +10,8 @@
 
 mod configure;
 mod event;
+mod failure_cause;
+#[cfg(feature = "axum")]
 mod found;
 mod idempotency;
 mod key_part;
@@ -24,13 +26,17 @@ mod step;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod step_transaction;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod takes_part;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod tx;
 
 pub(crate) use event::Subject;
 pub use event::{Event, EventKind};
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub use found::handle_for;
-pub use found::{FoundHandle, handle};
+pub use failure_cause::FailureCause;
+#[cfg(all(feature = "axum", any(feature = "postgres", feature = "sqlite")))]
+pub use found::found_handle_for;
+#[cfg(feature = "axum")]
+pub use found::{FoundHandle, found_handle};
 pub use idempotency::Idempotency;
 pub(crate) use key_part::digest;
 pub use key_part::{KeyPart, Part, PartHasher, Presence, part};
@@ -43,12 +49,17 @@ pub(crate) use options::Recorded;
 pub use principal::Principal;
 #[cfg(test)]
 pub(crate) use principal::looks_like_a_digest;
-pub(crate) use principal::{given, holder_of, of_expression};
-pub use reservation::Reservation;
-pub(crate) use reservation::ReservationSlot;
+pub(crate) use principal::of_expression;
+#[cfg(feature = "macros")]
+pub(crate) use principal::{function_key, of_function};
+#[cfg(feature = "axum")]
+pub(crate) use principal::{given, holder_of};
+pub use reservation::{Reservation, ReservationSlot};
 pub use reservation_kind::ReservationKind;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use reservation_kind::{HasNoSteps, HasSteps, InTransaction};
 pub use settings::OnStoreError;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use takes_part::TakesPart;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use tx::Tx;

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::settings::{OnStoreError, Settings};
-use crate::engine::{OwnedClaim, Policy};
+use crate::engine::{OwnedClaim, Policy, TransactionOptions};
 use crate::store::{Isolation, RecordId};
 
 /// A shorter lease would be renewed more often than a store can answer.
@@ -45,6 +45,11 @@ impl Options {
 
     pub(crate) fn lease(&self, settings: &Settings) -> Duration {
         self.lease.unwrap_or(settings.lease).max(MIN_LEASE)
+    }
+
+    /// How work runs in a transaction that has so long.
+    pub(crate) fn transaction(&self, timeout: Duration) -> TransactionOptions {
+        TransactionOptions { isolation: self.isolation, retries: self.retries, keep_all: self.commit_all, timeout }
     }
 
     pub(crate) fn policy(&self, settings: &Settings) -> Policy {

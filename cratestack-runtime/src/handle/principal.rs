@@ -56,6 +56,18 @@ impl Principal {
         Self(of_expression(part))
     }
 
+    /// The function itself: whom the calls of `#[idempotent(name = "…", …)]` belong to where the attribute says no
+    /// `principal`.
+    ///
+    /// ```
+    /// use cratestack_runtime::records::Principal;
+    ///
+    /// assert_eq!(Principal::function("charge").as_str(), "→function:charge");
+    /// ```
+    pub fn function(name: &str) -> Self {
+        Self(of_function(name))
+    }
+
     /// The name as records bear it.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -82,6 +94,18 @@ pub(crate) fn given(name: String) -> String {
 /// What an expression of the attribute comes to.
 pub(crate) fn of_expression(part: &(impl KeyPart + ?Sized)) -> String {
     digest("principal", part)
+}
+
+/// What a function's calls belong to. A given name begins with the mark before a digest only, and one with a namespace
+/// before it does not begin with it.
+pub(crate) fn of_function(name: &str) -> String {
+    format!("{MARK}function:{name}")
+}
+
+/// The key of one call of a function. A header cannot spell the mark, and the key that a handler's expression makes
+/// begins with it.
+pub(crate) fn function_key(name: &str, part: &(impl KeyPart + ?Sized)) -> String {
+    format!("{name}{MARK}{}", digest("function key", part))
 }
 
 pub(crate) fn looks_like_a_digest(name: &str) -> bool {

@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use tracing::Span;
 use uuid::Uuid;
 
+use super::event::Subject;
 use super::idempotency::Idempotency;
 use super::reservation_kind::{AnyStore, ReservationKind};
 use crate::engine::{Hold, OwnedClaim, RunSteps};
@@ -162,7 +164,7 @@ impl<K> Reservation<K> {
 /// Where a door puts the reservation and the work finds it. There is one before there is a reservation, because the
 /// work has its arguments before anything is reserved.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct ReservationSlot(Arc<Holds>);
+pub struct ReservationSlot(Arc<Holds>);
 
 /// The reservations of one request: one, unless its transaction is run again.
 #[derive(Debug, Default)]
@@ -225,10 +227,17 @@ impl ReservationSlot {
         needs.iter().find(|need| !(need.is_met_by)(store)).map(|need| (need.reservation)())
     }
 
-    pub(crate) fn fill(&self, hold: Hold) {
+    fn fill(&self, hold: Hold) {
         if let Err(Hold { token, attempt, .. }) = self.0.first.set(hold) {
             *lock(&self.0.again) = Some((token, attempt));
         }
+    }
+
+    /// The work is about to run: its arguments find the reservation, and its log lines the span that is returned.
+    pub(crate) fn begin(&self, subject: Subject, hold: Option<&Hold>) -> Span {
+        let Some(hold) = hold else { return Span::none() };
+        self.fill(hold.clone());
+        subject.span(hold)
     }
 
     /// The run keeps steps.

@@ -125,7 +125,8 @@ impl<DB: StoreDatabase> Reservation<DB> {
                     return Err(error.into());
                 }
             };
-            run.failing(open.commit(recorded).await)?;
+            run.failing(open.commit(recorded.clone()).await)?;
+            run.is_kept(name, &recorded);
             // As every later attempt has it.
             Ok(value)
         }

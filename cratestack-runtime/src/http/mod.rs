@@ -25,8 +25,6 @@ pub use extract::{AwaitingHandle, Guarded, LeasedHandler, PreparedRun, ProvidesH
 pub use extract::{
     GuardedOver, ProvidesTransactions, TakesTx, Transacted, TransactionalDatabase, TransactionalHandler, ViaOver, ViaTx,
 };
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub(crate) use guard::FailureCause;
 pub use guard::GuardedRequest;
 pub use identity::hash_request;
 pub use layer::{IdempotencyLayer, IdempotencyService};

@@ -58,11 +58,6 @@ pub(super) const fn never<T: Sized>(why: &str) {
 
 impl<A, C, F> AnyHandling for Handling<A, C, F> {}
 
-/// Stands where nothing is returned, and says of what type all is that is.
-pub fn unreturned<T>() -> T {
-    unreachable!("nobody calls it")
-}
-
 /// The body of a handler that the attribute has refused: it compiles, and is never run.
 pub fn refused() -> Response {
     axum::http::StatusCode::NOT_IMPLEMENTED.into_response()

@@ -8,17 +8,18 @@ use std::task::{Context, Poll};
 
 use axum::extract::{Path, RawQuery};
 use axum::response::{IntoResponse, Response};
-use sqlx::error::DatabaseError;
 
 use super::argument::{Argument, ArgumentOf};
+use super::causes::cause_of;
 use super::handling::{CallOutput, Handling, never, refused};
+use super::repeat::Repeat;
 use super::returned::Returned;
-use crate::handle::{HasNoSteps, HasSteps, Idempotency, Options, Tx};
-pub use crate::handle::{Reservation, handle_for};
+use crate::handle::{FailureCause, HasNoSteps, HasSteps, Idempotency, Options, Tx};
+pub use crate::handle::{Reservation, found_handle_for};
 pub use crate::http::{
     Attempts, GuardedOver, ProvidesTransactions, TakesTx, Transacted, TransactionalHandler, ViaOver, ViaTx,
 };
-use crate::http::{FailureCause, GuardedRequest, TransactionalDatabase, Work};
+use crate::http::{GuardedRequest, TransactionalDatabase, Work};
 use crate::store::StoreDatabase;
 
 /// Guards the handler, in a transaction.
@@ -83,33 +84,6 @@ pub trait AnyAttempts: Sized {
 impl<A, C, F> AnyAttempts for Handling<A, C, F> {}
 impl<A, G, C, F> AnyAttempts for Repeating<A, G, C, F> {}
 
-/// An argument that is to be given to another run.
-pub struct Repeat<'a, T>(pub &'a T);
-
-/// Most arguments are given to the next run by cloning them.
-pub trait AnyRepeat<T> {
-    /// The same for the next run.
-    fn again(&self) -> T
-    where
-        T: Again;
-}
-
-impl<T> AnyRepeat<T> for Repeat<'_, T> {
-    fn again(&self) -> T
-    where
-        T: Again,
-    {
-        self.0.again()
-    }
-}
-
-impl<DB: StoreDatabase> Repeat<'_, Tx<DB>> {
-    /// The next transaction's.
-    pub fn again(&self) -> Tx<DB> {
-        self.0.again()
-    }
-}
-
 // axum's own that are not `Clone` although what they hold is.
 impl<T: Clone> Repeat<'_, Path<T>> {
     /// The same for the next run.
@@ -122,25 +96,6 @@ impl Repeat<'_, RawQuery> {
     /// The same for the next run.
     pub fn again(&self) -> RawQuery {
         RawQuery(self.0.0.clone())
-    }
-}
-
-/// What a handler can be given anew for another run.
-#[diagnostic::on_unimplemented(
-    message = "`retry` runs the handler again, and the argument `{Self}` cannot be given twice",
-    label = "this is not `Clone`",
-    note = "write `#[derive(Clone)]` on that type, extract something that is `Clone`, or remove `retry`"
-)]
-pub trait Again: Sized {
-    /// The same for the next run.
-    #[must_use]
-    fn again(&self) -> Self;
-}
-
-#[diagnostic::do_not_recommend]
-impl<T: Clone> Again for T {
-    fn again(&self) -> Self {
-        self.clone()
     }
 }
 
@@ -215,26 +170,6 @@ impl<T, E: Error + 'static> Returned<Result<T, E>> {
     pub fn causes(&self) -> Causes<Result<T, E>> {
         Causes(|output| output.as_ref().err().and_then(|error| cause_of(error)))
     }
-}
-
-/// What of the database's an error was caused by, anywhere down its chain.
-fn cause_of(error: &(dyn Error + 'static)) -> Option<FailureCause> {
-    std::iter::successors(Some(error), |&error| error.source()).find_map(|error| match error.downcast_ref() {
-        Some(sqlx::Error::Database(refused)) => {
-            Some(if is_transient(&**refused) { FailureCause::Transient } else { FailureCause::Other })
-        }
-        _ => None,
-    })
-}
-
-fn is_transient(error: &dyn DatabaseError) -> bool {
-    let databases: &[fn(&dyn DatabaseError) -> bool] = &[
-        #[cfg(feature = "postgres")]
-        sqlx::Postgres::is_transient,
-        #[cfg(feature = "sqlite")]
-        sqlx::Sqlite::is_transient,
-    ];
-    databases.iter().any(|is_transient| is_transient(error))
 }
 
 /// Other outputs do not tell what caused them.

@@ -32,6 +32,7 @@ mod outcome;
 mod record;
 mod record_id;
 mod records;
+mod shared;
 mod steps;
 mod transaction;
 mod watch;

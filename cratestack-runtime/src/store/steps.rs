@@ -111,16 +111,17 @@ mod tests {
     use super::*;
 
     fn entry(name: &str, value: &[u8]) -> Vec<u8> {
-        encode_step(&StepRecord { principal: "p", key: "k", token: Uuid::nil(), name, value }).unwrap()
+        encode_step(&StepRecord { principal: "p", key: "k", token: Uuid::nil(), name, value })
+            .expect("a short step can be encoded")
     }
 
     #[test]
     fn steps_come_back_in_order_and_the_first_of_a_name_counts() {
         let entries = [entry("charge", b"ch_1"), entry("", b""), entry("charge", b"ch_2"), entry("ship", &[0, 255])];
-        let steps = decode_steps(&entries.concat()).unwrap();
+        let steps = decode_steps(&entries.concat()).expect("whole steps can be decoded");
         let steps: Vec<_> = steps.iter().map(|step| (step.name.as_str(), step.value.as_slice())).collect();
         assert_eq!(steps, [("charge", b"ch_1".as_slice()), ("", b""), ("ship", &[0, 255])]);
-        assert_eq!(decode_steps(&[]).unwrap(), []);
+        assert_eq!(decode_steps(&[]), Ok(Vec::new()));
     }
 
     #[test]

@@ -1,11 +1,11 @@
 // The strip that says what to press next and, on a phone, where the story is out of sight, what came of the last press.
 
-import { steps } from './words.js';
+import { advice } from './words.js';
 
 const by = id => document.getElementById(id);
 const strip = by('guide');
-const safer = { bare: 'reservation', reservation: 'transaction' };
-const tried = { bare: new Set(), reservation: new Set(), transaction: new Set() };
+const safer = { bare: 'reservation', reservation: 'transaction', transaction: 'steps' };
+const tried = { bare: new Set(), reservation: new Set(), transaction: new Set(), steps: new Set() };
 let target = null;
 
 by('next').addEventListener('click', () => {
@@ -20,7 +20,7 @@ function point(id) {
   const started = Object.values(tried).some(acts => acts.size > 0);
   by('when').textContent = target === null ? 'Under way' : started ? 'Next:' : 'Start here:';
   by('next').hidden = target === null;
-  [by('next').textContent, by('why').textContent] = steps[id] ?? ['', ''];
+  [by('next').textContent, by('why').textContent] = advice[id] ?? ['', ''];
 }
 
 /** What is worth pressing after an act that ended well (good), badly (bad) or not yet (wait). */

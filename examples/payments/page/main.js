@@ -19,7 +19,23 @@ let pressed = null;
 let charges = [];
 
 const sleep = ms => new Promise(resolve => setTimeout(resolve, ms));
-const chargesOf = ({ number }) => charges.filter(charge => charge.number === number).length;
+
+/** How often an order is in the ledger, and how often it was shipped. */
+function countOf({ number }) {
+  const rows = charges.filter(charge => charge.number === number);
+  return { charges: rows.length, shipments: rows[0]?.shipments ?? 0 };
+}
+
+/** All that the order is to come to has happened. */
+function isDone(order) {
+  const { charges, shipments } = countOf(order);
+  return charges > 0 && (shipments > 0 || order.handler !== 'steps');
+}
+
+function isOnce(order) {
+  const { charges, shipments } = countOf(order);
+  return charges === 1 && shipments === (order.handler === 'steps' ? 1 : 0);
+}
 
 // ---- acts ----
 
@@ -37,7 +53,7 @@ const acts = {
     const answer = await request.answered;
     await refresh();
     tell(order, card, ...(answer === 'new'
-      ? [chargesOf(order) === 1 ? 'good' : 'bad', `${words.times(chargesOf(order))}.`]
+      ? [isOnce(order) ? 'good' : 'bad', `${words.times(order, countOf(order))}.`]
       : ['wait', `No payment: ${words.answers[answer] ?? answer}.`]));
   },
 
@@ -62,10 +78,10 @@ const acts = {
     // The run has finished; its commit may be on its way.
     for (let look = 0; look < 20; look += 1) {
       await refresh();
-      if (chargesOf(order) > 0) break;
+      if (isDone(order)) break;
       await sleep(100);
     }
-    tell(order, card, order.handler === 'bare' ? 'wait' : 'good', words.hungUp(order, chargesOf(order)));
+    tell(order, card, order.handler === 'bare' ? 'wait' : 'good', words.hungUp(order, countOf(order)));
   },
 
   async crash() {
@@ -79,8 +95,8 @@ const acts = {
     const successor = await server.successor(died);
     await refresh();
     card.tell('aside', `Process ${died} died; process ${successor} was started.`);
-    const said = tell(order, card, 'wait', words.crashed(order, chargesOf(order), lease));
-    if (order.handler === 'reservation') showLease(order, card, said);
+    const said = tell(order, card, 'wait', words.crashed(order, countOf(order), lease));
+    if (['reservation', 'steps'].includes(order.handler)) showLease(order, card, said);
   },
 
   async retry() {
@@ -89,7 +105,7 @@ const acts = {
     its.follow([request]);
     const answer = await request.answered;
     await refresh();
-    tell(of, its, ...words.retried(of, answer, chargesOf(of), lease));
+    tell(of, its, ...words.retried(of, answer, countOf(of), lease));
   },
 
   async change() {
@@ -98,7 +114,7 @@ const acts = {
     its.follow([request]);
     const answer = await request.answered;
     await refresh();
-    tell(of, its, ...words.changed(of, answer, chargesOf(of)));
+    tell(of, its, ...words.changed(of, answer, countOf(of)));
   },
 };
 
@@ -108,7 +124,7 @@ async function several(labels, how) {
   card.follow(requests);
   await Promise.all(requests.map(request => request.answered));
   await refresh();
-  tell(order, card, chargesOf(order) === 1 ? 'good' : 'bad', words.severalAtOnce(order, chargesOf(order)));
+  tell(order, card, isOnce(order) ? 'good' : 'bad', words.severalAtOnce(order, countOf(order)));
 }
 
 function tell(of, its, tone, text) {
@@ -142,8 +158,9 @@ async function refresh() {
     row.dataset.order = charge.number;
     row.append(
       element('td', '', String(charge.number)),
-      element('td', '', words.euros(charge.amount)),
+      element('td', '', words.amount(charge.amount)),
       element('td', 'times', words.often(counts.get(charge.number))),
+      element('td', '', words.often(charge.shipments) || '–'),
       element('td', '', String(charge.process)),
     );
     return row;
@@ -214,7 +231,7 @@ server.onProcess((next, last) => {
   ready();
 });
 server.onStep((_, step) => {
-  if (step === 'charged') refresh();
+  if (step === 'charged' || step === 'shipped') refresh();
 });
 
 // On a phone there is no room for it.

@@ -1,4 +1,4 @@
-//! The page at `/`: a shop whose payments three handlers can take, the ledger, and a timeline of the requests; beside
+//! The page at `/`: a shop whose payments four handlers can take, the ledger, and a timeline of the requests; beside
 //! it, at `/guarantees`, what is promised.
 //!
 //! Everything that it needs comes from here; the policy that goes with it lets the browser load nothing else.
@@ -9,6 +9,7 @@ mod guarantees;
 mod ledger;
 mod reservation;
 mod stage;
+mod steps;
 mod transaction;
 mod transaction_on_postgres;
 mod transaction_on_sqlite;
@@ -83,6 +84,7 @@ pub(crate) fn routes(shop: Shop, transactions: Transactions) -> Router {
         .route("/shop/ledger", get(ledger::list))
         .route("/shop/bare", post(bare::pay))
         .route("/shop/reservation", post(reservation::pay))
+        .route("/shop/steps", post(steps::pay))
         .with_state(shop)
         .merge(transaction)
         .layer(middleware::from_fn(headers))
@@ -94,6 +96,7 @@ fn page(transactions: &Transactions) -> String {
         ("{{bare}}", include_str!("bare.rs")),
         ("{{reservation}}", include_str!("reservation.rs")),
         ("{{transaction}}", transactions.source()),
+        ("{{steps}}", include_str!("steps.rs")),
     ];
     handlers.into_iter().fold(include_str!("index.html").to_owned(), |page, (place, source)| {
         let handler = source.rsplit("};\n\n").next().unwrap_or(source).trim_end();

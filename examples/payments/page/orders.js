@@ -25,7 +25,7 @@ export function send(order, label, { amount = PRICE, pace = null, crash = false 
     id: `${shop}.${order.number}.${order.requests.length + 1}`,
     label,
     sent: performance.now(),
-    at: {}, // step → when
+    at: {}, // runs, charged, charge-skipped, shipped, shipment-skipped, finished or dropped → when
     answer: null, // new, replay, 409, 422, lost, gone (the client hung up), or another status
     ended: null,
     changed: () => {},

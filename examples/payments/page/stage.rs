@@ -23,6 +23,8 @@ pub(super) struct Stage {
     pace: Duration,
     crash: bool,
     runs: AtomicBool,
+    /// A step was done, and not skipped.
+    did: AtomicBool,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Stage
@@ -39,6 +41,7 @@ where
             pace: pace.map_or(PACE, |pace| Duration::from_millis(pace).min(PACE)),
             crash: header(&parts.headers, "shop-crash").is_some(),
             runs: AtomicBool::new(false),
+            did: AtomicBool::new(false),
         })
     }
 }
@@ -56,10 +59,41 @@ impl Stage {
 
     pub(super) async fn after_the_charge(&self) {
         self.tell("charged");
+        self.take_time_and_crash().await;
+        self.finish();
+    }
+
+    /// A step's closure has run.
+    pub(super) fn did(&self, step: &'static str) {
+        self.did.store(true, Ordering::Relaxed);
+        self.tell(step);
+    }
+
+    pub(super) async fn between_charge_and_shipment(&self) {
+        self.tell_if_skipped("charge-skipped");
+        self.take_time_and_crash().await;
+    }
+
+    pub(super) async fn after_the_shipment(&self) {
+        self.tell_if_skipped("shipment-skipped");
+        tokio::time::sleep(self.pace / 2).await;
+        self.finish();
+    }
+
+    fn tell_if_skipped(&self, skipped: &'static str) {
+        if !self.did.swap(false, Ordering::Relaxed) {
+            self.tell(skipped);
+        }
+    }
+
+    async fn take_time_and_crash(&self) {
         tokio::time::sleep(self.pace).await;
         if self.crash {
             std::process::abort();
         }
+    }
+
+    fn finish(&self) {
         self.runs.store(false, Ordering::Relaxed);
         self.tell("finished");
     }

@@ -85,7 +85,7 @@ class Lane {
     this.track = element('span', 'track');
     this.track.setAttribute('aria-hidden', 'true');
     this.parts = {};
-    for (const part of ['wait', 'run', 'window', 'charge', 'cut']) {
+    for (const part of ['wait', 'run', 'window', 'charge', 'skip', 'ship', 'cut']) {
       this.parts[part] = this.track.appendChild(element('i', part));
       this.parts[part].hidden = true;
     }
@@ -93,11 +93,13 @@ class Lane {
       this.node.append(element('span', 'label', request.label));
     }
     this.node.append(this.track);
-    // What lies between a charge and a crash: made and not recorded, or made in vain.
-    this.rest = thin ? undefined : { reservation: 'the window', transaction: 'undone' }[order.handler];
+    // What lies between a charge and a crash: made and not recorded, made in vain, or made and recorded.
+    const rests = { reservation: 'the window', transaction: 'undone', steps: 'recorded' };
+    this.rest = thin ? undefined : rests[order.handler];
     this.parts.window.textContent = this.rest ?? '';
     this.thin = thin;
     if (order.handler === 'transaction') this.node.classList.add('undoes');
+    if (order.handler === 'steps') this.node.classList.add('keeps');
   }
 
   get moves() {
@@ -120,6 +122,8 @@ class Lane {
     place('wait', sent, ended ?? now);
     if (at.runs !== undefined) place('run', at.runs, runs(this.request) ? now : at.finished ?? at.dropped ?? ended);
     if (at.charged !== undefined) place('charge', at.charged);
+    if (at['charge-skipped'] !== undefined && !this.thin) place('skip', at['charge-skipped']);
+    if (at.shipped !== undefined && !this.thin) place('ship', at.shipped);
     if (this.rest && answer === 'lost' && at.charged !== undefined) place('window', at.charged, ended);
     if (answer === 'lost' || answer === 'gone') place('cut', ended);
     if (answer !== null && this.node.dataset.answer === undefined) {

@@ -1,4 +1,4 @@
-//! The third handler needs a handle that knows its database, and so there is one for each.
+//! The handler with a transaction needs a handle that knows its database, and so there is one for each.
 
 use axum::{
     extract::FromRef,

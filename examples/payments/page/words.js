@@ -29,15 +29,25 @@ export const notes = {
     retry: 'Gets the recorded answer; after a crash, runs once.',
     change: 'The same key, 15.00 EUR: 422, where there is a record.',
   },
+  steps: {
+    pay: 'One request: a charge, then a shipment.',
+    double: 'A double-click. One runs, the other gets 409 (in use).',
+    fifty: 'One runs. The others get 409 (in use), or its answer.',
+    hangup: 'The client leaves early. A retry gets the answer.',
+    crash: 'It dies between the charge and the shipment.',
+    retry: 'Gets the recorded answer; after a crash, goes on.',
+    change: 'The same key, 15.00 EUR: refused with 422.',
+  },
 };
 
 /** What the guide says of what to press next, and why. */
-export const steps = {
-  double: ['Send twice', 'in step 2, as a double-click does'],
-  crash: ['Crash the process', 'in step 2, the hardest case'],
-  retry: ['Retry', 'in step 2, as clients do until they know'],
-  reservation: ['Choose reservation', 'in step 1, and do the same'],
-  transaction: ['Choose transaction', 'in step 1, and do the same'],
+export const advice = {
+  double: ['Send twice', 'in part 2, as a double-click does'],
+  crash: ['Crash the process', 'in part 2, the hardest case'],
+  retry: ['Retry', 'in part 2, as clients do until they know'],
+  reservation: ['Choose reservation', 'in part 1, and do the same'],
+  transaction: ['Choose transaction', 'in part 1, and do the same'],
+  steps: ['Choose steps', 'in part 1, where the charge is a call of somebody else'],
   guarantees: ['Read the guarantees', 'what is promised, and what is not'],
 };
 
@@ -46,6 +56,8 @@ export const promises = lease => ({
   reservation: 'Reserves the Idempotency-Key, runs, records the answer for retries. After a crash in between, the key '
     + `stays reserved for one lease: ${lease} s without a sign of life.`,
   transaction: 'The charge and the recorded answer are one commit in the database: both are made, or neither.',
+  steps: 'The charge is a call of a payment provider, which no transaction undoes. Each step is recorded once it is '
+    + 'done, and a retry after a crash skips it.',
 });
 
 export const answers = {
@@ -58,13 +70,20 @@ export const answers = {
   gone: 'hung up',
 };
 
-export const euros = cents => `${(cents / 100).toFixed(2)} EUR`;
+export const amount = cents => (cents / 100).toFixed(2);
+export const euros = cents => `${amount(cents)} EUR`;
 
 export const often = n => ['', 'once', 'twice'][n] ?? `${n} times`;
-export const times = n => (n === 0 ? 'Not charged' : `Charged ${often(n)}`);
+
+/** What an order has come to: its charges, and where it has steps its shipments. */
+export function times({ handler }, { charges, shipments }) {
+  const charged = charges === 0 ? 'Not charged' : `Charged ${often(charges)}`;
+  if (handler !== 'steps') return charged;
+  return `${charged}, ${shipments === 0 ? 'not shipped' : `shipped ${often(shipments)}`}`;
+}
 
 /** An order that was charged too often stays so, whatever its later requests get. */
-const once = charges => (charges < 2 ? 'good' : 'bad');
+const once = ({ charges, shipments }) => (Math.max(charges, shipments) < 2 ? 'good' : 'bad');
 
 /** The heading of the ledger. */
 export function sum(orders, charges) {
@@ -78,15 +97,15 @@ export function sum(orders, charges) {
 const many = (n, one, more) => `${n} ${n === 1 ? one : more}`;
 
 /** What came of several requests under one key. */
-export function severalAtOnce(order, charges) {
+export function severalAtOnce(order, counted) {
   const count = answer => order.requests.filter(request => request.answer === answer).length;
   if (order.handler === 'bare') {
-    return `${times(charges)}. Each request ran the handler.`;
+    return `${times(order, counted)}. Each request ran the handler.`;
   }
   const told = [];
   if (count('409')) told.push(`${many(count('409'), 'was', 'were')} told 409, as the first still ran`);
   if (count('replay')) told.push(`${many(count('replay'), 'got', 'got')} the recorded answer`);
-  return `${times(charges)}. ${sentence(`one request ran${told.length ? `; ${told.join('; ')}` : ''}`)}`;
+  return `${times(order, counted)}. ${sentence(`one request ran${told.length ? `; ${told.join('; ')}` : ''}`)}`;
 }
 
 const sentence = text => `${text[0].toUpperCase()}${text.slice(1)}.`;
@@ -94,29 +113,32 @@ const sentence = text => `${text[0].toUpperCase()}${text.slice(1)}.`;
 const UNHEARD = 'Without an answer the client cannot know whether it has paid, and asks again: pressing Retry does '
   + 'that.';
 
-export function hungUp(order, charges) {
+export function hungUp(order, counted) {
   return order.handler === 'bare'
-    ? `${times(charges)}, and the run ended with its client, who hung up. ${UNHEARD}`
-    : `${times(charges)}. The client hung up before the answer, the run went on without it, and its answer is `
+    ? `${times(order, counted)}, and the run ended with its client, who hung up. ${UNHEARD}`
+    : `${times(order, counted)}. The client hung up before the answer, the run went on without it, and its answer is `
       + 'recorded. A retry gets it.';
 }
 
-export function crashed(order, charges, lease) {
+export function crashed(order, counted, lease) {
+  const said = times(order, counted);
   return {
-    bare: `${times(charges)}: the process died after the charge, and nobody remembers the request. ${UNHEARD}`,
-    reservation: `${times(charges)}: the process died after the effect and before the record. That is the window of a `
+    bare: `${said}: the process died after the charge, and nobody remembers the request. ${UNHEARD}`,
+    reservation: `${said}: the process died after the effect and before the record. That is the window of a `
       + `reservation, the time between the charge and its record. The key stays reserved until its lease of ${lease} s `
       + `has ended. ${UNHEARD}`,
-    transaction: `${times(charges)}: the process died after the effect and before the commit, so the charge was `
+    transaction: `${said}: the process died after the effect and before the commit, so the charge was `
       + `undone, and the key is free. ${UNHEARD}`,
+    steps: `${said}: the process died between the two. That the charge is made is recorded with the key, which stays `
+      + `reserved until its lease of ${lease} s has ended. ${UNHEARD}`,
   }[order.handler];
 }
 
 /** What a retry got, and whether that is well (good), still open (wait) or not (bad). */
-export function retried(order, answer, charges, lease) {
-  const said = times(charges);
+export function retried(order, answer, counted, lease) {
+  const said = times(order, counted);
   if (answer === 'replay') {
-    return [once(charges), `${said}. The retry got the recorded answer, byte for byte, and nothing ran.`];
+    return [once(counted), `${said}. The retry got the recorded answer, byte for byte, and nothing ran.`];
   }
   if (answer === '409' && order.crashedAt !== null) {
     return ['wait', '409, in use: nobody here can know that the process with the key is dead, until its lease of '
@@ -131,7 +153,10 @@ export function retried(order, answer, charges, lease) {
   if (answer !== 'new') {
     return ['wait', `No new outcome: ${answers[answer] ?? answer}.`];
   }
-  if (charges < 2) {
+  if (once(counted) === 'good' && order.handler === 'steps' && order.crashedAt !== null) {
+    return ['good', `${said}. ${skipped(order.requests.at(-1).at)}`];
+  }
+  if (once(counted) === 'good') {
     return ['good', order.handler === 'transaction' && order.crashedAt !== null
       ? `${said}. The crash left neither charge nor record, so the retry ran and made both.`
       : `${said}. Nothing had been charged before, so the retry ran.`];
@@ -144,18 +169,27 @@ export function retried(order, answer, charges, lease) {
   return ['bad', `${said}. Nothing ties the retry to the first request, so the handler ran again.`];
 }
 
-export function changed(order, answer, charges) {
+/** Which steps a retry found recorded, and which it did. */
+function skipped(at) {
+  const among = steps => Object.keys(steps).filter(step => steps[step] !== undefined).join(' and the ');
+  const found = among({ charge: at['charge-skipped'], shipment: at['shipment-skipped'] });
+  const done = among({ charge: at.charged, shipment: at.shipped });
+  return [found && `The retry skipped the ${found}, which was recorded.`, done && `It made the ${done}.`]
+    .filter(Boolean).join(' ');
+}
+
+export function changed(order, answer, counted) {
   // The refusal answers another request: the order's own may still have no outcome that a retry would get.
   const settled = order.requests.some(request => ['new', 'replay', 'gone'].includes(request.answer));
   const refused = 'Refused with 422: the key belongs to a request with another amount. Nothing ran. '
-    + times(charges);
+    + times(order, counted);
   switch (answer) {
-    case '422': return settled ? [once(charges), `${refused}.`]
+    case '422': return settled ? [once(counted), `${refused}.`]
       : ['wait', `${refused} so far, and the first request has no answer: pressing Retry is what its client does.`];
     case '409': return ['wait', '409: the first request still runs.'];
-    case 'new': return charges < 2
-      ? ['good', `${times(charges)}: the key was free, so this counts as its first request.`]
-      : ['bad', `${times(charges)}: two amounts for one order, and nothing noticed.`];
+    case 'new': return once(counted) === 'good'
+      ? ['good', `${times(order, counted)}: the key was free, so this counts as its first request.`]
+      : ['bad', `${times(order, counted)}: two amounts for one order, and nothing noticed.`];
     default: return ['wait', `No new outcome: ${answers[answer] ?? answer}.`];
   }
 }

@@ -22,7 +22,7 @@ impl Setup {
         Self { variables: vec![("POOL", pool.to_string()), ("TUNED", tuned.to_string())] }
     }
 
-    /// The lease of the routes below `/leased`, in whole milliseconds.
+    /// The lease of the routes below `/leased` and `/steps`, in whole milliseconds.
     #[must_use]
     pub fn lease(self, lease: Duration) -> Self {
         self.set("LEASE_MS", lease.as_millis().to_string())
@@ -40,10 +40,16 @@ impl Setup {
         self.set("ACQUIRE_MS", timeout.as_millis().to_string())
     }
 
-    /// Where it reports each run of a handler below `/leased`.
+    /// Where it reports each run of a handler below `/leased` and `/steps`.
     #[must_use]
     pub fn ledger(self, file: &Path) -> Self {
         self.set("LEDGER", file.to_string_lossy().into_owned())
+    }
+
+    /// Where the routes below `/steps` charge; without one, there are none.
+    #[must_use]
+    pub fn provider(self, address: SocketAddr) -> Self {
+        self.set("PROVIDER", address.to_string())
     }
 
     fn set(mut self, name: &'static str, value: String) -> Self {

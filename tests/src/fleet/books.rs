@@ -13,7 +13,6 @@ use crate::Answer;
 pub const ACCOUNTS: i64 = 4;
 /// A pool asks a server that is away at longer and longer intervals.
 const PATIENCE: Duration = Duration::from_millis(500);
-
 /// What each account begins with.
 pub const BALANCE: i64 = 1_000;
 
@@ -26,23 +25,28 @@ pub enum Books {
     Sqlite(SqlitePool),
 }
 
-/// The same reading on either database, as what it gives differs in type only. A server that has just been killed may
-/// answer once more before it goes.
+/// A server that has just been killed may answer once more before it goes, and a file whose writer has just been killed
+/// is locked while one of the others restores it.
+macro_rules! until_it_answers {
+    ($statement:expr) => {{
+        let mut tries = 0;
+        loop {
+            match $statement.await {
+                Ok(read) => break read,
+                Err(error) if tries == 100 => panic!("{error}"),
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+            tries += 1;
+        }
+    }};
+}
+
+/// The same reading on either database, as what it gives differs in type only.
 macro_rules! on_either {
     ($books:expr, $pool:ident => $statement:expr) => {
         match $books {
-            Books::Postgres($pool) => {
-                let mut tries = 0;
-                loop {
-                    match $statement.await {
-                        Ok(read) => break read,
-                        Err(error) if tries == 100 => panic!("{error}"),
-                        Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
-                    }
-                    tries += 1;
-                }
-            }
-            Books::Sqlite($pool) => $statement.await.expect("the database answers"),
+            Books::Postgres($pool) => until_it_answers!($statement),
+            Books::Sqlite($pool) => until_it_answers!($statement),
         }
     };
 }
@@ -111,6 +115,8 @@ impl Books {
             CREATE INDEX payments_by_key ON payments (key);
             CREATE TABLE transfers (id {id}, key TEXT NOT NULL, source BIGINT, target BIGINT, amount BIGINT);
             CREATE INDEX transfers_by_key ON transfers (key);
+            CREATE TABLE debits (id {id}, key TEXT NOT NULL, amount BIGINT NOT NULL);
+            CREATE INDEX debits_by_key ON debits (key);
             CREATE TABLE accounts (id BIGINT PRIMARY KEY, balance BIGINT NOT NULL);
             INSERT INTO accounts VALUES {}",
             accounts.join(", ")
@@ -147,6 +153,39 @@ impl Books {
         let all = "SELECT key, COUNT(*) FROM (SELECT key FROM payments UNION ALL SELECT key FROM transfers) AS rows \
                    GROUP BY key";
         on_either!(self, pool => sqlx::query_as(all).fetch_all(pool))
+    }
+
+    /// All debits, each its key, its number and its amount.
+    ///
+    /// # Panics
+    /// When the database does not answer.
+    pub async fn debits(&self) -> Vec<(String, i64, i64)> {
+        let debits = "SELECT key, id, amount FROM debits";
+        on_either!(self, pool => sqlx::query_as(debits).fetch_all(pool))
+    }
+
+    /// The accounts whose balance is not what the debits made of it: an account has those whose number leaves its own.
+    ///
+    /// # Panics
+    /// When the database does not answer.
+    pub async fn unexplained_by_debits(&self) -> Vec<(i64, i64)> {
+        let wrong = "SELECT id, balance FROM accounts WHERE balance <> $1 - (SELECT
+            COALESCE(CAST(SUM(amount) AS BIGINT), 0) FROM debits WHERE debits.id % $2 = accounts.id)";
+        on_either!(self, pool => sqlx::query_as(wrong).bind(BALANCE).bind(ACCOUNTS).fetch_all(pool))
+    }
+
+    /// The steps that are recorded of runs without an outcome, each its key and its name.
+    ///
+    /// # Panics
+    /// When the database does not answer, or a row's steps cannot be read.
+    pub async fn recorded_steps(&self) -> Vec<(String, String)> {
+        let steps = "SELECT key, steps FROM cratestack_idempotency
+            WHERE response_status IS NULL AND steps IS NOT NULL AND steps_token = reservation_id";
+        let rows: Vec<(String, Vec<u8>)> = on_either!(self, pool => sqlx::query_as(steps).fetch_all(pool));
+        let names = |(key, steps): (String, Vec<u8>)| {
+            names_of_steps(&steps).into_iter().map(move |name| (key.clone(), name)).collect::<Vec<_>>()
+        };
+        rows.into_iter().flat_map(names).collect()
     }
 
     /// The accounts whose balance is not what the transfers made of it, and the sum of all.
@@ -208,4 +247,21 @@ impl Books {
                         ORDER BY backend_start";
         sqlx::query_scalar(sessions).fetch_all(pool).await.unwrap_or_default()
     }
+}
+
+/// As docs/schema.md has it: the length of a step's name, its name, and the same of its value, one step after another.
+fn names_of_steps(mut entries: &[u8]) -> Vec<String> {
+    let mut part = || {
+        let (length, rest) = entries.split_first_chunk::<4>()?;
+        let length = usize::try_from(u32::from_le_bytes(*length)).expect("a step has less than that");
+        let (part, rest) = rest.split_at(length);
+        entries = rest;
+        Some(String::from_utf8_lossy(part).into_owned())
+    };
+    let mut names = Vec::new();
+    while let Some(name) = part() {
+        part().expect("a step has a value");
+        names.push(name);
+    }
+    names
 }

@@ -2,7 +2,8 @@
 //! lies in a file: like a provider's books it knows nothing of the database, or of the way to it.
 
 use std::{
-    fs,
+    fs::{self, OpenOptions},
+    io::Write as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -20,6 +21,8 @@ pub enum Entry {
     Begun(Run),
     /// A handler has ended, or was dropped.
     Ended(Run),
+    /// A run, or a harness that looked into the database, tells of a step.
+    Step(StepEntry),
     /// A process did nothing for that long, as the machine had other things to do.
     Stalled(Duration),
 }
@@ -35,6 +38,36 @@ pub struct Run {
     pub key: String,
     /// The amount that it charged.
     pub amount: i64,
+}
+
+/// How far a run has got with a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepEntry {
+    /// Which process the run was in; 0 for a harness.
+    pub process: u32,
+    /// The run's name.
+    pub run: String,
+    /// Of which key.
+    pub key: String,
+    /// What the run calls the step.
+    pub step: String,
+    /// How far.
+    pub stage: Stage,
+    /// The step's value, once it is known.
+    pub value: String,
+}
+
+/// How far a run has got with a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Its closure has begun.
+    Begun,
+    /// Its closure has done what it does.
+    Done,
+    /// The step is recorded.
+    Recorded,
+    /// The step was recorded by an earlier attempt.
+    Skipped,
 }
 
 impl Ledger {
@@ -53,6 +86,18 @@ impl Ledger {
         &self.file
     }
 
+    /// Takes down that these steps, each a key and a name, were seen in the database.
+    ///
+    /// # Panics
+    /// When the file cannot be written.
+    pub fn saw_recorded(&self, steps: &[(String, String)]) {
+        let mut file = OpenOptions::new().append(true).open(&self.file).expect("the ledger is there");
+        for (key, step) in steps {
+            let line = format!("step 0 harness {key} {step} recorded\n");
+            file.write_all(line.as_bytes()).expect("the ledger can be written");
+        }
+    }
+
     /// All entries so far.
     ///
     /// # Panics
@@ -62,6 +107,16 @@ impl Ledger {
         // A line that is being written is none yet.
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         whole.lines().map(|line| parse(line).unwrap_or_else(|| panic!("the ledger has a line {line:?}"))).collect()
+    }
+
+    /// All that is told of a key, as it stands there.
+    ///
+    /// # Panics
+    /// When the file cannot be read.
+    pub fn lines_of(&self, key: &str) -> Vec<String> {
+        let text = fs::read_to_string(&self.file).expect("the ledger can be read");
+        let of_key = |line: &&str| line.split(' ').any(|word| word == key);
+        text.lines().filter(of_key).map(str::to_owned).collect()
     }
 
     /// The runs of a key, in the order that they began.
@@ -89,6 +144,9 @@ fn parse(line: &str) -> Option<Entry> {
     if kind == "stalled" {
         return Some(Entry::Stalled(Duration::from_millis(words.next()?.parse().ok()?)));
     }
+    if kind == "step" {
+        return parse_step(words);
+    }
     let run = Run {
         process: words.next()?.parse().ok()?,
         name: words.next()?.to_owned(),
@@ -100,4 +158,21 @@ fn parse(line: &str) -> Option<Entry> {
         "ended" => Some(Entry::Ended(run)),
         _ => None,
     }
+}
+
+fn parse_step<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<Entry> {
+    Some(Entry::Step(StepEntry {
+        process: words.next()?.parse().ok()?,
+        run: words.next()?.to_owned(),
+        key: words.next()?.to_owned(),
+        step: words.next()?.to_owned(),
+        stage: match words.next()? {
+            "begun" => Stage::Begun,
+            "done" => Stage::Done,
+            "recorded" => Stage::Recorded,
+            "skipped" => Stage::Skipped,
+            _ => return None,
+        },
+        value: words.next().unwrap_or_default().to_owned(),
+    }))
 }

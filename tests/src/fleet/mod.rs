@@ -4,6 +4,7 @@
 mod bank;
 mod books;
 mod ledger;
+mod provider;
 mod rng;
 
 use std::{
@@ -14,7 +15,8 @@ use std::{
 pub use self::{
     bank::{Bank, Setup},
     books::{ACCOUNTS, BALANCE, Books, Recorded},
-    ledger::{Entry, Ledger, Run},
+    ledger::{Entry, Ledger, Run, Stage, StepEntry},
+    provider::{Charge, Provider},
     rng::Rng,
 };
 

@@ -38,7 +38,7 @@ pub use self::{
     wire::RoundTrips,
 };
 pub(crate) use self::{
-    server::is_root,
+    server::{is_root, normal_user},
     wire::{address, replace_address, with_port, without_encryption},
 };
 

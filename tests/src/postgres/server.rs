@@ -324,7 +324,7 @@ pub(crate) fn is_root() -> bool {
     id(&["-u"]) == Some(0)
 }
 
-pub(super) fn normal_user() -> (u32, u32) {
+pub(crate) fn normal_user() -> (u32, u32) {
     ["postgres", "nobody"]
         .into_iter()
         .find_map(|user| Some((id(&["-u", user])?, id(&["-g", user])?)))

@@ -10,13 +10,13 @@ const ORDER: [&[&str]; 7] = [
     &["store"],
     &["engine", "stores", "conformance"],
     &["handle"],
-    &["http"],
+    &["http", "function"],
     &["private", "testing"],
     &["lib.rs"],
 ];
 
 /// Which see a store through its trait only.
-const KNOW_NO_STORE: [&str; 3] = ["engine", "handle", "http"];
+const KNOW_NO_STORE: [&str; 4] = ["engine", "handle", "http", "function"];
 
 /// The arrows that go up: a line of a file, why it is wrong, and what it imports.
 pub fn arrows_up(imports: &[Import]) -> Vec<String> {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod door;
+mod function;
 mod handler;
 mod handler_with_handle;
 mod layer;

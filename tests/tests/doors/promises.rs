@@ -29,9 +29,15 @@ macro_rules! on_each_store {
     };
 }
 
-/// The whole suite over one door.
+/// The whole suite over one door. Where a run ends with its caller, what is said of callers that go away does not hold.
 macro_rules! kept_by {
     ($module:ident: $door:ty) => {
+        kept_by! { $module: $door, a_caller_that_goes_away_changes_nothing, }
+    };
+    ($module:ident: $door:ty, whose runs end with their callers) => {
+        kept_by! { $module: $door, }
+    };
+    ($module:ident: $door:ty, $($beside:ident,)*) => {
         mod $module {
             on_each_store! {
                 $door:
@@ -44,11 +50,11 @@ macro_rules! kept_by {
                 a_panic_frees_the_key,
                 an_error_frees_the_key,
                 an_error_is_an_outcome_where_that_is_said,
-                a_caller_that_goes_away_changes_nothing,
                 principals_do_not_meet,
                 a_run_that_was_overtaken_does_not_answer_for_the_key,
                 every_attempt_derives_the_same_and_bears_another_token,
                 a_finished_step_is_not_done_again,
+                $($beside,)*
             }
 
             #[tokio::test]
@@ -68,6 +74,8 @@ kept_by! { handler: crate::handler::Handler }
 kept_by! { handler_with_handle: crate::handler_with_handle::HandlerWithHandle }
 kept_by! { layer: crate::layer::Layer }
 kept_by! { layer_over_handler: crate::layer::LayerOverHandler }
+kept_by! { function: crate::function::Function }
+kept_by! { borrowing_function: crate::function::BorrowingFunction, whose runs end with their callers }
 
 const ALICE: &str = "Bearer alice";
 const BOB: &str = "Bearer bob";

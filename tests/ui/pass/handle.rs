@@ -61,7 +61,7 @@ pub async fn used_by_the_expression_alone(State(app): State<App>, _: String) {}
 
 #[idempotent(handle = app.idempotency, optional, ttl = "1h", body_limit = 1000)]
 async fn mutable(State(mut app): State<App>, Path(id): Path<u64>, Json(body): Json<u64>) -> String {
-    app.name.push_str(&format!("{id} {body}"));
+    app.name.push_str(&(id + body).to_string());
     app.name
 }
 

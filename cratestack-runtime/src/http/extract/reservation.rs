@@ -48,6 +48,8 @@ impl<S: Sync, K: ReservationKind> OptionalFromRequestParts<S> for Reservation<K>
 }
 
 /// The compiler has seen to it where the handler's signature spells the type; here an alias may have hidden it.
+// It is the extractor's own rejection.
+#[allow(clippy::result_large_err)]
 fn of<K: ReservationKind>(slot: &ReservationSlot, parts: &Parts) -> Result<Reservation<K>, Response> {
     if K::HAS_STEPS && parts.extensions.get::<RunsInTransaction>().is_some() {
         tracing::error!(

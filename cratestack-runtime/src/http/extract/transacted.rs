@@ -9,7 +9,7 @@ use super::arguments::Arguments;
 use super::reservation::RunsInTransaction;
 use super::state::{FindsTransactions, ProvidesTransactions, TakesTransactional, TransactionalHandler};
 use crate::engine::{StoreParticipant, TransactionSlot};
-use crate::handle::Tx;
+use crate::handle::{TakesPart, Tx};
 use crate::http::guard::{ArrivingRequest, GuardedRequest};
 use crate::http::response::{Problem, ProblemKind};
 use crate::store::StoreDatabase;
@@ -123,7 +123,7 @@ impl<S: Sync, DB: StoreDatabase> FromRequestParts<S> for Tx<DB> {
 /// }
 /// # fn main() {}
 /// ```
-pub trait TransactionalDatabase: StoreDatabase {
+pub trait TransactionalDatabase: TakesPart {
     /// Lets a request's handler run in a transaction of the store's, handed over in the slot. Written out for each
     /// database, so that the engine behind it is compiled in this crate.
     #[doc(hidden)]

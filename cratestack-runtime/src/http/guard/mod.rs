@@ -14,7 +14,5 @@ mod run;
 
 pub(crate) use decide::Verdict;
 pub(crate) use prepare::{ArrivingRequest, KeySource, RequestHead, body_bound};
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub(crate) use record::FailureCause;
 pub use request::GuardedRequest;
 pub(crate) use request::{NoReservation, NoReservationReason};

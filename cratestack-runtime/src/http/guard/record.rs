@@ -3,23 +3,10 @@ use http::StatusCode;
 use tracing::warn;
 
 use crate::engine::{AttemptFuture, Disposition, Failure, Outcome, Settled};
-use crate::handle::{Idempotency, Recorded, ReservationSlot};
+use crate::handle::{FailureCause, Idempotency, Recorded, ReservationSlot};
 use crate::http::response::{Captured, Unrecorded, capture, encode_headers, harmless, tombstone};
 use crate::http::work::Work;
 use crate::store::MAX_BODY_BYTES;
-
-/// What an error that became a response was caused by; it travels in the response's extensions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(
-    not(any(feature = "postgres", feature = "sqlite")),
-    expect(dead_code, reason = "only a database causes them")
-)]
-pub(crate) enum FailureCause {
-    /// A serialization failure or a deadlock.
-    Transient,
-    /// Any other error of the database.
-    Other,
-}
 
 /// Makes of a handler's response what is to be recorded of it.
 #[derive(Clone)]
@@ -84,6 +71,7 @@ const SHOW_THE_CAUSE: &str =
 
 /// What a response says about a failure of its handler.
 fn failure(response: &mut Response) -> Option<Failure> {
+    // Where the handler's error told it.
     let cause = response.extensions_mut().remove::<FailureCause>();
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error()) {

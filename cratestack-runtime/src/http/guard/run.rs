@@ -1,14 +1,14 @@
 use std::time::Duration;
 
 use axum::response::Response;
-use tracing::{Instrument, Span, error};
+use tracing::{Instrument, error};
 
 use super::decide::{Decision, GuardedRun, Verdict};
 use super::record::ResponseRecorder;
 use super::request::GuardedRequest;
 use super::respond::RanUnder;
-use crate::engine::{AttemptFuture, Hold, Leased, Policy, RunSteps, TransactionOptions, TransactionalRun, Transition};
-use crate::handle::{Event, Idempotency, Options, Recorded, ReservationSlot, Subject};
+use crate::engine::{AttemptFuture, Hold, Leased, Policy, RunSteps, TransactionalRun};
+use crate::handle::{Options, Recorded, ReservationSlot, Subject};
 use crate::http::response::ProblemKind;
 use crate::http::work::{Attempts, Work};
 use crate::store::RecordIdRef;
@@ -28,13 +28,13 @@ impl GuardedRequest {
             Decision::Answered(response) => return response,
             Decision::Guarded(run) => run,
         };
-        let observe = observer(&responder.idempotency, subject);
+        let observe = subject.observer(&responder.idempotency);
         let work = move |hold: Option<&Hold>, steps: Option<RunSteps>| {
             // Whoever takes the reservation may stand behind a layer, or a router that the handler calls.
             if let Some(steps) = steps {
                 slot.keep_steps(steps);
             }
-            let span = begin(&slot, subject, hold);
+            let span = slot.begin(subject, hold);
             let running = slot.running();
             let run = async move {
                 let response = handler.await;
@@ -55,12 +55,6 @@ impl GuardedRequest {
             error!("a handler with `transaction` has no transaction to run in");
             return self.responder.refuse(ProblemKind::NoReservation);
         };
-        let transaction = |lease| TransactionOptions {
-            isolation: options.isolation,
-            retries: options.retries,
-            keep_all: options.commit_all,
-            timeout: lease,
-        };
         let verdict = self.verdict(&options);
         let GuardedRun { responder, claim, policy, subject, slot, recorder } = match self.decide(verdict, &options) {
             Decision::Unguarded { responder, .. } => {
@@ -74,7 +68,7 @@ impl GuardedRequest {
                 let work = Box::new(move |_: Option<&Hold>| recorder.clone().settling(attempts.next()));
                 // Nobody waits for a key here.
                 let policy = Policy { store_timeout: Duration::MAX, wait: Duration::ZERO, run_unreserved: false };
-                let options = transaction(options.lease(idempotency.settings()));
+                let options = options.transaction(options.lease(idempotency.settings()));
                 let run = TransactionalRun { options, claim: None, policy, observe: Box::new(|_, _| {}), work };
                 let answered = participant.run(idempotency.engine(), run).await;
                 let nobody = Subject::of(RecordIdRef { principal: "", key: "" });
@@ -83,13 +77,14 @@ impl GuardedRequest {
             Decision::Answered(response) => return response,
             Decision::Guarded(run) => run,
         };
-        let observe = Box::new(observer(&responder.idempotency, subject));
+        let observe = Box::new(subject.observer(&responder.idempotency));
         let work = Box::new(move |hold: Option<&Hold>| {
-            let span = begin(&slot, subject, hold);
+            let span = slot.begin(subject, hold);
             let settling = recorder.clone().settling(attempts.next()).instrument(span);
             Box::pin(settling) as AttemptFuture<Response>
         });
-        let run = TransactionalRun { options: transaction(claim.lease), claim: Some(claim), policy, observe, work };
+        let run =
+            TransactionalRun { options: options.transaction(claim.lease), claim: Some(claim), policy, observe, work };
         let answered = participant.run(responder.idempotency.engine(), run).await;
         responder.respond(answered, &subject, RanUnder::Transaction)
     }
@@ -103,16 +98,4 @@ fn recorded_above(mut response: Response, recorded: Recorded) -> Response {
         extensions.insert(recorded);
     }
     response
-}
-
-/// The handler is about to run: its arguments find the reservation, and its log lines the span that is returned.
-fn begin(slot: &ReservationSlot, subject: Subject, hold: Option<&Hold>) -> Span {
-    let Some(hold) = hold else { return Span::none() };
-    slot.fill(hold.clone());
-    subject.span(hold)
-}
-
-fn observer(idempotency: &Idempotency, subject: Subject) -> impl Fn(Transition, &Hold) + Send + Sync + 'static {
-    let idempotency = idempotency.clone();
-    move |step, hold| idempotency.tell(&Event { attempt: hold.attempt, ..subject.event(step.into()) })
 }

@@ -17,6 +17,7 @@ macro_rules! handlers {
                 Settings,
                 ledger::Ledger,
                 order::{Charged, Failed, Order, Receipt},
+                purchase::{self, Provider},
             };
 
             #[derive(Clone, FromRef)]
@@ -28,7 +29,7 @@ macro_rules! handlers {
             }
 
             pub(crate) fn router(pool: Pool<$db>, settings: &Settings, ledger: Ledger) -> Router {
-                let &Settings { tuned, reserves, lease, store_timeout } = settings;
+                let &Settings { tuned, reserves, lease, store_timeout, provider } = settings;
                 let open: fn(Pool<$db>, bool) -> $store = $open;
                 let mut transactions = Idempotency::transactional(open(pool.clone(), tuned))
                     .store_timeout(store_timeout)
@@ -37,6 +38,9 @@ macro_rules! handlers {
                     transactions = transactions.lease(lease);
                 }
                 let reservations = transactions.clone().into();
+                let purchases =
+                    |provider: Provider| purchase::$name::router(transactions.clone(), ledger.clone(), provider);
+                let purchases = provider.map(purchases).unwrap_or_default();
                 Router::new()
                     .route("/transaction/payments", post(pay))
                     .route("/waiting/payments", post(pay_in_turn))
@@ -47,6 +51,7 @@ macro_rules! handlers {
                     .route("/leased/payments", post(pay_leased))
                     .route("/leased/charges", post(charge_leased))
                     .with_state(Bank { transactions, reservations, pool, ledger })
+                    .merge(purchases)
             }
 
             type Connection = <$db as Database>::Connection;
@@ -139,7 +144,7 @@ macro_rules! handlers {
                 State(ledger): State<Ledger>,
                 Json(order): Json<Order>,
             ) -> Result<Receipt, Failed> {
-                let _running = ledger.begin(&order);
+                let _running = ledger.begin(&order.key, order.amount);
                 write_payment(&mut tx, &order).await
             }
 
@@ -151,7 +156,7 @@ macro_rules! handlers {
                 State(pool): State<Pool<$db>>,
                 Json(order): Json<Order>,
             ) -> Result<Charged, Failed> {
-                let running = ledger.begin(&order);
+                let running = ledger.begin(&order.key, order.amount);
                 order.hesitate().await;
                 if order.within > 0 {
                     take_time(&mut *pool.acquire().await?, &order).await?;

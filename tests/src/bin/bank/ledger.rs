@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::order::{Order, run};
+use crate::order::run;
 
 /// A file that several processes append to; where there is none, nothing is reported.
 #[derive(Debug, Clone)]
@@ -23,7 +23,21 @@ pub(crate) struct Ledger {
 pub(crate) struct Running {
     ledger: Ledger,
     name: String,
+    key: String,
     line: String,
+}
+
+/// How far a run has got with a step.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Stage<'a> {
+    /// Its closure has begun.
+    Begun,
+    /// Its closure has done what it does; this came of it.
+    Done(&'a str),
+    /// The step has ended, with this value, and so it is recorded.
+    Recorded(&'a str),
+    /// The step has given this value, which an earlier attempt recorded.
+    Skipped(&'a str),
 }
 
 const LOOKS: Duration = Duration::from_millis(10);
@@ -38,11 +52,11 @@ impl Ledger {
         Ok(ledger)
     }
 
-    pub(crate) fn begin(&self, order: &Order) -> Running {
+    pub(crate) fn begin(&self, key: &str, amount: i64) -> Running {
         let name = run().1;
-        let line = format!("{} {name} {} {}", process::id(), order.key, order.amount);
+        let line = format!("{} {name} {key} {amount}", process::id());
         self.append(&format!("begun {line}\n"));
-        Running { ledger: self.clone(), name, line }
+        Running { ledger: self.clone(), name, key: key.to_owned(), line }
     }
 
     /// One write for each line: the lines of several processes do not mix.
@@ -67,6 +81,17 @@ impl Ledger {
 impl Running {
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Reports how far it is with a step.
+    pub(crate) fn tell(&self, step: &str, stage: Stage<'_>) {
+        let stage = match stage {
+            Stage::Begun => "begun".to_owned(),
+            Stage::Done(value) => format!("done {value}"),
+            Stage::Recorded(value) => format!("recorded {value}"),
+            Stage::Skipped(value) => format!("skipped {value}"),
+        };
+        self.ledger.append(&format!("step {} {} {} {step} {stage}\n", process::id(), self.name, self.key));
     }
 }
 

@@ -5,17 +5,20 @@
 //! whether it has group commit and a cache of outcomes, and `BESIDE` the mode of one route: `transaction`, or
 //! `reservation`, for a fleet that is between the two. `LEASE_MS` is the lease of the routes below `/leased`,
 //! `STORE_TIMEOUT_MS` how long the store is awaited, `ACQUIRE_MS` how long a connection is, and `LEDGER` a file where
-//! each of their runs is reported. It prints where it listens, and ends with its standard input, so that nothing is
-//! left of a harness that was killed itself.
+//! each of their runs is reported. With `PROVIDER`, an address, it also has the routes below `/steps`, whose lease is
+//! that of `/leased`. It prints where it listens, and ends with its standard input, so that nothing is left of a
+//! harness that was killed itself.
 
 mod handlers;
 mod ledger;
 mod order;
+mod purchase;
 
 use std::{env, error::Error, io, net::SocketAddr, thread, time::Duration};
 
 use axum::Router;
 use ledger::Ledger;
+use purchase::Provider;
 use sqlx::{pool::PoolOptions, postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
 
 /// Longer than a statement takes, and short enough to see a server go and come back.
@@ -27,6 +30,7 @@ struct Settings {
     reserves: bool,
     lease: Option<Duration>,
     store_timeout: Duration,
+    provider: Option<Provider>,
 }
 
 fn milliseconds(name: &str) -> Result<Option<Duration>, Box<dyn Error>> {
@@ -42,6 +46,7 @@ fn router() -> Result<Router, Box<dyn Error>> {
         reserves: env::var("BESIDE")? == "reservation",
         lease: milliseconds("LEASE_MS")?,
         store_timeout: milliseconds("STORE_TIMEOUT_MS")?.unwrap_or(PATIENCE),
+        provider: Provider::from_env()?,
     };
     let ledger = Ledger::open()?;
     let patience = milliseconds("ACQUIRE_MS")?.unwrap_or(PATIENCE);

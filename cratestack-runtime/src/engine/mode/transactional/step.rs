@@ -52,16 +52,17 @@ impl<S: Transact> StepTransaction<S> {
     ) -> Result<Self, StepError> {
         let name = name.to_owned();
         let acquire = AcquireTransaction { store: &store, claim: None, timeout: lease };
-        let begin = || store_call(acquire.begin(Isolation::Default));
-        let begun = match run {
-            Some(run) => run.until_there(begin).await,
-            None => begin().await,
+        let ask = || store_call(acquire.begin(Isolation::Default));
+        let acquired = match run {
+            Some(run) => run.until_there(ask).await,
+            None => ask().await,
         };
         // Without a claim, nobody else can have it.
-        let begun = begun.and_then(|begun| {
-            begun.ours::<()>().map_err(|_| StoreError::Internal("a transaction without a key was not had".to_owned()))
+        let grant = acquired.and_then(|acquired| {
+            let not_had = |_| StoreError::Internal("a transaction without a key was not had".to_owned());
+            acquired.ours::<()>().map_err(not_had)
         });
-        let transaction = match begun {
+        let transaction = match grant {
             Ok(grant) => grant.transaction,
             Err(error) => return Err(StepError::Store { name, error }),
         };

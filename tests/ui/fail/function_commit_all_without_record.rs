@@ -1,0 +1,10 @@
+use cratestack_runtime::{GuardError, Idempotency, PostgresStore, Tx, idempotent};
+use sqlx::Postgres;
+
+#[idempotent(name = "book", handle = handle, key = entry, transaction, commit = all)]
+async fn book(handle: &Idempotency<PostgresStore>, entry: u64, tx: Tx<Postgres>) -> Result<u64, GuardError> {
+    drop(tx);
+    Ok(entry)
+}
+
+fn main() {}

@@ -1,0 +1,11 @@
+use cratestack_runtime::{GuardError, Idempotency, idempotent};
+
+struct Receipt;
+
+#[idempotent(name = "charge", handle = handle, key = order)]
+async fn charge(handle: &Idempotency, order: u64) -> Result<Receipt, GuardError> {
+    drop(order);
+    Ok(Receipt)
+}
+
+fn main() {}

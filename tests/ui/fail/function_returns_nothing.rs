@@ -1,0 +1,8 @@
+use cratestack_runtime::{Idempotency, idempotent};
+
+#[idempotent(name = "charge", handle = handle, key = order)]
+async fn charge(handle: &Idempotency, order: u64) {
+    drop(order);
+}
+
+fn main() {}
