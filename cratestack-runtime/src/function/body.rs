@@ -24,33 +24,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tracing::{Instrument, Span, error};
+use tracing::{Instrument, error};
 
 use super::call::FunctionCall;
 use super::error::GuardError;
 use super::outcome::Recorder;
-use super::run::{Attempts, Ended};
-use crate::engine::{AttemptFuture, Disposition, Failure, Hold, Settled};
-use crate::handle::{ReservationSlot, Subject};
+use super::run::{Attempts, Ended, Run};
+use crate::engine::{AttemptFuture, Disposition, Failure, Settled};
 use crate::util::{catch_panic, lock, timeout};
-
-/// What one run of a body is given.
-pub struct Run {
-    slot: ReservationSlot,
-    /// What the body's own log lines are found by.
-    span: Span,
-}
-
-impl Run {
-    pub(super) fn new(slot: &ReservationSlot, subject: Subject, hold: Option<&Hold>) -> Self {
-        Self { slot: slot.clone(), span: slot.begin(subject, hold) }
-    }
-
-    /// Where an argument finds the reservation.
-    pub fn slot(&self) -> &ReservationSlot {
-        &self.slot
-    }
-}
 
 /// A body that runs once: the engine asks for no second run where the attribute does not say `retry`.
 pub fn once<X, F>(body: impl FnOnce(X) -> F) -> impl FnMut(X) -> Option<F> {

@@ -26,9 +26,10 @@ mod run;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod transaction;
 
-pub use body::{Run, again, once};
+pub use body::{again, once};
 pub use call::FunctionCall;
 pub use error::GuardError;
 pub use outcome::Recorder;
+pub use run::Run;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use transaction::{IsTx, TransactionalCall, TransactionalRun};

@@ -2,9 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use tracing::{error, warn};
+use tracing::{Span, error, warn};
 
-use super::body::Run;
 use super::error::GuardError;
 use super::outcome::is_whole;
 use crate::engine::{
@@ -24,6 +23,24 @@ pub(super) struct GuardedFunction {
     pub(super) slot: ReservationSlot,
     /// Where the body writes in a transaction.
     pub(super) participant: Option<Arc<dyn Participant<()>>>,
+}
+
+/// What one run of a body is given.
+pub struct Run {
+    slot: ReservationSlot,
+    /// What the body's own log lines are found by.
+    pub(super) span: Span,
+}
+
+impl Run {
+    fn new(slot: &ReservationSlot, subject: Subject, hold: Option<&Hold>) -> Self {
+        Self { slot: slot.clone(), span: slot.begin(subject, hold) }
+    }
+
+    /// Where an argument finds the reservation.
+    pub fn slot(&self) -> &ReservationSlot {
+        &self.slot
+    }
 }
 
 /// Makes one attempt, as often as it is called: once, but in a transaction that is run again.
@@ -46,7 +63,7 @@ impl GuardedFunction {
     /// Has the body run, where it has not run before. Past its deadline, a transaction is ended after this `grace`.
     pub(super) async fn run(self, mut attempts: Attempts, grace: Duration) -> Result<Ended, GuardError> {
         let Self { idempotency, name, options, claim, policy, subject, slot, participant } = self;
-        let observe = subject.observer(&idempotency);
+        let observe = idempotency.observer(subject);
         let engine = idempotency.engine();
         let answered = if let Some(participant) = participant {
             let work = Box::new(move |hold: Option<&Hold>| attempts(Run::new(&slot, subject, hold)));

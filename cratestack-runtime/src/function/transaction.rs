@@ -1,9 +1,9 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use super::body::Run;
 use super::call::FunctionCall;
 use super::outcome::Recorder;
+use super::run::Run;
 use crate::engine::TransactionSlot;
 use crate::handle::{Idempotency, KeyPart, Options, ReservationSlot, TakesPart, Tx};
 use crate::store::StoreDatabase;

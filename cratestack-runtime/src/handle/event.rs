@@ -3,7 +3,6 @@ use std::time::Duration;
 use http::StatusCode;
 use sha2::{Digest, Sha256};
 
-use super::idempotency::Idempotency;
 use crate::engine::{Hold, Transition};
 use crate::store::RecordIdRef;
 use crate::util::hex_digits;
@@ -179,14 +178,6 @@ impl Subject {
             principal = self.principal.as_str(),
             attempt = hold.attempt
         )
-    }
-
-    /// Tells whoever watches the handle of each transition of this key.
-    pub(crate) fn observer(self, idempotency: &Idempotency) -> impl Fn(Transition, &Hold) + Send + Sync + 'static {
-        let idempotency = idempotency.clone();
-        move |transition, hold| {
-            idempotency.tell(&Event { attempt: hold.attempt, ..self.event(transition.into()) });
-        }
     }
 
     pub(crate) fn event(&self, kind: EventKind) -> Event<'_> {

@@ -2,9 +2,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::event::Event;
+use super::event::{Event, Subject};
 use super::settings::Settings;
-use crate::engine::{Engine, Sweeper, sweep};
+use crate::engine::{Engine, Hold, Sweeper, Transition, sweep};
 use crate::store::{IdempotencyStore, StoreError, TransactionalStore};
 
 /// The handle on a store that `#[idempotent]` handlers find in the router's state, with the defaults that apply where
@@ -74,6 +74,14 @@ impl Idempotency {
     pub fn new(store: impl IdempotencyStore) -> Self {
         let store = Arc::new(store);
         Self { engine: Arc::new(Engine::new(Arc::clone(&store))), store, settings: Arc::default() }
+    }
+
+    /// Tells whoever watches this handle of each transition of the subject's key.
+    pub(crate) fn observer(&self, subject: Subject) -> impl Fn(Transition, &Hold) + Send + Sync + 'static {
+        let idempotency = self.clone();
+        move |transition, hold| {
+            idempotency.tell(&Event { attempt: hold.attempt, ..subject.event(transition.into()) });
+        }
     }
 }
 

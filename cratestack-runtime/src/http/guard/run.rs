@@ -28,7 +28,7 @@ impl GuardedRequest {
             Decision::Answered(response) => return response,
             Decision::Guarded(run) => run,
         };
-        let observe = subject.observer(&responder.idempotency);
+        let observe = responder.idempotency.observer(subject);
         let work = move |hold: Option<&Hold>, steps: Option<RunSteps>| {
             // Whoever takes the reservation may stand behind a layer, or a router that the handler calls.
             if let Some(steps) = steps {
@@ -77,7 +77,7 @@ impl GuardedRequest {
             Decision::Answered(response) => return response,
             Decision::Guarded(run) => run,
         };
-        let observe = Box::new(subject.observer(&responder.idempotency));
+        let observe = Box::new(responder.idempotency.observer(subject));
         let work = Box::new(move |hold: Option<&Hold>| {
             let span = slot.begin(subject, hold);
             let settling = recorder.clone().settling(attempts.next()).instrument(span);
