@@ -37,14 +37,14 @@ pub(crate) fn idempotent(
         let Handler { attributes, visibility, signature, body } = handler;
         return quote!(#(#above)* #[#private::idempotent(#attribute)] #(#attributes)* #visibility #signature #body);
     }
-    if let Some(mistake) = placement::entry_point(&handler) {
+    if let Some(mistake) = placement::entry_point(&handler, options.has("name")) {
         mistakes.add(mistake);
         return quote!(#mistakes #item);
     }
     if let Some(mistake) = placement::given_twice(&mut handler) {
         mistakes.add(mistake);
     }
-    if let Some(mistake) = placement::test(&mut handler) {
+    if let Some(mistake) = placement::test(&mut handler, options.has("name")) {
         mistakes.add(mistake);
         let refused = refused(private, handler);
         return quote!(#mistakes #refused);

@@ -78,24 +78,32 @@ pub(crate) fn with_body(item: &TokenStream) -> TokenStream {
 }
 
 /// `main`, with the runtime's own attribute below this one, or above, where it leaves a plain `fn main()`.
-pub(crate) fn entry_point(handler: &Handler) -> Option<syn::Error> {
+pub(crate) fn entry_point(handler: &Handler, is_function: bool) -> Option<syn::Error> {
     let name = &handler.signature.ident;
     let is_plain = handler.signature.asyncness.is_none() && matches!(handler.signature.output, ReturnType::Default);
     let is_started = handler.attributes.iter().any(|attribute| is_named(attribute, "main"));
-    let help = "put `#[idempotent]` on the function that is mounted on a route";
-    (name == "main" && (is_plain || is_started)).then(|| mistake(name, "`main` is no handler", help))
+    let (what, help) = if is_function {
+        ("`main` cannot be guarded", "put `#[idempotent]` on a function that `main` calls")
+    } else {
+        ("`main` is no handler", "put `#[idempotent]` on the function that is mounted on a route")
+    };
+    (name == "main" && (is_plain || is_started)).then(|| mistake(name, what, help))
 }
 
 /// Takes the attribute away that makes it a test.
-pub(crate) fn test(handler: &mut Handler) -> Option<syn::Error> {
+pub(crate) fn test(handler: &mut Handler, is_function: bool) -> Option<syn::Error> {
     let test = take_attributes(handler, |attribute| {
         // What is called `test` elsewhere may be something else.
         let known = ["test", "core", "std", "tokio", "sqlx", "async_std", "test_log"];
         let first = attribute.path().segments.first();
         is_named(attribute, "test") && first.is_some_and(|first| known.iter().any(|known| first.ident == known))
     })?;
-    let help = "put `#[idempotent]` on a handler, and call the router that it is mounted on from the test";
-    Some(mistake(test, "a test is no handler", help))
+    Some(if is_function {
+        mistake(test, "a test cannot be guarded", "put `#[idempotent]` on the function that the test calls")
+    } else {
+        let help = "put `#[idempotent]` on a handler, and call the router that it is mounted on from the test";
+        mistake(test, "a test is no handler", help)
+    })
 }
 
 /// Takes the attribute away where it stands once more.

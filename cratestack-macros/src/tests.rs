@@ -107,12 +107,18 @@ fn generated_code_names_the_runtime_and_what_the_user_named() {
 }
 
 /// Beside the pinned ones, shapes that a mutation hardly comes by.
-const ODD_HANDLERS: [&str; 3] = [
+const ODD_HANDLERS: [&str; 5] = [
     "#[idempotent(optional, record = success, wait = \"5s\")] #[cfg(all())] pub(crate) async fn pay<'a, T: 'static, \
      const N: usize>(self: Box<Self>, [first, ..]: Query<[T; N]>) -> Result<impl IntoResponse, Self> where T: Send { \
      let line = vec![self.x]; match line { _ => Ok(()) } }",
     "#[idempotent(fingerprint = { let mut x = &a; x += 1; loop { break 7; } }, state = App<fn(u8) -> u8>)] const \
      unsafe extern \"C\" fn pay(&mut self, a: &str, _: impl Send, ...) {}",
+    "#[idempotent(name = \"pay\", handle = self.0, key = (a, &b[..]), record = all, wait = \"5s\")] #[cfg(all())] \
+     pub(crate) async fn pay<'a, T: 'a, const N: usize>(&'a mut self, (a, ..): (u64, T), b: &'a [u8; N], r: \
+     Reservation<Postgres>) -> ::std::result::Result<Vec<T>, Self::Error> where T: Send { let _ = r; Err(self.1) }",
+    "#[idempotent(name = \"\", handle = { h }, key = 7, transaction, commit = all, retry = 3, isolation = \
+     serializable)] const unsafe extern \"C\" fn book(mut tx: Tx<Tx<Sqlite>>, _: &dyn Send, ...) -> \
+     Pin<Box<dyn Future<Output = Result<!, ()>> + '_>> { async move { tx } }",
     "#[idempotent(key = a.await?, on_store_error = run, lease = \"1h 30m\")] #[idempotent] #[test] async fn main(r#in: \
      &'static str, ref mut a: (u8,)) -> ! { return }",
 ];

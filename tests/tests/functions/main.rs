@@ -8,6 +8,7 @@ mod dropped;
 mod failing_store;
 mod faults;
 mod keys;
+mod killed;
 mod life;
 mod nested;
 mod recorded;

@@ -103,7 +103,7 @@ async fn an_error_that_was_recorded_is_no_value_where_none_are(one: Shop, other:
     assert_eq!(one.charges(), 1);
 }
 
-/// Others read the table too: these do not change. Digests are those of Python's `hashlib`.
+/// Others read the table too: these do not change. The digests are also what Python's `hashlib` makes of the same bytes.
 #[tokio::test]
 async fn rows_are_pinned() {
     #[idempotent(handle = handle, name = "charge", key = (order, "EUR"), fingerprint = cents)]
@@ -122,6 +122,11 @@ async fn rows_are_pinned() {
         .unwrap();
     let [row] = rows.as_slice() else { panic!("{rows:?}") };
     assert_eq!(row.principal, "→function:charge");
+    // Of `s` 12 `function key`, and `(` 2 `+` 7 `s` 3 `EUR`: lengths in 8 bytes, integers in 16, little end first.
+    assert_eq!(row.key, "charge→09a6d5088bf70a8509fadb0bfd3e6a8bba04b4db9adfe24a72db81c70ac42661");
+    // Of `s` 8 `function`, `s` 6 `charge`, `T` for a fingerprint, and `+` 100.
+    let hash: String = row.request_hash.unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hash, "90c30b82351f473acd5431b2d27b951938bb97e1df57232e37f3305fa5c879fc");
     let expires = SystemTime::now() + std::time::Duration::from_secs(60);
     let replay = store.reserve_or_fetch(&row.principal, &row.key, row.request_hash.unwrap(), expires).await.unwrap();
     let ReservationOutcome::Replay(record) = replay else { panic!("{replay:?}") };
@@ -133,7 +138,6 @@ async fn rows_are_pinned() {
         (&"application/json".parse().unwrap(), &"ok".parse().unwrap())
     );
     assert_eq!(record.response_body, br#"{"order":"7","amount":100,"charge":1,"note":null}"#);
-    println!("{} {:02x?}", row.key, row.request_hash);
 }
 
 /// A row that somebody else has written under a function's key.
