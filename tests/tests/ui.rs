@@ -108,7 +108,7 @@ impl Message {
 
 /// Whether a line of the message helps, and does not just report what the compiler looked at.
 fn says_what_to_do(line: &str) -> bool {
-    const REPORTS: [&str; 11] = [
+    const REPORTS: [&str; 12] = [
         // It would change the handler's name.
         "change the parameter type to match the trait",
         "type in trait",
@@ -118,6 +118,7 @@ fn says_what_to_do(line: &str) -> bool {
         "this error originates",
         "function defined here",
         "the following other types",
+        "the following trait bounds",
         "expected ",
         "see issue",
         "1 redundant requirement",

@@ -77,7 +77,7 @@ async fn of_arc(reservation: Reservation, State(app): State<Arc<App>>, mut body:
     body + &app.name
 }
 
-#[idempotent(handle = { let it = &app.idempotency; it })]
+#[idempotent(handle = { let it = &app; it.idempotency.clone() })]
 async fn of_block<const N: usize>(State(app): State<App>, body: String) -> String {
     format!("{N} {} {body}", app.name)
 }
