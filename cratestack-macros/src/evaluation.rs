@@ -19,7 +19,7 @@ pub(crate) struct Evaluation {
 /// `call` is the variable that has the runtime's `Call`, and `tuple` the one that has the arguments.
 pub(crate) fn evaluate(context: &Context<'_>, call: &Ident, tuple: &Ident) -> Evaluation {
     let Context { private, options, signature, types, arguments, .. } = *context;
-    let calls = options.expressions().map(|(name, expression)| {
+    let calls = options.parts().map(|(name, expression)| {
         let span = span_of(expression);
         let method = Ident::new(name, span);
         let part = by_reference(private, expression);
@@ -29,30 +29,8 @@ pub(crate) fn evaluate(context: &Context<'_>, call: &Ident, tuple: &Ident) -> Ev
     if calls.is_empty() {
         return Evaluation::default();
     }
-    let mentioned = MentionedNames::of(options);
-    let bindings = signature.inputs.iter().zip(arguments).filter_map(|(argument, value)| match argument {
-        FnArg::Typed(argument) if mentioned.need(&argument.pat) => Some(borrow(&argument.pat, value)),
-        _ => None,
-    });
-    let evaluate = quote! {
-        #(
-            #[allow(
-                unused_variables,
-                clippy::needless_borrowed_reference,
-                clippy::no_effect_underscore_binding,
-                clippy::pattern_type_mismatch
-            )]
-            let #bindings;
-        )*
-        // The user need not know that the arguments are references here, nor that they have names at all.
-        #[allow(
-            clippy::needless_borrow,
-            clippy::needless_borrows_for_generic_args,
-            clippy::op_ref,
-            clippy::used_underscore_binding
-        )]
-        { #(#calls)* }
-    };
+    let mentioned = MentionedNames::of_all(options.parts().map(|(_, expression)| expression));
+    let evaluate = over_arguments(context, arguments, &mentioned, &quote!(#(#calls)*));
     let (method, evaluate) = match (signature.inputs.first(), types.split_first(), arguments.split_first()) {
         (Some(FnArg::Receiver(receiver)), Some((own, types)), Some((value, values))) => {
             let name = format_ident!("__idempotent_expressions_of_{}", signature.ident);
@@ -90,6 +68,38 @@ pub(crate) fn evaluate(context: &Context<'_>, call: &Ident, tuple: &Ident) -> Ev
         #unreserved
     };
     Evaluation { method, statements }
+}
+
+/// The code `evaluated`, with the names that it mentions for what those of the arguments refer to that are there.
+pub(crate) fn over_arguments(
+    context: &Context<'_>,
+    arguments: &[Ident],
+    mentioned: &MentionedNames,
+    evaluated: &TokenStream,
+) -> TokenStream {
+    let bindings = context.signature.inputs.iter().zip(arguments).filter_map(|(argument, value)| match argument {
+        FnArg::Typed(argument) if mentioned.need(&argument.pat) => Some(borrow(&argument.pat, value)),
+        _ => None,
+    });
+    quote! {
+        #(
+            #[allow(
+                unused_variables,
+                clippy::needless_borrowed_reference,
+                clippy::no_effect_underscore_binding,
+                clippy::pattern_type_mismatch
+            )]
+            let #bindings;
+        )*
+        // The user need not know that the arguments are references here, nor that they have names at all.
+        #[allow(
+            clippy::needless_borrow,
+            clippy::needless_borrows_for_generic_args,
+            clippy::op_ref,
+            clippy::used_underscore_binding
+        )]
+        { #evaluated }
+    }
 }
 
 /// Each element of a tuple by reference, so that a field need not be `Copy` to be part of one, and each on its own, so

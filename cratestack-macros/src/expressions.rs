@@ -1,14 +1,13 @@
-//! What the attribute's expressions, `key`, `principal` and `fingerprint`, may say.
+//! What the attribute's expressions, `key`, `principal`, `fingerprint` and `handle`, may say.
 
 use quote::ToTokens;
 use syn::visit::{self, Visit};
 use syn::{
-    BinOp, Expr, ExprField, ExprIndex, ExprLit, ExprParen, ExprPath, ExprUnary, FnArg, Ident, Lit, LitStr, Signature,
-    UnOp,
+    BinOp, Expr, ExprField, ExprIndex, ExprLit, ExprParen, ExprUnary, FnArg, Ident, Lit, LitStr, Signature, UnOp,
 };
 
 use crate::mistake::{Mistakes, mistake};
-use crate::names::BoundNames;
+use crate::names::{BoundNames, UsedNames};
 use crate::options::Options;
 
 /// Reports what leaves an expression instead of giving a value, or changes an argument, at the token that does.
@@ -34,21 +33,9 @@ pub(crate) fn check(options: &Options, signature: &Signature, mistakes: &mut Mis
 /// A principal may be a string, but hardly one that reads like an expression over the arguments.
 fn quoted_expression(name: &str, literal: &LitStr, arguments: &BoundNames, mistakes: &mut Mistakes) {
     let Ok(expression) = literal.parse::<Expr>() else { return };
-    let mut names = UsedNames::default();
-    names.visit_expr(&expression);
-    if names.0.iter().any(|name| name == "self" || arguments.0.contains(name)) {
+    if UsedNames::of(&expression).0.iter().any(|name| name == "self" || arguments.0.contains(name)) {
         let what = format!("`{name}` is an expression, and a string is the same for every request");
         mistakes.add(mistake(literal, what, format!("write it without quotes: `{name} = {}`", literal.value())));
-    }
-}
-
-/// Every name that could be an argument's.
-#[derive(Default)]
-struct UsedNames(Vec<Ident>);
-
-impl<'ast> Visit<'ast> for UsedNames {
-    fn visit_expr_path(&mut self, path: &'ast ExprPath) {
-        self.0.extend(path.path.get_ident().cloned());
     }
 }
 

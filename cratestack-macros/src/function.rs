@@ -23,7 +23,7 @@ pub(crate) fn guarded(private: &TokenStream, options: &Options, function: Handle
     let checks = function_checks::all(private, options, returned.output());
     let tx = transaction(options, &signature);
     let make_call = make_call(private, options, &signature, tx, &call);
-    let parts = options.expressions().filter(|(name, _)| *name != "handle").map(|(name, expression)| {
+    let parts = options.parts().map(|(name, expression)| {
         let span = span_of(expression);
         let method = Ident::new(name, span);
         let part = by_reference(private, expression);
@@ -126,7 +126,7 @@ fn make_call(
     tx: Option<&Type>,
     call: &Ident,
 ) -> TokenStream {
-    let (Some(handle), Some(name)) = (options.expression("handle"), options.value("name")) else {
+    let (Some(handle), Some(name)) = (options.handle(), options.value("name")) else {
         return TokenStream::new();
     };
     let builder = options.builder(private);

@@ -4,6 +4,7 @@ use syn::{Ident, ReturnType, Token, Type, Visibility};
 
 use crate::context::{Context, located, variable, variable_at};
 use crate::evaluation::{Evaluation, evaluate};
+use crate::handle::HandleExpression;
 use crate::handler::Handler;
 use crate::moved::MovedHandler;
 use crate::options::Options;
@@ -33,7 +34,8 @@ pub(crate) fn guarded(
     // The handler is an item inside, so a parameter of the same name would not be seen.
     let guarded = variable(if signature.ident == "idempotent_guarded" { "guarded_request" } else { "guarded" });
     let (call, tuple) = (variable("call"), variable("arguments"));
-    let parameter = parameter(&context, &visibility, &guarded);
+    let handle = HandleExpression::of(&context);
+    let parameter = parameter(&context, &visibility, &guarded, handle.as_ref());
     // Named as a value, the handler counts for clippy as one that must be `async`, as it does where a route has it.
     let as_value = (inside.is_some() && by_value.is_none()).then(|| quote!(let _ = #path;));
     let type_checks = type_checks::all(&context, &handler_call);
@@ -46,26 +48,42 @@ pub(crate) fn guarded(
         run(&context, &call, &tuple, by_value, &handler_call)
     };
 
+    let (handle_method, run) = if let Some(handle) = &handle {
+        let (found, value) = (variable("handle"), handle.evaluate(&guarded));
+        let (span, _) = located(private, &signature.ident);
+        let then = quote!({ #evaluation #run });
+        let then = quote_spanned!(span=> #by_value |#mut_call #call, #mut_tuple #tuple| #then);
+        let run = quote_spanned!(span=> #guarded.run(#found, #then));
+        (handle.method(), quote!(let #found = #value; #run))
+    } else {
+        let into_parts = quote!(let (#mut_call #call, #mut_tuple #tuple) = #guarded.into_parts(););
+        (None, quote!(#into_parts #evaluation #run))
+    };
+
     let name = &signature.ident;
     let generics = &signature.generics;
     let where_clause = &generics.where_clause;
     quote! {
         #beside
+        #handle_method
         #method
         #(#attributes)*
         #visibility fn #name #generics (#parameter) -> #private::Work #where_clause {
             #inside
             #as_value
             #type_checks
-            let (#mut_call #call, #mut_tuple #tuple) = #guarded.into_parts();
-            #evaluation
             #run
         }
     }
 }
 
 /// Stands at the handler's name, where the compiler reports that a trait's method has other arguments.
-fn parameter(context: &Context<'_>, visibility: &Visibility, guarded: &Ident) -> TokenStream {
+fn parameter(
+    context: &Context<'_>,
+    visibility: &Visibility,
+    guarded: &Ident,
+    handle: Option<&HandleExpression<'_>>,
+) -> TokenStream {
     let Context { private, options, signature, types, .. } = *context;
     let keyed_by_arguments = options.has("key");
     let constants = match options.value("body_limit") {
@@ -80,6 +98,13 @@ fn parameter(context: &Context<'_>, visibility: &Visibility, guarded: &Ident) ->
         _ => quote!(, ()),
     };
     let (span, private) = located(private, &signature.ident);
+    if let Some(handle) = handle {
+        let kind = Ident::new(if options.has("transaction") { "TransactionalHandler" } else { "LeasedHandler" }, span);
+        let whole = handle.names_last();
+        return quote_spanned! {span=>
+            #guarded: #private::AwaitingHandle<#private::#kind, (#(#types,)*), #whole #returned #constants>
+        };
+    }
     let database = context.database.map(|database| quote!(#database,));
     let extractor = match database {
         _ if options.has("transaction") => "Transacted",
@@ -99,10 +124,12 @@ fn run(
     handler_call: &TokenStream,
 ) -> TokenStream {
     let Context { private, options, signature, arguments, .. } = *context;
+    let has_handle = options.handle().is_some();
     let options = options.builder(private);
     let (span, private) = located(private, &signature.ident);
     let handling = quote_spanned!(span=> #private::handling(#tuple, #by_value |(#(#arguments,)*)| #handler_call));
-    quote_spanned!(span=> #private::run(#call, #options, #handling.go()))
+    let run = if has_handle { quote_spanned!(span=> PreparedRun::leased) } else { quote_spanned!(span=> run) };
+    quote_spanned!(span=> #private::#run(#call, #options, #handling.go()))
 }
 
 /// The same in a transaction, which is told from what database error an error of the handler's came.
@@ -129,10 +156,15 @@ fn run_in_transaction(
     } else {
         quote_spanned!(span=> #private_here::handling(#tuple, #make_future))
     };
+    let run = if options.handle().is_some() {
+        quote_spanned!(span=> PreparedRun::in_transaction)
+    } else {
+        quote_spanned!(span=> run_in_transaction)
+    };
     let options = options.builder(private);
     quote_spanned! {span=>
         use #private::{AnyAttempts as _, AnyCauses as _, AnyRepeat as _};
-        #private_here::run_in_transaction(#call, #options, #handling.attempts())
+        #private_here::#run(#call, #options, #handling.attempts())
     }
 }
 

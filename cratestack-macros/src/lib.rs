@@ -2,8 +2,8 @@
 //! code that the attribute generates calls it.
 
 // The order of the files. Each imports from those after it only:
-// expand → placement, signature, guarded, function → expressions, function_signature, function_checks, evaluation →
-// type_checks, moved → context → handler → names → options → mistake; runtime_path.
+// expand → placement, signature, guarded, function → expressions, function_signature, function_checks, type_checks,
+// moved → handle → evaluation, reservation → context → handler → names → options → mistake; runtime_path.
 mod context;
 mod evaluation;
 mod expand;
@@ -12,6 +12,7 @@ mod function;
 mod function_checks;
 mod function_signature;
 mod guarded;
+mod handle;
 mod handler;
 mod mistake;
 mod moved;
@@ -80,9 +81,9 @@ use proc_macro::TokenStream;
 /// | [`key`](#key) | expression | the header | the key is made of the handler's arguments |
 /// | [`principal`](#principal) | expression | `Idempotency::principal` | who the key belongs to |
 /// | [`fingerprint`](#fingerprint) | expression | the whole request | what must match on a retry, beside method and path |
+/// | [`handle`](#handle) | expression | the router's state | the `Idempotency` is taken from the arguments |
 /// | [`state`](#state) | type | | checks arguments and state at compile time |
 /// | [`name`](#name) | string | a handler | guards a function that is no handler |
-/// | [`handle`](#handle) | expression | the router's state | the handle of a function |
 ///
 /// Options stand in any order, each at most once: `#[idempotent(ttl = "24h", optional)]`. An unknown one is refused,
 /// with the name that was probably meant, or with all names.
@@ -217,9 +218,7 @@ use proc_macro::TokenStream;
 /// # use cratestack_runtime::{Tx, idempotent};
 /// # use sqlx::Postgres;
 /// #[idempotent(transaction, commit = all)]
-/// async fn attempt(tx: Tx<Postgres>) {
-///     # drop(tx);
-/// }
+/// async fn attempt(tx: Tx<Postgres>) { /* … */ }
 /// ```
 ///
 /// ## `isolation`
@@ -232,9 +231,7 @@ use proc_macro::TokenStream;
 /// # use cratestack_runtime::{Tx, idempotent};
 /// # use sqlx::Postgres;
 /// #[idempotent(transaction, isolation = serializable, retry = 5)]
-/// async fn transfer(tx: Tx<Postgres>) {
-///     # drop(tx);
-/// }
+/// async fn transfer(tx: Tx<Postgres>) { /* … */ }
 /// ```
 ///
 /// ## `retry`
@@ -251,9 +248,7 @@ use proc_macro::TokenStream;
 /// # use cratestack_runtime::{Tx, idempotent};
 /// # use sqlx::Postgres;
 /// #[idempotent(transaction, retry = 3)]
-/// async fn transfer(tx: Tx<Postgres>) {
-///     # drop(tx);
-/// }
+/// async fn transfer(tx: Tx<Postgres>) { /* … */ }
 /// ```
 ///
 /// ## `body_limit`
@@ -270,9 +265,7 @@ use proc_macro::TokenStream;
 /// ```
 /// # use cratestack_runtime::idempotent;
 /// #[idempotent(body_limit = 65_536)]
-/// async fn pay(body: String) {
-///     # drop(body);
-/// }
+/// async fn pay(body: String) { /* … */ }
 /// ```
 ///
 /// ## `key`
@@ -304,16 +297,11 @@ use proc_macro::TokenStream;
 /// where they stand, and any other literal.
 ///
 /// ```
-/// # use axum::extract::FromRequestParts;
-/// # use axum::http::{StatusCode, request::Parts};
 /// # use cratestack_runtime::idempotent;
+/// # #[derive(Clone)]
 /// # struct User { tenant: u64, id: u64 }
-/// # impl<S: Sync> FromRequestParts<S> for User {
-/// #     type Rejection = StatusCode;
-/// #     async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, StatusCode> { Err(StatusCode::UNAUTHORIZED) }
-/// # }
 /// #[idempotent(principal = (user.tenant, user.id))]
-/// async fn pay(user: User) {
+/// async fn pay(axum::Extension(user): axum::Extension<User>) {
 ///     # drop(user);
 /// }
 /// ```
@@ -332,6 +320,20 @@ use proc_macro::TokenStream;
 /// async fn pay(Json(payment): Json<Payment>) {
 ///     # let _ = payment.sent_at;
 /// }
+/// ```
+///
+/// ## `handle`
+///
+/// Takes the `Idempotency` from the arguments, and asks nothing of the router's state. The expression is one over
+/// those before the last, or, where it names the last one too, over all, of which none may then read the body: it is
+/// evaluated before that. A function with [`name`](#name) names any. Refused are what is no `Idempotency`, and one
+/// that is not typed by its store in a `transaction`, or beside a `Reservation` of a database.
+///
+/// ```
+/// # use axum::Extension;
+/// # use cratestack_runtime::{Idempotency, idempotent};
+/// #[idempotent(handle = idempotency)]
+/// async fn pay(Extension(idempotency): Extension<Idempotency>, amount: String) { /* … */ }
 /// ```
 ///
 /// ## `state`

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::ext::IdentExt;
+use syn::parse::Parser as _;
+use syn::spanned::Spanned as _;
 use syn::visit::{self, Visit};
-use syn::{Ident, Pat, PatIdent};
+use syn::{Expr, ExprPath, Ident, Macro, Pat, PatIdent};
 
 use crate::options::Options;
 
@@ -15,8 +17,13 @@ pub(crate) struct MentionedNames(BTreeSet<String>);
 
 impl MentionedNames {
     pub(crate) fn of(options: &Options) -> Self {
+        Self::of_all(options.expressions().map(|(_, expression)| expression))
+    }
+
+    /// What these alone name.
+    pub(crate) fn of_all<'a>(expressions: impl Iterator<Item = &'a Expr>) -> Self {
         let mut names = BTreeSet::new();
-        options.expressions().for_each(|(_, expression)| mentioned(expression.to_token_stream(), &mut names));
+        expressions.for_each(|expression| mentioned(expression.to_token_stream(), &mut names));
         Self(names)
     }
 
@@ -63,6 +70,37 @@ impl<'ast> Visit<'ast> for HasMacro {
     fn visit_pat(&mut self, pattern: &'ast Pat) {
         self.0 |= matches!(pattern, Pat::Macro(_));
         visit::visit_pat(self, pattern);
+    }
+}
+
+/// Every name that an expression could mean an argument by: not a field's, a method's or one of its own.
+#[derive(Default)]
+pub(crate) struct UsedNames(pub(crate) Vec<Ident>);
+
+impl UsedNames {
+    pub(crate) fn of(expression: &Expr) -> Self {
+        let (mut used, mut own) = (Self::default(), BoundNames::default());
+        used.visit_expr(expression);
+        own.visit_expr(expression);
+        used.0.retain(|name| !own.0.contains(name));
+        used
+    }
+}
+
+impl<'ast> Visit<'ast> for UsedNames {
+    fn visit_expr_path(&mut self, path: &'ast ExprPath) {
+        self.0.extend(path.path.get_ident().cloned());
+    }
+
+    // Only the macro knows what its tokens are; strings may be for `format!`.
+    fn visit_macro(&mut self, call: &'ast Macro) {
+        let mut names = BTreeSet::new();
+        mentioned(call.tokens.clone(), &mut names);
+        let span = call.path.span();
+        self.0.extend(names.iter().filter_map(|name| Ident::parse_any.parse_str(name).ok()).map(|mut name| {
+            name.set_span(span);
+            name
+        }));
     }
 }
 

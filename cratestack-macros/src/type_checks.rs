@@ -6,6 +6,7 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::{GenericArgument, PathArguments, ReturnType, Signature, Type};
 
 use crate::context::{Context, located, mentions, variable, variable_at};
+use crate::handle;
 use crate::options::HAS_TRANSACTIONS;
 
 /// None of these statements runs, or costs code: they name functions, or stand in a closure that nobody calls.
@@ -14,20 +15,24 @@ pub(crate) fn all(context: &Context<'_>, handler_call: &TokenStream) -> TokenStr
     let Context { private, options, signature, types, database, arguments } = *context;
     // A transaction's handle is checked at its `Tx`, and that of a `Reservation<DB>` at that.
     let state = options.value("state");
-    let provides_idempotency = state.filter(|_| !options.has("transaction") && database.is_none()).map(|state| {
+    let is_found_in_state = options.handle().is_none();
+    let is_typed = options.has("transaction") || database.is_some();
+    let provides_idempotency = state.filter(|_| is_found_in_state && !is_typed).map(|state| {
         let (span, private) = located(private, state);
         quote_spanned!(span=> let _ = #private::state_provides_idempotency::<#state>;)
     });
     let extractors = types.iter().enumerate().map(|(index, ty)| {
         let (span, private) = located(private, ty);
         let place = Ident::new(if index + 1 == types.len() { "last" } else { "leading" }, span);
-        if let Some(state) = state {
+        // Of the state a `Tx` or a `Reservation<DB>` would ask for its handle.
+        if let Some(state) = state.filter(|_| is_found_in_state || !handle::asks_for_handle(context, ty)) {
             quote_spanned!(span=> let _ = #private::ArgumentOf::<#ty, #state>::#place;)
         } else {
             quote_spanned!(span=> let _ = #private::Argument::<#ty>::#place;)
         }
     });
     let transaction = transaction(context);
+    let handle = handle::known_before_the_body(context);
     // An `async fn`'s future holds its arguments, and is checked below.
     let sent_arguments = types.iter().filter(|_| signature.asyncness.is_none()).map(|ty| {
         let (span, private) = located(private, ty);
@@ -42,6 +47,7 @@ pub(crate) fn all(context: &Context<'_>, handler_call: &TokenStream) -> TokenStr
         #provides_idempotency
         #(#extractors)*
         #transaction
+        #handle
         #(#sent_arguments)*
         let _ = |#parameters| {
             let #outcome = #private::outcome(#handler_call);

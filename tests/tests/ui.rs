@@ -20,7 +20,7 @@ fn mistakes_do_not_compile() {
 const MISTAKES_OF_THE_ATTRIBUTE: [&str; 1] = ["twice"];
 
 /// What is still short of the rule, and why.
-const SHORT: [(&str, &str); 11] = [
+const SHORT: [(&str, &str); 13] = [
     ("argument_of_another_handler", "a plain type error in the user's own call; nothing of ours takes part in it"),
     (
         "debug_handler_above",
@@ -34,6 +34,8 @@ const SHORT: [(&str, &str); 11] = [
     ("expression_names_nothing", "a static could have the name; rustc says that it finds none"),
     ("expression_of_unbound_pattern", "as above"),
     ("function_argument_not_static", "only rustc knows what a type parameter holds; it names the bound, twice"),
+    ("handle_as_type", "a constant could have the name; rustc says that it is a type's"),
+    ("handle_names_nothing", "a static could have the name; rustc says that it finds none"),
     ("in_module_value_missing", "a plain type error in the user's own block; nothing of ours takes part in it"),
     ("on_closure", "rustc refuses attributes on expressions itself, twice, before it asks the macro"),
     (
@@ -106,7 +108,7 @@ impl Message {
 
 /// Whether a line of the message helps, and does not just report what the compiler looked at.
 fn says_what_to_do(line: &str) -> bool {
-    const REPORTS: [&str; 11] = [
+    const REPORTS: [&str; 12] = [
         // It would change the handler's name.
         "change the parameter type to match the trait",
         "type in trait",
@@ -116,6 +118,7 @@ fn says_what_to_do(line: &str) -> bool {
         "this error originates",
         "function defined here",
         "the following other types",
+        "the following trait bounds",
         "expected ",
         "see issue",
         "1 redundant requirement",

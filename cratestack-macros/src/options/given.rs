@@ -2,7 +2,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::{Expr, Ident};
 
-use super::table::{BuilderCall, Entry, HAS_TRANSACTIONS, TABLE};
+use super::table::{BuilderCall, Entry, HANDLE, HAS_TRANSACTIONS, TABLE};
 use super::values::Value;
 use crate::mistake::{mistake, mistake_at};
 
@@ -58,9 +58,14 @@ impl Options {
         })
     }
 
-    /// The option's value, where that is an expression.
-    pub(crate) fn expression(&self, name: &str) -> Option<&Expr> {
-        match self.value(name)? {
+    /// Those of them that a request, or a call, is known by.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (&'static str, &Expr)> {
+        self.expressions().filter(|(name, _)| *name != HANDLE)
+    }
+
+    /// The expression that the handle is taken from.
+    pub(crate) fn handle(&self) -> Option<&Expr> {
+        match self.value(HANDLE)? {
             Value::Expression(expression) => Some(expression),
             _ => None,
         }

@@ -8,6 +8,9 @@ use syn::Ident;
 /// Whether the runtime was built with what the code of a transaction needs.
 pub(crate) const HAS_TRANSACTIONS: bool = cfg!(any(feature = "transactions", test));
 
+/// The one expression whose value is no part of what a request is known by.
+pub(super) const HANDLE: &str = "handle";
+
 /// In the order in which errors list them.
 pub(crate) static TABLE: &[Entry] = &[
     option("ttl", "ttl = \"24h\"", Duration, WithValue("ttl_ms")),
@@ -53,9 +56,9 @@ pub(crate) static TABLE: &[Entry] = &[
     option("key", "key = req.id", Expression, NoCall),
     option("principal", "principal = user.id", Principal, NoCall),
     option("fingerprint", "fingerprint = (req.amount, &req.currency)", Expression, NoCall),
+    option(HANDLE, "handle = app.idempotency", Expression, NoCall),
     option("state", "state = App", Type, NoCall),
     option("name", "name = \"charge\"", Name, NoCall),
-    option("handle", "handle = app.idempotency", Expression, NoCall),
 ];
 
 /// Whether the runtime was built with the door that handlers' requests come in by.

@@ -5,7 +5,7 @@ use quote::ToTokens;
 use syn::{Expr, ExprLit, Ident, Lit, LitInt, LitStr, PathArguments, Type};
 
 use super::duration;
-use super::table::{Entry, Takes, listed, nearest};
+use super::table::{Entry, HANDLE, Takes, listed, nearest};
 use crate::mistake::{Mistakes, mistake};
 
 /// A value as it was parsed: some options take a type, all others an expression.
@@ -67,8 +67,8 @@ pub(super) fn read(entry: &Entry, name: &Ident, written: Option<Written>, mistak
         Takes::Duration => read_duration(name, written),
         Takes::Either(_) | Takes::OneOf(_) => read_word(entry, name, written).map(Value::Word),
         Takes::Number(of, max) => read_number(entry, name, written, of, *max).map(Value::Number),
-        Takes::Expression => read_expression(name, written).map(Value::Expression),
-        Takes::Principal => read_principal(name, written).map(Value::Expression),
+        Takes::Expression => read_expression(entry, name, written).map(Value::Expression),
+        Takes::Principal => read_principal(entry, name, written).map(Value::Expression),
         Takes::Type => read_type(entry, name, written).map(Value::Type),
         Takes::Name => {
             // One that is none counts as given, so that the function is not taken for a handler.
@@ -132,12 +132,15 @@ fn read_number(entry: &Entry, name: &Ident, written: Option<Written>, of: &str, 
     }
 }
 
-fn read_expression(name: &Ident, written: Option<Written>) -> syn::Result<Expr> {
-    let help = format!("write an expression over the handler's arguments, such as `{name} = req.id`");
+fn read_expression(entry: &Entry, name: &Ident, written: Option<Written>) -> syn::Result<Expr> {
+    let help = format!("write an expression over the handler's arguments, such as `{}`", entry.usage);
     match written {
         Some(Written::Expr(Expr::Lit(ExprLit { lit: Lit::Str(literal), .. }))) if is_quoted_expression(&literal) => {
             let what = format!("`{name}` is an expression, and a string is the same for every request");
             Err(mistake(&literal, what, format!("write it without quotes: `{name} = {}`", literal.value())))
+        }
+        Some(Written::Expr(literal @ Expr::Lit(_))) if entry.name == HANDLE => {
+            Err(mistake(literal, format!("`{name}` takes an expression that gives an `Idempotency`"), help))
         }
         Some(Written::Expr(literal @ Expr::Lit(_))) => {
             Err(mistake(literal, format!("this `{name}` is the same for every request"), help))
@@ -155,7 +158,7 @@ fn is_quoted_expression(literal: &LitStr) -> bool {
     literal.parse::<Expr>().is_ok_and(|expression| !matches!(expression, Expr::Lit(_)))
 }
 
-fn read_principal(name: &Ident, written: Option<Written>) -> syn::Result<Expr> {
+fn read_principal(entry: &Entry, name: &Ident, written: Option<Written>) -> syn::Result<Expr> {
     let help = "write an expression over the handler's arguments, such as `principal = user.id`; where all requests are \
                 one caller's, name it as a string, such as `principal = \"stripe\"`";
     let expression = match written {
@@ -163,7 +166,7 @@ fn read_principal(name: &Ident, written: Option<Written>) -> syn::Result<Expr> {
         Some(Written::Expr(literal @ Expr::Lit(_))) => {
             return Err(mistake(literal, format!("this `{name}` is the same for every request"), help));
         }
-        other => read_expression(name, other)?,
+        other => read_expression(entry, name, other)?,
     };
     match part_that_names_nobody(&expression) {
         Some(part) => Err(mistake(part, "this names nobody, and so cannot say whose the key is", help)),

@@ -11,6 +11,8 @@
 mod configure;
 mod event;
 mod failure_cause;
+#[cfg(feature = "axum")]
+mod found;
 mod idempotency;
 mod key_part;
 mod namespace;
@@ -31,6 +33,10 @@ mod tx;
 pub(crate) use event::Subject;
 pub use event::{Event, EventKind};
 pub use failure_cause::FailureCause;
+#[cfg(all(feature = "axum", any(feature = "postgres", feature = "sqlite")))]
+pub use found::found_handle_for;
+#[cfg(feature = "axum")]
+pub use found::{FoundHandle, found_handle};
 pub use idempotency::Idempotency;
 pub(crate) use key_part::digest;
 pub use key_part::{KeyPart, Part, PartHasher, Presence, part};

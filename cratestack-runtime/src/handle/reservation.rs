@@ -1,4 +1,4 @@
-use std::any::Any;
+use std::any::{Any, type_name};
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::event::Subject;
 use super::idempotency::Idempotency;
-use super::reservation_kind::AnyStore;
+use super::reservation_kind::{AnyStore, ReservationKind};
 use crate::engine::{Hold, OwnedClaim, RunSteps};
 use crate::util::lock;
 
@@ -169,8 +169,10 @@ pub struct ReservationSlot(Arc<Holds>);
 /// The reservations of one request: one, unless its transaction is run again.
 #[derive(Debug, Default)]
 struct Holds {
-    /// Whose door made the slot; `None` where nothing will be reserved.
-    handle: Option<Idempotency>,
+    /// Whose door made the slot. Empty where nothing will be reserved, and until the handle is known.
+    handle: OnceLock<Idempotency>,
+    /// What was given away before the handle was known, and needs of its store.
+    needs: Mutex<Vec<StoreNeed>>,
     first: OnceLock<Hold>,
     again: Mutex<Option<(Uuid, u32)>>,
     steps: OnceLock<RunSteps>,
@@ -182,15 +184,47 @@ struct Holds {
     lent: AtomicUsize,
 }
 
+/// What a reservation needs of its store, and the reservation's type.
+#[derive(Debug)]
+struct StoreNeed {
+    reservation: fn() -> &'static str,
+    is_met_by: fn(&Arc<dyn Any + Send + Sync>) -> bool,
+}
+
 impl ReservationSlot {
     /// For a run of a door of the handle's.
     pub(crate) fn of(handle: &Idempotency) -> Self {
-        Self(Arc::new(Holds { handle: Some(handle.clone()), ..Holds::default() }))
+        Self(Arc::new(Holds { handle: handle.clone().into(), ..Holds::default() }))
     }
 
-    /// The store that the key is reserved in.
+    /// The handle is known, which it was not when the slot was made.
+    pub(crate) fn belongs_to(&self, handle: &Idempotency) {
+        drop(self.0.handle.set(handle.clone()));
+    }
+
+    /// The store that the key is reserved in, once the handle is known.
     pub(crate) fn store(&self) -> Option<&Arc<dyn Any + Send + Sync>> {
-        self.0.handle.as_ref().map(|handle| handle.engine().any_store())
+        self.0.handle.get().map(|handle| handle.engine().any_store())
+    }
+
+    /// Asks the store for what a reservation of this kind needs. Where the handle is yet to be known, it is asked then,
+    /// by [`unmet_need`](Self::unmet_need).
+    pub(crate) fn serves<K: ReservationKind>(&self) -> bool {
+        self.store().map_or_else(
+            || {
+                lock(&self.0.needs)
+                    .push(StoreNeed { reservation: type_name::<Reservation<K>>, is_met_by: K::is_served_by });
+                true
+            },
+            K::is_served_by,
+        )
+    }
+
+    /// The type of a reservation that was given away before the handle was known, whose store cannot do what it needs.
+    pub(crate) fn unmet_need(&self) -> Option<&'static str> {
+        let store = self.store()?;
+        let needs = lock(&self.0.needs);
+        needs.iter().find(|need| !(need.is_met_by)(store)).map(|need| (need.reservation)())
     }
 
     fn fill(&self, hold: Hold) {
@@ -233,7 +267,7 @@ impl ReservationSlot {
 
     /// Whether it is one of this handle's, or of another that has the same engine and names callers as this one does.
     pub(crate) fn is_of(&self, handle: &Idempotency) -> bool {
-        self.holds().handle.as_ref().is_some_and(|own| {
+        self.holds().handle.get().is_some_and(|own| {
             std::ptr::eq(own.engine(), handle.engine()) && own.settings().namespace == handle.settings().namespace
         })
     }

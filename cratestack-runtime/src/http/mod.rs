@@ -20,9 +20,11 @@ mod work;
 
 #[cfg(feature = "testing")]
 pub(crate) use crash_point::CrashPoint;
-pub use extract::{Guarded, ProvidesHandle, Via};
+pub use extract::{AwaitingHandle, Guarded, LeasedHandler, PreparedRun, ProvidesHandle, Via};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub use extract::{GuardedOver, ProvidesTransactions, TakesTx, Transacted, TransactionalDatabase, ViaOver, ViaTx};
+pub use extract::{
+    GuardedOver, ProvidesTransactions, TakesTx, Transacted, TransactionalDatabase, TransactionalHandler, ViaOver, ViaTx,
+};
 pub use guard::GuardedRequest;
 pub use identity::hash_request;
 pub use layer::{IdempotencyLayer, IdempotencyService};

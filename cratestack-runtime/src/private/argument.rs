@@ -24,6 +24,9 @@ pub trait AnyArgument {
 
     /// The last one.
     fn last() {}
+
+    /// The last one, which `handle = …` names.
+    fn before_the_body() {}
 }
 
 impl<T> AnyArgument for Argument<T> {}
@@ -54,6 +57,9 @@ macro_rules! consumer {
         impl<$($generic),*> Argument<$ty> {
             /// An argument that others follow.
             pub fn leading<S>() where $ty: LeavesTheBody<S> {}
+
+            /// The last one, which `handle = …` names.
+            pub fn before_the_body<S>() where $ty: KnownBeforeTheBody<S> {}
         }
 
         impl<$($generic,)* S> ArgumentOf<$ty, S> {
@@ -203,6 +209,21 @@ pub trait LeavesTheBody<S> {}
 
 #[diagnostic::do_not_recommend]
 impl<T: FromRequestParts<S>, S> LeavesTheBody<S> for T {}
+
+/// The last argument, where `handle = …` names it.
+#[diagnostic::on_unimplemented(
+    message = "`handle` is taken from an argument that reads the request's body, a `{Self}`",
+    label = "the handle must be known before the body is read",
+    note = "take the handle from another argument, such as `State(app): State<App>` with `handle = app.idempotency`; what \
+            the body has to say can be part of `key`, `principal` and `fingerprint`"
+)]
+pub trait KnownBeforeTheBody<S> {}
+
+#[diagnostic::do_not_recommend]
+impl<T: FromRequestParts<S>, S> KnownBeforeTheBody<S> for T {}
+
+/// Asks it with the state that `state = S` names.
+pub fn known_before_the_body<T: KnownBeforeTheBody<S>, S>() {}
 
 /// `Json<T>` and `Form<T>`
 #[cfg(feature = "macros")]

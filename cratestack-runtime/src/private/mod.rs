@@ -32,11 +32,18 @@ pub use cratestack_macros::idempotent;
 pub use crate::function::{FunctionCall, GuardError, Recorder, Run, again, once};
 #[cfg(all(feature = "macros", any(feature = "postgres", feature = "sqlite")))]
 pub use crate::function::{IsTx, TransactionalCall, TransactionalRun};
+#[cfg(feature = "axum")]
+pub use crate::handle::{FoundHandle, found_handle};
 pub use crate::handle::{Options, Part, part};
 #[cfg(feature = "axum")]
-pub use crate::http::{Guarded, GuardedRequest as Call, ProvidesHandle, Via, Work};
+pub use crate::http::{
+    AwaitingHandle, Guarded, GuardedRequest as Call, LeasedHandler, PreparedRun, ProvidesHandle, Via, Work,
+};
 #[cfg(feature = "axum")]
-pub use argument::{AnyArgument, AnyArgumentOf, AnyKeyless, Argument, ArgumentOf, Keyless, state_provides_idempotency};
+pub use argument::{
+    AnyArgument, AnyArgumentOf, AnyKeyless, Argument, ArgumentOf, Keyless, known_before_the_body,
+    state_provides_idempotency,
+};
 #[cfg(all(feature = "macros", any(feature = "postgres", feature = "sqlite")))]
 pub use causes::AnyRecorder;
 #[cfg(feature = "macros")]
@@ -60,7 +67,7 @@ pub use std::boxed::Box;
 #[cfg(all(feature = "axum", any(feature = "postgres", feature = "sqlite")))]
 pub use transaction::{
     AnyAttempts, AnyCauses, AnyInTransaction, AnyPair, AnyUntransacted, Attempts, Causes, GuardedOver, InTransaction,
-    LeasedReservation, Noting, OutsideOfTransactions, Pair, ProvidesTransactions, Repeating, TakesTx, TheOnlyOne,
-    Transacted, TransactionReservation, Untransacted, ViaOver, ViaTx, noting, outcome_of, repeating,
-    run_in_transaction, takes_tx,
+    LeasedReservation, Noting, OutsideOfTransactions, Pair, ProvidesTransactions, Repeating, Reservation, TakesTx,
+    TheOnlyOne, Transacted, TransactionReservation, TransactionalHandler, Untransacted, ViaOver, ViaTx,
+    found_handle_for, noting, outcome_of, repeating, run_in_transaction, takes_tx,
 };

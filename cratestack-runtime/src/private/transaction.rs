@@ -14,8 +14,11 @@ use super::causes::cause_of;
 use super::handling::{CallOutput, Handling, never, refused};
 use super::repeat::Repeat;
 use super::returned::Returned;
-use crate::handle::{FailureCause, HasNoSteps, HasSteps, Idempotency, Options, Reservation, Tx};
-pub use crate::http::{Attempts, GuardedOver, ProvidesTransactions, TakesTx, Transacted, ViaOver, ViaTx};
+use crate::handle::{FailureCause, HasNoSteps, HasSteps, Idempotency, Options, Tx};
+pub use crate::handle::{Reservation, found_handle_for};
+pub use crate::http::{
+    Attempts, GuardedOver, ProvidesTransactions, TakesTx, Transacted, TransactionalHandler, ViaOver, ViaTx,
+};
 use crate::http::{GuardedRequest, TransactionalDatabase, Work};
 use crate::store::StoreDatabase;
 

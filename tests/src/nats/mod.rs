@@ -1,4 +1,4 @@
-//! A real NATS server with JetStream, for the tests of what consumes from a queue.
+//! A real NATS server with `JetStream`, for the tests of what consumes from a queue.
 //!
 //! `TEST_NATS_URL` names one to use instead of a private one. The tests that kill the server always have a private one.
 

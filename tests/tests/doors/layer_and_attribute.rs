@@ -15,6 +15,7 @@ use tower::ServiceExt;
 
 use crate::door::{Outcome, Terms};
 use crate::handler::{self, App};
+use crate::handler_with_handle;
 use crate::log::Log;
 use crate::web::{call, request};
 use crate::work::{Failure, Next, Work};
@@ -56,6 +57,31 @@ async fn a_layer_above_the_attribute_guards_once_and_says_so() {
     let router =
         handler::router(handle.clone(), work.clone(), Terms::Plain).layer(IdempotencyLayer::new(handle.clone()));
     assert_guarded_once(&router, &work, &handle, &reserved).await;
+}
+
+/// It looks for a guard above before it knows its own handle.
+#[tokio::test]
+async fn a_layer_above_a_handler_that_names_its_handle_guards_once_and_says_so() {
+    let ((handle, reserved), work) = (counting(), Work::default());
+    let router = handler_with_handle::router(handle.clone(), work.clone(), Terms::Plain);
+    let router = router.layer(IdempotencyLayer::new(handle.clone()));
+    assert_guarded_once(&router, &work, &handle, &reserved).await;
+}
+
+/// What the layer has reserved is another handle's.
+#[tokio::test]
+async fn a_layer_above_a_handler_that_names_another_handle_stands_beside_it() {
+    let ((of_layer, reserved_by_layer), (handle, reserved), work) = (counting(), counting(), Work::default());
+    let router = handler_with_handle::router(handle.clone(), work.clone(), Terms::Plain);
+    let router = router.layer(IdempotencyLayer::new(of_layer.clone()));
+    let (log, _listening) = Log::listen();
+    assert_eq!(call(&router, ALICE, "k", "5").await, Outcome::Fresh(1));
+    assert_eq!(call(&router, ALICE, "k", "5").await, Outcome::Replayed(1));
+    assert_eq!(call(&router, ALICE, "k", "6").await, Outcome::Conflict);
+    let of_both = [reserved_by_layer, reserved].map(|reserved| reserved.load(Ordering::SeqCst));
+    assert_eq!((work.effects(), of_both), (1, [1, 1]));
+    assert_eq!((records(&of_layer).await, records(&handle).await), (1, 1));
+    assert_eq!((log.lines_with(JOINED), log.lines_with(BESIDE)), (0, 1));
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! A handler with `transaction` below a layer: what it writes and its record are one commit all the same.
 
-use axum::Router;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use axum::{Extension, Router};
 use cratestack_runtime::records::{IfRunning, Principal, RecordState, RemovalOutcome};
 use cratestack_runtime::{
     Idempotency, IdempotencyLayer, PostgresStore, Reservation, SqliteStore, StepError, Tx, idempotent,
@@ -44,10 +44,24 @@ macro_rules! over {
             use super::*;
 
             #[idempotent(transaction)]
-            async fn pay(mut tx: Tx<$database>, amount: String) -> Result<String, Failed> {
+            async fn pay(tx: Tx<$database>, amount: String) -> Result<String, Failed> {
+                paid_in(tx, amount).await
+            }
+
+            async fn paid_in(mut tx: Tx<$database>, amount: String) -> Result<String, Failed> {
                 sqlx::query("INSERT INTO payments (amount) VALUES ($1)").bind(&amount).execute(&mut *tx).await?;
                 let paid: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM payments").fetch_one(&mut *tx).await?;
                 if amount == "too much" { Err(Failed(format!("failed {paid}"))) } else { Ok(paid.to_string()) }
+            }
+
+            #[idempotent(transaction, handle = handle)]
+            async fn pay_by_handle(
+                tx: Tx<$database>,
+                Extension(handle): Extension<Idempotency<$store>>,
+                amount: String,
+            ) -> Result<String, Failed> {
+                let _ = handle;
+                paid_in(tx, amount).await
             }
 
             /// It knows nothing of the layer, and its step's writes and record are one commit all the same.
@@ -79,9 +93,20 @@ macro_rules! over {
             pub async fn check(pool: $pool, store: $store) {
                 sqlx::query("CREATE TABLE payments (amount TEXT NOT NULL)").execute(&pool).await.unwrap();
                 let handle = Idempotency::transactional(store);
+                let of_state = Router::new().route("/work", post(pay)).with_state(handle.clone());
+                check_of(&pool, &handle, of_state).await;
+            }
+
+            pub async fn check_by_handle(pool: $pool, store: $store) {
+                sqlx::query("CREATE TABLE payments (amount TEXT NOT NULL)").execute(&pool).await.unwrap();
+                let handle = Idempotency::transactional(store);
+                let named = Router::new().route("/work", post(pay_by_handle)).layer(Extension(handle.clone()));
+                check_of(&pool, &handle, named).await;
+            }
+
+            async fn check_of(pool: &$pool, handle: &Idempotency<$store>, router: Router) {
                 let operator = handle.clone();
-                let layer = IdempotencyLayer::new(handle.clone());
-                let router = Router::new().route("/work", post(pay)).layer(layer).with_state(handle);
+                let router = router.layer(IdempotencyLayer::new(handle.clone()));
                 assert_eq!(call(&router, ALICE, "k", "5").await, Outcome::Fresh(1));
                 assert_eq!(call(&router, ALICE, "k", "5").await, Outcome::Replayed(1));
                 assert_eq!(call(&router, ALICE, "k", "6").await, Outcome::Conflict);
@@ -89,13 +114,13 @@ macro_rules! over {
                 let forgotten = operator.forget_record(&Principal::authorization(ALICE), "k", IfRunning::Refuse).await;
                 assert_eq!(forgotten.unwrap(), RemovalOutcome::Removed(RecordState::Finished));
                 assert_eq!(call(&router, ALICE, "k", "5").await, Outcome::Fresh(1), "it is told, and not run again");
-                assert_eq!(paid(&pool).await, 1);
+                assert_eq!(paid(pool).await, 1);
 
                 // An error undoes what was written, and is an outcome, as the attribute has it.
                 for _ in 0..2 {
                     assert_eq!(call(&router, ALICE, "another", "too much").await, Outcome::Failed(2));
                 }
-                assert_eq!(paid(&pool).await, 1);
+                assert_eq!(paid(pool).await, 1);
                 // A request without a key is not the layer's concern, and the attribute asks for one.
                 let mut keyless = request(ALICE, "k", "5");
                 keyless.headers_mut().remove("idempotency-key");
@@ -136,6 +161,18 @@ async fn a_transaction_below_a_layer_is_one_commit_with_its_record_on_postgres()
 async fn a_transaction_below_a_layer_is_one_commit_with_its_record_on_sqlite() {
     let (_folder, pool, store) = sqlite().await;
     over_sqlite::check(pool, store).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_of_a_named_handle_below_a_layer_is_one_commit_with_its_record_on_postgres() {
+    let (_database, pool, store) = postgres().await;
+    over_postgres::check_by_handle(pool, store).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_of_a_named_handle_below_a_layer_is_one_commit_with_its_record_on_sqlite() {
+    let (_folder, pool, store) = sqlite().await;
+    over_sqlite::check_by_handle(pool, store).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@
 mod door;
 mod function;
 mod handler;
+mod handler_with_handle;
 mod layer;
 mod layer_alone;
 mod layer_and_attribute;

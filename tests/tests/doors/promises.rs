@@ -71,6 +71,7 @@ macro_rules! kept_by {
 }
 
 kept_by! { handler: crate::handler::Handler }
+kept_by! { handler_with_handle: crate::handler_with_handle::HandlerWithHandle }
 kept_by! { layer: crate::layer::Layer }
 kept_by! { layer_over_handler: crate::layer::LayerOverHandler }
 kept_by! { function: crate::function::Function }

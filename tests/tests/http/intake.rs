@@ -44,15 +44,20 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 struct Desk {
     idempotency: Idempotency,
     runs: Arc<AtomicUsize>,
+    handle_is_argument: bool,
 }
 
 impl Desk {
-    fn new() -> Self {
-        Self::over(Idempotency::new(MemoryStore::new()))
+    fn each() -> [Self; 2] {
+        Self::each_over(|| Idempotency::new(MemoryStore::new()))
     }
 
-    fn over(idempotency: Idempotency) -> Self {
-        Self { idempotency, runs: Arc::default() }
+    /// One whose handlers find the handle in the state, and one whose handlers take it from an argument.
+    fn each_over(idempotency: impl Fn() -> Idempotency) -> [Self; 2] {
+        [false, true].map(|handle_is_argument| {
+            let (idempotency, runs) = (idempotency(), Arc::default());
+            Self { idempotency, runs, handle_is_argument }
+        })
     }
 
     fn runs(&self) -> usize {
@@ -65,20 +70,7 @@ impl Desk {
     }
 
     fn router(&self) -> Router {
-        Router::new()
-            .route("/nothing", post(nothing).get(nothing))
-            .route("/bytes", post(bytes))
-            .route("/string", post(string))
-            .route("/json", post(json))
-            .route("/json-or-not", post(json_or_not))
-            .route("/form", post(form))
-            .route("/request", post(whole_request))
-            .route("/body", post(body))
-            .route("/multipart", post(multipart))
-            .route("/optional", post(optional))
-            .route("/keyed", post(keyed))
-            .route("/small", post(small))
-            .with_state(self.clone())
+        if self.handle_is_argument { of_arguments::router(self.clone()) } else { of_state::router(self.clone()) }
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {
@@ -91,75 +83,108 @@ struct Amount {
     amount: String,
 }
 
-#[idempotent]
-async fn nothing(_: Caller, State(desk): State<Desk>) -> String {
-    desk.got("")
+/// The handlers, whose handle is the state's or one of their arguments'.
+macro_rules! handlers {
+    ($door:ident, $desk:ident, $($handle:tt)*) => {
+        mod $door {
+            use super::*;
+
+            pub fn router(desk: Desk) -> Router {
+                Router::new()
+                    .route("/nothing", post(nothing).get(nothing))
+                    .route("/bytes", post(bytes))
+                    .route("/string", post(string))
+                    .route("/json", post(json))
+                    .route("/json-or-not", post(json_or_not))
+                    .route("/form", post(form))
+                    .route("/request", post(whole_request))
+                    .route("/body", post(body))
+                    .route("/multipart", post(multipart))
+                    .route("/optional", post(optional))
+                    .route("/keyed", post(keyed))
+                    .route("/small", post(small))
+                    .with_state(desk)
+            }
+
+            #[idempotent($($handle)*)]
+            pub async fn nothing(_: Caller, State($desk): State<Desk>) -> String {
+                $desk.got("")
+            }
+
+            #[idempotent($($handle)*)]
+            pub async fn bytes(_: Caller, State($desk): State<Desk>, body: Bytes) -> String {
+                $desk.got(body)
+            }
+
+            #[idempotent($($handle)*)]
+            pub async fn string(_: Caller, State($desk): State<Desk>, body: String) -> String {
+                $desk.got(body)
+            }
+
+            #[idempotent($($handle)*)]
+            pub async fn json(_: Caller, State($desk): State<Desk>, Json(body): Json<Amount>) -> String {
+                $desk.got(body.amount)
+            }
+
+            /// Where the content type is another one, `Json` rejects without a look at the body.
+            #[idempotent($($handle)*)]
+            pub async fn json_or_not(
+                _: Caller,
+                State($desk): State<Desk>,
+                body: Result<Json<Amount>, JsonRejection>,
+            ) -> String {
+                $desk.got(body.map_or_else(|rejection| rejection.to_string(), |Json(body)| body.amount))
+            }
+
+            #[idempotent($($handle)*)]
+            pub async fn form(_: Caller, State($desk): State<Desk>, Form(body): Form<Amount>) -> String {
+                $desk.got(body.amount)
+            }
+
+            #[idempotent($($handle)*)]
+            pub async fn whole_request(_: Caller, State($desk): State<Desk>, request: Request<Body>) -> String {
+                let length = request.body().size_hint().exact().unwrap();
+                let collected = request.into_body().collect().await.unwrap();
+                let trailers = collected.trailers().map_or(0, HeaderMap::len);
+                let body = collected.to_bytes();
+                assert_eq!(body.len() as u64, length, "all of it has come before the handler runs");
+                $desk.got([&body[..], "+".repeat(trailers).as_bytes()].concat())
+            }
+
+            #[idempotent($($handle)*)]
+            pub async fn body(_: Caller, State($desk): State<Desk>, body: Body) -> String {
+                $desk.got(body.collect().await.unwrap().to_bytes())
+            }
+
+            #[idempotent($($handle)*)]
+            pub async fn multipart(_: Caller, State($desk): State<Desk>, mut body: Multipart) -> String {
+                let mut fields = String::new();
+                while let Some(field) = body.next_field().await.unwrap() {
+                    fields += &field.text().await.unwrap();
+                }
+                $desk.got(fields)
+            }
+
+            #[idempotent(optional, $($handle)*)]
+            pub async fn optional(_: Caller, State($desk): State<Desk>) -> String {
+                $desk.got("")
+            }
+
+            #[idempotent(key = req.amount, $($handle)*)]
+            pub async fn keyed(_: Caller, State($desk): State<Desk>, Json(req): Json<Amount>) -> String {
+                $desk.got(req.amount)
+            }
+
+            #[idempotent(body_limit = 8, $($handle)*)]
+            pub async fn small(_: Caller, State($desk): State<Desk>, body: Body) -> String {
+                $desk.got(body.collect().await.unwrap().to_bytes())
+            }
+        }
+    };
 }
 
-#[idempotent]
-async fn bytes(_: Caller, State(desk): State<Desk>, body: Bytes) -> String {
-    desk.got(body)
-}
-
-#[idempotent]
-async fn string(_: Caller, State(desk): State<Desk>, body: String) -> String {
-    desk.got(body)
-}
-
-#[idempotent]
-async fn json(_: Caller, State(desk): State<Desk>, Json(body): Json<Amount>) -> String {
-    desk.got(body.amount)
-}
-
-/// Where the content type is another one, `Json` rejects without a look at the body.
-#[idempotent]
-async fn json_or_not(_: Caller, State(desk): State<Desk>, body: Result<Json<Amount>, JsonRejection>) -> String {
-    desk.got(body.map_or_else(|rejection| rejection.to_string(), |Json(body)| body.amount))
-}
-
-#[idempotent]
-async fn form(_: Caller, State(desk): State<Desk>, Form(body): Form<Amount>) -> String {
-    desk.got(body.amount)
-}
-
-#[idempotent]
-async fn whole_request(_: Caller, State(desk): State<Desk>, request: Request<Body>) -> String {
-    let length = request.body().size_hint().exact().unwrap();
-    let collected = request.into_body().collect().await.unwrap();
-    let trailers = collected.trailers().map_or(0, HeaderMap::len);
-    let body = collected.to_bytes();
-    assert_eq!(body.len() as u64, length, "all of it has come before the handler runs");
-    desk.got([&body[..], "+".repeat(trailers).as_bytes()].concat())
-}
-
-#[idempotent]
-async fn body(_: Caller, State(desk): State<Desk>, body: Body) -> String {
-    desk.got(body.collect().await.unwrap().to_bytes())
-}
-
-#[idempotent]
-async fn multipart(_: Caller, State(desk): State<Desk>, mut body: Multipart) -> String {
-    let mut fields = String::new();
-    while let Some(field) = body.next_field().await.unwrap() {
-        fields += &field.text().await.unwrap();
-    }
-    desk.got(fields)
-}
-
-#[idempotent(optional)]
-async fn optional(_: Caller, State(desk): State<Desk>) -> String {
-    desk.got("")
-}
-
-#[idempotent(key = req.amount)]
-async fn keyed(_: Caller, State(desk): State<Desk>, Json(req): Json<Amount>) -> String {
-    desk.got(req.amount)
-}
-
-#[idempotent(body_limit = 8)]
-async fn small(_: Caller, State(desk): State<Desk>, body: Body) -> String {
-    desk.got(body.collect().await.unwrap().to_bytes())
-}
+handlers!(of_state, desk,);
+handlers!(of_arguments, desk, handle = desk.idempotency);
 
 const MULTIPART: &str = "--b\r\ncontent-disposition: form-data; name=\"a\"\r\n\r\n{}\r\n--b--\r\n";
 
@@ -200,55 +225,58 @@ fn in_pieces(body: &str) -> Body {
 
 #[tokio::test]
 async fn whatever_takes_the_body_gets_it_and_all_of_it_is_compared() {
-    let desk = Desk::new();
-    for ((uri, content_type, body), (_, _, other)) in kinds("one hundred").into_iter().zip(kinds("two hundred")) {
-        let runs = desk.runs();
-        let first = desk.send(ask(uri, uri, content_type, in_pieces(&body))).await;
-        let told = match uri {
-            "/nothing" => "",
-            "/json-or-not" => "Expected request with `Content-Type: application/json`",
-            "/request" => "one hundred+",
-            _ => "one hundred",
-        };
-        assert_eq!((first.status, &first.body[..]), (StatusCode::OK, told.as_bytes()), "{uri}");
-        let again = desk.send(ask(uri, uri, content_type, Body::from(body))).await;
-        assert_eq!((again.is_replay(), &again.body), (true, &first.body), "{uri}");
-        let conflict = desk.send(ask(uri, uri, content_type, in_pieces(&other))).await;
-        assert_eq!(conflict.code(), "idempotency_key_conflict", "{uri}");
-        assert_eq!(desk.runs(), runs + 1, "{uri}");
+    for desk in Desk::each() {
+        for ((uri, content_type, body), (_, _, other)) in kinds("one hundred").into_iter().zip(kinds("two hundred")) {
+            let runs = desk.runs();
+            let first = desk.send(ask(uri, uri, content_type, in_pieces(&body))).await;
+            let told = match uri {
+                "/nothing" => "",
+                "/json-or-not" => "Expected request with `Content-Type: application/json`",
+                "/request" => "one hundred+",
+                _ => "one hundred",
+            };
+            assert_eq!((first.status, &first.body[..]), (StatusCode::OK, told.as_bytes()), "{uri}");
+            let again = desk.send(ask(uri, uri, content_type, Body::from(body))).await;
+            assert_eq!((again.is_replay(), &again.body), (true, &first.body), "{uri}");
+            let conflict = desk.send(ask(uri, uri, content_type, in_pieces(&other))).await;
+            assert_eq!(conflict.code(), "idempotency_key_conflict", "{uri}");
+            assert_eq!(desk.runs(), runs + 1, "{uri}");
+        }
     }
 }
 
 #[tokio::test]
 async fn over_the_bound_is_413_whoever_takes_the_body_and_reserves_nothing() {
-    let desk = Desk::over(Idempotency::new(MemoryStore::new()).max_request_bytes(200));
-    for ((uri, content_type, large), (_, _, body)) in kinds(&"x".repeat(201)).into_iter().zip(kinds("x")) {
-        for large in [in_pieces(&large), Body::from(large)] {
-            let refused = desk.send(ask(uri, uri, content_type, large)).await;
-            assert_eq!(
-                (refused.status, refused.code().as_str()),
-                (StatusCode::PAYLOAD_TOO_LARGE, "idempotency_request_too_large"),
-                "{uri}"
-            );
+    for desk in Desk::each_over(|| Idempotency::new(MemoryStore::new()).max_request_bytes(200)) {
+        for ((uri, content_type, large), (_, _, body)) in kinds(&"x".repeat(201)).into_iter().zip(kinds("x")) {
+            for large in [in_pieces(&large), Body::from(large)] {
+                let refused = desk.send(ask(uri, uri, content_type, large)).await;
+                assert_eq!(
+                    (refused.status, refused.code().as_str()),
+                    (StatusCode::PAYLOAD_TOO_LARGE, "idempotency_request_too_large"),
+                    "{uri}"
+                );
+            }
+            let fits = desk.send(ask(uri, uri, content_type, Body::from(body))).await;
+            assert_eq!((fits.status, fits.is_replay()), (StatusCode::OK, false), "{uri}");
         }
-        let fits = desk.send(ask(uri, uri, content_type, Body::from(body))).await;
-        assert_eq!((fits.status, fits.is_replay()), (StatusCode::OK, false), "{uri}");
+        assert_eq!(desk.send(ask("k2", "/small", "text/plain", in_pieces("8 bytes."))).await.body, "8 bytes.");
+        let refused = desk.send(ask("k3", "/small", "text/plain", in_pieces("9 bytes.."))).await;
+        assert_eq!(refused.code(), "idempotency_request_too_large", "the attribute's bound");
     }
-    assert_eq!(desk.send(ask("k2", "/small", "text/plain", in_pieces("8 bytes."))).await.body, "8 bytes.");
-    let refused = desk.send(ask("k3", "/small", "text/plain", in_pieces("9 bytes.."))).await;
-    assert_eq!(refused.code(), "idempotency_request_too_large", "the attribute's bound");
 }
 
 #[tokio::test]
 async fn cut_short_is_400_whoever_takes_the_body_and_reserves_nothing() {
-    let desk = Desk::new();
-    for (uri, content_type, body) in kinds("one hundred") {
-        let piece = Ok(Bytes::copy_from_slice(&body.as_bytes()[..5]));
-        let cut = [piece, Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))];
-        let refused = desk.send(ask(uri, uri, content_type, Body::from_stream(stream::iter(cut)))).await;
-        assert_eq!(refused.code(), "idempotency_request_incomplete", "{uri}");
-        let whole = desk.send(ask(uri, uri, content_type, Body::from(body))).await;
-        assert_eq!((whole.status, whole.is_replay()), (StatusCode::OK, false), "{uri}");
+    for desk in Desk::each() {
+        for (uri, content_type, body) in kinds("one hundred") {
+            let piece = Ok(Bytes::copy_from_slice(&body.as_bytes()[..5]));
+            let cut = [piece, Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))];
+            let refused = desk.send(ask(uri, uri, content_type, Body::from_stream(stream::iter(cut)))).await;
+            assert_eq!(refused.code(), "idempotency_request_incomplete", "{uri}");
+            let whole = desk.send(ask(uri, uri, content_type, Body::from(body))).await;
+            assert_eq!((whole.status, whole.is_replay()), (StatusCode::OK, false), "{uri}");
+        }
     }
 }
 
@@ -268,18 +296,19 @@ impl hyper::body::Body for Never {
 
 #[tokio::test]
 async fn where_nothing_is_guarded_the_body_is_not_waited_for() {
-    let desk = Desk::new();
-    let never = Never::default();
-    let mut safe = ask("k1", "/nothing", "text/plain", Body::new(never.clone()));
-    *safe.method_mut() = Method::GET;
-    assert_eq!(desk.send(safe).await.status, StatusCode::OK);
-    let mut keyless = ask("k1", "/optional", "text/plain", Body::new(never.clone()));
-    keyless.headers_mut().remove("idempotency-key");
-    assert_eq!(desk.send(keyless).await.status, StatusCode::OK);
-    let mut missing = ask("k1", "/nothing", "text/plain", Body::new(never.clone()));
-    missing.headers_mut().remove("idempotency-key");
-    assert_eq!(desk.send(missing).await.code(), "idempotency_key_missing");
-    assert_eq!((desk.runs(), never.0.load(Ordering::SeqCst)), (2, 0));
+    for desk in Desk::each() {
+        let never = Never::default();
+        let mut safe = ask("k1", "/nothing", "text/plain", Body::new(never.clone()));
+        *safe.method_mut() = Method::GET;
+        assert_eq!(desk.send(safe).await.status, StatusCode::OK);
+        let mut keyless = ask("k1", "/optional", "text/plain", Body::new(never.clone()));
+        keyless.headers_mut().remove("idempotency-key");
+        assert_eq!(desk.send(keyless).await.status, StatusCode::OK);
+        let mut missing = ask("k1", "/nothing", "text/plain", Body::new(never.clone()));
+        missing.headers_mut().remove("idempotency-key");
+        assert_eq!(desk.send(missing).await.code(), "idempotency_key_missing");
+        assert_eq!((desk.runs(), never.0.load(Ordering::SeqCst)), (2, 0));
+    }
 }
 
 #[derive(Clone, FromRef)]
@@ -292,30 +321,48 @@ async fn in_a_transaction(_: Caller, _tx: Tx<sqlx::Sqlite>, body: Body) -> Bytes
     body.collect().await.unwrap().to_bytes()
 }
 
+#[idempotent(transaction, handle = bank.idempotency)]
+async fn in_a_transaction_of_argument(_: Caller, _tx: Tx<sqlx::Sqlite>, State(bank): State<Bank>, body: Body) -> Bytes {
+    body.collect().await.unwrap().to_bytes()
+}
+
 #[tokio::test]
 async fn who_may_not_call_is_told_so_without_a_look_at_the_body() {
     let pool = sqlx::pool::PoolOptions::new().max_connections(1).connect("sqlite::memory:").await.unwrap();
     let store = SqliteStore::new(pool);
     store.migrate().await.unwrap();
     let idempotency = Idempotency::transactional(store).max_request_bytes(20);
-    let bank = Router::new().route("/transaction", post(in_a_transaction)).with_state(Bank { idempotency });
-    let desk = Desk::over(Idempotency::new(MemoryStore::new()).max_request_bytes(20));
-    let router = desk.router().merge(bank);
-    let all = kinds("").map(|(uri, content_type, _)| (uri, content_type));
-    for (uri, content_type) in all.into_iter().chain([("/keyed", "application/json"), ("/transaction", "text/plain")]) {
-        let never = Never::default();
-        for body in [Body::new(never.clone()), Body::from("x".repeat(21))] {
-            let mut stranger = ask(uri, uri, content_type, body);
-            stranger.headers_mut().remove("authorization");
-            let told = timeout(Duration::from_secs(30), send(router.clone(), stranger)).await;
-            assert_eq!(told.expect("the body is not waited for").status, StatusCode::UNAUTHORIZED, "{uri}");
+    let bank = Router::new()
+        .route("/transaction", post(in_a_transaction))
+        .route("/transaction-of-argument", post(in_a_transaction_of_argument))
+        .with_state(Bank { idempotency });
+    for desk in Desk::each_over(|| Idempotency::new(MemoryStore::new()).max_request_bytes(20)) {
+        let router = desk.router().merge(bank.clone());
+        let all = kinds("").map(|(uri, content_type, _)| (uri, content_type));
+        let others = [
+            ("/keyed", "application/json"),
+            ("/transaction", "text/plain"),
+            ("/transaction-of-argument", "text/plain"),
+        ];
+        for (uri, content_type) in all.into_iter().chain(others) {
+            let never = Never::default();
+            for body in [Body::new(never.clone()), Body::from("x".repeat(21))] {
+                let mut stranger = ask(uri, uri, content_type, body);
+                stranger.headers_mut().remove("authorization");
+                let told = timeout(Duration::from_secs(30), send(router.clone(), stranger)).await;
+                assert_eq!(told.expect("the body is not waited for").status, StatusCode::UNAUTHORIZED, "{uri}");
+            }
+            assert_eq!(never.0.load(Ordering::SeqCst), 0, "{uri}");
+            let large = send(router.clone(), ask(uri, uri, content_type, Body::from("x".repeat(21)))).await;
+            assert_eq!(large.code(), "idempotency_request_too_large", "{uri}");
         }
-        assert_eq!(never.0.load(Ordering::SeqCst), 0, "{uri}");
-        let large = send(router.clone(), ask(uri, uri, content_type, Body::from("x".repeat(21)))).await;
-        assert_eq!(large.code(), "idempotency_request_too_large", "{uri}");
+        for uri in ["/transaction", "/transaction-of-argument"] {
+            let key = format!("{uri}-{}", desk.handle_is_argument);
+            let first = send(router.clone(), ask(&key, uri, "text/plain", in_pieces("paid"))).await;
+            assert_eq!((first.is_replay(), &first.body[..]), (false, &b"paid"[..]), "{uri}");
+            assert!(send(router.clone(), ask(&key, uri, "text/plain", in_pieces("paid"))).await.is_replay(), "{uri}");
+        }
     }
-    assert_eq!(send(router.clone(), ask("k1", "/transaction", "text/plain", in_pieces("paid"))).await.body, "paid");
-    assert!(send(router, ask("k1", "/transaction", "text/plain", in_pieces("paid"))).await.is_replay());
 }
 
 /// A body of which is counted how much was read.
@@ -374,55 +421,57 @@ async fn answer(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
 /// Two hundred strangers, each of whom sends all of a body but its last byte, and keeps the connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_cannot_make_the_service_hold_their_bodies() {
-    let desk = Desk::new();
-    let (address, read) = serve(&desk).await;
-    let strangers = (0..200).map(async |_| {
-        let (mut input, mut output) = TcpStream::connect(address).await.unwrap().into_split();
-        let sending = tokio::spawn(async move {
-            output.write_all(head("/bytes", MAX_BODY_BYTES, "").as_bytes()).await.unwrap();
-            // The server may close the connection while we send.
-            let _ = output.write_all(&vec![b'x'; MAX_BODY_BYTES - 1]).await;
-            output
+    for desk in Desk::each() {
+        let (address, read) = serve(&desk).await;
+        let strangers = (0..200).map(async |_| {
+            let (mut input, mut output) = TcpStream::connect(address).await.unwrap().into_split();
+            let sending = tokio::spawn(async move {
+                output.write_all(head("/bytes", MAX_BODY_BYTES, "").as_bytes()).await.unwrap();
+                // The server may close the connection while we send.
+                let _ = output.write_all(&vec![b'x'; MAX_BODY_BYTES - 1]).await;
+                output
+            });
+            (answer(&mut input).await, input, sending)
         });
-        (answer(&mut input).await, input, sending)
-    });
-    let answers = futures_util::future::join_all(strangers).await;
-    assert_eq!(read.load(Ordering::SeqCst), 0, "bytes were read of bodies that nobody may send");
-    for (answer, _input, sending) in answers {
-        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
-        sending.abort();
+        let answers = futures_util::future::join_all(strangers).await;
+        assert_eq!(read.load(Ordering::SeqCst), 0, "bytes were read of bodies that nobody may send");
+        for (answer, _input, sending) in answers {
+            assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+            sending.abort();
+        }
+        assert_eq!(desk.runs(), 0);
     }
-    assert_eq!(desk.runs(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_is_not_told_to_go_on_before_it_is_known() {
     const EXPECT: &str = "expect: 100-continue\r\n";
-    let desk = Desk::new();
-    let (address, read) = serve(&desk).await;
-    for uri in ["/nothing", "/bytes", "/body"] {
-        let mut stranger = TcpStream::connect(address).await.unwrap();
-        stranger.write_all(head(uri, 4, EXPECT).as_bytes()).await.unwrap();
-        let told = answer(&mut stranger).await;
-        assert!(told.starts_with("HTTP/1.1 401 "), "{uri}: {told}");
-        let mut alice = TcpStream::connect(address).await.unwrap();
-        let known = format!("{EXPECT}authorization: Bearer alice\r\n");
-        alice.write_all(head(uri, MAX_BODY_BYTES + 1, &known).as_bytes()).await.unwrap();
-        let told = answer(&mut alice).await;
-        assert!(told.starts_with("HTTP/1.1 413 "), "{uri}: {told}");
-        assert_eq!(desk.runs(), 0);
-    }
-    assert_eq!(read.load(Ordering::SeqCst), 0);
-    for (uri, runs) in [("/nothing", 1), ("/bytes", 2), ("/body", 3)] {
-        let mut alice = TcpStream::connect(address).await.unwrap();
-        let known = format!("{EXPECT}authorization: Bearer alice\r\n");
-        let head = head(uri, 4, &known).replace("k1", &format!("k{runs}"));
-        alice.write_all(head.as_bytes()).await.unwrap();
-        let told = answer(&mut alice).await;
-        assert!(told.starts_with("HTTP/1.1 100 "), "{uri}: {told}");
-        alice.write_all(b"paid").await.unwrap();
-        let told = answer(&mut alice).await;
-        assert!(told.starts_with("HTTP/1.1 200 "), "{uri}: {told}");
-        assert_eq!(desk.runs(), runs);
+    for desk in Desk::each() {
+        let (address, read) = serve(&desk).await;
+        for uri in ["/nothing", "/bytes", "/body"] {
+            let mut stranger = TcpStream::connect(address).await.unwrap();
+            stranger.write_all(head(uri, 4, EXPECT).as_bytes()).await.unwrap();
+            let told = answer(&mut stranger).await;
+            assert!(told.starts_with("HTTP/1.1 401 "), "{uri}: {told}");
+            let mut alice = TcpStream::connect(address).await.unwrap();
+            let known = format!("{EXPECT}authorization: Bearer alice\r\n");
+            alice.write_all(head(uri, MAX_BODY_BYTES + 1, &known).as_bytes()).await.unwrap();
+            let told = answer(&mut alice).await;
+            assert!(told.starts_with("HTTP/1.1 413 "), "{uri}: {told}");
+            assert_eq!(desk.runs(), 0);
+        }
+        assert_eq!(read.load(Ordering::SeqCst), 0);
+        for (uri, runs) in [("/nothing", 1), ("/bytes", 2), ("/body", 3)] {
+            let mut alice = TcpStream::connect(address).await.unwrap();
+            let known = format!("{EXPECT}authorization: Bearer alice\r\n");
+            let head = head(uri, 4, &known).replace("k1", &format!("k{runs}"));
+            alice.write_all(head.as_bytes()).await.unwrap();
+            let told = answer(&mut alice).await;
+            assert!(told.starts_with("HTTP/1.1 100 "), "{uri}: {told}");
+            alice.write_all(b"paid").await.unwrap();
+            let told = answer(&mut alice).await;
+            assert!(told.starts_with("HTTP/1.1 200 "), "{uri}: {told}");
+            assert_eq!(desk.runs(), runs);
+        }
     }
 }

@@ -9,6 +9,7 @@ mod bodies;
 mod failing_store;
 mod faults;
 mod handler_shapes;
+mod handles;
 mod headers;
 mod identity;
 mod intake;

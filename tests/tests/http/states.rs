@@ -2,8 +2,8 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{
@@ -24,7 +24,7 @@ use tower::ServiceExt as _;
 use crate::server::serve;
 
 /// Sends eight requests of one key at once, and then one more, and checks that one of all has run.
-async fn runs_once(client: &Client, path: &str, effects: &AtomicUsize) {
+pub async fn runs_once(client: &Client, path: &str, effects: &AtomicUsize) {
     let before = effects.load(Ordering::SeqCst);
     let request = client.post(path).key("k").header("authorization", "Bearer alice").json(&json!({ "a": 1 }));
     let answers = futures_util::future::join_all((0..8).map(|_| request.send())).await;
@@ -36,10 +36,10 @@ async fn runs_once(client: &Client, path: &str, effects: &AtomicUsize) {
 }
 
 #[derive(Clone, Default)]
-struct Effects(Arc<AtomicUsize>);
+pub struct Effects(pub Arc<AtomicUsize>);
 
 impl Effects {
-    fn happen(&self) -> String {
+    pub fn happen(&self) -> String {
         format!("effect {}", self.0.fetch_add(1, Ordering::SeqCst))
     }
 }
@@ -260,7 +260,10 @@ impl FromRequestParts<Idempotency> for Refused {
     }
 }
 
-/// The same handler, bare and guarded.
+/// The handle of those that do not take it from the state.
+static HANDLE: LazyLock<Idempotency> = LazyLock::new(|| Idempotency::new(MemoryStore::new()));
+
+/// The same handler, bare and guarded, under the state's handle and under another.
 macro_rules! twin {
     ($name:ident($($argument:pat => $ty:ty),*) -> $returned:ty $body:block) => {
         mod $name {
@@ -270,6 +273,9 @@ macro_rules! twin {
 
             #[idempotent]
             pub async fn guarded($($argument: $ty),*) -> $returned $body
+
+            #[idempotent(handle = *HANDLE)]
+            pub async fn handled($($argument: $ty),*) -> $returned $body
         }
     };
 }
@@ -297,6 +303,7 @@ async fn a_rejection_is_what_axum_alone_answers() {
             Router::new()
                 $(.route(concat!("/", stringify!($name), "/bare/{id}"), post($name::bare)))*
                 $(.route(concat!("/", stringify!($name), "/guarded/{id}"), post($name::guarded)))*
+                $(.route(concat!("/", stringify!($name), "/handled/{id}"), post($name::handled)))*
         };
     }
     const NAMES: [&str; 7] = ["json_body", "form", "optional", "document", "text", "parts_alone", "whole"];
@@ -324,14 +331,17 @@ async fn a_rejection_is_what_axum_alone_answers() {
                         }
                         request.body(body.to_vec()).send().await.unwrap()
                     };
-                    let (bare, guarded) = (send("bare").await, send("guarded").await);
-                    assert_eq!((bare.status, &bare.body), (guarded.status, &guarded.body), "{case}");
                     let without_date = |headers: &HeaderMap| {
                         let mut headers = headers.clone();
                         headers.remove("date");
                         headers
                     };
-                    assert_eq!(without_date(&bare.headers), without_date(&guarded.headers), "{case}");
+                    let bare = send("bare").await;
+                    for kind in ["guarded", "handled"] {
+                        let guarded = send(kind).await;
+                        assert_eq!((bare.status, &bare.body), (guarded.status, &guarded.body), "{kind}: {case}");
+                        assert_eq!(without_date(&bare.headers), without_date(&guarded.headers), "{kind}: {case}");
+                    }
                     compared += 1;
                     rejected += usize::from(bare.status.as_u16() >= 400);
                 }

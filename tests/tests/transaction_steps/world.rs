@@ -224,7 +224,7 @@ macro_rules! shop {
                 Ok(format!("ch_{derived}"))
             }
 
-            async fn ordered(world: &World, reservation: &Reservation<$database>) -> Result<String, Failed> {
+            pub async fn ordered(world: &World, reservation: &Reservation<$database>) -> Result<String, Failed> {
                 let charge = reservation.step("charge", async || charge(world, reservation)).await?;
                 world.meets("charged").await?;
                 let entry = book(world, reservation, "book", &charge).await?;

@@ -5,7 +5,8 @@ use aide::OperationInput;
 use aide::generate::GenContext;
 use aide::openapi::{Operation, Response};
 
-use super::Guarded;
+use super::leading::Split;
+use super::{AwaitingHandle, Guarded};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 use super::{GuardedOver, Transacted};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -31,6 +32,20 @@ macro_rules! documents_its_arguments {
             }
         }
     };
+}
+
+impl<K, A, R, const WHOLE: bool, const KEYED_BY_ARGUMENTS: bool, const BODY_LIMIT: usize> OperationInput
+    for AwaitingHandle<K, A, WHOLE, R, KEYED_BY_ARGUMENTS, BODY_LIMIT>
+where
+    A: OperationInput + Split<WHOLE>,
+{
+    fn operation_input(context: &mut GenContext, operation: &mut Operation) {
+        A::operation_input(context, operation);
+    }
+
+    fn inferred_early_responses(context: &mut GenContext, operation: &mut Operation) -> Vec<(Option<u16>, Response)> {
+        A::inferred_early_responses(context, operation)
+    }
 }
 
 documents_its_arguments!(Guarded);

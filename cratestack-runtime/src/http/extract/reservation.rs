@@ -1,3 +1,5 @@
+use std::any::type_name;
+
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
@@ -56,15 +58,20 @@ fn of<K: ReservationKind>(slot: &ReservationSlot, parts: &Parts) -> Result<Reser
         );
         return Err(no_reservation(parts));
     }
-    if !slot.store().is_some_and(K::is_served_by) {
-        tracing::error!(
-            reservation = std::any::type_name::<Reservation<K>>(),
-            "a `Reservation` was asked for whose steps are transactions of a database that the handle has no store in: make \
-             the handle with `Idempotency::transactional`, over a store in that database, or take `Reservation`"
-        );
+    if !slot.serves::<K>() {
+        tell_of_no_transactions(type_name::<Reservation<K>>());
         return Err(no_reservation(parts));
     }
     Ok(Reservation::of(slot))
+}
+
+/// A `Reservation` was asked for, and the handle cannot do what it promises.
+pub(super) fn tell_of_no_transactions(reservation: &str) {
+    tracing::error!(
+        reservation,
+        "a `Reservation` was asked for whose steps are transactions of a database that the handle has no store in: make the \
+         handle with `Idempotency::transactional`, over a store in that database, or take `Reservation`"
+    );
 }
 
 fn no_reservation(parts: &Parts) -> Response {

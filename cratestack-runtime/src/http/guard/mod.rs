@@ -13,6 +13,6 @@ mod respond;
 mod run;
 
 pub(crate) use decide::Verdict;
-pub(crate) use prepare::{ArrivingRequest, KeySource};
+pub(crate) use prepare::{ArrivingRequest, KeySource, RequestHead, body_bound};
 pub use request::GuardedRequest;
 pub(crate) use request::{NoReservation, NoReservationReason};

@@ -1,18 +1,12 @@
 use axum::extract::Request;
 use axum::response::Response;
+use http::request::Parts;
 
 use super::request::{Applicability, GuardedRequest, NoReservation, NoReservationReason};
-use super::respond::Responder;
+use super::respond::{EarlyResponder, Responder};
 use crate::handle::{Idempotency, ReservationSlot};
-use crate::http::identity::{BodyBound, BodyTap, RequestIdentity, parse_key, tapped};
+use crate::http::identity::{BodyBound, BodyTap, RequestHasher, RequestIdentity, parse_key, tapped};
 use crate::http::response::{ProblemKind, Representation};
-
-/// A request of which nothing has been looked at but its head. Nothing of its body has been read.
-pub(crate) struct ArrivingRequest {
-    request: GuardedRequest,
-    /// Where there is something to guard.
-    body: Option<BodyTap>,
-}
 
 /// Where a request's key is.
 pub(crate) enum KeySource {
@@ -24,71 +18,150 @@ pub(crate) enum KeySource {
     Given(Option<String>),
 }
 
+impl KeySource {
+    /// Of a handler whose attribute says whether the arguments have the key.
+    pub(crate) fn of(keyed_by_arguments: bool) -> Self {
+        if keyed_by_arguments { Self::Arguments } else { Self::Header }
+    }
+}
+
+/// What a request has said before anybody has looked at it but this library. Its handle need not be known yet.
+pub(crate) struct RequestHead {
+    representation: Representation,
+    applicability: Applicability,
+    /// Under whose reservation the request runs already.
+    above: Option<ReservationSlot>,
+    /// Where there is something to guard: it has seen all that comes before the body.
+    hasher: Option<RequestHasher>,
+    /// Whether the handle is known only after some of the extractors have run.
+    awaits_handle: bool,
+}
+
+impl RequestHead {
+    /// Reads the key, and puts what a `Reservation` looks for among the request's extensions.
+    ///
+    /// All that the guard compares is read here, because extractors may change what the request says. Only a function
+    /// of the handle's own that tells the caller sees what they have left, where the handle is known after them.
+    pub(crate) fn read(parts: &mut Parts, source: KeySource, handle: Option<&Idempotency>) -> Self {
+        let representation = Representation::asked_for_by(&parts.headers);
+        let above = guard_above(parts);
+        // A key that is missing or malformed is judged after the extractors: who may not call at all learns that first.
+        let applicability = applicability(parts, source, handle);
+        let mut hasher = None;
+        let early = || EarlyResponder { idempotency: handle.cloned(), representation };
+        let slot = match &applicability {
+            Applicability::Guarded(_, slot) => {
+                hasher = Some(RequestHasher::of(parts));
+                Some(Ok(slot.clone()))
+            }
+            Applicability::NotNeeded => Some(Err(NoReservationReason::SafeMethod)),
+            // A guard above has a key all the same, and whoever asks for the reservation has that one.
+            Applicability::KeyMissing(_) if above.is_some() => None,
+            Applicability::KeyMissing(problem) => Some(Err(NoReservationReason::NoKey(*problem))),
+            Applicability::KeyMalformed(error) => {
+                Some(Err(NoReservationReason::NoKey(ProblemKind::KeyInvalid(*error))))
+            }
+        };
+        if let Some(slot) = slot {
+            parts.extensions.insert(slot.map_err(|reason| NoReservation { reason, responder: early() }));
+        }
+        Self { representation, applicability, above, hasher, awaits_handle: handle.is_none() }
+    }
+
+    /// The handle is known: from here on it answers. Gives the request back for what is left of the extractors, its body
+    /// still unread.
+    pub(crate) fn under(
+        self,
+        idempotency: Idempotency,
+        request: Request,
+        bound: BodyBound,
+    ) -> (ArrivingRequest, Request) {
+        let Self { representation, mut applicability, above, hasher, awaits_handle } = self;
+        let (mut parts, body) = request.into_parts();
+        if awaits_handle {
+            if let Some(Err(none)) = parts.extensions.get_mut::<Result<ReservationSlot, NoReservation>>() {
+                none.responder.idempotency = Some(idempotency.clone());
+            }
+            if let Applicability::Guarded(identity, slot) = &mut applicability {
+                slot.belongs_to(&idempotency);
+                if let Some(identify) = idempotency.http().principal.as_deref() {
+                    identity.identify(&parts, identify);
+                }
+            }
+        }
+        let request = Request::from_parts(parts, body);
+        let (request, body) = match hasher {
+            Some(hasher) => {
+                let (request, tap) = tapped(request, bound, hasher);
+                (request, Some(tap))
+            }
+            None => (request, None),
+        };
+        let responder = Responder { idempotency, representation };
+        (
+            ArrivingRequest { request: GuardedRequest { responder, applicability, above, participant: None }, body },
+            request,
+        )
+    }
+}
+
+fn applicability(parts: &Parts, source: KeySource, handle: Option<&Idempotency>) -> Applicability {
+    if parts.method.is_safe() {
+        return Applicability::NotNeeded;
+    }
+    let key = match source {
+        KeySource::Arguments => None,
+        KeySource::Given(Some(key)) => Some(key),
+        KeySource::Given(None) => return Applicability::KeyMissing(ProblemKind::KeyAbsent),
+        KeySource::Header => match parse_key(&parts.headers) {
+            Ok(Some(key)) => Some(key),
+            Ok(None) => return Applicability::KeyMissing(ProblemKind::KeyMissing),
+            Err(error) => return Applicability::KeyMalformed(error),
+        },
+    };
+    let identify = handle.and_then(|handle| handle.http().principal.as_deref());
+    let slot = handle.map_or_else(ReservationSlot::default, ReservationSlot::of);
+    Applicability::Guarded(Box::new(RequestIdentity::of(parts, key, identify)), slot)
+}
+
+/// How many bytes of a request's body are read, where the attribute's own bound is `body_limit` and 0 is none.
+pub(crate) fn body_bound(idempotency: &Idempotency, body_limit: usize) -> BodyBound {
+    let own_limit = (body_limit > 0).then_some(body_limit);
+    match own_limit.or(idempotency.http().max_request_bytes) {
+        Some(bytes) => BodyBound::InPlaceOfAxum(bytes),
+        None => BodyBound::OfAxum,
+    }
+}
+
+/// A request under its handle, whose body its extractors have yet to look at. Nothing of it has been read.
+pub(crate) struct ArrivingRequest {
+    request: GuardedRequest,
+    /// Where there is something to guard.
+    body: Option<BodyTap>,
+}
+
 impl ArrivingRequest {
-    /// Reads the key; gives the request back for the extractors, its body still unread. The attribute says whether the
-    /// key comes from the arguments, and its bound on the body, where 0 is none.
+    /// Reads the key under a handle that is known already; gives the request back for the extractors.
     pub(crate) fn prepare(
         idempotency: Idempotency,
         request: Request,
         keyed_by_arguments: bool,
         body_limit: usize,
     ) -> (Self, Request) {
-        let own_limit = (body_limit > 0).then_some(body_limit);
-        let bound = match own_limit.or(idempotency.http().max_request_bytes) {
-            Some(bytes) => BodyBound::InPlaceOfAxum(bytes),
-            None => BodyBound::OfAxum,
-        };
-        let source = if keyed_by_arguments { KeySource::Arguments } else { KeySource::Header };
-        Self::of(idempotency, request, source, bound)
+        let bound = body_bound(&idempotency, body_limit);
+        Self::of(idempotency, request, KeySource::of(keyed_by_arguments), bound)
     }
 
     /// The same for any door.
     pub(crate) fn of(
         idempotency: Idempotency,
-        mut request: Request,
+        request: Request,
         source: KeySource,
         bound: BodyBound,
     ) -> (Self, Request) {
-        let responder = Responder { idempotency, representation: Representation::asked_for_by(request.headers()) };
-        // A key that is missing or malformed is judged after the extractors: who may not call at all learns that first.
-        let applicability = if request.method().is_safe() {
-            Applicability::NotNeeded
-        } else {
-            match source {
-                KeySource::Arguments => return Self::guarded(responder, request, None, bound),
-                KeySource::Given(Some(key)) => return Self::guarded(responder, request, Some(key), bound),
-                KeySource::Given(None) => Applicability::KeyMissing(ProblemKind::KeyAbsent),
-                KeySource::Header => match parse_key(request.headers()) {
-                    Ok(Some(key)) => return Self::guarded(responder, request, Some(key), bound),
-                    Ok(None) => Applicability::KeyMissing(ProblemKind::KeyMissing),
-                    Err(error) => Applicability::KeyMalformed(error),
-                },
-            }
-        };
-        let reason = match applicability {
-            Applicability::KeyMissing(problem) => NoReservationReason::NoKey(problem),
-            Applicability::KeyMalformed(error) => NoReservationReason::NoKey(ProblemKind::KeyInvalid(error)),
-            Applicability::NotNeeded | Applicability::Guarded(..) => NoReservationReason::SafeMethod,
-        };
-        let above = guard_above(&request);
-        // A guard above has a key all the same, and whoever asks for the reservation has that one.
-        if above.is_none() || !matches!(applicability, Applicability::KeyMissing(_)) {
-            let none = NoReservation { reason, responder: responder.clone() };
-            request.extensions_mut().insert(Err::<ReservationSlot, _>(none));
-        }
-        (Self { request: GuardedRequest { responder, applicability, above, participant: None }, body: None }, request)
-    }
-
-    fn guarded(responder: Responder, request: Request, key: Option<String>, bound: BodyBound) -> (Self, Request) {
-        let above = guard_above(&request);
-        let (request, tap) = tapped(request, bound);
         let (mut parts, body) = request.into_parts();
-        let slot = ReservationSlot::of(&responder.idempotency);
-        parts.extensions.insert(Ok::<_, NoReservation>(slot.clone()));
-        let identity = RequestIdentity::of(&parts, key, responder.idempotency.http().principal.as_deref());
-        let applicability = Applicability::Guarded(Box::new(identity), slot);
-        let request = GuardedRequest { responder, applicability, above, participant: None };
-        (Self { request, body: Some(tap) }, Request::from_parts(parts, body))
+        let head = RequestHead::read(&mut parts, source, Some(&idempotency));
+        head.under(idempotency, Request::from_parts(parts, body), bound)
     }
 
     /// The request on its way, for what else is known of it before its body is read.
@@ -122,10 +195,24 @@ impl ArrivingRequest {
             None => rejection,
         }
     }
+
+    /// The type of a `Reservation` among the arguments for which the handle, which was not known then, cannot do what it
+    /// promises.
+    pub(crate) fn unmet_need(&self) -> Option<&'static str> {
+        match &self.request.applicability {
+            Applicability::Guarded(_, slot) => slot.unmet_need(),
+            _ => None,
+        }
+    }
+
+    /// The guard answers in the handler's place.
+    pub(crate) fn refuse(self, problem: ProblemKind) -> Response {
+        self.request.responder.refuse(problem)
+    }
 }
 
 /// The guard that this request runs under already: that of a layer, or of a handler that has handed it on.
-fn guard_above(request: &Request) -> Option<ReservationSlot> {
-    let above = request.extensions().get::<Result<ReservationSlot, NoReservation>>()?.as_ref().ok()?;
+fn guard_above(parts: &Parts) -> Option<ReservationSlot> {
+    let above = parts.extensions.get::<Result<ReservationSlot, NoReservation>>()?.as_ref().ok()?;
     above.running_under().is_some().then(|| above.clone())
 }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use axum::response::Response;
 
-use super::respond::Responder;
+use super::respond::{EarlyResponder, Responder};
 use crate::engine::Participant;
 use crate::handle::{KeyPart, ReservationSlot};
 use crate::http::identity::{KeyError, RequestIdentity};
@@ -33,7 +33,7 @@ pub(super) enum Applicability {
 pub(crate) struct NoReservation {
     pub(crate) reason: NoReservationReason,
     /// How that is answered, where a handler cannot do without.
-    pub(crate) responder: Responder,
+    pub(crate) responder: EarlyResponder,
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use tracing::{error, warn};
 
@@ -14,6 +14,24 @@ use crate::store::StoreError;
 pub(crate) struct Responder {
     pub(super) idempotency: Idempotency,
     pub(super) representation: Representation,
+}
+
+/// The same while the handle may be unknown, because arguments from which it is taken are yet to be extracted.
+#[derive(Clone)]
+pub(crate) struct EarlyResponder {
+    pub(super) idempotency: Option<Idempotency>,
+    pub(super) representation: Representation,
+}
+
+impl EarlyResponder {
+    /// The answer to a request that has no reservation. Without a handle it is as for one without settings.
+    pub(crate) fn refuse(&self, problem: ProblemKind) -> Response {
+        let Self { idempotency, representation } = self;
+        match idempotency.clone() {
+            Some(idempotency) => Responder { idempotency, representation: *representation }.refuse(problem),
+            None => Problem::new(problem, None, *representation).into_response(),
+        }
+    }
 }
 
 /// What a handler ran under. It decides what is left of a run that broke off.

@@ -23,8 +23,8 @@ pub(crate) enum BodyBound {
     BesideOthers(usize),
 }
 
-/// The request with its body tapped, and the guard's end of that.
-pub(crate) fn tapped(request: Request, bound: BodyBound) -> (Request, BodyTap) {
+/// The request with its body tapped, and the guard's end of that. `hasher` has seen what comes before the body.
+pub(crate) fn tapped(request: Request, bound: BodyBound, hasher: RequestHasher) -> (Request, BodyTap) {
     let (request, limit) = match bound {
         BodyBound::OfAxum => {
             let (request, limit) = axum_limit(request);
@@ -38,7 +38,7 @@ pub(crate) fn tapped(request: Request, bound: BodyBound) -> (Request, BodyTap) {
         BodyBound::BesideOthers(bytes) => (request, bytes),
     };
     let (parts, body) = request.into_parts();
-    let (tap, body) = tap(body, limit, RequestHasher::of(&parts));
+    let (tap, body) = tap(body, limit, hasher);
     (Request::from_parts(parts, Body::new(body)), tap)
 }
 

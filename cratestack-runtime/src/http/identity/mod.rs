@@ -14,6 +14,7 @@ mod structured_field;
 mod tapped_body;
 
 pub(crate) use body_limit::{BodyBound, tapped};
+pub(crate) use fingerprint::RequestHasher;
 pub use fingerprint::hash_request;
 pub(crate) use key::parse as parse_key;
 pub(crate) use key_error::KeyError;

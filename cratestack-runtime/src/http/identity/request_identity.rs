@@ -33,6 +33,11 @@ impl RequestIdentity {
         }
     }
 
+    /// Takes the caller from a function of the handle's, which became known late.
+    pub(crate) fn identify(&mut self, parts: &Parts, identify: &Identify) {
+        self.principal = caller(Some(identify), parts);
+    }
+
     /// What comes to nothing is no key: it would be one for all requests that have none.
     pub(crate) fn set_key(&mut self, part: &(impl KeyPart + ?Sized)) {
         // No header can spell this, so the two kinds of keys of one caller never meet.

@@ -53,9 +53,42 @@ async fn graphql(State(schema): State<Api>, request: GraphQLRequest) -> Response
     if failed { (Unrecorded, response).into_response() } else { response.into_response() }
 }
 
+/// A client that cannot set a header for each operation says its key in the request's `extensions`.
+fn key_of(request: &GraphQLRequest) -> Option<String> {
+    match request.0.extensions.get("idempotencyKey") {
+        Some(async_graphql::Value::String(key)) => Some(key.clone()),
+        _ => None,
+    }
+}
+
+#[idempotent(optional, handle = app.idempotency, key = key_of(&request))]
+async fn keyed_by_extension(State(app): State<App>, request: GraphQLRequest) -> GraphQLResponse {
+    app.schema.execute(request.into_inner()).await.into()
+}
+
 fn app(idempotency: Idempotency, paid: Arc<AtomicU32>) -> Router {
     let schema = Schema::build(Query, Mutation, EmptySubscription).data(paid).finish();
-    Router::new().route("/graphql", post(graphql)).with_state(App { idempotency, schema })
+    Router::new()
+        .route("/graphql", post(graphql))
+        .route("/keyed", post(keyed_by_extension))
+        .with_state(App { idempotency, schema })
+}
+
+#[tokio::test]
+async fn a_mutation_is_made_once_by_the_key_in_its_extensions() {
+    let paid = Arc::new(AtomicU32::new(0));
+    let outside = Arc::clone(&paid);
+    let service = Service::new(MemoryStore::new(), move |idempotency| app(idempotency, Arc::clone(&outside)));
+    let operation = |text: &str, key: Option<&str>| {
+        let extensions = key.map(|key| json!({ "idempotencyKey": key }));
+        service.post("/keyed").json(&json!({ "query": text, "extensions": extensions }))
+    };
+    operation("mutation { pay(amount: 5) }", Some("a")).twice().await;
+    operation("mutation { pay(amount: 5) }", Some("b")).twice().await;
+    assert_eq!(operation("{ paid }", None).send().await.json::<Value>()["data"]["paid"], 10);
+    let other = operation("mutation { pay(amount: 6) }", Some("a")).send().await;
+    assert_eq!(other.status(), 422);
+    assert_eq!(paid.load(Ordering::SeqCst), 10);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod extractors;
 mod graphql;
 mod http2;
 mod in_the_wild;
+mod json_rpc;
 mod layers;
 mod openapi;
 mod page;

@@ -32,7 +32,7 @@ fn the_versions_of_the_table_are_those_of_the_lock_file() {
 fn the_page_names_every_test() {
     let page = read("docs/around.md");
     let mut there = BTreeSet::new();
-    for module in ["callers", "extractors", "graphql", "http2", "in_the_wild", "layers", "openapi"] {
+    for module in ["callers", "extractors", "graphql", "http2", "in_the_wild", "json_rpc", "layers", "openapi"] {
         let text = read(&format!("tests/around/tests/around/{module}.rs"));
         for test in text.split("#[tokio::test]").skip(1) {
             let name = test.split("async fn ").nth(1).and_then(|rest| rest.split('(').next()).unwrap();

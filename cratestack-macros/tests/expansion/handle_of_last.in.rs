@@ -1,0 +1,2 @@
+#[idempotent(handle = h)]
+async fn pay(Extension(h): Extension<Idempotency>) {}

@@ -1,0 +1,14 @@
+use axum::extract::State;
+use cratestack_runtime::{Idempotency, idempotent};
+
+#[derive(Clone)]
+struct App {
+    idempotency: Idempotency,
+}
+
+#[idempotent(handle = app.idempotent)]
+async fn pay(State(app): State<App>, body: String) {
+    let _ = (app.idempotency, body);
+}
+
+fn main() {}
