@@ -10,6 +10,7 @@ use axum::routing::post;
 use cratestack_runtime::testing::Service;
 use cratestack_runtime::{Idempotency, InTransaction, PostgresStore, Reservation, SqliteStore, Tx, idempotent};
 use sqlx::{PgPool, Postgres, Sqlite};
+use tower::ServiceExt as _;
 
 use crate::world::{Failed, World, on_postgres, sqlite_pool};
 
@@ -177,7 +178,6 @@ async fn a_store_behind_an_arc_is_found() {
     let (pool, _keep) = on_postgres::database().await;
     let store = Arc::new(PostgresStore::new(pool.clone()));
     let app = Router::new().route("/hidden", post(hidden)).with_state(Idempotency::new(store));
-    use tower::ServiceExt as _;
     let request = axum::http::Request::post("/hidden").header("authorization", "Bearer alice");
     let request = request.header("idempotency-key", "k1").body(axum::body::Body::empty()).unwrap();
     assert_eq!(app.oneshot(request).await.unwrap().status(), StatusCode::OK);

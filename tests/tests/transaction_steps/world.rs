@@ -24,10 +24,13 @@ pub enum Fate {
     Sleeps(Duration),
 }
 
+/// What was done, in which attempt, and with which derived key.
+type Effect = (&'static str, u32, Uuid);
+
 /// Outlives every process.
 #[derive(Clone, Default)]
 pub struct World {
-    effects: Arc<Mutex<Vec<(&'static str, u32, Uuid)>>>,
+    effects: Arc<Mutex<Vec<Effect>>>,
     fates: Arc<Mutex<VecDeque<(&'static str, Fate)>>>,
     pub arrived: Arc<Notify>,
     pub gate: Arc<Gate>,
