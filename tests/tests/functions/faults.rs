@@ -107,10 +107,10 @@ async fn what_is_more_than_may_run_is_overloaded() {
 #[tokio::test]
 async fn whoever_watches_hears_of_functions() {
     let heard = Arc::new(Mutex::new(Vec::new()));
-    let hears = Arc::clone(&heard);
+    let told = Arc::clone(&heard);
     let store = Arc::new(FailingStore::default());
     let handle = Idempotency::new(Arc::clone(&store));
-    let shop = Shop::over(handle.on_event(move |event| hears.lock().unwrap().push(event.kind.as_str())));
+    let shop = Shop::over(handle.on_event(move |event| told.lock().unwrap().push(event.kind.as_str())));
     #[idempotent(handle = shop.idempotency, name = "watch", key = id, fingerprint = print)]
     async fn watched(shop: &Shop, id: &str, print: u64) -> Result<(), ShopError> {
         assert!(id != "panic", "told to panic");

@@ -125,7 +125,7 @@ async fn rows_are_pinned() {
     // Of `s` 12 `function key`, and `(` 2 `+` 7 `s` 3 `EUR`: lengths in 8 bytes, integers in 16, little end first.
     assert_eq!(row.key, "charge→09a6d5088bf70a8509fadb0bfd3e6a8bba04b4db9adfe24a72db81c70ac42661");
     // Of `s` 8 `function`, `s` 6 `charge`, `T` for a fingerprint, and `+` 100.
-    let hash: String = row.request_hash.unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = row.request_hash.unwrap().map(|byte| format!("{byte:02x}")).concat();
     assert_eq!(hash, "90c30b82351f473acd5431b2d27b951938bb97e1df57232e37f3305fa5c879fc");
     let expires = SystemTime::now() + std::time::Duration::from_secs(60);
     let replay = store.reserve_or_fetch(&row.principal, &row.key, row.request_hash.unwrap(), expires).await.unwrap();
