@@ -123,7 +123,7 @@ const GROUPS: [&str; 9] = ["store", "replay", "transaction", "guard", "request",
 
 async fn figures(group: &str, server: &PostgresServer, connections: u32) -> Fallible<Vec<Figure>> {
     if group == "guard" {
-        return Ok(figures::guard());
+        return Ok(figures::guard().into_iter().chain([figures::function()]).collect());
     }
     if group == "sqlite" {
         return figures::sqlite().await;

@@ -1,5 +1,6 @@
 //! The figures, one module each.
 
+mod function;
 mod replay;
 mod requests;
 mod sqlite;
@@ -7,6 +8,7 @@ mod step;
 mod store;
 mod transaction;
 
+pub use function::function;
 pub use replay::replay;
 pub use requests::{guard, requests, seen};
 pub use sqlite::sqlite;

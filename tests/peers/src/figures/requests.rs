@@ -167,7 +167,7 @@ async fn pay(body: Bytes) -> Response {
     (StatusCode::CREATED, headers, BODY.clone()).into_response()
 }
 
-fn guarded(idempotency: Idempotency) -> Router {
+pub(super) fn guarded(idempotency: Idempotency) -> Router {
     Router::new().route("/payments", post(pay_once)).with_state(App { idempotency })
 }
 
@@ -313,17 +313,26 @@ impl Contender for Alone {
 
     async fn run(&self, load: Load) -> Fallible<Sample> {
         let router = (self.0.router)();
-        tokio::task::spawn_blocking(move || alone(&router, load.lasting)).await?
+        tokio::task::spawn_blocking(move || alone(load.lasting, async || answered_in(&router, &new_key()).await))
+            .await?
     }
 }
 
 const COUNTED: u64 = 1_000;
 
-fn alone(router: &Router, lasting: Duration) -> Fallible<Sample> {
+/// Sends one request, and says how long its answer took.
+pub(super) async fn answered_in(router: &Router, key: &str) -> Fallible<Duration> {
+    let begun = Instant::now();
+    answered(router, key).await?;
+    Ok(begun.elapsed())
+}
+
+/// One `call` after the other on this thread; each says how long it took.
+pub(super) fn alone(lasting: Duration, call: impl AsyncFn() -> Fallible<Duration>) -> Fallible<Sample> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         for _ in 0..10_000 {
-            answered(router, &new_key()).await?;
+            call().await?;
         }
         Fallible::Ok(())
     })?;
@@ -331,7 +340,7 @@ fn alone(router: &Router, lasting: Duration) -> Fallible<Sample> {
     let allocations = allocation_counter::measure(|| {
         counted = runtime.block_on(async {
             for _ in 0..COUNTED {
-                answered(router, &new_key()).await?;
+                call().await?;
             }
             Ok(())
         });
@@ -341,10 +350,7 @@ fn alone(router: &Router, lasting: Duration) -> Fallible<Sample> {
     let latencies = runtime.block_on(async {
         let mut latencies = Vec::new();
         while begun.elapsed() < lasting {
-            let key = new_key();
-            let one = Instant::now();
-            answered(router, &key).await?;
-            latencies.push(one.elapsed());
+            latencies.push(call().await?);
         }
         Fallible::Ok(latencies)
     })?;
