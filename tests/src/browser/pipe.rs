@@ -34,6 +34,9 @@ struct Seen {
     ended: bool,
 }
 
+/// The page was left while it was asked: that is no value. Whoever waits for one asks the next page.
+const LEFT: &str = "Inspected target navigated or closed";
+
 impl Pipe {
     pub(super) fn over(to: ChildStdin, from: ChildStdout) -> Arc<Self> {
         let pipe = Arc::new(Self { to: to.into(), next: AtomicU64::new(1), seen: Mutex::default() });
@@ -90,6 +93,9 @@ impl Pipe {
         self.to.lock().await.write_all(&bytes).await.expect("the browser reads");
         let answer = timeout(PATIENCE, answer).await.unwrap_or_else(|_| panic!("{method}: no answer"));
         let mut answer = answer.unwrap_or_else(|_| panic!("{method}: the browser has ended"));
+        if answer["error"]["message"] == LEFT {
+            return Value::Null;
+        }
         assert!(answer["error"].is_null(), "{method}: {}", answer["error"]);
         answer["result"].take()
     }
