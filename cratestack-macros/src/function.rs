@@ -139,7 +139,7 @@ fn make_call(
             } else {
                 quote_spanned!(span=> &(#handle))
             };
-            let handle = quote_spanned!(span=> #private_at_handle::handle(#handle));
+            let handle = quote_spanned!(span=> #private_at_handle::found_handle(#handle));
             quote! {
                 #[allow(clippy::needless_borrow, clippy::needless_borrows_for_generic_args)]
                 let mut #call = #private::FunctionCall::new(#handle, #name, #builder);

@@ -12,6 +12,7 @@ pub mod postgres;
 mod proxy;
 pub mod service;
 pub mod shell;
+mod three_methods;
 
 pub use browser::{Browser, Page};
 pub use client::{Answer, Client};
@@ -19,3 +20,4 @@ pub use nats::{Nats, NatsServer};
 pub use postgres::{PostgresServer, TestDatabase};
 pub use proxy::{Proxy, Way};
 pub use service::{Service, Settings, Worker};
+pub use three_methods::ThreeMethods;

@@ -10,7 +10,7 @@ pub async fn charge(&self, mut order: Order) -> Result<Receipt, ChargeError> {
     >::error;
     #[allow(clippy::needless_borrow, clippy::needless_borrows_for_generic_args)]
     let mut idempotent_call = ::cratestack_runtime::__private::FunctionCall::new(
-        ::cratestack_runtime::__private::handle(&(self.idempotency)),
+        ::cratestack_runtime::__private::found_handle(&(self.idempotency)),
         "charge",
         ::cratestack_runtime::__private::Options::new().ttl_ms(86400000u64),
     );

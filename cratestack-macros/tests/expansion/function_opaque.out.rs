@@ -10,7 +10,7 @@ fn ship(
         let _ = ::cratestack_runtime::__private::Function::<Result<(), Failed>>::error;
         #[allow(clippy::needless_borrow, clippy::needless_borrows_for_generic_args)]
         let mut idempotent_call = ::cratestack_runtime::__private::FunctionCall::new(
-            ::cratestack_runtime::__private::handle(&(carrier.idempotency)),
+            ::cratestack_runtime::__private::found_handle(&(carrier.idempotency)),
             "ship",
             ::cratestack_runtime::__private::Options::new(),
         );

@@ -3,7 +3,7 @@ async fn charge(handle: Idempotency, Order { order, .. }: Order) -> Outcome {
     let _ = ::cratestack_runtime::__private::Function::<Outcome>::recorded_whole;
     #[allow(clippy::needless_borrow, clippy::needless_borrows_for_generic_args)]
     let mut idempotent_call = ::cratestack_runtime::__private::FunctionCall::new(
-        ::cratestack_runtime::__private::handle(&(handle)),
+        ::cratestack_runtime::__private::found_handle(&(handle)),
         "charge",
         ::cratestack_runtime::__private::Options::new(),
     );

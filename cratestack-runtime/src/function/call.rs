@@ -24,7 +24,8 @@ pub struct FunctionCall {
 
 impl FunctionCall {
     /// A call of the function of this name.
-    pub fn new(idempotency: Idempotency, name: &'static str, options: Options) -> Self {
+    pub fn new(handle: impl Into<Idempotency>, name: &'static str, options: Options) -> Self {
+        let idempotency = handle.into();
         let principal = Some(of_function(name));
         Self { idempotency, name, options, key: None, principal, request_hash: hash(name, None), participant: None }
     }

@@ -18,7 +18,7 @@ impl<DB: TakesPart> TransactionalCall<DB> {
     /// A call of the function of this name.
     pub fn new(idempotency: Idempotency<DB::Store>, name: &'static str, options: Options) -> Self {
         let (store, slot) = (Arc::clone(idempotency.store()), Arc::default());
-        let call = FunctionCall::new(idempotency.into(), name, options);
+        let call = FunctionCall::new(idempotency, name, options);
         Self { call: call.in_transaction_of(DB::participant(store, Arc::clone(&slot)).0), slot }
     }
 

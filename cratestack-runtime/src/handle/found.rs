@@ -4,31 +4,37 @@
 //! the compiler asks for one that is typed ([`HandleFor`]); and where it does not see what for, because the argument's
 //! type has a name of the user's own, the store is found by its type at run time.
 
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[cfg(all(feature = "axum", any(feature = "postgres", feature = "sqlite")))]
 use std::any::Any;
 use std::sync::Arc;
 
 use super::idempotency::Idempotency;
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[cfg(all(feature = "axum", any(feature = "postgres", feature = "sqlite")))]
 use super::reservation::Reservation;
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[cfg(all(feature = "axum", any(feature = "postgres", feature = "sqlite")))]
 use super::tx::Tx;
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[cfg(all(feature = "axum", any(feature = "postgres", feature = "sqlite")))]
 use crate::store::StoreDatabase;
 use crate::store::TransactionalStore;
 
 /// The handle that an expression comes to, whichever it is.
 pub struct FoundHandle {
     pub(crate) idempotency: Idempotency,
-    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    #[cfg(all(feature = "axum", any(feature = "postgres", feature = "sqlite")))]
     store: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl FoundHandle {
     /// The store, where the handle says that it is one of this type.
-    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    #[cfg(all(feature = "axum", any(feature = "postgres", feature = "sqlite")))]
     pub(crate) fn store<S: TransactionalStore>(&self) -> Option<Arc<S>> {
         Arc::downcast(Arc::clone(self.store.as_ref()?)).ok()
+    }
+}
+
+impl From<FoundHandle> for Idempotency {
+    fn from(found: FoundHandle) -> Self {
+        found.idempotency
     }
 }
 
@@ -48,7 +54,7 @@ impl HandleExpression for Idempotency {
     fn found(&self) -> FoundHandle {
         FoundHandle {
             idempotency: self.clone(),
-            #[cfg(any(feature = "postgres", feature = "sqlite"))]
+            #[cfg(all(feature = "axum", any(feature = "postgres", feature = "sqlite")))]
             store: None,
         }
     }
@@ -57,7 +63,7 @@ impl HandleExpression for Idempotency {
 impl<S: TransactionalStore> HandleExpression for Idempotency<S> {
     fn found(&self) -> FoundHandle {
         FoundHandle {
-            #[cfg(any(feature = "postgres", feature = "sqlite"))]
+            #[cfg(all(feature = "axum", any(feature = "postgres", feature = "sqlite")))]
             store: Some(Arc::clone(self.store()) as Arc<dyn Any + Send + Sync>),
             idempotency: self.clone().into(),
         }
@@ -74,7 +80,7 @@ macro_rules! pointers {
             }
         }
 
-        #[cfg(any(feature = "postgres", feature = "sqlite"))]
+        #[cfg(all(feature = "axum", any(feature = "postgres", feature = "sqlite")))]
         #[diagnostic::do_not_recommend]
         impl<T, H: HandleFor<T> + ?Sized> HandleFor<T> for $pointer {
             fn found_for(&self) -> FoundHandle {
@@ -92,7 +98,7 @@ pub fn found_handle<H: HandleExpression + ?Sized>(expression: &H) -> FoundHandle
 }
 
 /// What `handle = EXPR` may come to beside an argument `T`, which is a `Tx<DB>` or a `Reservation<DB>`.
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[cfg(all(feature = "axum", any(feature = "postgres", feature = "sqlite")))]
 #[diagnostic::on_unimplemented(
     message = "`handle` takes an `Idempotency` over the store of a `{T}`, and this is a `{Self}`",
     label = "this is no `Idempotency`",
@@ -104,7 +110,7 @@ pub trait HandleFor<T> {
     fn found_for(&self) -> FoundHandle;
 }
 
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[cfg(all(feature = "axum", any(feature = "postgres", feature = "sqlite")))]
 impl<DB: StoreDatabase, S: ?Sized + IsStore<DB::Store>> HandleFor<Tx<DB>> for Idempotency<S>
 where
     Self: HandleExpression,
@@ -114,7 +120,7 @@ where
     }
 }
 
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[cfg(all(feature = "axum", any(feature = "postgres", feature = "sqlite")))]
 impl<DB: StoreDatabase, S: ?Sized + IsStore<DB::Store>> HandleFor<Reservation<DB>> for Idempotency<S>
 where
     Self: HandleExpression,
@@ -125,7 +131,7 @@ where
 }
 
 /// A store that is `S`. Were it said by an equality of types, the error would be in the compiler's words.
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[cfg(all(feature = "axum", any(feature = "postgres", feature = "sqlite")))]
 #[diagnostic::on_unimplemented(
     message = "the handler's transactions are a `{S}`'s, and this handle is an `Idempotency<{Self}>`",
     label = "this handle has no such transactions",
@@ -135,12 +141,12 @@ where
 )]
 pub trait IsStore<S: ?Sized> {}
 
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[cfg(all(feature = "axum", any(feature = "postgres", feature = "sqlite")))]
 #[diagnostic::do_not_recommend]
 impl<S: ?Sized> IsStore<S> for S {}
 
 /// `handle = EXPR`, beside an argument `T`.
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[cfg(all(feature = "axum", any(feature = "postgres", feature = "sqlite")))]
 pub fn found_handle_for<T, H: HandleFor<T> + ?Sized>(expression: &H) -> FoundHandle {
     expression.found_for()
 }

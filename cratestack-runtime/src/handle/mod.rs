@@ -11,7 +11,7 @@
 mod configure;
 mod event;
 mod failure_cause;
-#[cfg(feature = "axum")]
+#[cfg(any(feature = "axum", feature = "macros"))]
 mod found;
 mod idempotency;
 mod key_part;
@@ -35,7 +35,7 @@ pub use event::{Event, EventKind};
 pub use failure_cause::FailureCause;
 #[cfg(all(feature = "axum", any(feature = "postgres", feature = "sqlite")))]
 pub use found::found_handle_for;
-#[cfg(feature = "axum")]
+#[cfg(any(feature = "axum", feature = "macros"))]
 pub use found::{FoundHandle, found_handle};
 pub use idempotency::Idempotency;
 pub(crate) use key_part::digest;

@@ -5,6 +5,7 @@
 
 use std::future::{Future, Pending, pending};
 use std::marker::PhantomData;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -14,9 +15,8 @@ use crate::function::{FunctionCall, GuardError, Recorder, Run};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 use crate::function::{TransactionalCall, TransactionalRun};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-use crate::handle::TakesPart;
-use crate::handle::{Idempotency, Reservation, ReservationKind, ReservationSlot};
-use crate::store::TransactionalStore;
+use crate::handle::{Idempotency, TakesPart};
+use crate::handle::{Reservation, ReservationKind, ReservationSlot};
 
 /// What a function returns, as a type to ask about.
 pub struct Function<R>(PhantomData<fn() -> R>);
@@ -214,51 +214,6 @@ pub trait RecordedError {}
 
 #[diagnostic::do_not_recommend]
 impl<E: Serialize + DeserializeOwned> RecordedError for E {}
-
-/// What `handle = …` may come to.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is no handle on a store",
-    label = "this is no `Idempotency`",
-    note = "name one, such as `handle = self.idempotency` or `handle = app.idempotency`: it is a \
-            `cratestack_runtime::Idempotency`, also by reference or in an `Arc`"
-)]
-pub trait AnyHandle {
-    /// The handle, without the type of its store.
-    fn handle(&self) -> Idempotency;
-}
-
-#[diagnostic::do_not_recommend]
-impl AnyHandle for Idempotency {
-    fn handle(&self) -> Idempotency {
-        self.clone()
-    }
-}
-
-#[diagnostic::do_not_recommend]
-impl<S: TransactionalStore> AnyHandle for Idempotency<S> {
-    fn handle(&self) -> Idempotency {
-        self.clone().into()
-    }
-}
-
-/// What derefs to a handle is one.
-macro_rules! pointers {
-    ($($pointer:ty),*) => {$(
-        #[diagnostic::do_not_recommend]
-        impl<H: AnyHandle> AnyHandle for $pointer {
-            fn handle(&self) -> Idempotency {
-                (**self).handle()
-            }
-        }
-    )*};
-}
-
-pointers!(&H, &mut H, Box<H>, Arc<H>);
-
-/// `handle = EXPR`
-pub fn handle(handle: &impl AnyHandle) -> Idempotency {
-    handle.handle()
-}
 
 /// What the handle of a function with `transaction` may come to.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

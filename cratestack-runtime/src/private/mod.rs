@@ -32,7 +32,7 @@ pub use cratestack_macros::idempotent;
 pub use crate::function::{FunctionCall, GuardError, Recorder, Run, again, once};
 #[cfg(all(feature = "macros", any(feature = "postgres", feature = "sqlite")))]
 pub use crate::function::{IsTx, TransactionalCall, TransactionalRun};
-#[cfg(feature = "axum")]
+#[cfg(any(feature = "axum", feature = "macros"))]
 pub use crate::handle::{FoundHandle, found_handle};
 pub use crate::handle::{Options, Part, part};
 #[cfg(feature = "axum")]
@@ -48,8 +48,8 @@ pub use argument::{
 pub use causes::AnyRecorder;
 #[cfg(feature = "macros")]
 pub use function::{
-    AnyFunction, AnyHandle, AnyReturnedByFunction, Function, FunctionResult, IsReservation, RecordedError,
-    RecordedValue, TakesGuardError, Unrecordable, function, handle, reservation, unreturned,
+    AnyFunction, AnyReturnedByFunction, Function, FunctionResult, IsReservation, RecordedError, RecordedValue,
+    TakesGuardError, Unrecordable, function, reservation, unreturned,
 };
 #[cfg(all(feature = "macros", any(feature = "postgres", feature = "sqlite")))]
 pub use function::{AnyTransactionalHandle, transactional_handle};

@@ -8,9 +8,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
 use cratestack_runtime::{
-    Idempotency, IdempotencyRecord, IdempotencyStore, MemoryStore, ReservationOutcome, StoreError, async_trait,
-    idempotent,
+    Idempotency, IdempotencyRecord, IdempotencyStore, ReservationOutcome, StoreError, async_trait, idempotent,
 };
+use cratestack_tests::ThreeMethods;
 use uuid::Uuid;
 
 use crate::app::{App, eventually, held, request, send};
@@ -134,41 +134,9 @@ async fn a_stale_holder_changes_nothing_and_does_not_answer_for_the_key() {
     assert_eq!((replayed.is_replay(), replayed.body), (true, second.body));
 }
 
-/// The original trait, with three methods and nothing else.
-struct ThreeMethods(MemoryStore);
-
-#[async_trait]
-impl IdempotencyStore for ThreeMethods {
-    async fn reserve_or_fetch(
-        &self,
-        principal: &str,
-        key: &str,
-        request_hash: [u8; 32],
-        expires_at: SystemTime,
-    ) -> Result<ReservationOutcome, cratestack_runtime::CoolError> {
-        self.0.reserve_or_fetch(principal, key, request_hash, expires_at).await
-    }
-
-    async fn complete(
-        &self,
-        principal: &str,
-        key: &str,
-        token: Uuid,
-        status: u16,
-        headers: &[u8],
-        body: &[u8],
-    ) -> Result<(), cratestack_runtime::CoolError> {
-        self.0.complete(principal, key, token, status, headers, body).await
-    }
-
-    async fn release(&self, principal: &str, key: &str, token: Uuid) -> Result<(), cratestack_runtime::CoolError> {
-        self.0.release(principal, key, token).await
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_store_of_three_methods_is_enough() {
-    let app = App::over(Idempotency::new(ThreeMethods(MemoryStore::new())).lease(Duration::from_secs(1)));
+    let app = App::over(Idempotency::new(ThreeMethods::default()).lease(Duration::from_secs(1)));
     let running = app.hold().await;
     tokio::time::sleep(Duration::from_secs(60)).await;
     let during = app.send(held()).await;

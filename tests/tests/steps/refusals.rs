@@ -1,16 +1,12 @@
 //! What a step itself has to say: each time a clear error, and nothing runs twice by it.
 
-use std::time::{Duration, SystemTime};
-
-use async_trait::async_trait;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
 use cratestack_runtime::testing::{Answer, Service, TestStore};
-use cratestack_runtime::{
-    Idempotency, IdempotencyStore, MemoryStore, Reservation, ReservationOutcome, StepError, StoreError, idempotent,
-};
+use cratestack_runtime::{Idempotency, IdempotencyStore, Reservation, StepError, StoreError, idempotent};
+use cratestack_tests::ThreeMethods;
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
@@ -255,56 +251,6 @@ fn of<S: TestStore>(
     })
 }
 
-/// A store of three methods.
-#[derive(Clone)]
-struct Three {
-    rows: MemoryStore,
-}
-
-#[async_trait]
-impl IdempotencyStore for Three {
-    async fn reserve_or_fetch(
-        &self,
-        principal: &str,
-        key: &str,
-        hash: [u8; 32],
-        expires_at: SystemTime,
-    ) -> Result<ReservationOutcome, StoreError> {
-        self.rows.reserve_or_fetch(principal, key, hash, expires_at).await
-    }
-
-    async fn complete(
-        &self,
-        principal: &str,
-        key: &str,
-        token: Uuid,
-        status: u16,
-        headers: &[u8],
-        body: &[u8],
-    ) -> Result<(), StoreError> {
-        self.rows.complete(principal, key, token, status, headers, body).await
-    }
-
-    async fn release(&self, principal: &str, key: &str, token: Uuid) -> Result<(), StoreError> {
-        self.rows.release(principal, key, token).await
-    }
-}
-
-#[async_trait]
-impl TestStore for Three {
-    fn of_another_process(&self) -> Self {
-        self.clone()
-    }
-
-    async fn advance(&self, by: Duration) -> Result<(), StoreError> {
-        self.rows.advance(by).await
-    }
-
-    async fn longest_lease(&self) -> Result<Duration, StoreError> {
-        self.rows.longest_lease().await
-    }
-}
-
 /// It is refused before its closure begins, so nothing has happened; and what the handler does without it is guarded as
 /// ever.
 #[idempotent(record = success)]
@@ -316,7 +262,7 @@ async fn charge_or_not(State(world): State<World>, reservation: Reservation, bod
 #[tokio::test]
 async fn a_store_of_three_methods_refuses_a_step_before_it_begins() {
     let world = World::default();
-    let store = Three { rows: MemoryStore::new() };
+    let store = ThreeMethods::default();
     let service = of(store.clone(), &world, |router| router.route("/charges", post(charge_or_not)));
     for _ in 0..2 {
         let said = error(&service.post("/charges").key("k1").send().await);

@@ -13,6 +13,7 @@ use cratestack_runtime::{
     Claim, ClaimOutcome, ClockSample, Idempotency, IdempotencyStore, MemoryStore, PostgresStore, ReservationOutcome,
     SqliteStore, StoreError,
 };
+use cratestack_tests::ThreeMethods;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -334,41 +335,9 @@ async fn what_was_asked_before_it_was_forgotten_elsewhere_is_told_to_nobody_afte
     assert_eq!(here.effects(), 1);
 }
 
-/// A store of the original three methods.
-struct Three(MemoryStore);
-
-#[async_trait]
-impl IdempotencyStore for Three {
-    async fn reserve_or_fetch(
-        &self,
-        principal: &str,
-        key: &str,
-        request_hash: [u8; 32],
-        expires_at: SystemTime,
-    ) -> Result<ReservationOutcome, StoreError> {
-        self.0.reserve_or_fetch(principal, key, request_hash, expires_at).await
-    }
-
-    async fn complete(
-        &self,
-        principal: &str,
-        key: &str,
-        token: Uuid,
-        status: u16,
-        headers: &[u8],
-        body: &[u8],
-    ) -> Result<(), StoreError> {
-        self.0.complete(principal, key, token, status, headers, body).await
-    }
-
-    async fn release(&self, principal: &str, key: &str, token: Uuid) -> Result<(), StoreError> {
-        self.0.release(principal, key, token).await
-    }
-}
-
 #[tokio::test]
 async fn a_store_without_these_methods_says_so() {
-    let handle = Idempotency::new(Three(MemoryStore::new()));
+    let handle = Idempotency::new(ThreeMethods::default());
     let whose = alice();
     let errors = [
         handle.show(&whose, "k").await.unwrap_err(),
