@@ -8,6 +8,8 @@ pub mod client;
 #[path = "../../src/packages.rs"]
 mod packages;
 #[path = "../../src/postgres/mod.rs"]
+// Some of it is for the workspace's tests alone.
+#[allow(unused_imports)]
 pub mod postgres;
 pub mod versions;
 

@@ -2,16 +2,11 @@
 //!
 //! `TEST_NATS_URL` names one to use instead of a private one. The tests that kill the server always have a private one.
 
-use std::{
-    env, fs,
-    io::{BufRead as _, BufReader, Write as _},
-    os::unix::process::CommandExt as _,
-    path::{Path, PathBuf},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-};
+use std::env;
+use std::path::{Path, PathBuf};
 
 use crate::packages;
-use crate::postgres::{is_root, normal_user};
+use crate::postgres::keeper::Keeper;
 
 const KEEPER: &str = include_str!("keeper.sh");
 
@@ -58,9 +53,9 @@ impl NatsServer {
     /// When it cannot be started; the message ends with the server's log.
     pub async fn launch() -> Self {
         blocking(|| {
-            let mut keeper = Keeper::spawn();
+            let mut keeper = Keeper::spawn(KEEPER, &find(), &[]);
             // Any port that is free.
-            let port = keeper.start("-1");
+            let port = start(&mut keeper, "-1");
             Self { port, keeper }
         })
         .await
@@ -78,7 +73,7 @@ impl NatsServer {
     pub async fn crash_and_restart(mut self) -> Self {
         blocking(move || {
             assert_eq!(self.keeper.ask("kill"), "stopped");
-            let port = self.keeper.start(&self.port.to_string());
+            let port = start(&mut self.keeper, &self.port.to_string());
             assert_eq!(port, self.port, "it comes back where it was");
             self
         })
@@ -91,60 +86,10 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     done.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()))
 }
 
-/// The shell that owns server and directory, see `keeper.sh`.
-#[derive(Debug)]
-struct Keeper {
-    process: Child,
-    commands: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
-    directory: PathBuf,
-}
-
-impl Keeper {
-    fn spawn() -> Self {
-        let mut command = Command::new("sh");
-        command.args(["-c", KEEPER, "keeper"]).arg(env::temp_dir()).arg(find());
-        if is_root() {
-            let (uid, gid) = normal_user();
-            command.uid(uid).gid(gid);
-        }
-        // No inherited output: whoever reads the test's output to its end would wait for the keeper, too.
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut process = command.current_dir("/").process_group(0).spawn().expect("`sh` runs");
-        let commands = process.stdin.take();
-        let answers = BufReader::new(process.stdout.take().expect("the output is piped"));
-        let mut keeper = Self { process, commands, answers, directory: PathBuf::new() };
-        keeper.directory = keeper.answer().into();
-        assert!(keeper.directory.is_dir(), "the user that runs NATS has no directory for temporary files");
-        keeper
-    }
-
-    fn start(&mut self, port: &str) -> u16 {
-        let started = self.ask(&format!("start {port}"));
-        started.parse().unwrap_or_else(|_| {
-            let log = fs::read(self.directory.join("log")).unwrap_or_default();
-            panic!("the private NATS server did not start:\n{}", String::from_utf8_lossy(&log))
-        })
-    }
-
-    fn ask(&mut self, command: &str) -> String {
-        let commands = self.commands.as_mut().expect("the keeper listens until it is dropped");
-        writeln!(commands, "{command}").expect("the keeper listens");
-        self.answer()
-    }
-
-    fn answer(&mut self) -> String {
-        let mut line = String::new();
-        self.answers.read_line(&mut line).expect("the keeper answers in text");
-        line.trim_end().to_owned()
-    }
-}
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        drop(self.commands.take());
-        let _ = self.process.wait();
-    }
+/// Starts the server, and says on which port it listens.
+fn start(keeper: &mut Keeper, port: &str) -> u16 {
+    let started = keeper.ask(&format!("start {port}"));
+    started.parse().unwrap_or_else(|_| panic!("the private NATS server did not start:\n{}", keeper.log_tail()))
 }
 
 /// The server's program.

@@ -15,6 +15,7 @@
 
 mod binaries;
 mod commits;
+pub(crate) mod keeper;
 mod server;
 mod standby;
 mod wire;
@@ -38,7 +39,7 @@ pub use self::{
     wire::RoundTrips,
 };
 pub(crate) use self::{
-    server::{is_root, normal_user},
+    keeper::is_root,
     wire::{address, replace_address, with_port, without_encryption},
 };
 

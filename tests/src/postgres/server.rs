@@ -1,18 +1,14 @@
 //! A private server: started in a directory of its own, gone without a trace when the process that started it is.
 
 use std::{
-    env, fs,
-    io::{BufRead as _, BufReader, Write as _},
     net::{Ipv4Addr, TcpListener},
-    os::unix::process::CommandExt as _,
-    path::PathBuf,
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::Duration,
 };
 
 use super::binaries;
+use super::keeper::Keeper;
 
 const KEEPER: &str = include_str!("keeper.sh");
 
@@ -61,7 +57,7 @@ impl PostgresOptions {
     }
 
     pub(super) fn start_blocking(self) -> PostgresServer {
-        let mut keeper = Keeper::spawn(&self.arguments());
+        let mut keeper = Keeper::spawn(KEEPER, &binaries::find(), &self.arguments());
         // The port is free when it is picked and may be taken when the server binds it.
         for _ in 0..10 {
             let port = free_port();
@@ -245,53 +241,9 @@ fn parse_statement(line: &str) -> Option<Statement> {
     Some(Statement { database: database.to_owned(), application: application.to_owned(), text: text.to_owned() })
 }
 
-/// The shell that owns server and directory, see `keeper.sh`.
-#[derive(Debug)]
-struct Keeper {
-    process: Child,
-    commands: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
-    directory: PathBuf,
-}
-
 impl Keeper {
-    fn spawn(arguments: &[String]) -> Self {
-        let mut command = Command::new("sh");
-        command.args(["-c", KEEPER, "keeper"]).arg(env::temp_dir()).arg(binaries::find()).args(arguments);
-        // A variable such as PGDATA or PGOPTIONS belongs to the caller's own servers.
-        for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
-            command.env_remove(name);
-        }
-        // Postgres refuses to run as root.
-        if is_root() {
-            let (uid, gid) = normal_user();
-            command.uid(uid).gid(gid);
-        }
-        // No inherited output: whoever reads the test's output to its end would wait for the keeper, too.
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut process = command.current_dir("/").process_group(0).spawn().expect("`sh` runs");
-        let commands = process.stdin.take();
-        let answers = BufReader::new(process.stdout.take().expect("the output is piped"));
-        let mut keeper = Self { process, commands, answers, directory: PathBuf::new() };
-        keeper.directory = keeper.answer().into();
-        assert!(keeper.directory.is_dir(), "the user that runs Postgres has no directory for temporary files");
-        keeper
-    }
-
     fn start(&mut self, port: u16) -> bool {
         self.ask(&format!("start {port}")) == "ready"
-    }
-
-    fn ask(&mut self, command: &str) -> String {
-        let commands = self.commands.as_mut().expect("the keeper listens until it is dropped");
-        writeln!(commands, "{command}").expect("the keeper listens");
-        self.answer()
-    }
-
-    fn answer(&mut self) -> String {
-        let mut line = String::new();
-        self.answers.read_line(&mut line).expect("the keeper answers in text");
-        line.trim_end().to_owned()
     }
 
     fn port_was_taken(&self) -> bool {
@@ -301,39 +253,6 @@ impl Keeper {
     fn sessions_outlive_their_server(&self) -> bool {
         self.log_tail().contains("is still in use")
     }
-
-    fn log(&self) -> String {
-        String::from_utf8_lossy(&fs::read(self.directory.join("log")).unwrap_or_default()).into_owned()
-    }
-
-    fn log_tail(&self) -> String {
-        let log = self.log();
-        let lines: Vec<_> = log.lines().collect();
-        lines[lines.len().saturating_sub(12)..].join("\n")
-    }
-}
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        drop(self.commands.take());
-        let _ = self.process.wait();
-    }
-}
-
-pub(crate) fn is_root() -> bool {
-    id(&["-u"]) == Some(0)
-}
-
-pub(crate) fn normal_user() -> (u32, u32) {
-    ["postgres", "nobody"]
-        .into_iter()
-        .find_map(|user| Some((id(&["-u", user])?, id(&["-g", user])?)))
-        .expect("Postgres does not run as root, and there is no user `postgres` or `nobody` to run it as")
-}
-
-fn id(arguments: &[&str]) -> Option<u32> {
-    let output = Command::new("id").args(arguments).output().ok()?;
-    String::from_utf8(output.stdout).ok()?.trim().parse().ok()
 }
 
 pub(super) fn free_port() -> u16 {
@@ -353,7 +272,13 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 #[cfg(test)]
 mod tests {
-    use std::{path::Path, time::Instant};
+    use std::{
+        env,
+        io::{BufRead as _, BufReader},
+        path::Path,
+        process::{Command, Stdio},
+        time::Instant,
+    };
 
     use sqlx::{Connection, PgConnection};
 

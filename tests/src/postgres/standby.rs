@@ -12,7 +12,8 @@ use tempfile::TempDir;
 
 use super::{
     PostgresServer, binaries,
-    server::{free_port, is_root, normal_user},
+    keeper::{is_root, normal_user},
+    server::free_port,
 };
 
 /// Ends the server when its input does, which happens however the process at the other end of it dies.
