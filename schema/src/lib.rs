@@ -48,6 +48,7 @@ mod dialect;
 mod files;
 mod name;
 mod records;
+pub mod redis;
 mod report;
 mod table;
 mod upkeep;

@@ -1,16 +1,22 @@
 //! The stores: each implements the contract of [`crate::store`] over one place. `memory` is always there, the others
 //! are behind a feature each.
 //!
-//! What the SQL stores share is in `sql`. Of that, `sql/batch_queue` knows no SQL: it could serve any store in which
-//! one statement can be for many keys.
+//! What the stores share that ask a server or a file is in `batch` (calls that share a round trip), `renewal` and `time`;
+//! what the SQL stores share beside that, in `sql`.
 
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
+mod batch;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
+mod renewal;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
+mod time;
 
 pub use memory::MemoryStore;
 #[cfg(feature = "postgres")]

@@ -10,7 +10,8 @@ use super::database::{Database, about_each, count_of};
 use super::lock::class_of;
 use super::sql::{CLOCK, asked, in_flight, notifying, notifying_each};
 use crate::store::{RecordIdRef, StoreError};
-use crate::stores::sql::{Call, Operation, Pending, about, has_steps, shared};
+use crate::stores::batch::{Call, Operation, Pending};
+use crate::stores::sql::{about, has_steps, shared};
 
 fn one(table: &str, class: i32) -> String {
     let held = format!(

@@ -13,7 +13,10 @@ use super::database::{Database, about_each, count_of};
 use super::sql::{CLOCK, after, asked, in_flight};
 use super::timestamptz::TICK;
 use crate::store::{RecordIdRef, StoreError};
-use crate::stores::sql::{Call, Operation, Pending, Renewal, Times, about, shared, split_repeats};
+use crate::stores::batch::{Call, Operation, Pending, split_repeats};
+use crate::stores::renewal::Renewal;
+use crate::stores::sql::{about, shared};
+use crate::stores::time::Times;
 
 /// The row is locked before the clock is looked at: an update computes its row first, and then waits for whoever has it
 /// locked.

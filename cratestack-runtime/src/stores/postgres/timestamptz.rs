@@ -4,7 +4,7 @@ use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgTypeInfo, PgValueRef};
 use sqlx::{Decode, Postgres, Type};
 
-use crate::stores::sql::Tick;
+use crate::stores::time::Tick;
 
 pub(super) const TICK: Tick = Tick::Microsecond;
 

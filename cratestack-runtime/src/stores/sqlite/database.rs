@@ -7,7 +7,8 @@ use sqlx::{Row as _, Sqlite, SqlitePool};
 
 use super::turn::Turn;
 use crate::store::{Claim, ClaimOutcome, StoreError};
-use crate::stores::sql::{Row, Tick, in_table, store_error};
+use crate::stores::sql::{Row, in_table, store_error};
+use crate::stores::time::Tick;
 
 pub(super) const TICK: Tick = Tick::Millisecond;
 

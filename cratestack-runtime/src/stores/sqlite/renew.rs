@@ -9,7 +9,9 @@ use uuid::Uuid;
 
 use super::database::{NOW, TICK};
 use crate::store::RecordIdRef;
-use crate::stores::sql::{Renewal, Times, about, shared};
+use crate::stores::renewal::Renewal;
+use crate::stores::sql::{about, shared};
+use crate::stores::time::Times;
 
 /// The lease stays within the row's expiry and after its creation (also where the clock was set back), for the sake of
 /// `dead`. Returns for how long it lasts from now, in milliseconds.

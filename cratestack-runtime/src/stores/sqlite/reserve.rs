@@ -17,7 +17,8 @@ use uuid::Uuid;
 
 use super::database::{Database, NOW};
 use crate::store::{Claim, ClaimOutcome, RecordIdRef, StoreError};
-use crate::stores::sql::{Times, about, attempt, dead, inherited_steps, shared};
+use crate::stores::sql::{about, attempt, dead, inherited_steps, shared};
+use crate::stores::time::Times;
 
 fn live(table: &str) -> String {
     format!(

@@ -38,10 +38,11 @@ use super::reserve::{Reserve, ReserveArgs};
 use super::step::Step;
 use super::throttle::Throttle;
 use crate::store::{Completion, RecordId, RecordIdRef, StoreError};
-use crate::stores::sql::{
-    BatchError, BatchQueue, Call, Cause, Grant, OpenTransaction, Operation, OwnedCompletion, OwnedStep, Pending,
-    StepArgs, Times,
+use crate::stores::batch::{
+    BatchError, BatchQueue, Call, Grant, Operation, OwnedCompletion, OwnedStep, Pending, StepArgs,
 };
+use crate::stores::sql::{Cause, OpenTransaction};
+use crate::stores::time::Times;
 
 /// What is written.
 #[derive(Debug, Clone, Copy)]

@@ -6,8 +6,8 @@
 //! caller │ waits ── has gone ─────────────────────┴─ nobody takes the grant: dropped, it posts the release
 //! ```
 
-use super::batch_queue::BatchQueue;
 use super::operation::Operation;
+use super::queue::BatchQueue;
 use crate::store::{ClaimOutcome, RecordId};
 
 /// The answer to a reservation. Dropped before it is taken, it gives back what was reserved.

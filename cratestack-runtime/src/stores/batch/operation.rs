@@ -15,7 +15,7 @@ pub(crate) trait Operation: Sized + Send + Sync + 'static {
     /// The most calls that one statement takes.
     const MAX_BATCH: usize;
 
-    /// How many slots there are while a crowd waits, see `batch_queue`.
+    /// How many slots there are while a crowd waits, see `queue`.
     const SLOTS_WHEN_CROWDED: usize = 2;
 
     /// Answers every call of a batch. They are sorted by their ids; the first that came is the first of those that are

@@ -326,5 +326,5 @@ impl<O: Operation> Drop for Worker<O> {
 }
 
 #[cfg(test)]
-#[path = "batch_queue_tests.rs"]
+#[path = "queue_tests.rs"]
 mod tests;
