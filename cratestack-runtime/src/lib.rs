@@ -93,7 +93,7 @@ mod function;
 mod handle;
 #[cfg(feature = "axum")]
 mod http;
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 pub mod schema;
 mod store;
 mod stores;
@@ -125,6 +125,8 @@ pub use store::{
 pub use stores::MemoryStore;
 #[cfg(feature = "postgres")]
 pub use stores::PostgresStore;
+#[cfg(feature = "redis")]
+pub use stores::RedisStore;
 #[cfg(feature = "sqlite")]
 pub use stores::SqliteStore;
 

@@ -15,6 +15,10 @@ pub(crate) trait Operation: Sized + Send + Sync + 'static {
     /// The most calls that one statement takes.
     const MAX_BATCH: usize;
 
+    /// How many slots there are, see `queue`. More than one is for a server that answers one message while it reads the
+    /// next.
+    const BASE_SLOTS: usize = 1;
+
     /// How many slots there are while a crowd waits, see `queue`.
     const SLOTS_WHEN_CROWDED: usize = 2;
 

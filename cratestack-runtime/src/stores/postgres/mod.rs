@@ -61,7 +61,8 @@ use crate::store::{
 };
 use crate::stores::batch::{BatchQueue, StepArgs};
 use crate::stores::renewal::renew_in_time;
-use crate::stores::sql::{check, in_table, recordable, shared};
+use crate::stores::sql::{check, in_table, shared};
+use crate::stores::status::recordable;
 
 /// Keeps reservations and outcomes in a table of a Postgres database: the store for a fleet.
 ///

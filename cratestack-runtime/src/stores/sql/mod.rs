@@ -9,7 +9,7 @@ mod transaction;
 
 pub(crate) use check::{check, lacking, refuse_foreign};
 pub(crate) use error::{Cause, store_error};
-pub(crate) use row::{Row, attempt, in_table, recordable};
+pub(crate) use row::{Row, attempt, in_table};
 pub(crate) use text::{about, appended_step, dead, has_steps, inherited_steps, record, shared};
 pub use transaction::OpenTransaction;
 #[cfg(feature = "postgres")]

@@ -40,7 +40,8 @@ use crate::store::{
 };
 use crate::stores::batch::{BatchQueue, StepArgs};
 use crate::stores::renewal::{Renewal, renew_in_time};
-use crate::stores::sql::{check, in_table, recordable, shared};
+use crate::stores::sql::{check, in_table, shared};
+use crate::stores::status::recordable;
 
 /// Keeps reservations and outcomes in a table of an SQLite database: the store for one machine, a file and no server.
 ///
