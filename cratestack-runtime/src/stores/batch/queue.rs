@@ -104,6 +104,7 @@ impl<O: Operation> BatchQueue<O> {
         Self { shared: Arc::new(Shared { operation, is_batching, state, free_bytes, free_bytes_urgent }) }
     }
 
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub(crate) fn operation(&self) -> &O {
         &self.shared.operation
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use redis::Value;
 use uuid::Uuid;
 
-use super::command::Command;
+use super::command::ScriptCall;
 use super::keyspace::Keyspace;
 use super::outcome::claim_outcome;
 use super::server::Answered;
@@ -42,40 +42,6 @@ impl Answer {
             Self::Value(value) => Ok(value),
             Self::Claim(_) => Err(StoreError::Internal("a script was answered as a reservation".to_owned())),
         }
-    }
-}
-
-/// A call of a script, shared by its caller and whoever sends it.
-#[derive(Debug, Clone)]
-pub(super) struct ScriptCall {
-    command: Arc<Command>,
-    bytes: usize,
-    is_urgent: bool,
-    /// Of a reservation: what it is asked for with.
-    reservation: Option<Asked>,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Asked {
-    pub(super) token: Uuid,
-    pub(super) request_hash: [u8; 32],
-}
-
-impl ScriptCall {
-    pub(super) fn new(command: Command) -> Self {
-        Self { command: Arc::new(command), bytes: 0, is_urgent: false, reservation: None }
-    }
-
-    pub(super) fn with_bytes(self, bytes: usize) -> Self {
-        Self { bytes, ..self }
-    }
-
-    pub(super) fn urgently(self) -> Self {
-        Self { is_urgent: true, ..self }
-    }
-
-    pub(super) fn with_reservation(self, asked: Asked) -> Self {
-        Self { reservation: Some(asked), ..self }
     }
 }
 

@@ -1,6 +1,9 @@
 //! A call of a script, ready to be sent.
 
+use std::sync::Arc;
+
 use redis::{Cmd, Value};
+use uuid::Uuid;
 
 use super::script::Script;
 
@@ -8,8 +11,8 @@ use super::script::Script;
 #[derive(Debug)]
 pub(super) struct Command {
     script: &'static Script,
+    /// The name of the script, then that of the key, and the arguments.
     evalsha: Cmd,
-    /// The name of the key and the arguments, as they follow the script: kept for a server that does not know it.
     kind: Kind,
 }
 
@@ -64,5 +67,39 @@ impl Command {
     pub(super) fn is_reservation(&self, answer: &Value) -> bool {
         self.kind == Kind::Reserve
             && matches!(answer, Value::Array(parts) if matches!(parts.first(), Some(Value::Int(0))))
+    }
+}
+
+/// A call of a script, shared by its caller and whoever sends it.
+#[derive(Debug, Clone)]
+pub(super) struct ScriptCall {
+    pub(super) command: Arc<Command>,
+    pub(super) bytes: usize,
+    pub(super) is_urgent: bool,
+    /// Of a reservation: what it is asked for with.
+    pub(super) reservation: Option<Asked>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) token: Uuid,
+    pub(super) request_hash: [u8; 32],
+}
+
+impl ScriptCall {
+    pub(super) fn new(command: Command) -> Self {
+        Self { command: Arc::new(command), bytes: 0, is_urgent: false, reservation: None }
+    }
+
+    pub(super) fn with_bytes(self, bytes: usize) -> Self {
+        Self { bytes, ..self }
+    }
+
+    pub(super) fn urgently(self) -> Self {
+        Self { is_urgent: true, ..self }
+    }
+
+    pub(super) fn with_reservation(self, asked: Asked) -> Self {
+        Self { reservation: Some(asked), ..self }
     }
 }

@@ -7,8 +7,7 @@ use redis::Value;
 use uuid::Uuid;
 
 use super::acknowledgement::Acknowledgement;
-use super::calls::{Asked, ScriptCall};
-use super::command::{Command, Kind};
+use super::command::{Asked, Command, Kind, ScriptCall};
 use super::script::{RECORD_STEP, RENEW, RESERVE, STEPS};
 use super::server::Server;
 use crate::store::{Claim, Completion, RecordIdRef, StepRecord};

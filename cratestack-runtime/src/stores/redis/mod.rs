@@ -32,8 +32,9 @@ use redis::sentinel::SentinelClient;
 use uuid::Uuid;
 
 use self::acknowledgement::Acknowledgement;
-use self::calls::{Lent, ScriptCall, Scripts};
+use self::calls::{Lent, Scripts};
 use self::cluster::Cluster;
+use self::command::ScriptCall;
 use self::error::{store_error, unexpected};
 use self::keyspace::{Keyspace, TICK, is_written};
 use self::node::Node;

@@ -2,7 +2,7 @@
 
 use redis::Value;
 
-use super::calls::Asked;
+use super::command::Asked;
 use super::error::unexpected;
 use super::keyspace::TICK;
 use crate::store::{ClaimOutcome, IdempotencyRecord, RecordId, RecordedStep, StoreError};

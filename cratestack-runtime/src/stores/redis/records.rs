@@ -9,8 +9,7 @@ use redis::{Cmd, RedisError, Value};
 use uuid::Uuid;
 
 use super::RedisStore;
-use super::calls::ScriptCall;
-use super::command::{Command, Kind};
+use super::command::{Command, Kind, ScriptCall};
 use super::error::{store_error, unexpected};
 use super::keyspace::{Keyspace, TICK};
 use super::outcome::{bytes, number};

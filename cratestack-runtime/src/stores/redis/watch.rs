@@ -28,8 +28,7 @@ use redis::{PushInfo, PushKind, RedisResult, Value};
 use tokio::sync::{mpsc, oneshot};
 use tracing::debug;
 
-use super::calls::ScriptCall;
-use super::command::{Command, Kind};
+use super::command::{Command, Kind, ScriptCall};
 use super::keyspace::Keyspace;
 use super::script::WATCH;
 use super::server::Server;

@@ -1,5 +1,6 @@
 //! What the SQL stores share. A store is then a folder of statements, one file for each operation.
 
+mod batch;
 mod check;
 mod error;
 pub(crate) mod records;
@@ -7,6 +8,7 @@ mod row;
 mod text;
 mod transaction;
 
+pub(crate) use batch::{BatchError, OwnedCompletion, OwnedStep, StepArgs};
 pub(crate) use check::{check, lacking, refuse_foreign};
 pub(crate) use error::{Cause, store_error};
 pub(crate) use row::{Row, attempt, in_table};
