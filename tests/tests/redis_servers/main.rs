@@ -1,0 +1,8 @@
+//! The servers of Redis that tests bring do what their names say.
+
+#![expect(clippy::unwrap_used)]
+
+mod cluster;
+mod replicas;
+mod sentinels;
+mod single;
