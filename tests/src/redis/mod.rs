@@ -17,6 +17,7 @@ mod binaries;
 mod cluster;
 mod options;
 mod ports;
+mod power;
 mod replicas;
 mod sentinels;
 mod server;

@@ -38,6 +38,7 @@ impl Fsync {
 #[derive(Debug, Clone, Default)]
 pub struct RedisOptions {
     password: Option<String>,
+    pub(super) loses_power: bool,
     lines: Vec<(String, String)>,
 }
 
@@ -57,6 +58,13 @@ impl RedisOptions {
     #[must_use]
     pub fn password(mut self, password: &str) -> Self {
         self.password = Some(password.to_owned());
+        self
+    }
+
+    /// Notes what is synced, for [`RedisServer::lose_power`]. On Linux only.
+    #[must_use]
+    pub fn loses_power(mut self) -> Self {
+        self.loses_power = true;
         self
     }
 

@@ -11,7 +11,7 @@ use std::{
 use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, RedisResult, aio::MultiplexedConnection};
 use tokio::time::sleep;
 
-use super::{RedisOptions, binaries, ports::free_port};
+use super::{RedisOptions, binaries, ports::free_port, power};
 use crate::keeper::Keeper;
 
 const KEEPER: &str = include_str!("keeper.sh");
@@ -40,7 +40,7 @@ impl RedisServer {
     }
 
     pub(super) async fn start_with(options: RedisOptions) -> Self {
-        blocking(move || Self::start_blocking(options, &[], |options, port| options.config(port))).await
+        blocking(move || Self::start_blocking(options, &[], RedisOptions::config)).await
     }
 
     /// A server with a configuration of another kind.
@@ -60,6 +60,9 @@ impl RedisServer {
         let arguments: Vec<_> = ["redis.conf"].iter().chain(arguments).map(|&argument| argument.to_owned()).collect();
         let mut keeper = Keeper::spawn(KEEPER, &binaries::find(), &arguments);
         let directory = keeper.directory.clone();
+        if options.loses_power {
+            power::prepare(&directory);
+        }
         // The port is free when it is picked and may be taken when the server binds it.
         for _ in 0..10 {
             let port = free_port();

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used)]
 
 mod cluster;
+mod power;
 mod replicas;
 mod sentinels;
 mod single;
