@@ -21,6 +21,7 @@ mod power;
 mod replicas;
 mod sentinels;
 mod server;
+mod tls;
 
 use std::{
     env, process,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{RedisCluster, RedisReplicas, RedisSentinels, RedisServer};
+use super::{RedisCluster, RedisReplicas, RedisSentinels, RedisServer, tls};
 
 /// When what a server was told is on its disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +38,7 @@ impl Fsync {
 #[derive(Debug, Clone, Default)]
 pub struct RedisOptions {
     password: Option<String>,
+    pub(super) tls: bool,
     pub(super) loses_power: bool,
     lines: Vec<(String, String)>,
 }
@@ -58,6 +59,13 @@ impl RedisOptions {
     #[must_use]
     pub fn password(mut self, password: &str) -> Self {
         self.password = Some(password.to_owned());
+        self
+    }
+
+    /// TLS for everybody: clients, replicas, the nodes of a Cluster. Nothing answers without it.
+    #[must_use]
+    pub fn tls(mut self) -> Self {
+        self.tls = true;
         self
     }
 
@@ -119,12 +127,9 @@ impl RedisOptions {
 
     /// The text of `redis.conf`.
     pub(super) fn config(&self, port: u16) -> String {
-        let mut text = String::from(
-            "bind 127.0.0.1\nprotected-mode no\ndaemonize no\ndir data\nsave \"\"\n\
-             repl-diskless-sync yes\nrepl-diskless-sync-delay 0\nrepl-ping-replica-period 1\n",
-        );
+        let mut text = self.listening(port);
+        text.push_str("save \"\"\nrepl-diskless-sync yes\nrepl-diskless-sync-delay 0\nrepl-ping-replica-period 1\n");
         let mut line = |name: &str, value: &str| writeln!(text, "{name} {value}").expect("a string takes all");
-        line("port", &port.to_string());
         if let Some(password) = &self.password {
             line("requirepass", password);
             line("masterauth", password);
@@ -133,5 +138,10 @@ impl RedisOptions {
             line(name, value);
         }
         text
+    }
+    /// What a Sentinel needs, too.
+    pub(super) fn listening(&self, port: u16) -> String {
+        let listening = if self.tls { tls::config(port) } else { format!("port {port}\n") };
+        format!("bind 127.0.0.1\nprotected-mode no\ndaemonize no\ndir data\n{listening}")
     }
 }

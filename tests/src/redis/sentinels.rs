@@ -29,12 +29,12 @@ impl RedisSentinels {
             replica.until("the link to its primary is up", up).await;
         }
         let primary = servers[0].port();
-        let password = options.password_of().map(str::to_owned);
+        let of_sentinel = if options.tls { RedisOptions::new().tls() } else { RedisOptions::new() };
         let mut sentinels = Vec::new();
         for _ in 0..3 {
-            let password = password.clone();
-            let config = move |_: &RedisOptions, port| config(port, primary, password.as_deref());
-            sentinels.push(RedisServer::start_as(RedisOptions::new(), &["--sentinel"], config).await);
+            let options = options.clone();
+            let config = move |_: &RedisOptions, port| config(&options, port, primary);
+            sentinels.push(RedisServer::start_as(of_sentinel.clone(), &["--sentinel"], config).await);
         }
         let all = Self { servers, sentinels };
         all.know_each_other(replicas).await;
@@ -119,13 +119,14 @@ impl RedisSentinels {
 }
 
 /// The times are what a machine that many tests share can keep, and still some seconds for a failover.
-fn config(port: u16, primary: u16, password: Option<&str>) -> String {
-    let password = password.map(|password| format!("sentinel auth-pass {NAME} {password}\n")).unwrap_or_default();
+fn config(options: &RedisOptions, port: u16, primary: u16) -> String {
+    let password = options.password_of().map(|password| format!("sentinel auth-pass {NAME} {password}\n"));
     format!(
-        "bind 127.0.0.1\nport {port}\nprotected-mode no\ndaemonize no\ndir data\n\
-         sentinel monitor {NAME} 127.0.0.1 {primary} 2\n\
+        "{}sentinel monitor {NAME} 127.0.0.1 {primary} 2\n\
          sentinel down-after-milliseconds {NAME} 700\n\
          sentinel failover-timeout {NAME} 3000\n\
-         sentinel parallel-syncs {NAME} 1\n{password}"
+         sentinel parallel-syncs {NAME} 1\n{}",
+        options.listening(port),
+        password.unwrap_or_default()
     )
 }

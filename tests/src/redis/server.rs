@@ -8,10 +8,10 @@ use std::{
     time::Duration,
 };
 
-use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, RedisResult, aio::MultiplexedConnection};
+use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, RedisResult, TlsCertificates, aio::MultiplexedConnection};
 use tokio::time::sleep;
 
-use super::{RedisOptions, binaries, ports::free_port, power};
+use super::{RedisOptions, binaries, ports::free_port, power, tls};
 use crate::keeper::Keeper;
 
 const KEEPER: &str = include_str!("keeper.sh");
@@ -63,6 +63,9 @@ impl RedisServer {
         if options.loses_power {
             power::prepare(&directory);
         }
+        if options.tls {
+            tls::prepare(&directory);
+        }
         // The port is free when it is picked and may be taken when the server binds it.
         for _ in 0..10 {
             let port = free_port();
@@ -77,12 +80,28 @@ impl RedisServer {
         panic!("the private server of Redis did not start:\n{}", keeper.log_tail());
     }
 
-    /// Where it is, as `redis://…`, the same for its whole life.
+    /// Where it is, as `redis://…`, or as `rediss://…` with TLS, the same for its whole life.
     pub fn url(&self) -> String {
-        match self.options.password_of() {
-            Some(password) => format!("redis://:{password}@127.0.0.1:{}", self.port),
-            None => format!("redis://127.0.0.1:{}", self.port),
-        }
+        let scheme = if self.options.tls { "rediss" } else { "redis" };
+        let password = self.options.password_of().map(|password| format!(":{password}@")).unwrap_or_default();
+        format!("{scheme}://{password}127.0.0.1:{}", self.port)
+    }
+
+    /// What connects to it, as the user `default`, and trusts its certificate.
+    ///
+    /// # Panics
+    /// When the password is none that a URL can have.
+    pub fn client(&self) -> redis::Client {
+        let client = match self.certificates() {
+            Some(certificates) => redis::Client::build_with_tls(self.url(), certificates),
+            None => redis::Client::open(self.url()),
+        };
+        client.expect("the URL of a server of a test is one")
+    }
+
+    /// What its clients have to trust, with TLS: `redis::Client::build_with_tls` takes it.
+    pub fn certificates(&self) -> Option<TlsCertificates> {
+        self.options.tls.then(tls::trusted)
     }
 
     /// Its port on 127.0.0.1, the same for its whole life.
@@ -102,7 +121,7 @@ impl RedisServer {
     pub async fn connect(&self) -> RedisResult<MultiplexedConnection> {
         let patient =
             AsyncConnectionConfig::new().set_connection_timeout(Some(PATIENCE)).set_response_timeout(Some(PATIENCE));
-        redis::Client::open(self.url())?.get_multiplexed_async_connection_with_config(&patient).await
+        self.client().get_multiplexed_async_connection_with_config(&patient).await
     }
 
     /// The answer to a command, given as its words with spaces between, on a connection of its own.

@@ -41,7 +41,9 @@ static int synced(long call, int fd) {
     int known = fstat(fd, &file) == 0 && S_ISREG(file.st_mode);
     int result = (int)syscall(call, fd);
     /* The number of a file without a name comes back for another once it is closed. */
-    if (known && result == 0 && fstat(fd, &after) == 0 && after.st_nlink > 0) note("s %llu %lld\n", (unsigned long long)file.st_ino, (long long)file.st_size);
+    if (known && result == 0 && fstat(fd, &after) == 0 && after.st_nlink > 0) {
+        note("s %llu %lld\n", (unsigned long long)file.st_ino, (long long)file.st_size);
+    }
     return result;
 }
 

@@ -7,3 +7,4 @@ mod power;
 mod replicas;
 mod sentinels;
 mod single;
+mod tls;

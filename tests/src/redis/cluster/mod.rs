@@ -7,7 +7,7 @@ mod slots;
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use redis::RedisResult;
+use redis::{RedisResult, cluster::ClusterClientBuilder};
 use tokio::time::sleep;
 
 pub use self::{
@@ -43,6 +43,15 @@ impl RedisCluster {
         }
         cluster.is_well().await;
         cluster
+    }
+
+    /// A client of it, as the user `default`, that trusts its certificates, with the client's own settings.
+    pub fn client(&self) -> ClusterClientBuilder {
+        let client = ClusterClientBuilder::new(self.urls());
+        match self.servers[0].certificates() {
+            Some(certificates) => client.certs(certificates),
+            None => client,
+        }
     }
 
     /// Where its nodes are, those that do not run among them.
@@ -95,6 +104,34 @@ impl RedisCluster {
         self.servers[index].kill().await;
     }
 
+    /// Ends a node as a loss of power would ([`RedisServer::lose_power`]), and lets the others find out.
+    ///
+    /// # Panics
+    /// When it was not started for that.
+    pub async fn lose_power(&mut self, index: usize) {
+        self.down[index] = true;
+        self.servers[index].lose_power().await;
+    }
+
+    /// Stops a node where it is, and lets the others find out.
+    ///
+    /// # Panics
+    /// When the node's keeper is gone.
+    pub async fn freeze(&mut self, index: usize) {
+        self.down[index] = true;
+        self.servers[index].freeze().await;
+    }
+
+    /// Lets a node go on after [`freeze`](Self::freeze), and returns once every node knows that all is well.
+    ///
+    /// # Panics
+    /// When that is not so within half a minute.
+    pub async fn thaw(&mut self, index: usize) {
+        self.servers[index].thaw().await;
+        self.down[index] = false;
+        self.is_well().await;
+    }
+
     /// Kills a primary, and returns the index of the replica that took its place, once every node knows.
     ///
     /// # Panics
@@ -111,7 +148,7 @@ impl RedisCluster {
         self.promoted(&replicas).await
     }
 
-    /// Starts a node that was killed, and returns once every node knows that all is well.
+    /// Starts a node that was killed or lost its power, and returns once every node knows that all is well.
     ///
     /// # Panics
     /// When that is not so within half a minute.
