@@ -118,8 +118,9 @@ impl<'a> Comparison<'a> {
             self.must(ServerFindingKind::Version, text, None);
         }
         if self.needs.is_cluster() && version < SHARDED_CHANNELS && version >= OLDEST {
-            let text =
-                format!("{product} has no channels of one node: whoever waits for an outcome looks now and then");
+            let text = format!(
+                "{product} has no channels of one node: whoever waits for an outcome is told by a message to all nodes"
+            );
             self.note(ServerFindingKind::Version, text, None);
         }
     }
