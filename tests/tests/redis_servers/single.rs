@@ -1,0 +1,77 @@
+use std::time::Duration;
+
+use cratestack_tests::{RedisOptions, RedisServer, TestRedis, redis::Fsync};
+use redis::AsyncCommands as _;
+use tokio::time::timeout;
+
+#[tokio::test]
+async fn tests_share_a_server_and_no_key() {
+    let (one, other) = (TestRedis::connect().await, TestRedis::connect().await);
+    assert_eq!(one.url(), other.url());
+    assert_ne!(one.prefix(), other.prefix());
+    let client = redis::Client::open(one.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    connection.set::<_, _, ()>(one.prefix(), 7).await.unwrap();
+    assert_eq!(connection.get::<_, Option<i32>>(one.prefix()).await.unwrap(), Some(7));
+    assert_eq!(connection.get::<_, Option<i32>>(other.prefix()).await.unwrap(), None);
+    connection.del::<_, ()>(one.prefix()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_killed_server_comes_back_on_its_port_with_what_its_file_has() {
+    let server = RedisOptions::new().append_only(Fsync::Everysec).start().await;
+    let url = server.url();
+    server.tell::<()>("SET kept 7").await;
+    server.kill().await;
+    assert!(server.ask::<()>("PING").await.is_err());
+    server.start().await;
+    assert_eq!(server.url(), url);
+    assert_eq!(server.tell::<i32>("GET kept").await, 7);
+    assert!(server.log().matches("Ready to accept connections").count() == 2, "{}", server.log());
+}
+
+#[tokio::test]
+async fn a_server_without_a_file_forgets() {
+    let server = RedisServer::launch().await;
+    server.tell::<()>("SET lost 7").await;
+    server.kill().await;
+    server.start().await;
+    assert_eq!(server.tell::<Option<i32>>("GET lost").await, None);
+}
+
+#[tokio::test]
+async fn a_frozen_server_answers_when_it_has_thawed_and_ends_also_when_frozen() {
+    let server = RedisServer::launch().await;
+    let mut connection = server.connect().await.unwrap();
+    server.freeze().await;
+    let asking = tokio::spawn(async move { connection.incr::<_, _, i32>("n", 1).await });
+    tokio::pin!(asking);
+    assert!(timeout(Duration::from_millis(100), &mut asking).await.is_err());
+    server.thaw().await;
+    assert_eq!(asking.await.unwrap().unwrap(), 1);
+
+    let directory = server.directory().to_owned();
+    assert!(directory.join("data").is_dir());
+    server.freeze().await;
+    drop(server);
+    assert!(!directory.exists());
+}
+
+#[tokio::test]
+async fn options_reach_the_server() {
+    let options = RedisOptions::new().password("secret").set("maxmemory", "64mb").set("maxmemory-policy", "noeviction");
+    let server = options.set("user", "alice on >word ~app:* +get").start().await;
+    let policy: Vec<String> = server.tell("CONFIG GET maxmemory").await;
+    assert_eq!(policy, ["maxmemory", "67108864"]);
+    assert!(server.version().await.split('.').count() >= 3);
+
+    let open = async |user: &str| {
+        let client = redis::Client::open(format!("redis://{user}127.0.0.1:{}", server.port())).unwrap();
+        client.get_multiplexed_async_connection().await
+    };
+    let mut nobody = open("").await.unwrap();
+    assert_eq!(nobody.get::<_, String>("app:1").await.unwrap_err().code(), Some("NOAUTH"));
+    let mut alice = open("alice:word@").await.unwrap();
+    assert_eq!(alice.get::<_, Option<String>>("app:1").await.unwrap(), None);
+    assert_eq!(alice.get::<_, String>("other:1").await.unwrap_err().code(), Some("NOPERM"));
+}
