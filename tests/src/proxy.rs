@@ -1,6 +1,9 @@
-//! A way to a server that can be paused, cut, and led into nothing.
+//! A way to a server that can be paused, slowed, cut, and led into nothing or to another server.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
 
 use tokio::{
     io::{self, AsyncReadExt as _, AsyncWriteExt as _},
@@ -42,9 +45,11 @@ pub struct Proxy {
     accepting: AbortHandle,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct State {
     way: Way,
+    server: Arc<str>,
+    delay: Duration,
     /// Rises whenever the connections of before are lost.
     generation: u64,
 }
@@ -58,8 +63,9 @@ impl Proxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port is free");
         let at = listener.local_addr().expect("a bound socket has an address");
         let server = address(url);
-        let (state, seen) = watch::channel(State { way: Way::Open, generation: 0 });
-        let accepting = tokio::spawn(accept(listener, at, with_port(server), seen)).abort_handle();
+        let open = State { way: Way::Open, server: with_port(server).into(), delay: Duration::ZERO, generation: 0 };
+        let (state, seen) = watch::channel(open);
+        let accepting = tokio::spawn(accept(listener, at, seen)).abort_handle();
         let mut relayed = replace_address(url, server, at);
         if url.starts_with("postgres") {
             relayed = without_encryption(&relayed);
@@ -84,6 +90,21 @@ impl Proxy {
             state.generation += u64::from(matches!(way, Way::Cut | Way::BlackHole));
         });
     }
+
+    /// Has what is sent from now on, in either direction, arrive later by this, and by twice as much at the most.
+    pub fn slow(&self, delay: Duration) {
+        self.state.send_modify(|state| state.delay = delay);
+    }
+
+    /// Has connections that are opened from now on lead to the server of `url`. Those that are there stay, unless the
+    /// way is cut.
+    ///
+    /// # Panics
+    /// When the URL has no address as `host:port`.
+    pub fn lead_to(&self, url: &str) {
+        let server = with_port(address(url)).into();
+        self.state.send_modify(|state| state.server = server);
+    }
 }
 
 impl Drop for Proxy {
@@ -93,7 +114,7 @@ impl Drop for Proxy {
 }
 
 /// Ends with the proxy: so do the connections, each of which watches it, too.
-async fn accept(listener: TcpListener, at: SocketAddr, server: String, mut state: watch::Receiver<State>) {
+async fn accept(listener: TcpListener, at: SocketAddr, mut state: watch::Receiver<State>) {
     let mut listener = Some(listener);
     loop {
         if state.borrow_and_update().way == Way::Cut {
@@ -110,8 +131,7 @@ async fn accept(listener: TcpListener, at: SocketAddr, server: String, mut state
         tokio::select! {
             changed = state.changed() => if changed.is_err() { return },
             accepted = listening.accept() => if let Ok((client, _)) = accepted {
-                let (server, state) = (server.clone(), state.clone());
-                tokio::spawn(async move { relay(client, &server, state).await });
+                tokio::spawn(relay(client, state.clone()));
             }
         }
         listener = Some(listening);
@@ -128,15 +148,15 @@ async fn bind(at: SocketAddr) -> TcpListener {
     }
 }
 
-async fn relay(client: TcpStream, server: &str, mut state: watch::Receiver<State>) -> io::Result<()> {
+async fn relay(client: TcpStream, mut state: watch::Receiver<State>) -> io::Result<()> {
     let generation = state.borrow().generation;
     let gone = |_| io::ErrorKind::NotConnected;
     // A connection that is opened into a black hole is never heard.
-    let opened = *state.wait_for(|now| now.way != Way::Paused).await.map_err(gone)?;
+    let opened = state.wait_for(|now| now.way != Way::Paused).await.map_err(gone)?.clone();
     if opened.way != Way::Open {
         return vanish(client.into_split(), opened.way, &mut state).await;
     }
-    let server = TcpStream::connect(server).await?;
+    let server = TcpStream::connect(&*opened.server).await?;
     for socket in [&client, &server] {
         socket.set_nodelay(true)?;
     }
@@ -183,6 +203,10 @@ async fn pass(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, mut state: watc
     let mut bytes = vec![0; 64 * 1024];
     loop {
         let read = from.read(&mut bytes).await?;
+        let delay = state.borrow().delay;
+        if !delay.is_zero() {
+            sleep(delay).await;
+        }
         if state.wait_for(|now| now.way == Way::Open).await.is_err() || read == 0 {
             return Ok(());
         }

@@ -1,5 +1,7 @@
 //! A primary and replicas that follow it, each over a link that can be cut.
 
+use std::time::Duration;
+
 use redis::RedisResult;
 
 use super::{RedisOptions, RedisServer};
@@ -48,6 +50,14 @@ impl RedisReplicas {
     /// When the index is the primary's.
     pub fn set_link(&self, replica: usize, way: Way) {
         self.links[replica].as_ref().expect("a replica has a link to the primary").set(way);
+    }
+
+    /// Has what the primary and a replica send to each other arrive later by this, and by twice as much at the most.
+    ///
+    /// # Panics
+    /// When the index is the primary's.
+    pub fn slow_link(&self, replica: usize, delay: Duration) {
+        self.links[replica].as_ref().expect("a replica has a link to the primary").slow(delay);
     }
 
     /// Returns once every replica that follows has all that the primary has.

@@ -1,0 +1,169 @@
+//! The servers of a round, how they are lost, and how an operator or Sentinel brings the service back.
+
+use std::time::Duration;
+
+use cratestack_runtime::RedisStore;
+use cratestack_tests::{Proxy, RedisOptions, RedisReplicas, RedisSentinels, RedisServer, Way, fleet::Rng, redis::Fsync};
+use redis::sentinel::{SentinelClient, SentinelServerType};
+use tokio::time::sleep;
+
+/// What the link to each replica adds, at random for each: so much is under way when the primary is lost.
+const LINK_DELAY: std::ops::RangeInclusive<u64> = 2..=20;
+/// How long both sides of a split serve their clients.
+const SPLIT: Duration = Duration::from_millis(300);
+
+/// What is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outage {
+    /// The only server's power, with what its disk does not have.
+    Power(Fsync),
+    /// The only server's process; the system still writes what it was given.
+    Process(Fsync),
+    /// The primary's machine. A replica is promoted.
+    Primary { replicas: usize, promoted: Promoted },
+    /// The way between the primary and its two replicas, of which the more advanced is promoted for half of the clients.
+    Split,
+    /// The primary's process, of two replicas one of which Sentinel promotes.
+    Sentinel,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Promoted {
+    /// Any, whatever it has.
+    Any,
+    /// The one that has received most.
+    MostAdvanced,
+}
+
+/// The servers of one round. Two processes of the service use them.
+pub enum Servers {
+    One(RedisServer, Outage),
+    Replicated { servers: RedisReplicas, front: Proxy, promoted: Promoted, is_acknowledged: bool },
+    Split(RedisReplicas, [Proxy; 2]),
+    Sentinel(RedisSentinels, usize),
+}
+
+impl Servers {
+    pub async fn start(outage: Outage, is_acknowledged: bool, rng: &mut Rng) -> Self {
+        match outage {
+            Outage::Power(fsync) => {
+                let server = RedisOptions::new().append_only(fsync).loses_power().start().await;
+                Self::One(server, outage)
+            }
+            Outage::Process(fsync) => Self::One(RedisOptions::new().append_only(fsync).start().await, outage),
+            Outage::Primary { replicas, promoted } => {
+                let servers = replicated(replicas, rng).await;
+                let front = Proxy::before(&servers.primary().url()).await;
+                Self::Replicated { servers, front, promoted, is_acknowledged }
+            }
+            Outage::Split => {
+                let servers = replicated(2, rng).await;
+                let url = servers.primary().url();
+                let fronts = [Proxy::before(&url).await, Proxy::before(&url).await];
+                Self::Split(servers, fronts)
+            }
+            Outage::Sentinel => {
+                let servers = RedisOptions::new().start_sentinels(2).await;
+                let primary = servers.primary().await;
+                Self::Sentinel(servers, primary)
+            }
+        }
+    }
+
+    /// As a process of the service has it.
+    pub fn store(&self, process: usize) -> RedisStore {
+        let at = |url: &str| RedisStore::new(redis::Client::open(url).unwrap());
+        match self {
+            Self::One(server, _) => RedisStore::new(server.client()),
+            Self::Replicated { front, .. } => at(front.url()),
+            Self::Split(_, fronts) => at(fronts[process].url()),
+            Self::Sentinel(servers, _) => {
+                let (urls, name) = (servers.urls(), servers.name().to_owned());
+                let client = SentinelClient::build(urls, name, None, SentinelServerType::Master);
+                RedisStore::sentinel(client.unwrap())
+            }
+        }
+    }
+
+    /// Returns once nothing that is told comes from what was lost; in a split, once both sides serve.
+    pub async fn lose(&mut self) {
+        match self {
+            Self::One(server, Outage::Power(_)) => server.lose_power().await,
+            Self::One(server, _) => server.kill().await,
+            // At one moment for clients and replicas: what is under way to either arrives no more.
+            Self::Replicated { servers, front, .. } => {
+                front.set(Way::Cut);
+                cut_links(servers);
+            }
+            Self::Split(servers, fronts) => {
+                cut_links(servers);
+                // Until then an acknowledgement might still come through.
+                for replica in servers.replicas() {
+                    while servers.servers()[replica].tell::<String>("INFO").await.contains("master_link_status:up") {}
+                }
+                let replica = most_advanced(servers).await;
+                servers.promote(replica).await;
+                lead(&fronts[1], servers.primary());
+            }
+            Self::Sentinel(servers, primary) => servers.servers()[*primary].kill().await,
+        }
+    }
+
+    /// Brings the service back.
+    pub async fn mend(&mut self, rng: &mut Rng) {
+        match self {
+            Self::One(server, _) => server.start().await,
+            Self::Replicated { servers, front, promoted, is_acknowledged } => {
+                servers.primary().kill().await;
+                let replica = match promoted {
+                    Promoted::Any => rng.pick(&servers.replicas().collect::<Vec<_>>()),
+                    Promoted::MostAdvanced => most_advanced(servers).await,
+                };
+                servers.promote(replica).await;
+                lead(front, servers.primary());
+                if *is_acknowledged {
+                    // Who wants acknowledgements needs replicas again.
+                    servers.servers()[0].start().await;
+                    servers.follow(0).await;
+                }
+            }
+            Self::Split(servers, fronts) => {
+                sleep(SPLIT).await;
+                fronts[0].set(Way::Cut);
+                servers.servers()[0].kill().await;
+                lead(&fronts[0], servers.primary());
+            }
+            Self::Sentinel(servers, primary) => *primary = servers.wait_for_failover(*primary).await,
+        }
+    }
+}
+
+async fn replicated(replicas: usize, rng: &mut Rng) -> RedisReplicas {
+    let servers = RedisOptions::new().start_replicas(replicas).await;
+    for replica in servers.replicas() {
+        let delay = rng.between(*LINK_DELAY.start(), LINK_DELAY.end() + 1);
+        servers.slow_link(replica, Duration::from_millis(delay));
+    }
+    servers
+}
+
+fn cut_links(servers: &RedisReplicas) {
+    for replica in servers.replicas() {
+        servers.set_link(replica, Way::Cut);
+    }
+}
+
+fn lead(front: &Proxy, to: &RedisServer) {
+    front.set(Way::Cut);
+    front.lead_to(&to.url());
+    front.set(Way::Open);
+}
+
+async fn most_advanced(servers: &RedisReplicas) -> usize {
+    let mut best = (-1, 0);
+    for replica in servers.replicas() {
+        let offset = servers.servers()[replica].info("slave_repl_offset").await.unwrap();
+        best = best.max((offset.and_then(|offset| offset.parse::<i64>().ok()).unwrap_or(-1), replica));
+    }
+    best.1
+}
