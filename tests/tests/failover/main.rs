@@ -10,7 +10,7 @@
 //! back; then every key is retried at another process, which has nothing in its memory, until it has an outcome. A ledger
 //! that no server has counts the effects. Where a record is lost, its key runs twice, and its client is told another
 //! outcome. A lease is longer than an outage, so that no key is taken over for its lease's sake; one that was all the same
-//! is known by its attempt and counted apart.
+//! before its outcome was recorded is counted apart.
 //!
 //! A few rounds run by default, which hold the scenarios to what is promised: where nothing is promised, a loss is counted
 //! only. `FAILOVER_ROUNDS=200 cargo test -p cratestack-tests --test failover -- --nocapture` prints the table of
@@ -23,7 +23,7 @@ mod shop;
 mod tally;
 
 use std::{
-    env,
+    env, fs,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -43,7 +43,7 @@ const ROUNDS: u64 = 3;
 const ABREAST: u64 = 2;
 
 /// Longer than any of the outages takes.
-const LEASE: Duration = Duration::from_secs(8);
+const LEASE: Duration = Duration::from_secs(12);
 /// The service goes on for so long once it is back.
 const AFTERWARDS: Duration = Duration::from_millis(60);
 /// A service that is not back by then stays away.
@@ -62,7 +62,7 @@ struct Scenario {
 
 impl Scenario {
     fn new(name: &'static str, outage: Outage) -> Self {
-        let load = Load { callers: 64, pause: 80 };
+        let load = Load { callers: 64, pause: 120 };
         Self { name, outage, acknowledged_by: 0, is_synced: false, load, lost_after: (60, 400) }
     }
 
@@ -72,7 +72,12 @@ impl Scenario {
 
     /// As long as a disk that is synced each second may take to come to it.
     fn over_a_second(self) -> Self {
-        Self { load: Load { callers: 64, pause: 200 }, lost_after: (1_000, 2_000), ..self }
+        Self { load: Load { callers: 64, pause: 300 }, lost_after: (1_000, 2_000), ..self }
+    }
+
+    /// Clients of two processes at once.
+    fn at_two(self) -> Self {
+        Self { load: Load { callers: 32, pause: 120 }, ..self }
     }
 
     fn store(&self, servers: &Servers, process: usize) -> RedisStore {
@@ -83,8 +88,7 @@ impl Scenario {
         let mut rng = Rng::of_round(seed, number);
         let mut servers = Servers::start(self.outage, self.acknowledged_by > 0, &mut rng).await;
         let ledger = Arc::default();
-        let shops: Vec<_> =
-            (0..2).map(|process| Shop::over(self.store(&servers, process), LEASE, &ledger)).collect();
+        let shops: Vec<_> = (0..2).map(|process| Shop::over(self.store(&servers, process), LEASE, &ledger)).collect();
         let watch = Arc::new(Watch::default());
         // In a split each process has its clients. Else the second has none until the end.
         let asked_first = if self.outage == Outage::Split { &shops[..] } else { &shops[..1] };
@@ -129,7 +133,7 @@ impl Scenario {
                 Err(wrong) => panic!("FAILOVER_SEED={seed}, round {number} of {}: {wrong}", self.name),
             }
             if whole.rounds.is_multiple_of(20) {
-                println!("{}: {} of {rounds} rounds", self.name, whole.rounds);
+                println!("of {rounds} rounds: {}", whole.row(self.name));
             }
         }
         println!("{}\n{}", tally::HEAD, whole.row(self.name));
@@ -138,7 +142,12 @@ impl Scenario {
 
     async fn loses_nothing(self) {
         let whole = self.run().await;
-        assert!(whole.nothing_was_lost(), "something is lost that was promised:\n{}\n{}", tally::HEAD, whole.row(self.name));
+        assert!(
+            whole.nothing_was_lost(),
+            "something is lost that was promised:\n{}\n{}",
+            tally::HEAD,
+            whole.row(self.name)
+        );
     }
 }
 
@@ -178,12 +187,36 @@ async fn power_lost_with_a_store_that_waits_for_the_disk_loses_nothing() {
     let scenario = Scenario::new("power lost, `everysec`, `synced_to_disk(true)`", outage);
     // A key takes two syncs, and so two seconds.
     let load = Load { callers: 128, pause: 200 };
-    Scenario { is_synced: true, load, lost_after: (2_000, 4_000), ..scenario }.loses_nothing().await;
+    let scenario = Scenario { is_synced: true, load, lost_after: (2_000, 4_000), ..scenario };
+    if answers_before_the_disk().await {
+        println!("this server answers WAITAOF before its disk has what was written");
+        scenario.run().await;
+    } else {
+        scenario.loses_nothing().await;
+    }
 }
 
+/// With `appendfsync everysec` some versions acknowledge what they have not synced, such as Valkey 8.1.1.
+async fn answers_before_the_disk() -> bool {
+    let server = RedisOptions::new().append_only(Fsync::Everysec).loses_power().start().await;
+    let syncs = || fs::read_to_string(server.directory().join("synced")).unwrap().lines().count();
+    let mut connection = server.connect().await.unwrap();
+    for _ in 0..5 {
+        let before = syncs();
+        let mut pipe = redis::pipe();
+        pipe.cmd("INCR").arg("n").ignore().cmd("WAITAOF").arg(&[1, 0, 3_000]);
+        let ((disks, _),): ((u32, u32),) = pipe.query_async(&mut connection).await.unwrap();
+        if disks == 1 && syncs() == before {
+            return true;
+        }
+    }
+    false
+}
+
+/// While its disk is slow to sync, a server also puts off writing, for two seconds at most.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_process_killed_with_a_disk_that_is_synced_each_second_loses_nothing() {
-    Scenario::new("process killed, `everysec`", Outage::Process(Fsync::Everysec)).over_a_second().loses_nothing().await;
+async fn a_process_killed_with_a_disk_that_is_synced_each_second() {
+    Scenario::new("process killed, `everysec`", Outage::Process(Fsync::Everysec)).over_a_second().run().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -219,12 +252,12 @@ async fn any_of_two_replicas_promoted_that_both_acknowledge_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_split_without_acknowledgement() {
-    Scenario::new("split, both sides serve", Outage::Split).run().await;
+    Scenario::new("split, both sides serve", Outage::Split).at_two().run().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_split_with_acknowledgement_loses_nothing() {
-    Scenario::new("split, `acknowledged_by(1)`", Outage::Split).acknowledged_by(1).loses_nothing().await;
+    Scenario::new("split, `acknowledged_by(1)`", Outage::Split).at_two().acknowledged_by(1).loses_nothing().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use cratestack_runtime::RedisStore;
-use cratestack_tests::{Proxy, RedisOptions, RedisReplicas, RedisSentinels, RedisServer, Way, fleet::Rng, redis::Fsync};
+use cratestack_tests::{
+    Proxy, RedisOptions, RedisReplicas, RedisSentinels, RedisServer, Way, fleet::Rng, redis::Fsync,
+};
 use redis::sentinel::{SentinelClient, SentinelServerType};
 use tokio::time::sleep;
 
@@ -23,7 +25,7 @@ pub enum Outage {
     Primary { replicas: usize, promoted: Promoted },
     /// The way between the primary and its two replicas, of which the more advanced is promoted for half of the clients.
     Split,
-    /// The primary's process, of two replicas one of which Sentinel promotes.
+    /// The primary's machine, of two replicas one of which Sentinel promotes.
     Sentinel,
 }
 
@@ -40,7 +42,7 @@ pub enum Servers {
     One(RedisServer, Outage),
     Replicated { servers: RedisReplicas, front: Proxy, promoted: Promoted, is_acknowledged: bool },
     Split(RedisReplicas, [Proxy; 2]),
-    Sentinel(RedisSentinels, usize),
+    Sentinel { servers: RedisSentinels, links: [Proxy; 2], primary: usize },
 }
 
 impl Servers {
@@ -65,7 +67,12 @@ impl Servers {
             Outage::Sentinel => {
                 let servers = RedisOptions::new().start_sentinels(2).await;
                 let primary = servers.primary().await;
-                Self::Sentinel(servers, primary)
+                let links = [slow_link(&servers, primary, rng).await, slow_link(&servers, primary, rng).await];
+                let replicas = (0..3).filter(|index| *index != primary);
+                for (index, link) in replicas.zip(&links) {
+                    follow_over(&servers.servers()[index], link).await;
+                }
+                Self::Sentinel { servers, links, primary }
             }
         }
     }
@@ -77,7 +84,7 @@ impl Servers {
             Self::One(server, _) => RedisStore::new(server.client()),
             Self::Replicated { front, .. } => at(front.url()),
             Self::Split(_, fronts) => at(fronts[process].url()),
-            Self::Sentinel(servers, _) => {
+            Self::Sentinel { servers, .. } => {
                 let (urls, name) = (servers.urls(), servers.name().to_owned());
                 let client = SentinelClient::build(urls, name, None, SentinelServerType::Master);
                 RedisStore::sentinel(client.unwrap())
@@ -99,13 +106,16 @@ impl Servers {
                 cut_links(servers);
                 // Until then an acknowledgement might still come through.
                 for replica in servers.replicas() {
-                    while servers.servers()[replica].tell::<String>("INFO").await.contains("master_link_status:up") {}
+                    while is_linked(&servers.servers()[replica]).await {}
                 }
                 let replica = most_advanced(servers).await;
                 servers.promote(replica).await;
                 lead(&fronts[1], servers.primary());
             }
-            Self::Sentinel(servers, primary) => servers.servers()[*primary].kill().await,
+            Self::Sentinel { servers, links, primary } => {
+                links.iter().for_each(|link| link.set(Way::Cut));
+                servers.servers()[*primary].kill().await;
+            }
         }
     }
 
@@ -133,7 +143,7 @@ impl Servers {
                 servers.servers()[0].kill().await;
                 lead(&fronts[0], servers.primary());
             }
-            Self::Sentinel(servers, primary) => *primary = servers.wait_for_failover(*primary).await,
+            Self::Sentinel { servers, primary, .. } => *primary = servers.wait_for_failover(*primary).await,
         }
     }
 }
@@ -141,10 +151,31 @@ impl Servers {
 async fn replicated(replicas: usize, rng: &mut Rng) -> RedisReplicas {
     let servers = RedisOptions::new().start_replicas(replicas).await;
     for replica in servers.replicas() {
-        let delay = rng.between(*LINK_DELAY.start(), LINK_DELAY.end() + 1);
-        servers.slow_link(replica, Duration::from_millis(delay));
+        servers.slow_link(replica, delay(rng));
     }
     servers
+}
+
+fn delay(rng: &mut Rng) -> Duration {
+    Duration::from_millis(rng.between(*LINK_DELAY.start(), LINK_DELAY.end() + 1))
+}
+
+/// Sentinel has replicas follow the primary directly, and looks after that so seldom that a round is over before.
+async fn slow_link(servers: &RedisSentinels, primary: usize, rng: &mut Rng) -> Proxy {
+    let link = Proxy::before(&servers.servers()[primary].url()).await;
+    link.slow(delay(rng));
+    link
+}
+
+async fn follow_over(replica: &RedisServer, link: &Proxy) {
+    replica.tell::<()>(&format!("REPLICAOF 127.0.0.1 {}", link.port())).await;
+    while !is_linked(replica).await {
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn is_linked(replica: &RedisServer) -> bool {
+    replica.info("master_link_status").await.unwrap().as_deref() == Some("up")
 }
 
 fn cut_links(servers: &RedisReplicas) {

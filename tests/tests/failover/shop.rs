@@ -1,7 +1,8 @@
 //! A guarded function, the ledger that knows how often it had its effect, and its clients.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
+    fmt::Write as _,
     sync::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
@@ -9,9 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cratestack_runtime::{GuardError, Idempotency, IdempotencyStore, Reservation, idempotent};
+use cratestack_runtime::{EventKind, GuardError, Idempotency, IdempotencyStore, Reservation, idempotent};
 use cratestack_tests::fleet::Rng;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use tokio::{task::JoinSet, time::sleep};
 
 /// A client that was refused asks again after this.
@@ -31,8 +33,8 @@ pub struct Receipt {
 #[derive(Debug, Clone, Copy)]
 pub struct Run {
     pub run: u64,
-    /// Above 1 where the reservation of an earlier run was known, and its lease had ended.
-    pub attempt: u32,
+    /// The server knew of no earlier one, or had said of an earlier one that its outcome is recorded.
+    pub is_first_to_the_server: bool,
 }
 
 /// The books of the test, which no server has: the effects of each key.
@@ -40,13 +42,29 @@ pub struct Run {
 pub struct Ledger {
     last: AtomicU64,
     runs: Mutex<HashMap<String, Vec<Run>>>,
+    /// As events tell it: the digests of the keys whose outcomes servers have acknowledged.
+    recorded: Mutex<HashSet<String>>,
 }
 
 impl Ledger {
-    fn enter(&self, key: &str, attempt: u32) -> Receipt {
+    fn enter(&self, key: &str, reservation: &Reservation) -> Receipt {
         let run = self.last.fetch_add(1, SeqCst) + 1;
-        self.runs.lock().unwrap().entry(key.to_owned()).or_default().push(Run { run, attempt });
+        // A record that is there counts the takeovers of those whose lease ended.
+        let is_first_to_the_server = reservation.attempt() == 1 || self.is_recorded(reservation.key());
+        self.runs.lock().unwrap().entry(key.to_owned()).or_default().push(Run { run, is_first_to_the_server });
         Receipt { run }
+    }
+
+    fn is_recorded(&self, key: &str) -> bool {
+        let mut digest = String::new();
+        for byte in &Sha256::digest(key)[..8] {
+            write!(digest, "{byte:02x}").unwrap();
+        }
+        self.recorded.lock().unwrap().contains(&digest)
+    }
+
+    pub fn knows_what_is_recorded(&self) -> bool {
+        !self.recorded.lock().unwrap().is_empty()
     }
 
     pub fn runs(&self, key: &str) -> Vec<Run> {
@@ -63,7 +81,12 @@ pub struct Shop {
 
 impl Shop {
     pub fn over(store: impl IdempotencyStore, lease: Duration, ledger: &Arc<Ledger>) -> Self {
-        let idempotency = Idempotency::new(store).ttl(Duration::from_mins(10)).lease(lease);
+        let books = Arc::clone(ledger);
+        let idempotency = Idempotency::new(store).ttl(Duration::from_mins(10)).lease(lease).on_event(move |event| {
+            if let EventKind::Recorded { .. } = event.kind {
+                books.recorded.lock().unwrap().insert(event.key.to_owned());
+            }
+        });
         Self { idempotency, ledger: Arc::clone(ledger) }
     }
 }
@@ -71,7 +94,7 @@ impl Shop {
 #[idempotent(name = "pay", handle = shop.idempotency, key = key)]
 async fn pay(shop: Shop, key: String, pauses: [u64; 2], reservation: Reservation) -> Result<Receipt, GuardError> {
     sleep(Duration::from_millis(pauses[0])).await;
-    let receipt = shop.ledger.enter(&key, reservation.attempt());
+    let receipt = shop.ledger.enter(&key, &reservation);
     sleep(Duration::from_millis(pauses[1])).await;
     Ok(receipt)
 }
@@ -80,8 +103,6 @@ async fn pay(shop: Shop, key: String, pauses: [u64; 2], reservation: Reservation
 #[derive(Debug)]
 pub struct Told {
     pub key: String,
-    /// Which process was asked first.
-    pub process: usize,
     /// Before the end of the load; none where its client had no outcome by then.
     pub first: Option<u64>,
     /// By another process, when all was over.
@@ -222,7 +243,7 @@ async fn retry_each(shops: &[Shop], watch: &Watch, mut asked: Asked, rng: &mut R
         for (key, process, first) in asked {
             let shop = &shops[(process + 1) % shops.len()];
             match watch.ask(shop, &key, rng).await? {
-                Some(then) => told.push(Told { key, process, first, then }),
+                Some(then) => told.push(Told { key, first, then }),
                 None => later.push((key, process, first)),
             }
         }

@@ -29,6 +29,9 @@ impl Tally {
     /// # Errors
     /// Where something happened that no loss explains.
     pub fn of(ledger: &Ledger, told: &[Told], watch: &Watch) -> Result<Self, String> {
+        if !ledger.knows_what_is_recorded() {
+            return Err("no outcome was recorded".into());
+        }
         let mut tally = Self { rounds: 1, refused: watch.refused(), ..Self::default() };
         tally.back.extend(watch.back());
         for told in told {
@@ -43,8 +46,7 @@ impl Tally {
             match runs.as_slice() {
                 [_] if is_altered => return Err(format!("one run, and two outcomes: {told:?}, {runs:?}")),
                 [_] => {}
-                // A record that is there counts a takeover; one that is lost begins from 1 again.
-                [_, later @ ..] if later.iter().any(|run| run.attempt == 1) => tally.doubled += 1,
+                [_, later @ ..] if later.iter().any(|run| run.is_first_to_the_server) => tally.doubled += 1,
                 _ => tally.outlasted += 1,
             }
         }
@@ -73,7 +75,8 @@ impl Tally {
         let Self { rounds, keys, doubled, outlasted, altered, rounds_with_a_loss, refused, .. } = self;
         let mut back = self.back.clone();
         back.sort();
-        let at = |nth: usize| back.get(nth).map_or_else(|| "–".to_owned(), |back| format!("{:.2} s", back.as_secs_f64()));
+        let at =
+            |nth: usize| back.get(nth).map_or_else(|| "–".to_owned(), |back| format!("{:.2} s", back.as_secs_f64()));
         let (median, longest) = (at(back.len() / 2), at(back.len().saturating_sub(1)));
         format!(
             "| {name} | {rounds} | {keys} | {doubled} | {altered} | {rounds_with_a_loss} | {outlasted} | {refused} | \
