@@ -205,6 +205,10 @@ struct OperationsPage;
 #[doc = include_str!("../../docs/state.md")]
 struct StatePage;
 
+#[cfg(all(doctest, feature = "axum", feature = "macros", feature = "redis"))]
+#[doc = include_str!("../../docs/redis.md")]
+struct RedisPage;
+
 /// So do those of the crate's own.
 #[cfg(all(doctest, feature = "axum", feature = "macros"))]
 #[doc = include_str!("../README.md")]

@@ -6,7 +6,7 @@
 //! process B │                                                           │ every key again, until it is told
 //! ```
 //!
-//! Each round has servers of its own. At a random moment under load they are lost as the scenario says, and brought
+//! At a random moment under load they are lost as the scenario says, and brought
 //! back; then every key is retried at another process, which has nothing in its memory, until it has an outcome. A ledger
 //! that no server has counts the effects. Where a record is lost, its key runs twice, and its client is told another
 //! outcome. A lease is longer than an outage, so that no key is taken over for its lease's sake; one that was all the same
@@ -14,7 +14,8 @@
 //!
 //! A few rounds run by default, which hold the scenarios to what is promised: where nothing is promised, a loss is counted
 //! only. `FAILOVER_ROUNDS=200 cargo test -p cratestack-tests --test failover -- --nocapture` prints the table of
-//! `docs/redis.md`; `FAILOVER_ABREAST` says how many rounds of a scenario run at once, `FAILOVER_SEED` repeats their plans.
+//! `docs/redis.md`; `FAILOVER_ABREAST` says how many rounds of a scenario run at once, `FAILOVER_SEED` repeats their
+//! plans, and `FAILOVER_LEASE` is for a machine on which servers take longer to come back.
 
 #![allow(clippy::unwrap_used)]
 
@@ -24,13 +25,16 @@ mod tally;
 
 use std::{
     env, fs,
-    sync::Arc,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use cratestack_runtime::{Claim, IdempotencyStore as _, RedisStore};
 use cratestack_tests::{RedisOptions, fleet::Rng, redis::Fsync};
-use futures_util::StreamExt as _;
+use futures_util::future::join_all;
 use tokio::time::sleep;
 
 use self::{
@@ -42,8 +46,8 @@ use self::{
 const ROUNDS: u64 = 3;
 const ABREAST: u64 = 2;
 
-/// Longer than any of the outages takes.
-const LEASE: Duration = Duration::from_secs(12);
+/// In seconds; longer than any of the outages takes.
+const LEASE: u64 = 12;
 /// The service goes on for so long once it is back.
 const AFTERWARDS: Duration = Duration::from_millis(60);
 /// A service that is not back by then stays away.
@@ -84,15 +88,29 @@ impl Scenario {
         servers.store(process).acknowledged_by(self.acknowledged_by).synced_to_disk(self.is_synced)
     }
 
-    async fn round(&self, seed: u64, number: u64) -> Result<Tally, String> {
+    /// One round, and the servers for the next one.
+    async fn round(
+        &self,
+        seed: u64,
+        number: u64,
+        servers: Option<Servers>,
+    ) -> Result<(Tally, Option<Servers>), String> {
         let mut rng = Rng::of_round(seed, number);
-        let mut servers = Servers::start(self.outage, self.acknowledged_by > 0, &mut rng).await;
+        let servers = match servers {
+            Some(servers) => servers.again(&mut rng).await,
+            None => None,
+        };
+        let mut servers = match servers {
+            Some(servers) => servers,
+            None => Servers::start(self.outage, &mut rng).await,
+        };
+        let lease = Duration::from_secs(setting("FAILOVER_LEASE").unwrap_or(LEASE));
         let ledger = Arc::default();
-        let shops: Vec<_> = (0..2).map(|process| Shop::over(self.store(&servers, process), LEASE, &ledger)).collect();
+        let shops: Vec<_> = (0..2).map(|process| Shop::over(self.store(&servers, process), lease, &ledger)).collect();
         let watch = Arc::new(Watch::default());
         // In a split each process has its clients. Else the second has none until the end.
         let asked_first = if self.outage == Outage::Split { &shops[..] } else { &shops[..1] };
-        let mut callers = shop::load(asked_first, &watch, self.load, &mut rng);
+        let mut callers = shop::load(asked_first, &watch, self.load, number, &mut rng);
         sleep(Duration::from_millis(rng.between(self.lost_after.0, self.lost_after.1))).await;
 
         servers.lose().await;
@@ -113,7 +131,7 @@ impl Scenario {
             asked.extend(some.unwrap()?);
         }
         let told = shop::retry(&shops, &watch, asked, &mut rng).await?;
-        Tally::of(&ledger, &told, &watch)
+        Ok((Tally::of(&ledger, &told, &watch)?, Some(servers)))
     }
 
     /// The rounds that are asked for, and the row of the table.
@@ -122,20 +140,31 @@ impl Scenario {
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::from(since.subsec_nanos()))
         });
         let rounds = setting("FAILOVER_ROUNDS").unwrap_or(ROUNDS);
-        let abreast = usize::try_from(setting("FAILOVER_ABREAST").unwrap_or(ABREAST)).unwrap();
-        let mut running = futures_util::stream::iter(0..rounds)
-            .map(|number| async move { (number, self.round(seed, number).await) })
-            .buffer_unordered(abreast);
-        let mut whole = Tally::default();
-        while let Some((number, tally)) = running.next().await {
-            match tally {
-                Ok(tally) => whole.add(tally),
-                Err(wrong) => panic!("FAILOVER_SEED={seed}, round {number} of {}: {wrong}", self.name),
+        let abreast = setting("FAILOVER_ABREAST").unwrap_or(ABREAST);
+        let next = AtomicU64::new(0);
+        let whole = Mutex::new(Tally::default());
+        let lanes = (0..abreast).map(|_| async {
+            let mut servers = None;
+            loop {
+                let number = next.fetch_add(1, SeqCst);
+                if number >= rounds {
+                    return;
+                }
+                match self.round(seed, number, servers.take()).await {
+                    Ok((tally, again)) => {
+                        servers = again;
+                        let mut whole = whole.lock().unwrap();
+                        whole.add(tally);
+                        if whole.rounds.is_multiple_of(20) {
+                            println!("of {rounds} rounds: {}", whole.row(self.name));
+                        }
+                    }
+                    Err(wrong) => panic!("FAILOVER_SEED={seed}, round {number} of {}: {wrong}", self.name),
+                }
             }
-            if whole.rounds.is_multiple_of(20) {
-                println!("of {rounds} rounds: {}", whole.row(self.name));
-            }
-        }
+        });
+        join_all(lanes).await;
+        let whole = whole.into_inner().unwrap();
         println!("{}\n{}", tally::HEAD, whole.row(self.name));
         whole
     }

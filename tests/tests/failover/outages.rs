@@ -1,6 +1,6 @@
 //! The servers of a round, how they are lost, and how an operator or Sentinel brings the service back.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use cratestack_runtime::RedisStore;
 use cratestack_tests::{
@@ -9,8 +9,10 @@ use cratestack_tests::{
 use redis::sentinel::{SentinelClient, SentinelServerType};
 use tokio::time::sleep;
 
-/// What the link to each replica adds, at random for each: so much is under way when the primary is lost.
-const LINK_DELAY: std::ops::RangeInclusive<u64> = 2..=20;
+/// What the link to a replica adds, in milliseconds, at random: so much is under way when the primary is lost.
+const LINK_DELAY: Range<u64> = 2..21;
+/// The same of the second of two replicas, which is further away.
+const LONG_LINK_DELAY: Range<u64> = 20..201;
 /// How long both sides of a split serve their clients.
 const SPLIT: Duration = Duration::from_millis(300);
 
@@ -37,16 +39,16 @@ pub enum Promoted {
     MostAdvanced,
 }
 
-/// The servers of one round. Two processes of the service use them.
+/// The servers of a round, and then of the next. Two processes of the service use them.
 pub enum Servers {
     One(RedisServer, Outage),
-    Replicated { servers: RedisReplicas, front: Proxy, promoted: Promoted, is_acknowledged: bool },
-    Split(RedisReplicas, [Proxy; 2]),
+    Replicated { servers: RedisReplicas, front: Proxy, promoted: Promoted },
+    Split { servers: RedisReplicas, fronts: [Proxy; 2], before: usize },
     Sentinel { servers: RedisSentinels, links: [Proxy; 2], primary: usize },
 }
 
 impl Servers {
-    pub async fn start(outage: Outage, is_acknowledged: bool, rng: &mut Rng) -> Self {
+    pub async fn start(outage: Outage, rng: &mut Rng) -> Self {
         match outage {
             Outage::Power(fsync) => {
                 let server = RedisOptions::new().append_only(fsync).loses_power().start().await;
@@ -56,13 +58,13 @@ impl Servers {
             Outage::Primary { replicas, promoted } => {
                 let servers = replicated(replicas, rng).await;
                 let front = Proxy::before(&servers.primary().url()).await;
-                Self::Replicated { servers, front, promoted, is_acknowledged }
+                Self::Replicated { servers, front, promoted }
             }
             Outage::Split => {
                 let servers = replicated(2, rng).await;
                 let url = servers.primary().url();
                 let fronts = [Proxy::before(&url).await, Proxy::before(&url).await];
-                Self::Split(servers, fronts)
+                Self::Split { servers, fronts, before: 0 }
             }
             Outage::Sentinel => {
                 let servers = RedisOptions::new().start_sentinels(2).await;
@@ -77,13 +79,26 @@ impl Servers {
         }
     }
 
+    /// For one more round; none where they cannot serve again.
+    pub async fn again(self, rng: &mut Rng) -> Option<Self> {
+        match &self {
+            Self::Sentinel { .. } => return None,
+            Self::Replicated { servers, .. } | Self::Split { servers, .. } => {
+                servers.in_sync().await;
+                slow_links(servers, rng);
+            }
+            Self::One(..) => {}
+        }
+        Some(self)
+    }
+
     /// As a process of the service has it.
     pub fn store(&self, process: usize) -> RedisStore {
         let at = |url: &str| RedisStore::new(redis::Client::open(url).unwrap());
         match self {
             Self::One(server, _) => RedisStore::new(server.client()),
             Self::Replicated { front, .. } => at(front.url()),
-            Self::Split(_, fronts) => at(fronts[process].url()),
+            Self::Split { fronts, .. } => at(fronts[process].url()),
             Self::Sentinel { servers, .. } => {
                 let (urls, name) = (servers.urls(), servers.name().to_owned());
                 let client = SentinelClient::build(urls, name, None, SentinelServerType::Master);
@@ -102,13 +117,14 @@ impl Servers {
                 front.set(Way::Cut);
                 cut_links(servers);
             }
-            Self::Split(servers, fronts) => {
+            Self::Split { servers, fronts, before } => {
                 cut_links(servers);
                 // Until then an acknowledgement might still come through.
                 for replica in servers.replicas() {
                     while is_linked(&servers.servers()[replica]).await {}
                 }
                 let replica = most_advanced(servers).await;
+                *before = primary_of(servers);
                 servers.promote(replica).await;
                 lead(&fronts[1], servers.primary());
             }
@@ -123,25 +139,26 @@ impl Servers {
     pub async fn mend(&mut self, rng: &mut Rng) {
         match self {
             Self::One(server, _) => server.start().await,
-            Self::Replicated { servers, front, promoted, is_acknowledged } => {
-                servers.primary().kill().await;
+            Self::Replicated { servers, front, promoted } => {
+                let before = primary_of(servers);
+                servers.servers()[before].kill().await;
                 let replica = match promoted {
                     Promoted::Any => rng.pick(&servers.replicas().collect::<Vec<_>>()),
                     Promoted::MostAdvanced => most_advanced(servers).await,
                 };
                 servers.promote(replica).await;
                 lead(front, servers.primary());
-                if *is_acknowledged {
-                    // Who wants acknowledgements needs replicas again.
-                    servers.servers()[0].start().await;
-                    servers.follow(0).await;
-                }
+                // Who wants acknowledgements needs replicas again.
+                servers.servers()[before].start().await;
+                servers.follow(before).await;
             }
-            Self::Split(servers, fronts) => {
+            Self::Split { servers, fronts, before } => {
                 sleep(SPLIT).await;
                 fronts[0].set(Way::Cut);
-                servers.servers()[0].kill().await;
+                servers.servers()[*before].kill().await;
                 lead(&fronts[0], servers.primary());
+                servers.servers()[*before].start().await;
+                servers.follow(*before).await;
             }
             Self::Sentinel { servers, primary, .. } => *primary = servers.wait_for_failover(*primary).await,
         }
@@ -150,20 +167,28 @@ impl Servers {
 
 async fn replicated(replicas: usize, rng: &mut Rng) -> RedisReplicas {
     let servers = RedisOptions::new().start_replicas(replicas).await;
-    for replica in servers.replicas() {
-        servers.slow_link(replica, delay(rng));
-    }
+    slow_links(&servers, rng);
     servers
 }
 
-fn delay(rng: &mut Rng) -> Duration {
-    Duration::from_millis(rng.between(*LINK_DELAY.start(), LINK_DELAY.end() + 1))
+fn primary_of(servers: &RedisReplicas) -> usize {
+    (0..servers.servers().len()).find(|index| servers.replicas().all(|replica| replica != *index)).unwrap()
+}
+
+fn slow_links(servers: &RedisReplicas, rng: &mut Rng) {
+    for (replica, delays) in servers.replicas().zip([LINK_DELAY, LONG_LINK_DELAY]) {
+        servers.slow_link(replica, any_of(delays, rng));
+    }
+}
+
+fn any_of(delays: Range<u64>, rng: &mut Rng) -> Duration {
+    Duration::from_millis(rng.between(delays.start, delays.end))
 }
 
 /// Sentinel has replicas follow the primary directly, and looks after that so seldom that a round is over before.
 async fn slow_link(servers: &RedisSentinels, primary: usize, rng: &mut Rng) -> Proxy {
     let link = Proxy::before(&servers.servers()[primary].url()).await;
-    link.slow(delay(rng));
+    link.slow(any_of(LINK_DELAY, rng));
     link
 }
 

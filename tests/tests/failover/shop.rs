@@ -180,12 +180,20 @@ pub struct Load {
 type Asked = Vec<(String, usize, Option<u64>)>;
 
 /// Clients of all processes, who take one new key after another.
-pub fn load(shops: &[Shop], watch: &Arc<Watch>, load: Load, rng: &mut Rng) -> JoinSet<Result<Asked, String>> {
+pub fn load(
+    shops: &[Shop],
+    watch: &Arc<Watch>,
+    load: Load,
+    round: u64,
+    rng: &mut Rng,
+) -> JoinSet<Result<Asked, String>> {
     let mut callers = JoinSet::new();
     for (process, shop) in shops.iter().enumerate() {
         for caller in 0..load.callers {
             let (shop, watch, rng) = (shop.clone(), Arc::clone(watch), Rng::new(rng.any()));
-            callers.spawn(async move { call(shop, process, caller, &watch, load.pause, rng).await });
+            callers.spawn(async move {
+                call(shop, process, &format!("{round}-{process}-{caller}"), &watch, load.pause, rng).await
+            });
         }
     }
     callers
@@ -194,7 +202,7 @@ pub fn load(shops: &[Shop], watch: &Arc<Watch>, load: Load, rng: &mut Rng) -> Jo
 async fn call(
     shop: Shop,
     process: usize,
-    caller: usize,
+    caller: &str,
     watch: &Watch,
     pause: u64,
     mut rng: Rng,
@@ -202,7 +210,7 @@ async fn call(
     let mut asked = Asked::new();
     sleep(Duration::from_millis(rng.below(pause + 1))).await;
     while !watch.is_over() {
-        let key = format!("{process}-{caller}-{}", asked.len());
+        let key = format!("{caller}-{}", asked.len());
         let mut outcome = watch.ask(&shop, &key, &mut rng).await?;
         while outcome.is_none() && !watch.is_over() {
             sleep(RETRY_AFTER).await;
