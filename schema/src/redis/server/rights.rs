@@ -1,5 +1,4 @@
-use super::info::Version;
-use super::needs::{ServerNeeds, channel_rule, key_rule};
+use super::needs::{channel_rule, key_rule};
 use crate::redis::KeyPrefix;
 
 /// What a server's error says that its caller lacks.
@@ -85,13 +84,7 @@ impl Lacking {
     }
 
     /// What the user lacks, in words, and the line that grants exactly that.
-    pub(super) fn missing(
-        &self,
-        user: &str,
-        prefix: &KeyPrefix,
-        needs: ServerNeeds,
-        version: Version,
-    ) -> Option<(String, String)> {
+    pub(super) fn missing(&self, user: &str, prefix: &KeyPrefix, needed: &[String]) -> Option<(String, String)> {
         let mut lacks = Vec::new();
         let mut rules = Vec::new();
         if self.keys {
@@ -104,8 +97,7 @@ impl Lacking {
         }
         if !self.commands.is_empty() {
             lacks.push(format!("call {}", self.commands.join(", ")));
-            let whole = needs.commands(version);
-            let granted = whole.filter(|command| self.scripts || self.commands.contains(command));
+            let granted = needed.iter().filter(|command| self.scripts || self.commands.contains(command));
             rules.extend(granted.map(|command| format!("+{command}")));
         }
         if lacks.is_empty() {

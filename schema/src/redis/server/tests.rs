@@ -330,6 +330,10 @@ fn a_rule_grants_what_is_asked_and_no_more() {
                 "CLUSTER" => "cluster|slots".to_owned(),
                 other => other.to_ascii_lowercase(),
             };
+            // A node of a Cluster has channels of its own from Redis 7 on, and those of all are not needed.
+            if needs.is_cluster() && ["subscribe", "unsubscribe"].contains(&name.as_str()) {
+                continue;
+            }
             assert!(rule.split(' ').any(|part| part == format!("+{name}")), "no {name} in {rule}");
         }
         assert!(!rule.contains("@write") && !rule.contains("config") && !rule.contains("+keys"), "{rule}");
