@@ -111,10 +111,11 @@ fn is_expected(command: &str, error: &str) -> bool {
     match command {
         "EVALSHA" => has("NOSCRIPT"),
         // Told of by what the server says of itself.
-        "CLUSTER|SLOTS" => has("cluster support disabled"),
+        "CLUSTER|SLOTS" | "ASKING" => has("cluster support disabled"),
+        "EVAL" => has("MOVED "),
         // The channel belongs to another node.
         "SSUBSCRIBE" | "SUNSUBSCRIBE" => has("MOVED "),
-        "PING" | "INFO" | "EVAL" | "SCAN" | "WAIT" | "ROLE" | "SUBSCRIBE" | "UNSUBSCRIBE" => false,
+        "PING" | "INFO" | "SCAN" | "WAIT" | "ROLE" | "SUBSCRIBE" | "UNSUBSCRIBE" => false,
         "WAITAOF" => has("appendonly is disabled"),
         _ => has("wrong number of arguments") || has("not an integer") || has("syntax error") || has("non local key"),
     }

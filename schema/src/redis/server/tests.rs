@@ -278,6 +278,20 @@ fn what_a_server_refuses_for_the_moment_is_told_once() {
 }
 
 #[test]
+fn a_client_for_another_kind_of_server_is_told_of_once() {
+    let cluster = info("7.4.1").replace("cluster_enabled:0", "cluster_enabled:1");
+    let moved = report_of(ServerNeeds::single(), &cluster, |words| {
+        (words[0] == "EVAL").then(|| error("MOVED 7574 10.0.0.8:6379"))
+    });
+    assert!(moved.findings().len() == 1 && !moved.is_clean(), "{moved}");
+    let disabled = report_of(ServerNeeds::cluster(), &info("7.4.1"), |words| {
+        let disabled = error("ERR This instance has cluster support disabled");
+        ["CLUSTER", "ASKING"].contains(&words[0].as_str()).then_some(disabled)
+    });
+    assert!(disabled.findings().len() == 1 && !disabled.is_clean(), "{disabled}");
+}
+
+#[test]
 fn of_a_cluster_each_finding_names_its_server() {
     let (prefix, needs) = (KeyPrefix::default(), ServerNeeds::cluster());
     let cluster = info("7.4.1").replace("cluster_enabled:0", "cluster_enabled:1");

@@ -1,6 +1,7 @@
 //! The command, asked about servers of Valkey and Redis.
 
 mod mistakes;
+mod page;
 mod report;
 mod rights;
 mod stats;

@@ -31,10 +31,14 @@ async fn fill(store: &RedisStore) {
     for number in 0..FINISHED {
         let key = format!("done {number}");
         let claim = claim(&key);
-        store.reserve(Claim { lease: Duration::ZERO, ..claim }).await.unwrap();
-        // Taken over: the second attempt finishes.
-        let reserved = store.reserve(Claim { retention: HOUR, ..claim }).await.unwrap();
-        let ClaimOutcome::Reserved { token, attempt: 2, .. } = reserved else { panic!("{reserved:?}") };
+        let claim = Claim { lease: Duration::ZERO, retention: HOUR, ..claim };
+        store.reserve(claim).await.unwrap();
+        // Taken over, once the lease has ended: the second attempt finishes.
+        let token = loop {
+            if let ClaimOutcome::Reserved { token, attempt: 2, .. } = store.reserve(claim).await.unwrap() {
+                break token;
+            }
+        };
         let body = &Bytes::from(vec![b'x'; 1_000]);
         let completion = Completion { principal: "p:1", key: &key, token, status: 201, headers: b"head", body };
         store.finish(completion).await.unwrap();
