@@ -1,4 +1,11 @@
-use std::time::Duration;
+use std::{
+    env,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
 
 use cratestack_tests::{RedisOptions, RedisServer, TestRedis, redis::Fsync};
 use redis::AsyncCommands as _;
@@ -74,4 +81,50 @@ async fn options_reach_the_server() {
     let mut alice = open("alice:word@").await.unwrap();
     assert_eq!(alice.get::<_, Option<String>>("app:1").await.unwrap(), None);
     assert_eq!(alice.get::<_, String>("other:1").await.unwrap_err().code(), Some("NOPERM"));
+}
+
+#[tokio::test]
+async fn a_failed_start_shows_the_log() {
+    let failed = tokio::spawn(RedisOptions::new().set("no-such-setting", "1").start()).await.unwrap_err();
+    let message = failed.into_panic().downcast::<String>().unwrap();
+    assert!(message.contains("no-such-setting"), "{message}");
+}
+
+const HELD: &str = "CRATESTACK_TEST_HOLDS_A_REDIS";
+
+/// Not a test of its own: the process that the next one kills.
+#[tokio::test]
+async fn holds_a_server() {
+    if env::var_os(HELD).is_none() {
+        return;
+    }
+    let server = RedisServer::launch().await;
+    println!("\nheld {} {}", server.port(), server.directory().display());
+    tokio::time::sleep(Duration::from_mins(1)).await;
+}
+
+#[test]
+fn nothing_is_left_of_a_killed_process() {
+    let mut holder = Command::new(env::current_exe().unwrap())
+        .args(["--exact", "single::holds_a_server", "--nocapture"])
+        .env(HELD, "1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let held = BufReader::new(holder.stdout.take().unwrap())
+        .lines()
+        .map_while(Result::ok)
+        .find_map(|line| line.strip_prefix("held ").map(str::to_owned))
+        .unwrap();
+    let (port, directory) = held.split_once(' ').unwrap();
+    let listens = || std::net::TcpStream::connect(("127.0.0.1", port.parse::<u16>().unwrap())).is_ok();
+    assert!(Path::new(directory).is_dir() && listens());
+
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    let gone = (0..400).any(|_| {
+        thread::sleep(Duration::from_millis(50));
+        !Path::new(directory).exists() && !listens()
+    });
+    assert!(gone, "{held} is still there");
 }
