@@ -18,8 +18,9 @@ impl Lack {
     /// Servers say it in words of their own: one way for commands, another for those that a script calls, and each
     /// version differently.
     pub(super) fn of(error: &str) -> Option<Self> {
+        let error = error.to_ascii_lowercase();
         let has = |text: &str| error.contains(text);
-        if has("Unknown Redis command") || has("unknown command") {
+        if has("unknown redis command") || has("unknown command") {
             return Some(Self::Unknown);
         }
         if !has("no permissions to") && !has("user executing the script can't") {

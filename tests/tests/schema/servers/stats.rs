@@ -81,7 +81,7 @@ async fn records_are_counted_by_their_state_and_other_keys_are_not() {
 
     fill(&RedisStore::new(server.client()).prefix(prefix.clone())).await;
     // A hash and a text that are no records; the mark of removals; and what only a careless pattern would match.
-    let _: usize = server.tell("HSET p[a]y:a:b field value").await;
+    let _: usize = server.tell("HSET p[a]y:a:b attempt first").await;
     for name in ["p[a]y:a:c", &prefix.removal_mark(), "pay:a:b", "other"] {
         let _: String = server.tell(&format!("SET {name} x")).await;
     }
