@@ -12,8 +12,10 @@
 //! ```
 
 mod prefix;
+mod server;
 
 pub use prefix::{KeyPrefix, PREFIX, PrefixError};
+pub use server::{ServerAnswer, ServerAnswers, ServerFinding, ServerFindingKind, ServerNeeds, ServerReport};
 
 /// The fields of a record's hash. Times are milliseconds since the Unix epoch, by the server's clock.
 ///
