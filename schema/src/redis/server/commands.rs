@@ -112,9 +112,8 @@ fn is_expected(command: &str, error: &str) -> bool {
         "EVALSHA" => has("NOSCRIPT"),
         // Told of by what the server says of itself.
         "CLUSTER|SLOTS" | "ASKING" => has("cluster support disabled"),
-        "EVAL" => has("MOVED "),
-        // The channel belongs to another node.
-        "SSUBSCRIBE" | "SUNSUBSCRIBE" => has("MOVED "),
+        // The key, or the channel, belongs to another node.
+        "EVAL" | "SSUBSCRIBE" | "SUNSUBSCRIBE" => has("MOVED "),
         "PING" | "INFO" | "SCAN" | "WAIT" | "ROLE" | "SUBSCRIBE" | "UNSUBSCRIBE" => false,
         "WAITAOF" => has("appendonly is disabled"),
         _ => has("wrong number of arguments") || has("not an integer") || has("syntax error") || has("non local key"),
