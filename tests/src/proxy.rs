@@ -256,6 +256,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_sent_on_a_slow_way_arrives_later() {
+        let (_database, proxy, mut connection) = proxy().await;
+        proxy.slow(MOMENT);
+        let asked = Instant::now();
+        assert_eq!(ask(&mut connection).await.unwrap(), 7);
+        assert!(asked.elapsed() >= 2 * MOMENT, "there and back");
+    }
+
+    #[tokio::test]
+    async fn a_way_leads_elsewhere_for_those_that_connect_anew() {
+        let (_database, proxy, mut connection) = proxy().await;
+        let elsewhere = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        proxy.lead_to(&format!("redis://{}", elsewhere.local_addr().unwrap()));
+        let _client = TcpStream::connect((Ipv4Addr::LOCALHOST, proxy.port())).await.unwrap();
+        elsewhere.accept().await.unwrap();
+        assert_eq!(ask(&mut connection).await.unwrap(), 7);
+    }
+
+    #[tokio::test]
     async fn a_way_that_is_cut_closes_and_refuses() {
         let (_database, proxy, mut connection) = proxy().await;
         proxy.set(Way::Cut);

@@ -115,6 +115,8 @@ pub struct Watch {
     struck: OnceLock<Instant>,
     back: OnceLock<Duration>,
     is_over: AtomicBool,
+    /// Outcomes.
+    told: AtomicU64,
     /// Answers that the store is unavailable.
     refused: AtomicU64,
 }
@@ -128,6 +130,10 @@ impl Watch {
     /// How long until a call was served that began after the loss.
     pub fn back(&self) -> Option<Duration> {
         self.back.get().copied()
+    }
+
+    pub fn told(&self) -> u64 {
+        self.told.load(SeqCst)
     }
 
     pub fn refused(&self) -> u64 {
@@ -156,6 +162,7 @@ impl Watch {
         match pay(shop.clone(), key.to_owned(), pauses).await {
             Ok(receipt) => {
                 self.served(begun);
+                self.told.fetch_add(1, SeqCst);
                 Ok(Some(receipt.run))
             }
             Err(GuardError::InFlight { .. } | GuardError::Lost { .. }) => Ok(None),
