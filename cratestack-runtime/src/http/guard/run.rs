@@ -1,3 +1,4 @@
+use std::future::Future;
 use std::time::Duration;
 
 use axum::response::Response;
@@ -15,14 +16,25 @@ use crate::store::RecordIdRef;
 
 impl GuardedRequest {
     /// Guards the handler: everything between the extractors and the response.
-    pub async fn run(self, options: Options, handler: Work) -> Response {
+    pub fn run(self, options: Options, handler: Work) -> impl Future<Output = Response> + Send {
         let verdict = self.verdict(&options);
-        self.run_as(verdict, options, handler).await
+        self.run_as(verdict, options, handler)
     }
 
     /// The same, once the verdict is known.
-    pub(crate) async fn run_as(self, verdict: Verdict, options: Options, handler: Work) -> Response {
-        let GuardedRun { responder, claim, policy, slot, recorder } = match self.decide(verdict, &options) {
+    pub(crate) fn run_as(
+        self,
+        verdict: Verdict,
+        options: Options,
+        handler: Work,
+    ) -> impl Future<Output = Response> + Send {
+        // Here and not in the future, which need not carry what is done with then.
+        let decision = self.decide(verdict, &options);
+        Self::run_as_decided(decision, options, handler)
+    }
+
+    async fn run_as_decided(decision: Decision, options: Options, handler: Work) -> Response {
+        let GuardedRun { responder, claim, policy, slot, recorder } = match decision {
             Decision::Unguarded { is_joined: false, .. } => return handler.await,
             Decision::Unguarded { is_joined: true, .. } => return recorded_above(handler.await, options.recorded),
             Decision::Answered(response) => return response,
