@@ -119,7 +119,8 @@ impl From<Transition> for EventKind {
     }
 }
 
-/// What there is to tell of a record, before anybody is known to listen: an [`Event`] is made of it where somebody does.
+/// What there is to tell of a record, before anybody is known to listen: an [`Event`] is made of it where somebody
+/// does.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Happening<'a> {
     pub(crate) kind: EventKind,
@@ -206,8 +207,8 @@ pub(super) fn span(hold: &Hold) -> tracing::Span {
     )
 }
 
-/// The first sixteen hexadecimal digits of a text's SHA-256, held without an allocation. A log may show as much of a key
-/// and its principal: enough to find the same one again, not enough to use it.
+/// The first sixteen hexadecimal digits of a text's SHA-256, held without an allocation. A log may show as much of a
+/// key and its principal: enough to find the same one again, not enough to use it.
 #[derive(Debug, Clone, Copy)]
 struct ShortHash([u8; 16]);
 

@@ -1,7 +1,7 @@
 //! Timers that almost never fire, as those of timeouts, without the price that tokio has for them.
 //!
-//! A thread that sleeps in tokio's driver wakes at the earliest timer. Whoever sets one that is earlier still wakes it, so
-//! that it looks again: a system call here, and there a thread that wakes for nothing, for each call of a store that
+//! A thread that sleeps in tokio's driver wakes at the earliest timer. Whoever sets one that is earlier still wakes it,
+//! so that it looks again: a system call here, and there a thread that wakes for nothing, for each call of a store that
 //! takes a moment. In a service that has few timers, each timeout is the earliest one.
 //!
 //! ```text
