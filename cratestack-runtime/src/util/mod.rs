@@ -1,11 +1,12 @@
-//! What has nothing to do with idempotency: futures, panics, locks, text.
+//! What has nothing to do with idempotency: futures, timers, panics, locks, text.
 
 mod catch_panic;
 mod hex;
 mod mutex;
 mod timeout;
+mod timer;
 
 pub(crate) use catch_panic::catch_panic;
 pub(crate) use hex::{hex, hex_digits};
 pub(crate) use mutex::lock;
-pub(crate) use timeout::{poll_once, timeout};
+pub(crate) use timeout::{poll_once, sleep, timeout};

@@ -1,5 +1,5 @@
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::renewal::RenewalTarget;
 use super::renewer::{RENEWER, Renewer};
 use super::schedule::Renewable;
 use crate::engine::retry::Recovery;
-use crate::util::poll_once;
+use crate::util::{poll_once, sleep};
 
 /// A reservation that is kept alive until this is dropped.
 #[derive(Debug)]
@@ -72,15 +72,20 @@ impl Lease {
     /// Renews the lease until the future is ready.
     pub(crate) async fn during<T>(&self, future: impl Future<Output = T>) -> T {
         let mut future = pin!(future);
-        if let Some(output) = poll_once(future.as_mut()).await {
-            return output;
+        match poll_once(future.as_mut()).await {
+            Some(output) => output,
+            // Boxed, because what is ready at once need not carry the timer.
+            None => Box::pin(self.looked_after(future)).await,
         }
+    }
+
+    async fn looked_after<T>(&self, mut future: Pin<&mut impl Future<Output = T>>) -> T {
         let mut look = self.interval;
         loop {
             tokio::select! {
                 biased;
                 output = &mut future => return output,
-                () = tokio::time::sleep(look) => {
+                () = sleep(look) => {
                     self.renewer.renew_if_due(self.id);
                     // The renewal may be next on this very thread, which the future may block.
                     tokio::task::yield_now().await;
