@@ -4,9 +4,8 @@ mod catch_panic;
 mod hex;
 mod mutex;
 mod timeout;
-mod timer;
 
 pub(crate) use catch_panic::catch_panic;
 pub(crate) use hex::{hex, hex_digits};
 pub(crate) use mutex::lock;
-pub(crate) use timeout::{poll_once, sleep, timeout};
+pub(crate) use timeout::{poll_once, timeout};

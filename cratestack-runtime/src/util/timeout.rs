@@ -5,23 +5,14 @@ use std::time::Duration;
 
 use tokio::time::error::Elapsed;
 
-use super::timer::keep_an_earlier_one;
-
 /// [`tokio::time::timeout`], but what is ready at once costs no timer.
 pub(crate) async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
     let mut future = pin!(future);
     if let Some(output) = poll_once(future.as_mut()).await {
         return Ok(output);
     }
-    keep_an_earlier_one();
     // Boxed, because each future around it would be as large as the timer, which is seldom there.
     Box::pin(tokio::time::timeout(limit, future)).await
-}
-
-/// [`tokio::time::sleep`], for what as a rule is over before it.
-pub(crate) async fn sleep(duration: Duration) {
-    keep_an_earlier_one();
-    tokio::time::sleep(duration).await;
 }
 
 /// The future's output, where one look is enough for it.

@@ -11,7 +11,7 @@ use super::renewal::RenewalTarget;
 use super::renewer::{RENEWER, Renewer};
 use super::schedule::Renewable;
 use crate::engine::retry::Recovery;
-use crate::util::{poll_once, sleep};
+use crate::util::poll_once;
 
 /// A reservation that is kept alive until this is dropped.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ impl Lease {
             tokio::select! {
                 biased;
                 output = &mut future => return output,
-                () = sleep(look) => {
+                () = tokio::time::sleep(look) => {
                     self.renewer.renew_if_due(self.id);
                     // The renewal may be next on this very thread, which the future may block.
                     tokio::task::yield_now().await;
