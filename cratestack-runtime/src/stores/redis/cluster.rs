@@ -40,7 +40,17 @@ impl Cluster {
             .overall_response_timeout(Some(2 * RESPONSE_TIMEOUT))
             .retries(RETRIES)
             .build()?;
-        Ok(Self { client, connection: OnceCell::new(), acknowledging: OnceCell::new() })
+        Ok(Self::over(client))
+    }
+
+    fn over(client: ClusterClient) -> Self {
+        Self { client, connection: OnceCell::new(), acknowledging: OnceCell::new() }
+    }
+
+    /// The same Cluster, and nothing else in common.
+    #[cfg(feature = "testing")]
+    pub(super) fn of_another_process(&self) -> Self {
+        Self::over(self.client.clone())
     }
 
     async fn connection(&self) -> RedisResult<ClusterConnection> {
@@ -87,11 +97,14 @@ impl Cluster {
     }
 
     pub(super) async fn ask_node(&self, address: &str, command: Cmd) -> RedisResult<Value> {
-        let Some((host, port)) = address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)))
-        else {
-            return Err(RedisError::from((ErrorKind::Client, "no address of a node", address.to_owned())));
-        };
-        let node = SingleNodeRoutingInfo::ByAddress { host: host.to_owned(), port };
-        self.connection().await?.route_command(command, RoutingInfo::SingleNode(node)).await?.extract_error()
+        let node = RoutingInfo::SingleNode(node_at(address)?);
+        self.connection().await?.route_command(command, node).await?.extract_error()
+    }
+}
+
+pub(super) fn node_at(address: &str) -> RedisResult<SingleNodeRoutingInfo> {
+    match address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?))) {
+        Some((host, port)) => Ok(SingleNodeRoutingInfo::ByAddress { host: host.to_owned(), port }),
+        None => Err(RedisError::from((ErrorKind::Client, "no address of a node", address.to_owned()))),
     }
 }

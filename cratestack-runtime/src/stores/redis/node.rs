@@ -16,7 +16,7 @@
 //! batch 2 │     EVALSHA, WAIT 1 ──────── 0, 1 replica      (another connection)
 //! ```
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -24,6 +24,7 @@ use redis::sentinel::SentinelClient;
 use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError, RedisResult, Value};
 
 use super::acknowledgement::Acknowledgement;
+use super::error::code;
 use crate::util;
 
 /// How long a connection may take to be made.
@@ -42,12 +43,15 @@ pub(super) struct Node {
     shared: Mutex<Option<Shared>>,
     /// Who connects; the others wait for that.
     connecting: tokio::sync::Mutex<u64>,
+    /// How many attempts to connect have failed, and why the last of them has.
+    failed: Mutex<(u64, Option<RedisError>)>,
     idle: Mutex<Vec<MultiplexedConnection>>,
 }
 
+#[derive(Clone)]
 enum Source {
     Client(Client),
-    Sentinel(tokio::sync::Mutex<SentinelClient>),
+    Sentinel(Arc<tokio::sync::Mutex<SentinelClient>>),
 }
 
 #[derive(Clone)]
@@ -62,11 +66,27 @@ impl Node {
     }
 
     pub(super) fn behind_sentinel(client: SentinelClient) -> Self {
-        Self::over(Source::Sentinel(tokio::sync::Mutex::new(client)))
+        Self::over(Source::Sentinel(Arc::new(tokio::sync::Mutex::new(client))))
     }
 
     fn over(source: Source) -> Self {
-        Self { source, shared: Mutex::default(), connecting: tokio::sync::Mutex::default(), idle: Mutex::default() }
+        Self {
+            source,
+            shared: Mutex::default(),
+            connecting: tokio::sync::Mutex::default(),
+            failed: Mutex::default(),
+            idle: Mutex::default(),
+        }
+    }
+
+    /// The same node, and nothing else in common.
+    #[cfg(feature = "testing")]
+    pub(super) fn of_another_process(&self) -> Self {
+        Self::over(self.source.clone())
+    }
+
+    pub(super) fn is_behind_sentinel(&self) -> bool {
+        matches!(self.source, Source::Sentinel(_))
     }
 
     /// Of the node that is the primary.
@@ -93,11 +113,24 @@ impl Node {
         if let Some(shared) = self.current() {
             return Ok(shared);
         }
+        let failures = util::lock(&self.failed).0;
         let mut last_number = self.connecting.lock().await;
         if let Some(shared) = self.current() {
             return Ok(shared);
         }
-        let connection = self.connect().await?;
+        // Whoever has waited for an attempt that failed makes none: where nobody answers, all would stand in line.
+        match &*util::lock(&self.failed) {
+            (count, Some(error)) if *count != failures => return Err(error.clone()),
+            _ => {}
+        }
+        let connection = match self.connect().await {
+            Ok(connection) => connection,
+            Err(error) => {
+                let mut failed = util::lock(&self.failed);
+                *failed = (failed.0 + 1, Some(error.clone()));
+                return Err(error);
+            }
+        };
         *last_number += 1;
         let shared = Shared { number: *last_number, connection };
         *util::lock(&self.shared) = Some(shared.clone());
@@ -107,7 +140,7 @@ impl Node {
     /// Asks who the primary is before anything else is sent.
     pub(super) fn look_anew(&self) {
         util::lock(&self.idle).clear();
-        if let Source::Sentinel(_) = self.source {
+        if self.is_behind_sentinel() {
             *util::lock(&self.shared) = None;
         }
     }
@@ -215,7 +248,7 @@ fn error_in(answers: &RedisResult<Vec<Value>>) -> Option<RedisError> {
 
 /// Whether what is behind the connection is no longer the primary that answers.
 fn is_of_the_connection(error: &RedisError) -> bool {
-    error.is_io_error() || error.is_unrecoverable_error() || error.code() == Some("READONLY")
+    error.is_io_error() || error.is_unrecoverable_error() || code(error) == Some("READONLY")
 }
 
 /// Each script finds what it has written itself. Where a server does not answer, it would not do so twice.

@@ -49,6 +49,14 @@ impl Server {
         }
     }
 
+    #[cfg(feature = "testing")]
+    pub(super) fn of_another_process(&self) -> Self {
+        match self {
+            Self::Node(node) => Self::Node(node.of_another_process()),
+            Self::Cluster(cluster) => Self::Cluster(cluster.of_another_process()),
+        }
+    }
+
     pub(super) async fn run_one(&self, command: &Command, acknowledgement: Acknowledgement) -> Outcome {
         let mut answer = self.send_one(command, command.evalsha(), acknowledgement).await;
         if answer.as_ref().is_err_and(is_unknown_script) {
