@@ -13,10 +13,10 @@ async fn a_server_is_told_what_endangers_records_there() {
     let store = on(&server);
     let clean = store.check().await.unwrap();
     assert!(clean.is_clean(), "{clean}");
-    assert_eq!(clean.servers().map(|(address, _)| address.to_owned()).collect::<Vec<_>>(), [format!(
-        "127.0.0.1:{}",
-        server.port()
-    )]);
+    assert_eq!(
+        clean.servers().map(|(address, _)| address.to_owned()).collect::<Vec<_>>(),
+        [format!("127.0.0.1:{}", server.port())]
+    );
 
     server.tell::<()>("CONFIG SET maxmemory 100mb").await;
     server.tell::<()>("CONFIG SET maxmemory-policy allkeys-lru").await;
@@ -46,9 +46,10 @@ async fn the_primary_that_sentinel_names_is_looked_at() {
     let sentinels = RedisOptions::new().append_only(Fsync::Always).start_sentinels(1).await;
     let report = through(&sentinels).check().await.unwrap();
     let primary = sentinels.servers()[0].port();
-    assert_eq!(report.servers().map(|(address, _)| address.to_owned()).collect::<Vec<_>>(), [format!(
-        "127.0.0.1:{primary}"
-    )]);
+    assert_eq!(
+        report.servers().map(|(address, _)| address.to_owned()).collect::<Vec<_>>(),
+        [format!("127.0.0.1:{primary}")]
+    );
     assert!(report.is_clean(), "{report}");
 }
 
@@ -65,5 +66,8 @@ async fn every_primary_of_a_cluster_is_looked_at() {
     odd.tell::<()>("CONFIG SET maxmemory-policy volatile-ttl").await;
     let report = store.check().await.unwrap();
     let found: Vec<_> = report.findings().iter().filter(|finding| finding.must_mend).collect();
-    assert!(!found.is_empty() && found.iter().all(|found| found.address.ends_with(&odd.port().to_string())), "{report}");
+    assert!(
+        !found.is_empty() && found.iter().all(|found| found.address.ends_with(&odd.port().to_string())),
+        "{report}"
+    );
 }

@@ -93,7 +93,10 @@ async fn an_operator_removes_what_is_damaged() {
         server.tell::<i64>(&damage.replace("{}", NAME)).await;
         let removed = store.remove("p", "k", Removal::release(IfRunning::Remove)).await;
         assert!(matches!(removed, Ok(RemovalOutcome::Removed(_))), "{damage}: {removed:?}");
-        assert!(matches!(store.reserve(claim("k", MINUTE)).await, Ok(ClaimOutcome::Reserved { attempt: 1, .. })), "{damage}");
+        assert!(
+            matches!(store.reserve(claim("k", MINUTE)).await, Ok(ClaimOutcome::Reserved { attempt: 1, .. })),
+            "{damage}"
+        );
         server.tell::<()>("FLUSHALL").await;
     }
 }

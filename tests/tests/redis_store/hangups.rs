@@ -10,7 +10,7 @@ use axum::extract::{FromRef, State};
 use axum::http::StatusCode;
 use axum::routing::post;
 use cratestack_runtime::records::RecordQuery;
-use cratestack_runtime::{Idempotency, IdempotencyStore, RedisStore, Reservation, idempotent};
+use cratestack_runtime::{ClaimOutcome, Idempotency, IdempotencyStore, RedisStore, Reservation, idempotent};
 use cratestack_tests::redis::RedisServer;
 use cratestack_tests::{Client, RedisOptions};
 use futures_util::stream::{self, StreamExt};
@@ -33,10 +33,11 @@ async fn dropped_reservations(what: &str, store: RedisStore) {
             let store = store.clone();
             async move {
                 let key = format!("k{n}");
-                let reserved = tokio::time::timeout(patience(n, Duration::from_millis(20)), async {
-                    store.reserve(claim(&key, HOUR)).await.unwrap()
-                });
-                let kept = reserved.await.is_ok();
+                // Every third one stays.
+                let patience = if n % 3 == 0 { HOUR } else { patience(n, Duration::from_millis(20)) };
+                let reserved = tokio::time::timeout(patience, store.reserve(claim(&key, HOUR))).await;
+                // On a busy machine an answer may take too long, which leaves nothing behind either.
+                let kept = matches!(reserved, Ok(Ok(ClaimOutcome::Reserved { .. })));
                 if kept {
                     let info = store.show("p", &key).await.unwrap();
                     assert!(info.is_some(), "{key} was told, and is not there");

@@ -234,13 +234,18 @@ async fn follows(what: &str, freeze: bool) {
     let load = Load::on(&store);
     seconds(1).await;
     let primary = sentinels.primary().await;
-    if freeze { sentinels.servers()[primary].freeze().await } else { sentinels.servers()[primary].kill().await }
+    if freeze {
+        sentinels.servers()[primary].freeze().await
+    } else {
+        sentinels.servers()[primary].kill().await
+    }
     let gone = Instant::now();
     let elected = tokio::spawn(async move {
         let to = sentinels.wait_for_failover(primary).await;
         (sentinels, to, Instant::now())
     });
-    until("the store works", async || store.reserve(claim(&format!("probe {:?}", Instant::now()), HOUR)).await.ok()).await;
+    until("the store works", async || store.reserve(claim(&format!("probe {:?}", Instant::now()), HOUR)).await.ok())
+        .await;
     let works = Instant::now();
     let (sentinels, _, elected) = elected.await.unwrap();
     println!(

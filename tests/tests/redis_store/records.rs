@@ -119,12 +119,12 @@ async fn names_of_every_odd_character_are_kept_apart() {
     names.extend(["", "a:b", "a%3Ab", "{a}", "{", "}", "a*", "[ab]", "\\", "\r\nFLUSHALL\r\n", "🦀"].map(String::from));
     names.push("x".repeat(5_000));
     for (n, name) in names.iter().enumerate() {
-        for (principal, key) in [(name.as_str(), "k"), ("k", name.as_str())] {
+        let both = [(name.as_str(), "k"), ("k", name.as_str())];
+        // The same record, where the name is this one.
+        let count = if name == "k" { 1 } else { 2 };
+        for (principal, key) in both.into_iter().take(count) {
             let mine = Claim { principal, key, ..claim("k", MINUTE) };
             let answer = store.reserve(mine).await.unwrap();
-            if (principal, key) == ("k", "k") && answer == ClaimOutcome::InFlight {
-                continue;
-            }
             let ClaimOutcome::Reserved { token, .. } = answer else { panic!("{principal:?} {key:?}: {answer:?}") };
             let body = Bytes::from(n.to_string());
             let done = Completion { principal, key, token, status: 200, headers: &[], body: &body };

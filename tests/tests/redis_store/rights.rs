@@ -72,6 +72,7 @@ async fn the_rule_grants_all_that_the_store_does_and_each_right_is_needed() {
 
     for right in needs.acl_rule(&KeyPrefix::default()).split(' ').filter(|word| word.starts_with('+')) {
         server.tell::<()>("FLUSHALL").await;
+        server.tell::<()>("SCRIPT FLUSH").await;
         server.tell::<()>(&rule(needs)).await;
         server.tell::<()>(&format!("ACL SETUSER pay {}", right.replace('+', "-"))).await;
         match everything(&store()).await {

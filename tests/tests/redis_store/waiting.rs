@@ -30,6 +30,17 @@ async fn waits(store: RedisStore, other: RedisStore, count: &[&RedisServer]) -> 
         })
     }));
     let waiters = tokio::spawn(waiters);
+    until("somebody of the other process listens", async || {
+        for server in count {
+            for name in server.tell::<Vec<String>>("KEYS *").await {
+                if server.ask::<i64>(&format!("HEXISTS {name} waiting")).await == Ok(1) {
+                    return Some(());
+                }
+            }
+        }
+        None
+    })
+    .await;
     tokio::time::sleep(Duration::from_millis(700)).await;
     running.gate.notify_one();
     let (status, _, body) = first.await.unwrap();
@@ -164,8 +175,7 @@ async fn who_may_not_listen_or_publish_polls() {
     for rule in ["+@all -subscribe -ssubscribe", "+@all -publish -spublish", "resetchannels +@all"] {
         server.tell::<()>("FLUSHALL").await;
         server.tell::<()>(&format!("ACL SETUSER mute reset on >secret ~* &* {rule}")).await;
-        let mute =
-            || RedisStore::new(redis::Client::open(server.url().replace("://", "://mute:secret@")).unwrap());
+        let mute = || RedisStore::new(redis::Client::open(server.url().replace("://", "://mute:secret@")).unwrap());
         let (there, here) = (Service::over(Idempotency::new(mute())), Service::over(Idempotency::new(mute())));
         let first = tokio::spawn({
             let there = there.clone();
@@ -186,6 +196,7 @@ async fn who_may_not_listen_or_publish_polls() {
 }
 
 async fn thundering(service: Service) {
+    let _ = tracing_subscriber::fmt().with_test_writer().try_init();
     let answers = join_all((0..2_000).map(|_| {
         let service = service.clone();
         tokio::spawn(async move { service.post("/pay", "k1").await })

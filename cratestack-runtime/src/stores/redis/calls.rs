@@ -99,7 +99,7 @@ impl Operation for Scripts {
             self.keyspace.server.run_many(&commands, self.keyspace.acknowledgement).await
         };
         for (call, answered) in batch.into_iter().zip(answers) {
-            let answer = answered.and_then(|answered| self.answer(&call.args, &|| call.id.clone(), answered));
+            let answer = self.answer(&call.args, &|| call.id.clone(), answered);
             call.answer(answer);
         }
     }
@@ -107,19 +107,25 @@ impl Operation for Scripts {
 
 impl Scripts {
     async fn make_alone(&self, call: &ScriptCall, id: &(dyn Fn() -> RecordId + Sync)) -> Result<Answer, StoreError> {
-        let answered = self.keyspace.server.run_one(&call.command, self.keyspace.acknowledgement).await?;
+        let answered = self.keyspace.server.run_one(&call.command, self.keyspace.acknowledgement).await;
         self.answer(call, id, answered)
     }
 
     /// What the caller is told. A reservation that misses its caller is given back.
-    fn answer(&self, call: &ScriptCall, id: &dyn Fn() -> RecordId, answered: Answered) -> Result<Answer, StoreError> {
-        let Some(asked) = call.reservation else { return answered.into_value().map(Answer::Value) };
-        let is_reserved = call.command.is_reservation(&answered.value);
-        if is_reserved && answered.unacknowledged.is_some() {
-            // Nobody is told of it, so it may go sooner than its lease lets it.
+    fn answer(
+        &self,
+        call: &ScriptCall,
+        id: &dyn Fn() -> RecordId,
+        answered: Result<Answered, StoreError>,
+    ) -> Result<Answer, StoreError> {
+        let Some(asked) = call.reservation else { return answered?.into_value().map(Answer::Value) };
+        let is_reserved = answered.as_ref().is_ok_and(|answered| call.command.is_reservation(&answered.value));
+        let answered = answered.and_then(Answered::into_value);
+        // It may be there, and nobody is told of it: then it goes sooner than its lease lets it.
+        if let Err(StoreError::Unavailable(_)) = &answered {
             self.give_back(id(), asked.token);
         }
-        let outcome = claim_outcome(answered.into_value()?, &asked, id)?;
+        let outcome = claim_outcome(answered?, &asked, id)?;
         let mut grant = Grant::taken(outcome);
         if is_reserved && let Some(releases) = &self.releases {
             let id = id();

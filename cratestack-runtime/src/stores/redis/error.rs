@@ -22,7 +22,10 @@ pub(super) fn code(error: &RedisError) -> Option<&str> {
                 let is_in = |code: &&str| words.split([' ', '-', ':']).any(|word| word == *code);
                 CODES_WITHIN.into_iter().find(is_in)
             });
-            within.or(Some("ERR"))
+            // A user lacks a right of a script's in words only.
+            let is_denied =
+                || error.detail().is_some_and(|words| words.contains("The user executing the script can't"));
+            within.or_else(|| Some(if is_denied() { "NOPERM" } else { "ERR" }))
         }
         code => Some(code),
     }
@@ -35,7 +38,7 @@ pub(super) fn store_error(error: &RedisError) -> StoreError {
             "{}: something else has changed the record, which neither runs nor is answered until it expires or is removed",
             error.detail().unwrap_or(&text)
         )),
-        (ErrorKind::Server(ServerErrorKind::NoPerm), _) | (_, Some("NOPERM")) => StoreError::Database(format!(
+        (_, Some("NOPERM")) => StoreError::Database(format!(
             "{text}. The ACL user lacks a right: `cratestack-schema check --redis-url …` prints the rule that grants what the \
              store needs"
         )),

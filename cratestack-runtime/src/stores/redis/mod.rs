@@ -19,6 +19,7 @@ mod records;
 mod script;
 mod server;
 mod session;
+mod shared;
 #[cfg(feature = "testing")]
 mod testing;
 mod to_the_end;

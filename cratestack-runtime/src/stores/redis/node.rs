@@ -25,6 +25,7 @@ use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError, RedisResult, Va
 
 use super::acknowledgement::Acknowledgement;
 use super::error::code;
+use super::shared::{Numbered, Shared};
 use crate::util;
 
 /// How long a connection may take to be made.
@@ -40,11 +41,7 @@ const MAX_IDLE: usize = 16;
 
 pub(super) struct Node {
     source: Source,
-    shared: Mutex<Option<Shared>>,
-    /// Who connects; the others wait for that.
-    connecting: tokio::sync::Mutex<u64>,
-    /// How many attempts to connect have failed, and why the last of them has.
-    failed: Mutex<(u64, Option<RedisError>)>,
+    shared: Shared<MultiplexedConnection>,
     idle: Mutex<Vec<MultiplexedConnection>>,
 }
 
@@ -52,12 +49,6 @@ pub(super) struct Node {
 enum Source {
     Client(Client),
     Sentinel(Arc<tokio::sync::Mutex<SentinelClient>>),
-}
-
-#[derive(Clone)]
-struct Shared {
-    number: u64,
-    connection: MultiplexedConnection,
 }
 
 impl Node {
@@ -70,13 +61,7 @@ impl Node {
     }
 
     fn over(source: Source) -> Self {
-        Self {
-            source,
-            shared: Mutex::default(),
-            connecting: tokio::sync::Mutex::default(),
-            failed: Mutex::default(),
-            idle: Mutex::default(),
-        }
+        Self { source, shared: Shared::default(), idle: Mutex::default() }
     }
 
     /// The same node, and nothing else in common.
@@ -105,49 +90,16 @@ impl Node {
         Box::pin(async { self.client().await?.get_multiplexed_async_connection_with_config(&config).await }).await
     }
 
-    fn current(&self) -> Option<Shared> {
-        util::lock(&self.shared).clone()
-    }
-
-    async fn shared(&self) -> RedisResult<Shared> {
-        if let Some(shared) = self.current() {
-            return Ok(shared);
-        }
-        let failures = util::lock(&self.failed).0;
-        let mut last_number = self.connecting.lock().await;
-        if let Some(shared) = self.current() {
-            return Ok(shared);
-        }
-        // Whoever has waited for an attempt that failed makes none: where nobody answers, all would stand in line.
-        match &*util::lock(&self.failed) {
-            (count, Some(error)) if *count != failures => return Err(error.clone()),
-            _ => {}
-        }
-        let connection = match self.connect().await {
-            Ok(connection) => connection,
-            Err(error) => {
-                let mut failed = util::lock(&self.failed);
-                *failed = (failed.0 + 1, Some(error.clone()));
-                return Err(error);
-            }
-        };
-        *last_number += 1;
-        let shared = Shared { number: *last_number, connection };
-        *util::lock(&self.shared) = Some(shared.clone());
-        Ok(shared)
+    async fn shared(&self) -> RedisResult<Numbered<MultiplexedConnection>> {
+        self.shared.get(self.connect()).await
     }
 
     /// Asks who the primary is before anything else is sent.
     pub(super) fn look_anew(&self) {
         util::lock(&self.idle).clear();
         if self.is_behind_sentinel() {
-            *util::lock(&self.shared) = None;
+            self.shared.clear();
         }
-    }
-
-    /// Where somebody else has not done so since.
-    fn give_up(&self, number: u64) {
-        util::lock(&self.shared).take_if(|shared| shared.number == number);
     }
 
     pub(super) async fn run_one(&self, command: &redis::Cmd) -> RedisResult<Value> {
@@ -160,7 +112,7 @@ impl Node {
                 Err(error) => error,
             };
             if is_of_the_connection(&error) {
-                self.give_up(shared.number);
+                self.shared.give_up(shared.number);
             }
             if attempts == MAX_ATTEMPTS || !can_be_sent_again(&error) {
                 return Err(error);
@@ -177,7 +129,7 @@ impl Node {
             let answers = shared.connection.clone().send_packed_commands(pipeline, 0, count).await;
             let Some(error) = error_in(&answers) else { return answers };
             if is_of_the_connection(&error) {
-                self.give_up(shared.number);
+                self.shared.give_up(shared.number);
             }
             if attempts == MAX_ATTEMPTS || !can_be_sent_again(&error) {
                 return answers;
