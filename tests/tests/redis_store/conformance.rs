@@ -11,13 +11,13 @@ use cratestack_tests::redis::{Pace, RedisServer};
 use crate::service::{on, on_cluster, shared, through};
 
 /// The server drops what has expired, so there is nothing to sweep; all else is kept.
-fn every_promise(what: &str, report: &Report) {
+fn every_promise(what: &str, report: &Report, is_stalled: bool) {
     println!("{report}");
     report.assert();
     let (passed, others): (Vec<_>, Vec<_>) = report.checks().iter().partition(|check| check.verdict == Verdict::Passed);
     println!("TABLE {what}: {} of {} passed", passed.len(), report.checks().len());
-    let skipped: Vec<_> = others.iter().map(|check| check.name).collect();
-    assert_eq!(skipped, ["sweep_deletes_expired_rows_only", "sweep_respects_its_limit"], "{report}");
+    let skipped = |name: &str| name.starts_with("sweep_") || (!is_stalled && name.contains("_that_waited_"));
+    assert!(others.iter().all(|check| skipped(check.name)), "{report}");
 }
 
 /// Lets writes wait until it is dropped.
@@ -54,11 +54,11 @@ fn stalled(suite: Conformance, servers: &[&RedisServer]) -> Conformance {
     suite.stall_writes(move || Paused::at(clients.clone()))
 }
 
-async fn run(what: &str, suite: Conformance, store: RedisStore) {
+async fn run(what: &str, suite: Conformance, store: RedisStore, is_stalled: bool) {
     for group_commit in [true, false] {
         let store = store.clone().group_commit(group_commit);
         let report = suite.clone().run(|| async { store.clone() }).await;
-        every_promise(&format!("{what}, group commit {group_commit}"), &report);
+        every_promise(&format!("{what}, group commit {group_commit}"), &report, is_stalled);
     }
 }
 
@@ -69,7 +69,7 @@ fn suite() -> Conformance {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_single_server_keeps_every_promise() {
     let server = RedisServer::launch().await;
-    run("single", stalled(suite(), &[&server]), on(&server)).await;
+    run("single", stalled(suite(), &[&server]), on(&server), true).await;
 }
 
 /// Each check has a store of its own, as another process would.
@@ -85,28 +85,29 @@ async fn stores_that_share_nothing_but_the_server_keep_every_promise() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_primary_that_sentinel_names_keeps_every_promise() {
     let sentinels = RedisOptions::new().start_sentinels(1).await;
-    run("Sentinel", stalled(suite(), &[&sentinels.servers()[0]]), through(&sentinels)).await;
+    run("Sentinel", stalled(suite(), &[&sentinels.servers()[0]]), through(&sentinels), true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_whose_replica_acknowledges_keeps_every_promise() {
     let replicas = RedisOptions::new().start_replicas(1).await;
     let store = on(replicas.primary()).acknowledged_by(1);
-    run("acknowledged by 1", stalled(suite(), &[replicas.primary()]), store).await;
+    run("acknowledged by 1", stalled(suite(), &[replicas.primary()]), store, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_keeps_every_promise() {
     let cluster = RedisOptions::new().start_cluster().await;
     let primaries: Vec<_> = cluster.servers()[..3].iter().collect();
-    run("Cluster", stalled(suite(), &primaries), on_cluster(&cluster)).await;
+    run("Cluster", stalled(suite(), &primaries), on_cluster(&cluster), true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_whose_replicas_acknowledge_keeps_every_promise() {
     let cluster = RedisOptions::new().start_cluster().await;
     let primaries: Vec<_> = cluster.servers()[..3].iter().collect();
-    run("Cluster, acknowledged by 1", stalled(suite(), &primaries), on_cluster(&cluster).acknowledged_by(1)).await;
+    run("Cluster, acknowledged by 1", stalled(suite(), &primaries), on_cluster(&cluster).acknowledged_by(1), true)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,7 +128,8 @@ async fn a_cluster_whose_slots_move_keeps_every_promise() {
             }
         }
     });
-    run("Cluster whose slots move", suite(), on_cluster(&cluster)).await;
+    // To stall the writes of a node would stall its slots, too.
+    run("Cluster whose slots move", suite(), on_cluster(&cluster), false).await;
     assert!(!moving.is_finished(), "slots moved until the end");
     moving.abort();
 }

@@ -118,6 +118,8 @@ async fn names_of_every_odd_character_are_kept_apart() {
     let mut names: Vec<String> = (0..=0x17f).filter_map(char::from_u32).map(String::from).collect();
     names.extend(["", "a:b", "a%3Ab", "{a}", "{", "}", "a*", "[ab]", "\\", "\r\nFLUSHALL\r\n", "🦀"].map(String::from));
     names.push("x".repeat(5_000));
+    names.sort();
+    names.dedup();
     for (n, name) in names.iter().enumerate() {
         let both = [(name.as_str(), "k"), ("k", name.as_str())];
         // The same record, where the name is this one.

@@ -22,6 +22,7 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::sentinel::SentinelClient;
 use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError, RedisResult, Value};
+use tokio::sync::Semaphore;
 
 use super::acknowledgement::Acknowledgement;
 use super::error::code;
@@ -36,6 +37,9 @@ pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a call is sent whose connection breaks.
 const MAX_ATTEMPTS: u32 = 2;
 
+/// So many connections wait for acknowledgements at once.
+const MAX_WAITING: usize = 128;
+
 /// So many connections for acknowledgements are kept while nobody uses them.
 const MAX_IDLE: usize = 16;
 
@@ -43,6 +47,7 @@ pub(super) struct Node {
     source: Source,
     shared: Shared<MultiplexedConnection>,
     idle: Mutex<Vec<MultiplexedConnection>>,
+    waiting: Semaphore,
 }
 
 #[derive(Clone)]
@@ -61,7 +66,7 @@ impl Node {
     }
 
     fn over(source: Source) -> Self {
-        Self { source, shared: Shared::default(), idle: Mutex::default() }
+        Self { source, shared: Shared::default(), idle: Mutex::default(), waiting: Semaphore::new(MAX_WAITING) }
     }
 
     /// The same node, and nothing else in common.
@@ -96,8 +101,8 @@ impl Node {
 
     /// Asks who the primary is before anything else is sent.
     pub(super) fn look_anew(&self) {
-        util::lock(&self.idle).clear();
         if self.is_behind_sentinel() {
+            util::lock(&self.idle).clear();
             self.shared.clear();
         }
     }
@@ -152,6 +157,8 @@ impl Node {
             pipeline.add_command(command.clone());
         }
         pipeline.add_command(acknowledgement.command());
+        // Nobody closes it.
+        let _permit = self.waiting.acquire().await.ok();
         let mut attempts = 1;
         loop {
             let kept = util::lock(&self.idle).pop();
