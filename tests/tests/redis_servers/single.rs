@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use cratestack_tests::{RedisOptions, RedisServer, TestRedis, redis::Fsync};
+use cratestack_tests::{Proxy, RedisOptions, RedisServer, TestRedis, Way, redis::Fsync};
 use redis::AsyncCommands as _;
 use tokio::time::timeout;
 
@@ -81,6 +81,19 @@ async fn options_reach_the_server() {
     let mut alice = open("alice:word@").await.unwrap();
     assert_eq!(alice.get::<_, Option<String>>("app:1").await.unwrap(), None);
     assert_eq!(alice.get::<_, String>("other:1").await.unwrap_err().code(), Some("NOPERM"));
+}
+
+#[tokio::test]
+async fn the_way_to_a_server_can_be_cut() {
+    let server = RedisOptions::new().password("secret").start().await;
+    let proxy = Proxy::before(&server.url()).await;
+    let client = redis::Client::open(proxy.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    connection.set::<_, _, ()>("kept", 7).await.unwrap();
+    proxy.set(Way::Cut);
+    assert!(connection.get::<_, i32>("kept").await.is_err());
+    assert!(client.get_multiplexed_async_connection().await.is_err());
+    assert_eq!((server.calls("set").await, server.calls("get").await), (1, 0));
 }
 
 #[tokio::test]

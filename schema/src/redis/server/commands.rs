@@ -1,14 +1,15 @@
 use super::answers::ServerAnswer;
 use super::comparison::Comparison;
 use super::finding::ServerFindingKind;
-use super::info::{SHARDED_CHANNELS, WAITS_FOR_DISKS};
-use super::rights::{Lack, Lacking, user_in};
+use super::info::WAITS_FOR_DISKS;
+use super::rights::{Lacking, user_in};
 
 impl Comparison<'_> {
     /// What the commands answered that the store sends, and those that its scripts call.
     pub(super) fn commands(&mut self) {
         let (questions, answers) = (self.questions, self.answers);
-        let version = self.info.version();
+        let version = self.info.version().unwrap_or(WAITS_FOR_DISKS);
+        let needed: Vec<_> = self.needs.commands(version).collect();
         let mut lacking = Lacking::default();
         let mut other = Vec::new();
         for (question, answer) in questions.iter().zip(answers) {
@@ -25,20 +26,13 @@ impl Comparison<'_> {
                 _ => continue,
             };
             for (command, error) in errors {
-                // Told of already, in words of its own.
-                let too_old = Lack::of(error) == Some(Lack::Unknown)
-                    && match command.as_str() {
-                        "WAITAOF" => version < Some(WAITS_FOR_DISKS),
-                        "SPUBLISH" | "SSUBSCRIBE" | "SUNSUBSCRIBE" => version < Some(SHARDED_CHANNELS),
-                        _ => false,
-                    };
-                if !too_old && !lacking.add(&command, error) {
+                // What the store does not need of such a server, nobody need grant.
+                if needed.contains(&command.to_ascii_lowercase()) && !lacking.add(&command, error) {
                     other.push((command, error));
                 }
             }
         }
-        let known = version.unwrap_or(WAITS_FOR_DISKS);
-        if let Some((text, remedy)) = lacking.missing(&self.user(), self.prefix, self.needs, known) {
+        if let Some((text, remedy)) = lacking.missing(&self.user(), self.prefix, &needed) {
             self.must(ServerFindingKind::Rights, text, None);
             if let Some(last) = self.findings.last_mut() {
                 last.remedy = Some(remedy);
@@ -117,10 +111,10 @@ fn is_expected(command: &str, error: &str) -> bool {
     match command {
         "EVALSHA" => has("NOSCRIPT"),
         // Told of by what the server says of itself.
-        "CLUSTER|SLOTS" => has("cluster support disabled"),
-        // The channel belongs to another node.
-        "SSUBSCRIBE" | "SUNSUBSCRIBE" => has("MOVED "),
-        "PING" | "INFO" | "EVAL" | "SCAN" | "WAIT" | "ROLE" | "SUBSCRIBE" | "UNSUBSCRIBE" => false,
+        "CLUSTER|SLOTS" | "ASKING" => has("cluster support disabled"),
+        // The key, or the channel, belongs to another node.
+        "EVAL" | "SSUBSCRIBE" | "SUNSUBSCRIBE" => has("MOVED "),
+        "PING" | "INFO" | "SCAN" | "WAIT" | "ROLE" | "SUBSCRIBE" | "UNSUBSCRIBE" => false,
         "WAITAOF" => has("appendonly is disabled"),
         _ => has("wrong number of arguments") || has("not an integer") || has("syntax error") || has("non local key"),
     }

@@ -1,4 +1,4 @@
-use super::info::{SHARDED_CHANNELS, Version};
+use super::info::{SHARDED_CHANNELS, Version, WAITS_FOR_DISKS};
 use crate::redis::KeyPrefix;
 
 /// What a store asks of its servers: whether they are a Cluster, and what a write waits for.
@@ -29,7 +29,7 @@ pub(super) enum Topology {
 ///
 /// A server looks at a caller's rights after it has counted the arguments, and before it reads them. So a command that
 /// would write is given arguments that it refuses.
-const SCRIPTED: [(&str, &str); 15] = [
+const SCRIPTED: [(&str, &str); 14] = [
     ("TIME", ""),
     ("HMGET", "k, 'a'"),
     ("HGETALL", "k"),
@@ -44,11 +44,13 @@ const SCRIPTED: [(&str, &str); 15] = [
     ("PEXPIREAT", "k, 'x'"),
     ("DEL", "k"),
     ("SET", "k, '', 'NX', 'XX'"),
-    ("PUBLISH", "k, ''"),
 ];
 
 /// Commands that are sent by themselves.
-const SENT: [&str; 7] = ["PING", "INFO", "EVAL", "EVALSHA", "SCAN", "SUBSCRIBE", "UNSUBSCRIBE"];
+const SENT: [&str; 5] = ["PING", "INFO", "EVAL", "EVALSHA", "SCAN"];
+/// Commands about channels: of all servers, and of one node of a Cluster.
+const CHANNELS: [&str; 3] = ["PUBLISH", "SUBSCRIBE", "UNSUBSCRIBE"];
+const SHARDED: [&str; 3] = ["SPUBLISH", "SSUBSCRIBE", "SUNSUBSCRIBE"];
 
 impl ServerNeeds {
     /// One server.
@@ -137,7 +139,7 @@ impl ServerNeeds {
         // that its caller may not call it first of all.
         if self.is_cluster() {
             questions.push(vec!["EVAL", &script, "0", &probe]);
-            questions.push(vec!["CLUSTER", "SLOTS"]);
+            questions.extend([vec!["CLUSTER", "SLOTS"], vec!["ASKING"]]);
         } else {
             questions.push(vec!["EVAL", &script, "1", &probe]);
         }
@@ -180,6 +182,7 @@ impl ServerNeeds {
             // Writing to a `String` cannot fail.
             let _ = writeln!(script, "ask('{name}'{comma}{arguments})");
         }
+        script.push_str("ask('PUBLISH', k, '')\n");
         if self.is_cluster() {
             script.push_str("ask('SPUBLISH', k, '')\n");
         }
@@ -202,25 +205,24 @@ impl ServerNeeds {
     /// ```
     pub fn acl_rule(&self, prefix: &KeyPrefix) -> String {
         let keys_and_channels = format!("resetkeys {} resetchannels {} -@all", key_rule(prefix), channel_rule(prefix));
-        let commands = self.commands(SHARDED_CHANNELS).map(|command| format!("+{command}"));
+        let commands = self.commands(WAITS_FOR_DISKS).map(|command| format!("+{command}"));
         std::iter::once(keys_and_channels).chain(commands).collect::<Vec<_>>().join(" ")
     }
 
     /// The commands that a store sends to servers of this version, and that its scripts call, as rules spell them.
     pub(super) fn commands(self, version: Version) -> impl Iterator<Item = String> {
-        let sharded = self.is_cluster() && version >= SHARDED_CHANNELS;
         let mut commands: Vec<_> = SENT.iter().copied().chain(SCRIPTED.map(|(name, _)| name)).collect();
+        let is_sharded = self.is_cluster() && version >= SHARDED_CHANNELS;
+        commands.extend(if is_sharded { SHARDED } else { CHANNELS });
         match self.topology {
             Topology::Single => {}
             Topology::Sentinel => commands.push("ROLE"),
-            Topology::Cluster => commands.push("CLUSTER|SLOTS"),
+            // While a slot moves, a client asks where it is going.
+            Topology::Cluster => commands.extend(["CLUSTER|SLOTS", "ASKING"]),
         }
-        if sharded {
-            commands.extend(["SPUBLISH", "SSUBSCRIBE", "SUNSUBSCRIBE"]);
-        }
-        if self.synced_to_disk {
+        if self.synced_to_disk && version >= WAITS_FOR_DISKS {
             commands.push("WAITAOF");
-        } else if self.replicas > 0 {
+        } else if self.replicas > 0 && !self.synced_to_disk {
             commands.push("WAIT");
         }
         commands.into_iter().map(str::to_ascii_lowercase)

@@ -1,5 +1,4 @@
-use super::info::Version;
-use super::needs::{ServerNeeds, channel_rule, key_rule};
+use super::needs::{channel_rule, key_rule};
 use crate::redis::KeyPrefix;
 
 /// What a server's error says that its caller lacks.
@@ -19,8 +18,9 @@ impl Lack {
     /// Servers say it in words of their own: one way for commands, another for those that a script calls, and each
     /// version differently.
     pub(super) fn of(error: &str) -> Option<Self> {
+        let error = error.to_ascii_lowercase();
         let has = |text: &str| error.contains(text);
-        if has("Unknown Redis command") || has("unknown command") {
+        if has("unknown redis command") || has("unknown command") {
             return Some(Self::Unknown);
         }
         if !has("no permissions to") && !has("user executing the script can't") {
@@ -85,13 +85,7 @@ impl Lacking {
     }
 
     /// What the user lacks, in words, and the line that grants exactly that.
-    pub(super) fn missing(
-        &self,
-        user: &str,
-        prefix: &KeyPrefix,
-        needs: ServerNeeds,
-        version: Version,
-    ) -> Option<(String, String)> {
+    pub(super) fn missing(&self, user: &str, prefix: &KeyPrefix, needed: &[String]) -> Option<(String, String)> {
         let mut lacks = Vec::new();
         let mut rules = Vec::new();
         if self.keys {
@@ -104,8 +98,7 @@ impl Lacking {
         }
         if !self.commands.is_empty() {
             lacks.push(format!("call {}", self.commands.join(", ")));
-            let whole = needs.commands(version);
-            let granted = whole.filter(|command| self.scripts || self.commands.contains(command));
+            let granted = needed.iter().filter(|command| self.scripts || self.commands.contains(command));
             rules.extend(granted.map(|command| format!("+{command}")));
         }
         if lacks.is_empty() {
