@@ -58,12 +58,11 @@ async fn ask_cluster(cluster: &Cluster, questions: &[Vec<String>]) -> RedisResul
     for (address, _) in cluster.ask_primaries(&redis::cmd("PING")).await? {
         let mut answers = Vec::with_capacity(questions.len());
         for words in questions {
-            let answered = match listening(&mut connection, words).await {
-                Some(done) => done.map(|()| Value::Okay),
-                None => {
-                    let node = RoutingInfo::SingleNode(node_at(&address)?);
-                    connection.route_command(command(words), node).await
-                }
+            let answered = if let Some(done) = listening(&mut connection, words).await {
+                done.map(|()| Value::Okay)
+            } else {
+                let node = RoutingInfo::SingleNode(node_at(&address)?);
+                connection.route_command(command(words), node).await
             };
             answers.push(answer(answered)?);
         }

@@ -2,9 +2,10 @@
 //!
 //! - `keyspace` says what a call sends, `outcome` what its answer means.
 //! - `calls` lets calls share a round trip; `server` runs them on a `node` or a `cluster`, and again with the script's text
-//!   where the server does not know it.
+//!   where the server does not know it. `shared` is how many callers have one connection, and `to_the_end` how a call goes
+//!   on that its caller does not wait for any more.
 //! - `acknowledgement` is what replicas and disks have to say first; `watch` how waiters are told; `session` whether the
-//!   server may have lost something; `records` what operators do.
+//!   server may have lost something; `records` what operators do, and `check` what they are told of the servers.
 
 mod acknowledgement;
 mod calls;

@@ -13,6 +13,7 @@ use super::node::Node;
 use super::script::{ON_A_CLUSTER, ON_A_NODE, WakingScripts};
 use crate::store::StoreError;
 
+#[expect(clippy::large_enum_variant, reason = "a store has one")]
 pub(super) enum Server {
     Node(Node),
     Cluster(Cluster),
