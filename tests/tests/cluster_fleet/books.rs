@@ -50,6 +50,7 @@ pub struct Book {
 struct Back {
     /// Until a key of a slot that was lost was paid by.
     paid: Option<Duration>,
+    alone: Duration,
     taken_over: Duration,
     restarted: Duration,
 }
@@ -144,7 +145,7 @@ impl Back {
             payments.iter().filter(|payment| loss.slots.iter().any(|slots| slots.contains(&payment.slot)));
         let told = of_the_lost.flat_map(|payment| &payment.told).filter(|told| told.sent >= loss.at);
         let paid = told.map(|told| told.heard - loss.at).min();
-        Self { paid, taken_over: loss.taken_over, restarted: loss.back }
+        Self { paid, alone: loss.alone, taken_over: loss.taken_over, restarted: loss.back }
     }
 }
 
@@ -163,12 +164,12 @@ impl fmt::Display for Book {
             "  doubled in the window of a reservation: {window_of_killed} by services that were killed ({kills} so far), \
              {window_of_others} by others"
         )?;
-        for (n, Back { paid, taken_over, restarted }) in self.losses.iter().enumerate() {
+        for (n, Back { paid, alone, taken_over, restarted }) in self.losses.iter().enumerate() {
             let paid = paid.map_or("never".to_owned(), |paid| format!("{paid:.1?}"));
             write!(
                 f,
-                "\n  primary {}: its slots were paid by after {paid}; replica known to all after {taken_over:.1?}, the \
-                 primary back as a replica after {restarted:.1?}",
+                "\n  primary {}, lost after {alone:.0?} alone: its slots were paid by after {paid}; its replica known to \
+                 all after {taken_over:.1?}, itself back as a replica after {restarted:.1?}",
                 n + 1
             )?;
         }

@@ -5,7 +5,7 @@
 //! clients   │ pay, and ask until they have an answer; one in four asks twice at once
 //! services  │ now and then one is killed, and another one takes its place
 //! slots     │ move from primary to primary ─────────────────────────────────────────────────────────────
-//! primaries │ stay                                │ one is killed ── its replica takes over ── it comes back
+//! primaries │ stay                                │ one is lost ── its replica takes over ── it comes back
 //! audit     │              every key asked again ─┘                     every key asked again, at the end ─┘
 //! ```
 //!

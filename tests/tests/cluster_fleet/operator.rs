@@ -22,6 +22,8 @@ pub struct Loss {
     pub at: Instant,
     /// Which slots it had.
     pub slots: Vec<RangeInclusive<u16>>,
+    /// How long it had been cut off from its replica.
+    pub alone: Duration,
     /// Until every node knew of the replica that had taken over.
     pub taken_over: Duration,
     /// Until it was back, as a replica that is in sync.
@@ -74,11 +76,18 @@ impl Operator {
         self.cluster.is_well().await;
     }
 
-    /// Slots move, a primary is killed, its replica takes over, and it comes back as a replica: again and again. No
-    /// slot is half-way between two primaries when one of them goes: the replicas would know nothing of it.
+    /// Slots move, a primary is lost, its replica takes over, and it comes back as a replica: again and again.
     ///
-    /// A record that moves is acknowledged by nobody where it comes to, so for `careful` clients its new replica has it
-    /// before anything else happens.
+    /// A process that is killed leaves what it had sent on its way, and its replica would have all of it. A machine that
+    /// goes, or is cut off first, does not:
+    ///
+    /// ```text
+    /// replica │ stands still ───────────────────────── goes on: its link is gone, and soon its primary ── takes over
+    /// primary │         cuts the link ── writes … ── is killed                                             comes back
+    /// ```
+    ///
+    /// No slot is half-way between two primaries when one of them goes: the replicas would know nothing of it. A record
+    /// that moves is acknowledged by nobody where it comes to, so for `careful` clients its new replica has it first.
     pub async fn lose_primaries_for(&mut self, time: Duration, careful: bool) {
         let end = Instant::now() + time;
         while Instant::now() < end {
@@ -89,15 +98,28 @@ impl Operator {
             }
             let primaries = self.primaries().await;
             let primary = self.rng.pick(&primaries);
-            let port = self.cluster.servers()[primary].port();
-            let slots = self.cluster.nodes().await.into_iter().find(|node| node.port == port).unwrap().slots;
-            let at = Instant::now();
-            self.cluster.fail_over(primary).await;
-            let taken_over = at.elapsed();
-            self.cluster.restart(primary).await;
+            self.lose(primary).await;
             assert!(!self.primaries().await.contains(&primary), "it comes back as a replica");
-            self.losses.push(Loss { at, slots, taken_over, back: at.elapsed() });
         }
+    }
+
+    async fn lose(&mut self, primary: usize) {
+        let nodes = self.cluster.nodes().await;
+        let port = self.cluster.servers()[primary].port();
+        let lost = nodes.iter().find(|node| node.port == port).unwrap();
+        let replica = nodes.iter().find(|node| node.primary.as_ref() == Some(&lost.id)).unwrap().port;
+        let replica = self.cluster.servers().iter().position(|server| server.port() == replica).unwrap();
+        let alone = Duration::from_millis(self.rng.below(800));
+
+        self.cluster.freeze(replica).await;
+        self.cluster.servers()[primary].tell::<i64>("CLIENT KILL TYPE replica").await;
+        sleep(alone).await;
+        self.cluster.kill(primary).await;
+        let at = Instant::now();
+        self.cluster.thaw(replica).await;
+        let taken_over = at.elapsed();
+        self.cluster.restart(primary).await;
+        self.losses.push(Loss { at, slots: lost.slots.clone(), alone, taken_over, back: at.elapsed() });
     }
 
     async fn replicas_have_what_moved(&self) {
