@@ -34,7 +34,10 @@ impl RedisSentinels {
         for _ in 0..3 {
             let options = options.clone();
             let config = move |_: &RedisOptions, port| config(&options, port, primary);
-            sentinels.push(RedisServer::start_as(of_sentinel.clone(), &["--sentinel"], config).await);
+            let sentinel = RedisServer::start_as(of_sentinel.clone(), &["--sentinel"], config).await;
+            // To hear of each other takes seconds otherwise. Redis 6.2 does not know this, and is slow.
+            let _: RedisResult<()> = sentinel.ask("SENTINEL DEBUG PUBLISH-PERIOD 200 ASK-PERIOD 200").await;
+            sentinels.push(sentinel);
         }
         let all = Self { servers, sentinels };
         all.know_each_other(replicas).await;
@@ -123,7 +126,7 @@ fn config(options: &RedisOptions, port: u16, primary: u16) -> String {
     let password = options.password_of().map(|password| format!("sentinel auth-pass {NAME} {password}\n"));
     format!(
         "{}sentinel monitor {NAME} 127.0.0.1 {primary} 2\n\
-         sentinel down-after-milliseconds {NAME} 700\n\
+         sentinel down-after-milliseconds {NAME} 1000\n\
          sentinel failover-timeout {NAME} 3000\n\
          sentinel parallel-syncs {NAME} 1\n{}",
         options.listening(port),

@@ -144,14 +144,24 @@ impl RedisServer {
         }
     }
 
-    /// A field of its `INFO`.
+    /// A field of its `INFO all`: `role`, or `cmdstat_evalsha`.
     ///
     /// # Errors
     /// When the server does not answer.
     pub async fn info(&self, field: &str) -> RedisResult<Option<String>> {
-        let text: String = self.ask("INFO").await?;
+        let text: String = self.ask("INFO all").await?;
         let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
         Ok(value.map(|value| value.trim_end().to_owned()))
+    }
+
+    /// How often a command was called so far, `evalsha` or `config|set`.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub async fn calls(&self, command: &str) -> u64 {
+        let told = self.info(&format!("cmdstat_{command}")).await.expect("the server answers");
+        let calls = told.as_deref().and_then(|told| told.strip_prefix("calls=")?.split(',').next()?.parse().ok());
+        calls.unwrap_or(0)
     }
 
     /// Its version, `7.0.15`. That of Valkey is its own and not the version of Redis that it names for old clients.

@@ -11,6 +11,10 @@
  * The size is that before the call: what is written while it runs may have missed it. The line is written after the
  * call and before the server learns of its end, so nothing is acknowledged that is not noted.
  */
+#if !defined(__linux__) || !defined(__LP64__)
+#error "a server's calls can be noted, and its loss of power tested, on a Linux of 64 bits"
+#endif
+
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

@@ -10,10 +10,10 @@ use cratestack_tests::{
     RedisCluster, RedisOptions,
     redis::{Fsync, Pace},
 };
-use redis::{AsyncCommands as _, cluster::ClusterClient, cluster_async::ClusterConnection};
+use redis::{AsyncCommands as _, cluster_async::ClusterConnection};
 
 async fn connect(cluster: &RedisCluster) -> ClusterConnection {
-    ClusterClient::new(cluster.urls()).unwrap().get_async_connection().await.unwrap()
+    cluster.client().build().unwrap().get_async_connection().await.unwrap()
 }
 
 #[tokio::test]
@@ -86,4 +86,22 @@ async fn replicas_come_and_go() {
     cluster.remove_replica(3).await;
     assert_eq!(cluster.nodes().await.len(), 6);
     assert_eq!(cluster.fail_over(0).await, 6);
+}
+
+#[tokio::test]
+async fn a_primary_that_slept_or_lost_its_power_wakes_as_a_replica() {
+    let mut cluster = RedisOptions::new().append_only(Fsync::Everysec).loses_power().start_cluster().await;
+    cluster.freeze(2).await;
+    assert_eq!(cluster.wait_for_failover(2).await, 5);
+    // Of a slot that has moved with the primary's place. A connection from before would ask the frozen node for ever.
+    connect(&cluster).await.set::<_, _, ()>("a", 1).await.unwrap();
+    cluster.thaw(2).await;
+    assert_eq!(cluster.primaries().await, [0, 1, 5]);
+    assert_eq!(cluster.servers()[2].tell::<i32>("DBSIZE").await, 1);
+
+    cluster.lose_power(5).await;
+    assert_eq!(cluster.wait_for_failover(5).await, 2);
+    cluster.restart(5).await;
+    assert_eq!(cluster.primaries().await, [0, 1, 2]);
+    assert_eq!(connect(&cluster).await.get::<_, i32>("a").await.unwrap(), 1);
 }

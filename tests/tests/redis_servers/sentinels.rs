@@ -7,8 +7,7 @@ use redis::{
 #[tokio::test]
 async fn sentinels_promote_a_replica_and_tell_clients_of_it() {
     let all = RedisOptions::new().start_sentinels(2).await;
-    let mut client =
-        SentinelClient::build(all.urls(), all.name().to_owned(), None, SentinelServerType::Master).unwrap();
+    let mut client = SentinelClient::build(all.urls(), all.name(), None, SentinelServerType::Master).unwrap();
     let mut connection = client.get_async_connection().await.unwrap();
     connection.set::<_, _, ()>("kept", 7).await.unwrap();
     assert_eq!(redis::cmd("WAIT").arg(2).arg(5000).query_async::<i32>(&mut connection).await.unwrap(), 2);

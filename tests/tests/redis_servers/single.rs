@@ -1,6 +1,13 @@
-use std::time::Duration;
+use std::{
+    env,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
 
-use cratestack_tests::{RedisOptions, RedisServer, TestRedis, redis::Fsync};
+use cratestack_tests::{Proxy, RedisOptions, RedisServer, TestRedis, Way, redis::Fsync};
 use redis::AsyncCommands as _;
 use tokio::time::timeout;
 
@@ -74,4 +81,63 @@ async fn options_reach_the_server() {
     let mut alice = open("alice:word@").await.unwrap();
     assert_eq!(alice.get::<_, Option<String>>("app:1").await.unwrap(), None);
     assert_eq!(alice.get::<_, String>("other:1").await.unwrap_err().code(), Some("NOPERM"));
+}
+
+#[tokio::test]
+async fn the_way_to_a_server_can_be_cut() {
+    let server = RedisOptions::new().password("secret").start().await;
+    let proxy = Proxy::before(&server.url()).await;
+    let client = redis::Client::open(proxy.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    connection.set::<_, _, ()>("kept", 7).await.unwrap();
+    proxy.set(Way::Cut);
+    assert!(connection.get::<_, i32>("kept").await.is_err());
+    assert!(client.get_multiplexed_async_connection().await.is_err());
+    assert_eq!((server.calls("set").await, server.calls("get").await), (1, 0));
+}
+
+#[tokio::test]
+async fn a_failed_start_shows_the_log() {
+    let failed = tokio::spawn(RedisOptions::new().set("no-such-setting", "1").start()).await.unwrap_err();
+    let message = failed.into_panic().downcast::<String>().unwrap();
+    assert!(message.contains("no-such-setting"), "{message}");
+}
+
+const HELD: &str = "CRATESTACK_TEST_HOLDS_A_REDIS";
+
+/// Not a test of its own: the process that the next one kills.
+#[tokio::test]
+async fn holds_a_server() {
+    if env::var_os(HELD).is_none() {
+        return;
+    }
+    let server = RedisServer::launch().await;
+    println!("\nheld {} {}", server.port(), server.directory().display());
+    tokio::time::sleep(Duration::from_mins(1)).await;
+}
+
+#[test]
+fn nothing_is_left_of_a_killed_process() {
+    let mut holder = Command::new(env::current_exe().unwrap())
+        .args(["--exact", "single::holds_a_server", "--nocapture"])
+        .env(HELD, "1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let held = BufReader::new(holder.stdout.take().unwrap())
+        .lines()
+        .map_while(Result::ok)
+        .find_map(|line| line.strip_prefix("held ").map(str::to_owned))
+        .unwrap();
+    let (port, directory) = held.split_once(' ').unwrap();
+    let listens = || std::net::TcpStream::connect(("127.0.0.1", port.parse::<u16>().unwrap())).is_ok();
+    assert!(Path::new(directory).is_dir() && listens());
+
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    let gone = (0..400).any(|_| {
+        thread::sleep(Duration::from_millis(50));
+        !Path::new(directory).exists() && !listens()
+    });
+    assert!(gone, "{held} is still there");
 }

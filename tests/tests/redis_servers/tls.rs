@@ -27,7 +27,7 @@ async fn replicas_and_sentinels_speak_tls() {
         let info = sentinel.client().get_connection_info().clone();
         info.addr().clone()
     });
-    let mut client = SentinelClientBuilder::new(addresses, all.name().to_owned(), SentinelServerType::Master)
+    let mut client = SentinelClientBuilder::new(addresses, all.name(), SentinelServerType::Master)
         .unwrap()
         .set_client_to_redis_tls_mode(TlsMode::Secure)
         .set_client_to_redis_certificates(certificates.clone())

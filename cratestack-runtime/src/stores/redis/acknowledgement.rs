@@ -6,8 +6,11 @@ use redis::{Cmd, Value};
 
 use crate::store::StoreError;
 
-/// How long replicas and disks may take. What they have not acknowledged by then is given back.
-pub(super) const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long replicas may take. What they have not acknowledged by then is given back.
+const REPLICAS_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The same with disks, which `appendfsync everysec` syncs once a second.
+const DISKS_TIMEOUT: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Acknowledgement {
@@ -26,8 +29,12 @@ impl Acknowledgement {
         if self.synced {
             command.arg(1);
         }
-        command.arg(self.replicas).arg(u64::try_from(ACKNOWLEDGE_TIMEOUT.as_millis()).unwrap_or(u64::MAX));
+        command.arg(self.replicas).arg(u64::try_from(self.timeout().as_millis()).unwrap_or(u64::MAX));
         command
+    }
+
+    fn timeout(self) -> Duration {
+        if self.synced { DISKS_TIMEOUT } else { REPLICAS_TIMEOUT }
     }
 
     /// Why the caller is not told, where this answer does not do.
@@ -55,8 +62,9 @@ impl Acknowledgement {
         }
         let disk = if self.synced { " and the disks" } else { "" };
         Some(StoreError::Unavailable(format!(
-            "{replicas} of {} replicas{disk} acknowledged within {ACKNOWLEDGE_TIMEOUT:?}, see `RedisStore::acknowledged_by`",
-            self.replicas
+            "{replicas} of {} replicas{disk} acknowledged within {:?}, see `RedisStore::acknowledged_by`",
+            self.replicas,
+            self.timeout()
         )))
     }
 }

@@ -196,7 +196,8 @@ impl RedisStore {
     /// [`acknowledged_by`](Self::acknowledged_by) names (`WAITAOF`). Default: it need not.
     ///
     /// The server must be Redis 7.2 or Valkey, with `appendonly yes`: else every call is an error that says so. With
-    /// `appendfsync everysec` a call takes up to a second and a little; with `always` the disk has everything anyway.
+    /// `appendfsync everysec` a call takes up to a second and a little, and is an error after three; with `always` the disk has
+    /// everything anyway.
     ///
     /// ```no_run
     /// # fn make(client: redis::Client) {

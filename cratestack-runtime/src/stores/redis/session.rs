@@ -20,8 +20,11 @@ use redis::{Pipeline, RedisError, Value};
 use sha2::{Digest as _, Sha256};
 use tracing::warn;
 
+use super::acknowledgement::Acknowledgement;
+use super::command::{Command, Kind};
 use super::error::{store_error, unexpected};
 use super::keyspace::Keyspace;
+use super::script::REMOVAL_MARK;
 use super::server::Server;
 use crate::store::{ClockSample, StoreError};
 use crate::stores::time::Tick;
@@ -33,7 +36,7 @@ pub(super) struct Sessions {
 
 impl Sessions {
     pub(super) async fn sample(&self, keyspace: &Keyspace) -> Result<Option<ClockSample>, StoreError> {
-        let (infos, mark) = ask(keyspace).await.map_err(|error| store_error(&error))?;
+        let (infos, mark) = ask(keyspace).await?;
         let mut session = Sha256::new();
         let mut now = SystemTime::UNIX_EPOCH;
         for info in &infos {
@@ -65,25 +68,31 @@ impl Sessions {
 }
 
 /// What each primary says of itself, and the mark that a removal sets.
-async fn ask(keyspace: &Keyspace) -> Result<(Vec<String>, Vec<u8>), RedisError> {
+async fn ask(keyspace: &Keyspace) -> Result<(Vec<String>, Vec<u8>), StoreError> {
     let mark = keyspace.prefix.removal_mark();
+    let refused = |error: RedisError| store_error(&error);
     match &*keyspace.server {
         Server::Node(node) => {
             let mut pipeline = Pipeline::with_capacity(2);
             pipeline.cmd("INFO").cmd("GET").arg(&mark);
-            let mut answers = node.run_many(&pipeline, 2).await?.into_iter();
-            let mut next = || answers.next().unwrap_or_default().extract_error();
-            Ok((vec![redis::from_redis_value(next()?)?], mark_of(next()?)))
+            let mut answers = node.run_many(&pipeline, 2).await.map_err(refused)?.into_iter();
+            let mut next = || answers.next().unwrap_or_default().extract_error().map_err(refused);
+            Ok((vec![text_of(next()?)?], mark_of(next()?)))
         }
         Server::Cluster(cluster) => {
-            let mut infos = cluster.ask_primaries(&redis::cmd("INFO")).await?;
+            let mut infos = cluster.ask_primaries(&redis::cmd("INFO")).await.map_err(refused)?;
             // Which node answers first does not matter.
             infos.sort_by(|(one, _), (other, _)| one.cmp(other));
-            let infos = infos.into_iter().map(|(_, info)| Ok(redis::from_redis_value(info.extract_error()?)?));
-            let mark = cluster.run_one(redis::cmd("GET").arg(&mark)).await?;
-            Ok((infos.collect::<Result<_, RedisError>>()?, mark_of(mark)))
+            let infos = infos.into_iter().map(|(_, info)| text_of(info.extract_error().map_err(refused)?));
+            let mark = Command::new(&REMOVAL_MARK, &mark, Kind::Other);
+            let mark = keyspace.server.run_one(&mark, Acknowledgement::default()).await?.into_value()?;
+            Ok((infos.collect::<Result<_, StoreError>>()?, mark_of(mark)))
         }
     }
+}
+
+fn text_of(value: Value) -> Result<String, StoreError> {
+    redis::from_redis_value(value).map_err(|error| store_error(&error.into()))
 }
 
 fn mark_of(value: Value) -> Vec<u8> {

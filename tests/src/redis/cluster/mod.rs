@@ -27,15 +27,15 @@ const SLOTS: u16 = 16_384;
 pub struct RedisCluster {
     servers: Vec<RedisServer>,
     options: RedisOptions,
-    /// Which of them do not run.
-    down: Vec<bool>,
+    /// The replicas that each had when it went down; none of those that run.
+    down: Vec<Option<Vec<usize>>>,
 }
 
 impl RedisCluster {
     pub(super) async fn start_with(options: RedisOptions) -> Self {
         let options = as_nodes(options);
         let servers = start_all(options.clone(), 2 * PRIMARIES).await;
-        let cluster = Self { down: vec![false; servers.len()], servers, options };
+        let cluster = Self { down: vec![None; servers.len()], servers, options };
         cluster.share_slots().await;
         cluster.meet().await;
         for replica in PRIMARIES..2 * PRIMARIES {
@@ -45,9 +45,12 @@ impl RedisCluster {
         cluster
     }
 
-    /// A client of it, as the user `default`, that trusts its certificates, with the client's own settings.
+    /// A client of it, as the user `default`, that trusts its certificates. It waits some seconds for an answer: left to
+    /// its own settings, it would wait for a frozen node for ever.
     pub fn client(&self) -> ClusterClientBuilder {
-        let client = ClusterClientBuilder::new(self.urls());
+        let client = ClusterClientBuilder::new(self.urls())
+            .response_timeout(Duration::from_secs(1))
+            .overall_response_timeout(Some(Duration::from_secs(5)));
         match self.servers[0].certificates() {
             Some(certificates) => client.certs(certificates),
             None => client,
@@ -100,7 +103,7 @@ impl RedisCluster {
     /// # Panics
     /// When the node's keeper is gone.
     pub async fn kill(&mut self, index: usize) {
-        self.down[index] = true;
+        self.goes_down(index).await;
         self.servers[index].kill().await;
     }
 
@@ -109,7 +112,7 @@ impl RedisCluster {
     /// # Panics
     /// When it was not started for that.
     pub async fn lose_power(&mut self, index: usize) {
-        self.down[index] = true;
+        self.goes_down(index).await;
         self.servers[index].lose_power().await;
     }
 
@@ -118,7 +121,7 @@ impl RedisCluster {
     /// # Panics
     /// When the node's keeper is gone.
     pub async fn freeze(&mut self, index: usize) {
-        self.down[index] = true;
+        self.goes_down(index).await;
         self.servers[index].freeze().await;
     }
 
@@ -128,24 +131,30 @@ impl RedisCluster {
     /// When that is not so within half a minute.
     pub async fn thaw(&mut self, index: usize) {
         self.servers[index].thaw().await;
-        self.down[index] = false;
+        self.down[index] = None;
         self.is_well().await;
     }
 
-    /// Kills a primary, and returns the index of the replica that took its place, once every node knows.
+    /// Kills a primary, and returns as [`wait_for_failover`](Self::wait_for_failover) does.
+    ///
+    /// # Panics
+    /// When no replica takes its place within half a minute.
+    pub async fn fail_over(&mut self, primary: usize) -> usize {
+        self.kill(primary).await;
+        self.wait_for_failover(primary).await
+    }
+
+    /// Returns the index of the replica that took the place of a primary which was killed, frozen or lost its power, once
+    /// every node that runs knows.
     ///
     /// # Panics
     /// When none does within half a minute.
-    pub async fn fail_over(&mut self, primary: usize) -> usize {
-        let nodes = self.nodes().await;
-        let id = &self.node_at(&nodes, primary).id;
-        let replicas: Vec<_> = nodes
-            .iter()
-            .filter(|node| node.primary.as_ref() == Some(id))
-            .filter_map(|node| self.index(node.port))
-            .collect();
-        self.kill(primary).await;
-        self.promoted(&replicas).await
+    pub async fn wait_for_failover(&self, primary: usize) -> usize {
+        let replicas = self.down[primary].as_deref().expect("the primary is down");
+        let is_one = |primaries: &[usize]| replicas.iter().find(|replica| primaries.contains(replica)).copied();
+        self.until("a replica is promoted", async || Ok(is_one(&self.primaries().await).is_some())).await;
+        self.is_well().await;
+        is_one(&self.primaries().await).expect("the promoted replica stays one while nothing else fails")
     }
 
     /// Starts a node that was killed or lost its power, and returns once every node knows that all is well.
@@ -154,7 +163,7 @@ impl RedisCluster {
     /// When that is not so within half a minute.
     pub async fn restart(&mut self, index: usize) {
         self.servers[index].start().await;
-        self.down[index] = false;
+        self.down[index] = None;
         self.is_well().await;
     }
 
@@ -167,7 +176,7 @@ impl RedisCluster {
         let to = &self.servers[self.any()];
         server.tell::<()>(&format!("CLUSTER MEET 127.0.0.1 {}", to.port())).await;
         self.servers.push(server);
-        self.down.push(false);
+        self.down.push(None);
         let index = self.servers.len() - 1;
         self.all_know(self.running().count()).await;
         self.replicate(index, primary).await;
@@ -216,7 +225,7 @@ impl RedisCluster {
 
     /// The indices of the nodes that run.
     pub fn running(&self) -> impl Iterator<Item = usize> {
-        self.down.iter().enumerate().filter(|(_, down)| !**down).map(|(index, _)| index)
+        self.down.iter().enumerate().filter(|(_, down)| down.is_none()).map(|(index, _)| index)
     }
 
     async fn share_slots(&self) {
@@ -262,11 +271,12 @@ impl RedisCluster {
         self.servers[replica].until("in sync with its primary", up).await;
     }
 
-    async fn promoted(&self, replicas: &[usize]) -> usize {
-        let is_one = |primaries: &[usize]| replicas.iter().find(|replica| primaries.contains(replica)).copied();
-        self.until("a replica is promoted", async || Ok(is_one(&self.primaries().await).is_some())).await;
-        self.is_well().await;
-        is_one(&self.primaries().await).expect("the promoted replica stays one while nothing else fails")
+    async fn goes_down(&mut self, index: usize) {
+        let nodes = self.nodes().await;
+        let port = self.servers[index].port();
+        let id = nodes.iter().find(|node| node.port == port).map(|node| node.id.clone());
+        let follow = nodes.iter().filter(|node| id.is_some() && node.primary == id);
+        self.down[index] = Some(follow.filter_map(|node| self.index(node.port)).collect());
     }
 
     async fn until(&self, what: &str, reached: impl AsyncFn() -> RedisResult<bool>) {
@@ -296,11 +306,6 @@ impl RedisCluster {
     fn index(&self, port: u16) -> Option<usize> {
         self.servers.iter().position(|server| server.port() == port)
     }
-
-    fn node_at<'nodes>(&self, nodes: &'nodes [ClusterNode], index: usize) -> &'nodes ClusterNode {
-        let port = self.servers[index].port();
-        nodes.iter().find(|node| node.port == port).expect("the node is known to the others")
-    }
 }
 
 /// What was set by the caller comes later, and counts.
@@ -309,5 +314,5 @@ fn as_nodes(options: RedisOptions) -> RedisOptions {
         .set_first("cluster-enabled", "yes")
         .set_first("cluster-config-file", "nodes.conf")
         // Short enough for a test, and long enough for a busy machine to let every node answer.
-        .set_first("cluster-node-timeout", "1500")
+        .set_first("cluster-node-timeout", "1000")
 }
