@@ -23,6 +23,15 @@ pub struct Books<'a> {
     pub acknowledged_by: u32,
 }
 
+/// What the ledger tells of a key.
+#[derive(Default)]
+struct Runs {
+    /// In the order that they began.
+    begun: Vec<Run>,
+    /// Before each of them, which processes had been told by the store that they have recorded an outcome.
+    recorded: Vec<HashSet<u32>>,
+}
+
 /// What was found.
 #[derive(Default)]
 pub struct Book {
@@ -30,13 +39,15 @@ pub struct Book {
     /// Answers with an outcome, those of the audit among them.
     told: usize,
     effects: usize,
-    /// Ran again once the lease had ended, and nobody had been told of the run before: its process was killed, ...
+    /// Ran again once the lease of a run had ended that had not recorded its outcome: its process was killed, ...
     window_of_killed: usize,
-    /// ... or it could not record its outcome while its lease lasted.
+    /// ... or the store did not take it while the lease lasted.
     window_of_others: usize,
-    /// Ran again though a client had been told, or while the lease lasted: what was written has been lost.
+    /// Of both, those that a client had been told of before they could be recorded.
+    told_early: usize,
+    /// Ran again though its outcome was recorded, or while the lease lasted: what was written has been lost.
     forgotten: Vec<String>,
-    /// Of these, told of two outcomes.
+    /// Told of two outcomes.
     told_otherwise: usize,
     /// Acknowledged, and never done.
     lost: usize,
@@ -57,30 +68,45 @@ struct Back {
 
 impl Books<'_> {
     pub fn close(&self, payments: &[Payment], losses: &[Loss]) -> Book {
-        let mut runs: HashMap<String, Vec<Run>> = HashMap::new();
+        let mut keys: HashMap<String, &Payment> = HashMap::new();
+        for payment in payments {
+            keys.insert(Ledger::digest(&payment.key), payment);
+        }
+        let mut runs: HashMap<&str, Runs> = HashMap::new();
+        let mut recorded: HashMap<String, HashSet<u32>> = HashMap::new();
         for entry in self.ledger.entries() {
-            if let Entry::Begun(run) = entry {
-                runs.entry(run.key.clone()).or_default().push(run);
+            match entry {
+                Entry::Recorded { process, digest } => {
+                    recorded.entry(digest).or_default().insert(process);
+                }
+                Entry::Begun(run) => {
+                    let digest = Ledger::digest(&run.key);
+                    let Some(payment) = keys.get(&digest) else { continue };
+                    let runs = runs.entry(&payment.key).or_default();
+                    runs.begun.push(run);
+                    runs.recorded.push(recorded.get(&digest).cloned().unwrap_or_default());
+                }
+                _ => {}
             }
         }
         let mut book = Book { kills: self.banks.kills(), ..Book::default() };
         for payment in payments {
-            let runs = runs.get(&payment.key).map_or(&[][..], |runs| runs);
+            let runs = runs.remove(&*payment.key).unwrap_or_default();
             book.payments += 1;
             book.told += payment.all_told().count();
-            book.effects += runs.len();
-            self.close_one(payment, runs, &mut book);
+            book.effects += runs.begun.len();
+            self.close_one(payment, &runs, &mut book);
         }
         book.losses = losses.iter().map(|loss| Back::after(loss, payments)).collect();
         book
     }
 
-    fn close_one(&self, payment: &Payment, runs: &[Run], book: &mut Book) {
-        let names: HashSet<_> = runs.iter().map(|run| run.name.as_str()).collect();
+    fn close_one(&self, payment: &Payment, Runs { begun, recorded }: &Runs, book: &mut Book) {
+        let names: HashSet<_> = begun.iter().map(|run| run.name.as_str()).collect();
         let is_its_own = |told: &Told| names.contains(told.run.as_str()) && told.amount == payment.amount;
         let wrong = if let Some(wrong) = &payment.wrong {
             Some(wrong.as_str())
-        } else if runs.is_empty() {
+        } else if begun.is_empty() {
             Some("lost: the client was told that it is done")
         } else if !payment.all_told().all(is_its_own) {
             Some("the client was told of what is not its own")
@@ -88,26 +114,28 @@ impl Books<'_> {
             None
         };
         if let Some(wrong) = wrong {
-            book.lost += usize::from(runs.is_empty());
+            book.lost += usize::from(begun.is_empty());
             book.wrong.push(format!("{wrong}\n{}", self.all_of(payment)));
             return;
         }
-        let is_told = |run: &Run| payment.all_told().any(|told| told.run == run.name);
         let mut forgotten = false;
-        for pair in runs.windows(2) {
+        for (earlier, (later, recorded)) in begun.iter().zip(begun.iter().zip(recorded).skip(1)) {
             // The lease was counted from a little before the handler began.
-            let lease_ended = begun_at(&pair[1]).saturating_sub(begun_at(&pair[0])) >= self.lease * 3 / 4;
-            if is_told(&pair[0]) || !lease_ended {
+            let lease_ended = begun_at(later).saturating_sub(begun_at(earlier)) >= self.lease * 3 / 4;
+            if recorded.contains(&earlier.process) || !lease_ended {
                 forgotten = true;
-            } else if self.banks.was_killed(pair[0].process) {
+                continue;
+            }
+            book.told_early += usize::from(payment.all_told().any(|told| told.run == earlier.name));
+            if self.banks.was_killed(earlier.process) {
                 book.window_of_killed += 1;
             } else {
                 book.window_of_others += 1;
             }
         }
         let told_otherwise = payment.all_told().any(|told| told.outcome != payment.told[0].outcome);
-        if told_otherwise && !forgotten {
-            book.wrong.push(format!("told of two outcomes, though nothing ran twice\n{}", self.all_of(payment)));
+        if told_otherwise && begun.len() == 1 {
+            book.wrong.push(format!("told of two outcomes, though it ran once\n{}", self.all_of(payment)));
         }
         book.told_otherwise += usize::from(told_otherwise);
         if forgotten {
@@ -151,18 +179,18 @@ impl Back {
 
 impl fmt::Display for Book {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { payments, told, effects, window_of_killed, window_of_others, told_otherwise, kills, lost, .. } =
-            self;
+        let Self { payments, told, effects, window_of_killed, window_of_others, told_early, .. } = self;
+        let Self { told_otherwise, kills, lost, .. } = self;
         let (forgotten, wrong) = (self.forgotten.len(), self.wrong.len());
         writeln!(
             f,
             "  {payments} payments acknowledged in {told} answers, {effects} effects; {lost} lost, {wrong} wrong"
         )?;
-        writeln!(f, "  doubled as a write was lost: {forgotten} ({told_otherwise} of them told otherwise)")?;
+        writeln!(f, "  doubled as a write was lost: {forgotten}; told of two outcomes: {told_otherwise}")?;
         write!(
             f,
             "  doubled in the window of a reservation: {window_of_killed} by services that were killed ({kills} so far), \
-             {window_of_others} by others"
+             {window_of_others} by others; of both, {told_early} had been told before they could be recorded"
         )?;
         for (n, Back { paid, alone, taken_over, restarted }) in self.losses.iter().enumerate() {
             let paid = paid.map_or("never".to_owned(), |paid| format!("{paid:.1?}"));

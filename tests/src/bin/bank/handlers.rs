@@ -12,7 +12,7 @@ macro_rules! handlers {
                 extract::{FromRef, State},
                 routing::post,
             };
-            use cratestack_runtime::{Idempotency, RedisStore, Tx, idempotent};
+            use cratestack_runtime::{EventKind, Idempotency, RedisStore, Tx, idempotent};
             use sqlx::{Database, Pool};
 
             use crate::{
@@ -41,9 +41,9 @@ macro_rules! handlers {
                     transactions = transactions.lease(lease);
                 }
                 let reservations = match cluster {
-                    Some(cluster) => {
-                        reservations(cluster, lease).store_timeout(store_timeout).replay_cache_bytes(cache)
-                    }
+                    Some(cluster) => reservations(cluster, lease, ledger.clone())
+                        .store_timeout(store_timeout)
+                        .replay_cache_bytes(cache),
                     None => transactions.clone().into(),
                 };
                 let purchases =
@@ -62,8 +62,12 @@ macro_rules! handlers {
                     .merge(purchases)
             }
 
-            fn reservations(cluster: RedisStore, lease: Option<Duration>) -> Idempotency {
-                let idempotency = Idempotency::new(cluster);
+            fn reservations(cluster: RedisStore, lease: Option<Duration>, ledger: Ledger) -> Idempotency {
+                let idempotency = Idempotency::new(cluster).on_event(move |event| {
+                    if let EventKind::Recorded { .. } = event.kind {
+                        ledger.recorded(event.key);
+                    }
+                });
                 match lease {
                     Some(lease) => idempotency.lease(lease),
                     None => idempotency,

@@ -7,7 +7,7 @@
 //! `STORE_TIMEOUT_MS` how long the store is awaited, `ACQUIRE_MS` how long a connection is, and `LEDGER` a file where
 //! each of their runs is reported. With `PROVIDER`, an address, it also has the routes below `/steps`, whose lease is
 //! that of `/leased`. With `REDIS_URLS`, the nodes of a Cluster with commas between, the keys of `/reservation` and of
-//! `/leased/charges` lie there, and `ACKNOWLEDGED_BY` says by how many replicas. It prints where it listens, and ends with its standard input, so that nothing is left of a
+//! `/leased/charges` lie there, `ACKNOWLEDGED_BY` says by how many replicas, and each outcome that is recorded is reported, too. It prints where it listens, and ends with its standard input, so that nothing is left of a
 //! harness that was killed itself.
 
 mod handlers;
