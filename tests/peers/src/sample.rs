@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::network::Passed;
+
 /// The figures of one run.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Sample {
+    pub calls: usize,
     /// Per second.
     pub throughput: f64,
     /// In microseconds.
@@ -22,22 +25,57 @@ pub struct Sample {
     /// Per call, where they were counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allocations: Option<f64>,
+    /// Messages to the server that were answered, per call, where a network was between.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub messages: Option<f64>,
+    /// The pool's pings, per call, which are not among them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pings: Option<f64>,
+}
+
+/// What was used of a processor, where the system tells.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Used {
+    /// By this process.
+    pub cpu: Option<Duration>,
+    /// By all processes of the server.
+    pub server_cpu: Option<Duration>,
+}
+
+impl Used {
+    pub fn since(self, before: Self) -> Self {
+        let since = |after: Option<Duration>, before: Option<Duration>| Some(after?.saturating_sub(before?));
+        Self { cpu: since(self.cpu, before.cpu), server_cpu: since(self.server_cpu, before.server_cpu) }
+    }
 }
 
 impl Sample {
     #[allow(clippy::cast_precision_loss)]
-    pub fn new(mut latencies: Vec<Duration>, lasted: Duration, cpu: (Option<Duration>, Option<Duration>)) -> Self {
+    pub fn new(mut latencies: Vec<Duration>, lasted: Duration, used: Used) -> Self {
         let per_call = |cpu: Duration| micros(cpu) / latencies.len().max(1) as f64;
-        let (cpu, server_cpu) = (cpu.0.map(per_call), cpu.1.map(per_call));
+        let (cpu, server_cpu) = (used.cpu.map(per_call), used.server_cpu.map(per_call));
         latencies.sort_unstable();
         Self {
+            calls: latencies.len(),
             throughput: latencies.len() as f64 / lasted.as_secs_f64().max(f64::EPSILON),
             p50: micros(quantile(&latencies, 0.50)),
             p99: micros(quantile(&latencies, 0.99)),
             cpu,
             server_cpu,
             allocations: None,
+            messages: None,
+            pings: None,
         }
+    }
+
+    /// What passed between these two looks, spread over the calls of the sample.
+    #[allow(clippy::cast_precision_loss)]
+    #[must_use]
+    pub fn with_messages(self, before: Option<Passed>, after: Option<Passed>) -> Self {
+        let (Some(before), Some(after)) = (before, after) else { return self };
+        let per_call = |count: u64| Some(count as f64 / (self.calls.max(1) as f64));
+        let messages = per_call(after.messages.saturating_sub(before.messages));
+        Self { messages, pings: per_call(after.pings.saturating_sub(before.pings)), ..self }
     }
 
     pub fn get(&self, quantity: Quantity) -> f64 {
@@ -48,6 +86,8 @@ impl Sample {
             Quantity::Cpu => self.cpu.unwrap_or(f64::NAN),
             Quantity::ServerCpu => self.server_cpu.unwrap_or(f64::NAN),
             Quantity::Allocations => self.allocations.unwrap_or(f64::NAN),
+            Quantity::Messages => self.messages.unwrap_or(f64::NAN),
+            Quantity::Pings => self.pings.unwrap_or(f64::NAN),
         }
     }
 }
@@ -62,6 +102,8 @@ pub enum Quantity {
     Cpu,
     ServerCpu,
     Allocations,
+    Messages,
+    Pings,
 }
 
 impl Quantity {
@@ -73,6 +115,8 @@ impl Quantity {
             Self::Cpu => "CPU",
             Self::ServerCpu => "server's CPU",
             Self::Allocations => "allocations",
+            Self::Messages => "messages",
+            Self::Pings => "pings",
         }
     }
 }

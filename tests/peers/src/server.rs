@@ -12,6 +12,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 use tokio::sync::Mutex;
 
 use crate::Fallible;
+use crate::network::Network;
 use crate::postgres::{PostgresOptions, PostgresServer, TestDatabase};
 
 /// A server whose commits reach the disk, with the settings that a small production server would have.
@@ -61,11 +62,15 @@ pub struct Ours {
     pub pool: PgPool,
     /// Gone with the last of those that use it.
     database: Arc<TestDatabase>,
+    /// Where it is found, over the network if there is one.
+    url: Arc<str>,
 }
 
 impl Ours {
-    pub async fn create(server: &PostgresServer, connections: u32) -> Fallible<Self> {
-        let ours = Self::on(Arc::new(TestDatabase::create_on(server).await), connections).await?;
+    pub async fn create(server: &PostgresServer, network: &Network, connections: u32) -> Fallible<Self> {
+        let database = Arc::new(TestDatabase::create_on(server).await);
+        let url = network.url(database.url()).into();
+        let ours = Self::on(database, url, connections).await?;
         ours.store().migrate().await?;
         ours.execute(BUSINESS).await?;
         Ok(ours)
@@ -73,17 +78,17 @@ impl Ours {
 
     /// As another process would be: with connections of its own.
     pub async fn again(&self, connections: u32) -> Fallible<Self> {
-        Self::on(Arc::clone(&self.database), connections).await
+        Self::on(Arc::clone(&self.database), Arc::clone(&self.url), connections).await
     }
 
-    async fn on(database: Arc<TestDatabase>, connections: u32) -> Fallible<Self> {
+    async fn on(database: Arc<TestDatabase>, url: Arc<str>, connections: u32) -> Fallible<Self> {
         let pool = PgPoolOptions::new()
             .min_connections(connections)
             .max_connections(connections)
             .test_before_acquire(false)
-            .connect(database.url())
+            .connect(&url)
             .await?;
-        Ok(Self { pool, database })
+        Ok(Self { pool, database, url })
     }
 
     pub fn store(&self) -> PostgresStore {
@@ -107,33 +112,36 @@ impl Ours {
 pub struct Theirs {
     pub pool: sqlx_08::PgPool,
     database: Arc<TestDatabase>,
+    url: Arc<str>,
 }
 
 impl Theirs {
-    pub async fn create(server: &PostgresServer, connections: u32) -> Fallible<Self> {
-        let theirs = Self::on(Arc::new(TestDatabase::create_on(server).await), connections).await?;
+    pub async fn create(server: &PostgresServer, network: &Network, connections: u32) -> Fallible<Self> {
+        let database = Arc::new(TestDatabase::create_on(server).await);
+        let url = network.url(database.url()).into();
+        let theirs = Self::on(database, url, connections).await?;
         theirs.store().ensure_schema().await?;
         theirs.execute(BUSINESS).await?;
         Ok(theirs)
     }
 
     pub async fn again(&self, connections: u32) -> Fallible<Self> {
-        Self::on(Arc::clone(&self.database), connections).await
+        Self::on(Arc::clone(&self.database), Arc::clone(&self.url), connections).await
     }
 
-    async fn on(database: Arc<TestDatabase>, connections: u32) -> Fallible<Self> {
+    async fn on(database: Arc<TestDatabase>, url: Arc<str>, connections: u32) -> Fallible<Self> {
         let pool = sqlx_08::pool::PoolOptions::new()
             .min_connections(connections)
             .max_connections(connections)
             .test_before_acquire(false)
-            .connect(database.url())
+            .connect(&url)
             .await?;
-        Ok(Self { pool, database })
+        Ok(Self { pool, database, url })
     }
 
     /// One connection of our kind to their database, to ask the server about it.
     pub async fn seen_by_us(&self) -> Fallible<Ours> {
-        Ours::on(Arc::clone(&self.database), 1).await
+        Ours::on(Arc::clone(&self.database), Arc::clone(&self.url), 1).await
     }
 
     pub fn store(&self) -> SqlxIdempotencyStore {

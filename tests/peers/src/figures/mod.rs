@@ -10,7 +10,7 @@ mod transaction;
 
 pub use function::function;
 pub use replay::replay;
-pub use requests::{guard, requests, seen};
+pub use requests::{guard, request_in_memory, requests, seen};
 pub use sqlite::sqlite;
 pub use step::step;
 pub use store::{bodies, our_round, processes, store, their_round};

@@ -27,7 +27,7 @@ use tower_cookies::CookieManagerLayer;
 use crate::Fallible;
 use crate::figure::{Contender, Figure, Limit, Measure};
 use crate::load::{Call, Load, drive};
-use crate::sample::{Quantity, Sample};
+use crate::sample::{Quantity, Sample, Used};
 use crate::server::{Ours, Theirs};
 use crate::traffic::{BODY, RETENTION, new_key};
 
@@ -35,7 +35,7 @@ use crate::traffic::{BODY, RETENTION, new_key};
 static REQUEST: Bytes = Bytes::from_static(&[b'r'; 1024]);
 
 pub fn requests(ours: &Arc<Ours>, theirs: &Arc<Theirs>) -> Vec<Figure> {
-    let postgres = |callers: usize| Figure {
+    let postgres = |callers: usize, least: f64, p99: Option<f64>| Figure {
         name: format!("request-postgres-{callers}"),
         title: format!("a guarded request on Postgres, callers: {callers}"),
         callers,
@@ -45,12 +45,16 @@ pub fn requests(ours: &Arc<Ours>, theirs: &Arc<Theirs>) -> Vec<Figure> {
             on_postgres("cratestack-axum", Database::Theirs(Arc::clone(theirs))),
         ],
         measures: vec![
-            Measure::ratio(Quantity::Throughput, None),
+            Measure::ratio(Quantity::Throughput, Limit::AtLeast(least)),
             Measure::ratio(Quantity::P50, None),
-            Measure::ratio(Quantity::P99, None),
+            Measure::ratio(Quantity::P99, p99.map(Limit::AtMost)),
         ],
     };
-    let in_memory = Figure {
+    vec![postgres(1, 1.0, Some(1.0)), postgres(64, 3.0, None)]
+}
+
+pub fn request_in_memory() -> Figure {
+    Figure {
         name: "request-memory-64".to_owned(),
         title: "a guarded request in memory, callers: 64".to_owned(),
         callers: 64,
@@ -61,8 +65,7 @@ pub fn requests(ours: &Arc<Ours>, theirs: &Arc<Theirs>) -> Vec<Figure> {
             Measure::ratio(Quantity::Throughput, None).against(2),
             Measure::ratio(Quantity::Throughput, None).against(3),
         ],
-    };
-    vec![in_memory, postgres(1), postgres(64)]
+    }
 }
 
 /// Retries of requests whose outcome this process has seen before.
@@ -91,10 +94,10 @@ pub fn guard() -> Vec<Figure> {
         rate: None,
         contenders: memory_contenders().into_iter().map(alone).collect(),
         measures: vec![
-            Measure::difference(Quantity::P50, Limit::Below(5.0)),
+            Measure::difference(Quantity::P50, Limit::Below(4.0)),
             Measure::difference(Quantity::Allocations, Limit::AtMost(12.0)),
             Measure::ratio(Quantity::P50, None).against(2),
-            Measure::ratio(Quantity::P50, None).against(3),
+            Measure::ratio(Quantity::P50, Limit::AtMost(1.2)).against(3),
         ],
     };
     let layers = Figure {
@@ -354,7 +357,7 @@ pub(super) fn alone(lasting: Duration, call: impl AsyncFn() -> Fallible<Duration
         }
         Fallible::Ok(latencies)
     })?;
-    let mut sample = Sample::new(latencies, begun.elapsed(), (None, None));
+    let mut sample = Sample::new(latencies, begun.elapsed(), Used::default());
     #[allow(clippy::cast_precision_loss)]
     let per_call = allocations.count_total as f64 / COUNTED as f64;
     sample.allocations = Some(per_call);
