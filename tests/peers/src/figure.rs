@@ -162,6 +162,9 @@ pub struct Measured {
     pub allocations: Option<Spread>,
     pub messages: Option<Spread>,
     pub pings: Option<Spread>,
+    pub commands: Option<Spread>,
+    pub bytes: Option<Spread>,
+    pub memory: Option<Spread>,
     pub rounds: Vec<Sample>,
 }
 
@@ -237,9 +240,9 @@ impl Figure {
                 quantity: measure.quantity,
                 unit: match (measure.comparison, measure.quantity) {
                     (Comparison::Ratio, _) => "x",
-                    (_, Quantity::Allocations | Quantity::Messages | Quantity::Pings) => "",
+                    (_, Quantity::P50 | Quantity::P99 | Quantity::Cpu | Quantity::ServerCpu) => "µs",
                     (_, Quantity::Throughput) => "/s",
-                    _ => "µs",
+                    _ => "",
                 },
                 of: names[measure.of].clone(),
                 against: (measure.of != measure.against).then(|| names[measure.against].clone()),
@@ -262,6 +265,9 @@ impl Figure {
                 allocations: rounds[0].allocations.map(|_| spread(Quantity::Allocations)),
                 messages: rounds[0].messages.map(|_| spread(Quantity::Messages)),
                 pings: rounds[0].pings.map(|_| spread(Quantity::Pings)),
+                commands: rounds[0].commands.map(|_| spread(Quantity::Commands)),
+                bytes: rounds[0].bytes.map(|_| spread(Quantity::Bytes)),
+                memory: rounds[0].memory.map(|_| spread(Quantity::Memory)),
                 rounds,
             }
         });

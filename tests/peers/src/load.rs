@@ -59,16 +59,15 @@ where
         });
     }
     tokio::time::sleep_until(from.into()).await;
-    let before = (Used { cpu: own_cpu(), server_cpu: server::cpu().await }, network::passed());
+    let before = Used { cpu: own_cpu(), server: server::usage().await, passed: network::passed() };
     let (mut latencies, mut last) = (Vec::new(), from);
     while let Some(ended) = callers.join_next().await {
         let (of_one, end) = ended??;
         latencies.extend(of_one);
         last = last.max(end);
     }
-    let (used, passed) = (Used { cpu: own_cpu(), server_cpu: server::cpu().await }, network::passed());
-    let sample = Sample::new(latencies, last.min(until) - from, used.since(before.0));
-    Ok(sample.with_messages(before.1, passed))
+    let after = Used { cpu: own_cpu(), server: server::usage().await, passed: network::passed() };
+    Ok(Sample::new(latencies, last.min(until) - from, (before, after)))
 }
 
 async fn one_caller<C, F>(

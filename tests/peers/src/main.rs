@@ -22,6 +22,12 @@ mod plot;
 #[path = "../../src/postgres/mod.rs"]
 #[allow(dead_code, unused_imports, clippy::pedantic, clippy::unwrap_used)]
 mod postgres;
+#[path = "../../src/proxy.rs"]
+#[allow(dead_code, clippy::pedantic, clippy::unwrap_used)]
+mod proxy;
+#[path = "../../src/redis/mod.rs"]
+#[allow(dead_code, unused_imports, clippy::pedantic, clippy::unwrap_used)]
+mod redis_servers;
 mod report;
 mod sample;
 mod server;
@@ -41,6 +47,8 @@ use crate::network::{Network, RoundTrip};
 use crate::postgres::PostgresServer;
 #[cfg(test)]
 use crate::postgres::TestDatabase;
+// As the modules of the servers name them.
+use crate::proxy::{Proxy, Way};
 use crate::server::{Ours, Theirs};
 
 type Fallible<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -135,15 +143,33 @@ async fn measure(options: &Options) -> Fallible {
 }
 
 /// Figures that share what was set up for them; the names of all of them begin with the group's.
-const GROUPS: [&str; 10] =
-    ["store", "replay", "transaction", "guard", "request-memory", "request", "body", "processes", "sqlite", "step"];
+const GROUPS: [&str; 12] = [
+    "store",
+    "replay",
+    "transaction",
+    "guard",
+    "request-memory",
+    "request",
+    "body",
+    "processes",
+    "sqlite",
+    "step",
+    // Last, as what is known of the server is then known of Redis.
+    "redis",
+    "redis-cluster",
+];
 
-/// What these measure is in this process.
-const GROUPS_WITHOUT_SERVER: [&str; 3] = ["guard", "request-memory", "sqlite"];
+/// What these measure is in this process, or is no matter of the way to the server.
+const GROUPS_WITHOUT_SERVER: [&str; 4] = ["guard", "request-memory", "sqlite", "redis-cluster"];
 
 async fn figures(group: &str, server: &PostgresServer, network: &Network, connections: u32) -> Fallible<Vec<Figure>> {
     if group == "guard" {
         return Ok(figures::guard().into_iter().chain([figures::function()]).collect());
+    }
+    match group {
+        "redis" => return figures::redis(network.rtt()).await,
+        "redis-cluster" => return figures::cluster().await,
+        _ => {}
     }
     if group == "request-memory" {
         return Ok(vec![figures::request_in_memory()]);

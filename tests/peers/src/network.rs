@@ -115,6 +115,7 @@ pub fn cpu() -> Option<Duration> {
 /// The way to a server. It ends with the value, and so do the connections over it.
 #[derive(Debug, Default)]
 pub struct Network {
+    rtt: RoundTrip,
     proxy: Option<Proxy>,
 }
 
@@ -132,14 +133,29 @@ impl Network {
     ///
     /// When no port or no thread is to be had.
     pub fn start(server: SocketAddr, rtt: RoundTrip) -> Fallible<Self> {
+        let counters = Arc::new(Counters::default());
+        if !rtt.is_loopback() {
+            *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&counters));
+        }
+        Self::with(server, rtt, Some(counters))
+    }
+
+    /// The same to a server that does not speak as Postgres does, whose messages are not counted.
+    ///
+    /// # Errors
+    ///
+    /// When no port or no thread is to be had.
+    pub fn start_uncounted(server: SocketAddr, rtt: RoundTrip) -> Fallible<Self> {
+        Self::with(server, rtt, None)
+    }
+
+    fn with(server: SocketAddr, rtt: RoundTrip, counters: Option<Arc<Counters>>) -> Fallible<Self> {
         if rtt.is_loopback() {
             return Ok(Self::default());
         }
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
         let at = listener.local_addr()?;
-        let counters = Arc::new(Counters::default());
-        *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&counters));
         let (held_back, due) = mpsc::channel();
         let named = || thread::Builder::new().name(THREADS.to_owned());
         named().spawn(move || deliver(&due))?;
@@ -154,7 +170,16 @@ impl Network {
                 }
             });
         })?;
-        Ok(Self { proxy: Some(Proxy { at, _running: running }) })
+        Ok(Self { rtt, proxy: Some(Proxy { at, _running: running }) })
+    }
+
+    pub fn rtt(&self) -> RoundTrip {
+        self.rtt
+    }
+
+    /// Where the server at `server` is found over this network.
+    pub fn address_of(&self, server: SocketAddr) -> SocketAddr {
+        self.proxy.as_ref().map_or(server, |proxy| proxy.at)
     }
 
     /// Where the server of `url` is found over this network.
@@ -193,7 +218,7 @@ fn deliver(held_back: &mpsc::Receiver<HeldBack>) {
 struct Way {
     delay: Duration,
     held_back: mpsc::Sender<HeldBack>,
-    counters: Arc<Counters>,
+    counters: Option<Arc<Counters>>,
 }
 
 async fn accept(listener: std::net::TcpListener, server: SocketAddr, way: Way) -> io::Result<()> {
@@ -208,10 +233,15 @@ async fn accept(listener: std::net::TcpListener, server: SocketAddr, way: Way) -
             }
             let (from_client, to_client) = client.into_split();
             let (from_server, to_server) = server.into_split();
-            let counters = Arc::clone(&way.counters);
+            let counters = way.counters.clone();
             let mut answers = Answers::default();
+            let count = move |bytes: &[u8]| {
+                if let Some(counters) = &counters {
+                    answers.count(bytes, counters);
+                }
+            };
             tokio::spawn(pass(from_client, to_server, way.clone(), |_| {}));
-            tokio::spawn(pass(from_server, to_client, way, move |bytes| answers.count(bytes, &counters)));
+            tokio::spawn(pass(from_server, to_client, way, count));
             io::Result::Ok(())
         });
     }

@@ -53,15 +53,15 @@ impl Report {
                 )?;
             }
         }
-        text += "\n| figure | contender | per second | p50 | p99 | CPU | the server's CPU | allocations | messages | pings |\n\
-                 |---|---|---|---|---|---|---|---|---|---|\n";
+        text += "\n| figure | contender | per second | p50 | p99 | CPU | the server's CPU | allocations | messages | pings | commands | \
+                 bytes sent and received | bytes of memory |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
         for outcome in &self.outcomes {
             for contender in &outcome.contenders {
                 let micros =
                     |spread: Option<Spread>| spread.map_or_else(String::new, |cpu| format!("{:.0} µs", cpu.median));
                 writeln!(
                     text,
-                    "| {} | {} | {:.0} | {} | {} | {} | {} | {} | {} | {} |",
+                    "| {} | {} | {:.0} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
                     outcome.title,
                     contender.name,
                     contender.throughput.median,
@@ -72,6 +72,9 @@ impl Report {
                     contender.allocations.map_or_else(String::new, |count| format!("{:.0}", count.median)),
                     contender.messages.map_or_else(String::new, |count| number(count.median)),
                     contender.pings.map_or_else(String::new, |count| number(count.median)),
+                    contender.commands.map_or_else(String::new, |count| number(count.median)),
+                    contender.bytes.map_or_else(String::new, |count| format!("{:.0}", count.median)),
+                    contender.memory.map_or_else(String::new, |count| format!("{:.0}", count.median)),
                 )?;
             }
         }
@@ -109,6 +112,12 @@ impl fmt::Display for Report {
                 }
                 if let (Some(messages), Some(pings)) = (contender.messages, contender.pings) {
                     write!(text, "   {:.2} messages, {:.2} pings", messages.median, pings.median)?;
+                }
+                if let (Some(commands), Some(bytes)) = (contender.commands, contender.bytes) {
+                    write!(text, "   {:.1} commands, {:.0} bytes", commands.median, bytes.median)?;
+                }
+                if let Some(memory) = contender.memory {
+                    write!(text, ", {:.0} of memory", memory.median)?;
                 }
                 writeln!(text)?;
             }

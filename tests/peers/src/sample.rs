@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::network::Passed;
+use crate::server::Usage;
 
 /// The figures of one run.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -31,51 +32,49 @@ pub struct Sample {
     /// The pool's pings, per call, which are not among them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pings: Option<f64>,
+    /// Of a server of Redis, per call; those that scripts make are among them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commands: Option<f64>,
+    /// To and from it, per call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<f64>,
+    /// Bytes of its memory for each key that the run has left there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<f64>,
 }
 
-/// What was used of a processor, where the system tells.
+/// What was used so far, where that is known.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Used {
-    /// By this process.
+    /// Of a processor, by this process.
     pub cpu: Option<Duration>,
-    /// By all processes of the server.
-    pub server_cpu: Option<Duration>,
-}
-
-impl Used {
-    pub fn since(self, before: Self) -> Self {
-        let since = |after: Option<Duration>, before: Option<Duration>| Some(after?.saturating_sub(before?));
-        Self { cpu: since(self.cpu, before.cpu), server_cpu: since(self.server_cpu, before.server_cpu) }
-    }
+    pub server: Usage,
+    /// Over the network that was between.
+    pub passed: Option<Passed>,
 }
 
 impl Sample {
+    /// `used` is what was used before and after.
     #[allow(clippy::cast_precision_loss)]
-    pub fn new(mut latencies: Vec<Duration>, lasted: Duration, used: Used) -> Self {
-        let per_call = |cpu: Duration| micros(cpu) / latencies.len().max(1) as f64;
-        let (cpu, server_cpu) = (used.cpu.map(per_call), used.server_cpu.map(per_call));
+    pub fn new(mut latencies: Vec<Duration>, lasted: Duration, (before, after): (Used, Used)) -> Self {
+        let calls = latencies.len();
+        let per_call =
+            |of: fn(&Used) -> Option<u64>| Some(of(&after)?.saturating_sub(of(&before)?) as f64 / calls.max(1) as f64);
         latencies.sort_unstable();
         Self {
-            calls: latencies.len(),
-            throughput: latencies.len() as f64 / lasted.as_secs_f64().max(f64::EPSILON),
+            calls,
+            throughput: calls as f64 / lasted.as_secs_f64().max(f64::EPSILON),
             p50: micros(quantile(&latencies, 0.50)),
             p99: micros(quantile(&latencies, 0.99)),
-            cpu,
-            server_cpu,
+            cpu: per_call(|used| u64::try_from(used.cpu?.as_micros()).ok()),
+            server_cpu: per_call(|used| u64::try_from(used.server.cpu?.as_micros()).ok()),
             allocations: None,
-            messages: None,
-            pings: None,
+            messages: per_call(|used| Some(used.passed?.messages)),
+            pings: per_call(|used| Some(used.passed?.pings)),
+            commands: per_call(|used| used.server.commands),
+            bytes: per_call(|used| used.server.bytes),
+            memory: None,
         }
-    }
-
-    /// What passed between these two looks, spread over the calls of the sample.
-    #[allow(clippy::cast_precision_loss)]
-    #[must_use]
-    pub fn with_messages(self, before: Option<Passed>, after: Option<Passed>) -> Self {
-        let (Some(before), Some(after)) = (before, after) else { return self };
-        let per_call = |count: u64| Some(count as f64 / (self.calls.max(1) as f64));
-        let messages = per_call(after.messages.saturating_sub(before.messages));
-        Self { messages, pings: per_call(after.pings.saturating_sub(before.pings)), ..self }
     }
 
     pub fn get(&self, quantity: Quantity) -> f64 {
@@ -88,6 +87,9 @@ impl Sample {
             Quantity::Allocations => self.allocations.unwrap_or(f64::NAN),
             Quantity::Messages => self.messages.unwrap_or(f64::NAN),
             Quantity::Pings => self.pings.unwrap_or(f64::NAN),
+            Quantity::Commands => self.commands.unwrap_or(f64::NAN),
+            Quantity::Bytes => self.bytes.unwrap_or(f64::NAN),
+            Quantity::Memory => self.memory.unwrap_or(f64::NAN),
         }
     }
 }
@@ -104,6 +106,9 @@ pub enum Quantity {
     Allocations,
     Messages,
     Pings,
+    Commands,
+    Bytes,
+    Memory,
 }
 
 impl Quantity {
@@ -117,6 +122,9 @@ impl Quantity {
             Self::Allocations => "allocations",
             Self::Messages => "messages",
             Self::Pings => "pings",
+            Self::Commands => "commands",
+            Self::Bytes => "bytes sent and received",
+            Self::Memory => "bytes of memory",
         }
     }
 }

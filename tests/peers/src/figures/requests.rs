@@ -75,7 +75,10 @@ pub fn seen(ours: Arc<Ours>, theirs: Arc<Theirs>) -> Figure {
         title: "a retried request whose outcome this process has seen before, callers: 16".to_owned(),
         callers: 16,
         rate: None,
-        contenders: vec![retried("ours", Database::Ours(ours)), retried("cratestack-axum", Database::Theirs(theirs))],
+        contenders: vec![
+            Http::retried("ours", Database::Ours(ours).router()()),
+            Http::retried("cratestack-axum", Database::Theirs(theirs).router()()),
+        ],
         measures: vec![
             Measure::ratio(Quantity::Throughput, Limit::AtLeast(20.0)),
             Measure::ratio(Quantity::P50, None),
@@ -163,7 +166,7 @@ async fn pay_once(body: Bytes) -> Response {
     pay(body).await
 }
 
-async fn pay(body: Bytes) -> Response {
+pub(super) async fn pay(body: Bytes) -> Response {
     let headers = [("content-type", "application/json"), ("location", "/payments/8e03978e")];
     // So that nothing is answered before the body is there.
     assert_eq!(body.len(), REQUEST.len());
@@ -189,13 +192,6 @@ fn with_sessions() -> Router {
 fn on_postgres(name: &str, database: Database) -> Box<dyn Contender> {
     let router = database.router();
     Box::new(Http { name: name.to_owned(), router: Box::new(router), database: Some(database), retried: false })
-}
-
-fn retried(name: &str, database: Database) -> Box<dyn Contender> {
-    // One router for all runs, as what it has seen is what this is about.
-    let router = database.router()();
-    let router = Box::new(move || router.clone());
-    Box::new(Http { name: name.to_owned(), router, database: Some(database), retried: true })
 }
 
 #[derive(Clone)]
@@ -239,6 +235,13 @@ impl Http {
         let router = Box::new(move || router.clone());
         Box::new(Self { name: name.to_owned(), router, database: Some(database), retried: false })
     }
+
+    /// A service that is asked the same few things again and again.
+    pub fn retried(name: &str, router: Router) -> Box<dyn Contender> {
+        // One router for all runs, as what it has seen is what this is about.
+        let router = Box::new(move || router.clone());
+        Box::new(Self { name: name.to_owned(), router, database: None, retried: true })
+    }
 }
 
 const RETRIED: usize = 1_000;
@@ -250,9 +253,10 @@ impl Contender for Http {
     }
 
     async fn prepare(&self) -> Fallible {
-        let Some(database) = &self.database else { return Ok(()) };
-        if !self.retried {
-            return database.empty().await;
+        match &self.database {
+            _ if self.retried => {}
+            Some(database) => return database.empty().await,
+            None => return Ok(()),
         }
         let router = (self.router)();
         for n in 0..RETRIED {
@@ -357,7 +361,7 @@ pub(super) fn alone(lasting: Duration, call: impl AsyncFn() -> Fallible<Duration
         }
         Fallible::Ok(latencies)
     })?;
-    let mut sample = Sample::new(latencies, begun.elapsed(), Used::default());
+    let mut sample = Sample::new(latencies, begun.elapsed(), Default::default());
     #[allow(clippy::cast_precision_loss)]
     let per_call = allocations.count_total as f64 / COUNTED as f64;
     sample.allocations = Some(per_call);
