@@ -14,6 +14,6 @@
 #[cfg(feature = "postgres")]
 pub use cratestack_schema::POSTGRES_DDL;
 #[cfg(feature = "redis")]
-pub use cratestack_schema::redis::{KeyPrefix, PrefixError};
+pub use cratestack_schema::redis::{KeyPrefix, PrefixError, ServerFinding, ServerFindingKind, ServerReport};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use cratestack_schema::{Finding, FindingKind, NameError, Report, TableName};

@@ -6,11 +6,12 @@
 //!
 //! Its page at `/` is a shop where one can click twice, hang up and crash the service, and see what each costs under
 //! four handlers; `/guarantees` is what is promised. It also prints `curl` lines to try. `settings.rs` has what the
-//! environment can set, `caller.rs` who a request comes from, `trouble.rs` what can be made to go wrong,
-//! `variations.rs` other ways to say `#[idempotent]`.
+//! environment can set, `keys.rs` the keys in Valkey or Redis, `caller.rs` who a request comes from, `trouble.rs` what
+//! can be made to go wrong, `variations.rs` other ways to say `#[idempotent]`.
 
 mod caller;
 mod error;
+mod keys;
 mod ledger;
 mod page;
 mod settings;
@@ -89,7 +90,7 @@ async fn no_route(method: Method, uri: Uri) -> ApiError {
 
 async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
     // Handles that know their store, for handlers that write in its transactions; of one kind for all others.
-    let (ledger, reader, transactions, idempotency) = match &settings.database {
+    let (ledger, reader, transactions, beside_ledger) = match &settings.database {
         Database::Sqlite(options) => {
             let pool = ledger::open_sqlite(options).await?;
             let store = SqliteStore::new(pool.clone());
@@ -107,14 +108,20 @@ async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
             (ledger.clone(), ledger, Transactions::Postgres(handle.clone()), Idempotency::from(handle))
         }
     };
-    let sweeper = idempotency.sweep_every(Duration::from_secs(300));
+    let sweeper = beside_ledger.sweep_every(Duration::from_secs(300));
+    // What has no transaction can have its keys elsewhere, in a store that needs no sweeper.
+    let idempotency = match &settings.redis {
+        Some(redis) => Idempotency::new(redis.open().await?).lease(settings.lease).principal(caller::of),
+        None => beside_ledger.clone(),
+    };
     let router = Router::new()
         .route("/payments", post(create_payment).get(list_payments))
         .route("/payments/{id}", get(get_payment))
         .merge(variations::routes())
         .with_state(App { idempotency: idempotency.clone(), ledger: ledger.clone() });
     let events = Events::new();
-    let shop = Shop::open(idempotency.clone(), ledger, reader, events.clone()).await?;
+    let keys = settings.redis.as_ref().map(|redis| redis.name());
+    let shop = Shop::open(idempotency.clone(), ledger, reader, events.clone(), keys).await?;
     let router = router.merge(page::routes(shop, transactions)).fallback(no_route);
 
     let listener = settings.listen().await?;
@@ -127,7 +134,8 @@ async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
     };
     axum::serve(listener, service).with_graceful_shutdown(end).await?;
     // Handlers whose clients have hung up are still at work.
-    idempotency.shutdown(Duration::from_secs(30)).await;
+    let patience = Duration::from_secs(30);
+    tokio::join!(idempotency.shutdown(patience), beside_ledger.shutdown(patience));
     sweeper.stop().await;
     Ok(())
 }

@@ -5,6 +5,7 @@
 //! | `PORT` | `3000` | where to listen on 127.0.0.1; `0` picks a free port |
 //! | `LEASE` | `30s` | how long a key stays reserved once its holder is gone |
 //! | `DATABASE_URL` | `sqlite://payments.db` | `sqlite://FILE`, made when missing, or `postgres://…` |
+//! | `REDIS_URL` | none | where keys without a transaction are: `redis://…`, or a Cluster's nodes with commas between |
 //! | `SUPERVISE` | `1` | the service is a child process that starts again when it crashes; `0`: it is this process |
 
 use std::{
@@ -22,10 +23,13 @@ use sqlx::{
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
+use crate::keys::Redis;
+
 const DAY: Duration = Duration::from_hours(24);
 
 pub(crate) struct Settings {
     pub(crate) database: Database,
+    pub(crate) redis: Option<Redis>,
     pub(crate) lease: Duration,
     pub(crate) supervise: bool,
     port: u16,
@@ -40,6 +44,7 @@ impl Settings {
     pub(crate) fn from_env() -> Result<Self, String> {
         Ok(Self {
             database: database(&variable("DATABASE_URL", "sqlite://payments.db")?)?,
+            redis: redis(&variable("REDIS_URL", "")?)?,
             lease: lease(&variable("LEASE", "30s")?)?,
             supervise: supervise(&variable("SUPERVISE", "1")?)?,
             port: port(&variable("PORT", "3000")?)?,
@@ -104,6 +109,10 @@ fn database(url: &str) -> Result<Database, String> {
         Some((scheme, _)) => Err(wrong(&format_args!("{scheme}: is neither"))),
         None => Err(wrong(&"it names neither")),
     }
+}
+
+fn redis(urls: &str) -> Result<Option<Redis>, String> {
+    if urls.is_empty() { Ok(None) } else { Redis::parse(urls).map(Some) }
 }
 
 pub(crate) fn announce(address: SocketAddr) {

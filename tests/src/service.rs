@@ -60,6 +60,12 @@ impl Settings {
         self.set("DATABASE_URL", url)
     }
 
+    /// Where the keys of handlers without a transaction are: one address, or nodes of a Cluster with commas between.
+    #[must_use]
+    pub fn redis(self, urls: &str) -> Self {
+        self.set("REDIS_URL", urls)
+    }
+
     /// How long a reservation lives without its holder, such as `2s`.
     #[must_use]
     pub fn lease(self, lease: &str) -> Self {
@@ -266,7 +272,7 @@ impl Running {
             Program::Executable(path) => path,
         };
         let mut command = Command::new(program);
-        for inherited in ["DATABASE_URL", "LEASE", "PORT", "RUST_LOG"] {
+        for inherited in ["DATABASE_URL", "LEASE", "PORT", "REDIS_URL", "RUST_LOG"] {
             command.env_remove(inherited);
         }
         // A test wants to see the process end, and has its id.

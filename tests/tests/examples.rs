@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, fs};
 
 use cratestack_runtime::testing::conformance;
 use cratestack_tests::client::RequestBuilder;
-use cratestack_tests::{Answer, Service, Settings, TestDatabase};
+use cratestack_tests::{Answer, RedisServer, Service, Settings, TestDatabase};
 use http::{Method, StatusCode};
 
 /// Its `main` is not called here.
@@ -20,8 +20,8 @@ mod own_store;
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
 
 /// Each is one file, and short enough to be read at a glance.
-const SHORT: [&str; 9] =
-    ["smallest", "wait", "body_key", "derive", "layer", "own_store", "metrics", "postgres", "handler_tests"];
+const SHORT: [&str; 10] =
+    ["smallest", "wait", "body_key", "derive", "layer", "own_store", "metrics", "postgres", "redis", "handler_tests"];
 
 /// An example that runs, and the requests that it prints.
 struct Example {
@@ -210,6 +210,17 @@ async fn postgres() {
     let pool = sqlx::PgPool::connect(database.url()).await.unwrap();
     let payments: Vec<String> = sqlx::query_scalar("SELECT amount FROM payments").fetch_all(&pool).await.unwrap();
     assert_eq!(payments, ["5"]);
+}
+
+#[tokio::test]
+async fn redis() {
+    let server = RedisServer::launch().await;
+    let settings = Settings::of("redis").redis(&server.url());
+    let example = Example::start(settings.clone()).await;
+    let first = example.assert_is_guarded(StatusCode::CREATED, r#"{"amount": 6}"#).await;
+    assert_eq!(first.json()["amount"], 5);
+    let other = Example::start(settings).await.send(None).await;
+    assert_eq!((other.is_replay(), &other.body), (true, &first.body), "another process has the same keys: {other:?}");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 
 use std::{env, fs, path::PathBuf, sync::Arc};
 
-use cratestack_tests::{Browser, Page, Service, Settings, TestDatabase};
+use cratestack_tests::{Browser, Page, RedisServer, Service, Settings, TestDatabase};
 use serde_json::{Value, json};
 
 const WINDOW: &str = "the process died after the effect and before the record";
@@ -42,11 +42,24 @@ struct Outcome {
 
 impl Visit {
     async fn start(handler: &str, screen: (u32, u32), browser: Arc<Browser>, database: Option<TestDatabase>) -> Self {
-        let mut settings = Settings::new().set("SUPERVISE", "1");
+        let mut settings = Settings::new();
         if let Some(database) = &database {
             settings = settings.database(database.url());
         }
         let name = format!("{handler}-{}", if database.is_some() { "postgres" } else { "sqlite" });
+        let visit = Self::of(settings, name, screen, browser, database).await;
+        visit.page.click(&format!("#{handler}")).await;
+        visit
+    }
+
+    async fn of(
+        settings: Settings,
+        name: String,
+        screen: (u32, u32),
+        browser: Arc<Browser>,
+        database: Option<TestDatabase>,
+    ) -> Self {
+        let settings = settings.set("SUPERVISE", "1");
         let service = Service::start(settings).await;
         let origin = format!("http://{}/", service.address());
         let page = browser.page().await;
@@ -58,7 +71,6 @@ impl Visit {
             .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/page")), PathBuf::from);
         fs::create_dir_all(&shots).expect("the directory for screenshots can be made");
         page.wait_until("document.getElementById('process').dataset.state === 'up'").await;
-        page.click(&format!("#{handler}")).await;
         Self { page, origin, shots, shot: 0, name, _browser: browser, _service: service, _database: database }
     }
 
@@ -725,5 +737,46 @@ async fn the_guide_leads_from_the_first_press_to_what_is_promised() {
     assert_eq!(page.evaluate("next.textContent").await, "Read the guarantees");
     page.click_in_place("#next").await;
     page.wait_until("location.pathname === '/guarantees'").await;
+    visit.end();
+}
+
+/// The words beside each handler are as true as `payments_service.rs` has them; here they are seen.
+#[tokio::test(flavor = "multi_thread")]
+async fn with_keys_in_redis_each_handler_says_what_that_promises() {
+    let (browser, redis) = tokio::join!(Browser::launch(), RedisServer::launch());
+    let settings = Settings::new().redis(&redis.url());
+    let mut visit = Visit::of(settings, "redis".to_owned(), DESKTOP, Arc::new(browser), None).await;
+    let served = visit.process().await;
+    assert!(served.as_str().is_some_and(|served| served.ends_with("on SQLite, keys in Redis")), "{served}");
+    for (handler, words) in [
+        ("bare", "It keeps no key, so Redis changes nothing."),
+        ("reservation", "If Redis is lost, or a failover loses its last writes, the key is forgotten"),
+        ("transaction", "A lost Redis changes nothing."),
+        ("steps", "the provider, who is shown the same key, charges once all the same"),
+    ] {
+        let said = format!("document.getElementById('{handler}-beside').innerText");
+        let said = visit.page.evaluate(&said).await;
+        assert!(said.as_str().is_some_and(|said| said.contains(words)), "{handler}: {said}");
+    }
+    for (screen, name) in [(PHONE, "phone"), (DESKTOP, "desktop")] {
+        visit.page.resize(screen.0, screen.1).await;
+        assert_eq!(visit.page.evaluate(PALE).await, json!([]), "{name}");
+        let sideways = "document.documentElement.scrollWidth - innerWidth";
+        assert_eq!(visit.page.evaluate(sideways).await, 0, "{name} scrolls sideways");
+        visit.shoot(name).await;
+    }
+
+    for (handler, tone, charges, shipped, answer) in [
+        ("reservation", "bad", 2, "–", "new"),
+        ("transaction", "good", 1, "–", "replay"),
+        ("steps", "bad", 1, "twice", "new"),
+    ] {
+        visit.page.click(&format!("#{handler}")).await;
+        expect(&visit.act("pay").await, "good", 1, &["new"]);
+        redis.tell::<()>("FLUSHALL").await;
+        let again = visit.act("retry").await;
+        expect(&again, tone, charges, &["new", answer]);
+        assert_eq!(again.shipped, shipped, "{again:?}");
+    }
     visit.end();
 }

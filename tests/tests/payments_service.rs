@@ -10,9 +10,10 @@ use std::{
 
 use cratestack_runtime::MAX_BODY_BYTES;
 use cratestack_tests::{
-    Answer, Client, PostgresServer, Service, Settings, TestDatabase,
+    Answer, Client, PostgresServer, RedisOptions, RedisServer, Service, Settings, TestDatabase,
     client::{RawAnswer, RequestBuilder},
     postgres::PostgresOptions,
+    redis::Fsync,
     shell,
 };
 use serde_json::{Value, json};
@@ -20,23 +21,30 @@ use tokio::{sync::Barrier, task::JoinSet, time::sleep};
 
 const PAYMENT: &str = r#"{"amount":1200,"currency":"EUR"}"#;
 
-/// Settings for a service on either database, and whatever must outlive it.
+/// Settings for a service on either database, or with keys in Redis, and whatever must outlive it.
 struct Setup {
     settings: Settings,
     _database: Option<TestDatabase>,
+    _redis: Option<RedisServer>,
 }
 
 fn sqlite() -> Setup {
-    Setup { settings: Settings::new(), _database: None }
+    Setup { settings: Settings::new(), _database: None, _redis: None }
 }
 
 async fn postgres() -> Setup {
     let database = TestDatabase::create().await;
-    Setup { settings: Settings::new().database(database.url()), _database: Some(database) }
+    Setup { settings: Settings::new().database(database.url()), _database: Some(database), _redis: None }
 }
 
-/// One test per database over the same body.
-macro_rules! on_both {
+/// A server of its own: the service's keys have the same names in each test.
+async fn redis() -> Setup {
+    let redis = RedisServer::launch().await;
+    Setup { settings: Settings::new().redis(&redis.url()), _database: None, _redis: Some(redis) }
+}
+
+/// One test for each place that keys can be in, over the same body.
+macro_rules! everywhere {
     ($($name:ident),* $(,)?) => {
         mod on_sqlite {
             $(#[tokio::test] async fn $name() { super::$name(super::sqlite()).await; })*
@@ -44,10 +52,13 @@ macro_rules! on_both {
         mod on_postgres {
             $(#[tokio::test] async fn $name() { super::$name(super::postgres().await).await; })*
         }
+        mod with_keys_in_redis {
+            $(#[tokio::test] async fn $name() { super::$name(super::redis().await).await; })*
+        }
     };
 }
 
-on_both! {
+everywhere! {
     the_same_bytes_twice,
     a_replay_survives_kill_9,
     a_hang_up_changes_nothing,
@@ -554,6 +565,92 @@ async fn an_absent_database_ends_the_start() {
 }
 
 #[tokio::test]
+async fn a_redis_that_cannot_be_used_ends_the_start() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let absent = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    let server = RedisOptions::new().password("right").start().await;
+    let strict = format!("127.0.0.1:{}", server.port());
+    for (urls, address) in [
+        (format!("redis://me:secret@{absent}"), &absent),
+        (format!("redis://:secret@{strict}"), &strict),
+        (format!("redis://:secret@{absent},redis://:secret@{absent}"), &absent),
+    ] {
+        let exit = Service::run_to_exit(Settings::new().redis(&urls)).await;
+        assert_eq!(exit.status.code(), Some(1), "{exit:?}");
+        assert!(exit.stderr.contains(address.as_str()) && exit.stderr.contains("REDIS_URL"), "{exit:?}");
+        assert!(!exit.stderr.contains("secret") && exit.stdout.is_empty(), "{exit:?}");
+    }
+}
+
+#[tokio::test]
+async fn while_redis_is_away_nothing_runs_that_has_its_key_there() {
+    let server = RedisOptions::new().append_only(Fsync::Always).start().await;
+    let service = Service::start(Settings::new().redis(&server.url())).await;
+    let first = send(&pay(service.client(), "", "before")).await;
+    assert_eq!(first.status, 201, "{first:?}");
+
+    server.kill().await;
+    assert_problem(&send(&pay(service.client(), "", "during")).await, 503);
+    // Its record is beside the ledger.
+    let order = in_the_shop(service.client(), "transaction", "during");
+    assert_eq!(send(&order).await.status, 201);
+
+    server.start().await;
+    assert_replay_of(&first, &retry_while(&[503], &pay(service.client(), "", "before")).await);
+    let second = retry_while(&[503, 409], &pay(service.client(), "", "during")).await;
+    assert!(second.status == 201 && !second.is_replay(), "{second:?}");
+    assert_eq!(ledger(service.client()).await, [first.json(), second.json()]);
+}
+
+fn in_the_shop(client: Client, handler: &str, key: &str) -> RequestBuilder {
+    let order = json!({"shop": 1, "number": 1, "amount": 1200});
+    client.post(&format!("/shop/{handler}")).header("shop-pace", "0").key(key).json(&order)
+}
+
+/// As the page has it beside each handler.
+#[tokio::test]
+async fn what_a_lost_redis_forgets_runs_again_and_a_transaction_is_not_forgotten() {
+    for (handler, charges, shipments) in [("reservation", 2, 0), ("transaction", 1, 0), ("steps", 1, 2)] {
+        let server = RedisServer::launch().await;
+        let service = Service::start(Settings::new().redis(&server.url())).await;
+        let order = in_the_shop(service.client(), handler, "k");
+        let first = send(&order).await;
+        assert_eq!(first.status, 201, "{handler}: {first:?}");
+        assert_replay_of(&first, &send(&order).await);
+        assert_eq!(server.tell::<u64>("DBSIZE").await, u64::from(handler != "transaction"), "{handler}");
+
+        // It comes back empty, as it keeps nothing on its disk.
+        server.kill().await;
+        server.start().await;
+        let again = retry_while(&[503], &order).await;
+        assert_eq!((again.status.as_u16(), again.is_replay()), (201, handler == "transaction"), "{handler}: {again:?}");
+        let rows = send(&service.client().get("/shop/ledger?shop=1")).await.json();
+        assert_eq!(rows.as_array().map(Vec::len), Some(charges), "{handler}: {rows}");
+        assert_eq!(rows[0]["shipments"], shipments, "{handler}: {rows}");
+    }
+}
+
+#[tokio::test]
+async fn keys_lie_on_the_cluster_that_several_addresses_name() {
+    let cluster = RedisOptions::new().start_cluster().await;
+    let service = Service::start(Settings::new().redis(&cluster.urls().join(","))).await;
+    for key in 0..20 {
+        let request = pay(service.client(), "", &format!("k{key}"));
+        let first = send(&request).await;
+        assert_eq!(first.status, 201, "{first:?}");
+        assert_replay_of(&first, &send(&request).await);
+    }
+    for primary in cluster.primaries().await {
+        assert_ne!(cluster.servers()[primary].tell::<u64>("DBSIZE").await, 0, "each has some of them");
+    }
+
+    let one = Settings::new().redis(&cluster.urls()[0]);
+    let exit = Service::run_to_exit(one).await;
+    assert!(exit.status.code() == Some(1) && exit.stderr.contains("name two of its nodes"), "{exit:?}");
+}
+
+#[tokio::test]
 async fn a_wrong_setting_is_named() {
     let wrong = [
         ("PORT", "abc"),
@@ -563,6 +660,10 @@ async fn a_wrong_setting_is_named() {
         ("DATABASE_URL", "mysql://me:secret@host/ledger"),
         ("DATABASE_URL", "sqlite::memory:"),
         ("DATABASE_URL", ""),
+        ("REDIS_URL", "http://me:secret@host"),
+        ("REDIS_URL", "redis://me:secret@"),
+        ("REDIS_URL", "rediss://me:secret@host"),
+        ("REDIS_URL", "redis://me:secret@host,host"),
         ("SUPERVISE", "yes"),
     ];
     for (name, value) in wrong {

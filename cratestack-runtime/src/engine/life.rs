@@ -131,27 +131,54 @@ impl Engine {
     ///
     /// The work is called only once the key is had. It must do nothing before its future is polled, so that a panic of
     /// its is caught. Without a claim it is bounded and counted like any other work, but nothing guards it.
-    pub(crate) async fn run<M, F, R>(
+    ///
+    /// All begins with the call, within a runtime; the future waits for the answer.
+    pub(crate) fn run<M, F, R, O>(
         &self,
         mode: M,
         claim: Option<OwnedClaim>,
         policy: Policy,
-        observe: impl Fn(Transition, &Hold) + Send + Sync + 'static,
+        observe: O,
         work: F,
-    ) -> Answer<R>
+    ) -> impl Future<Output = Answer<R>> + Send + use<M, F, R, O>
     where
         M: Mode<F, R>,
         F: Send + 'static,
         R: Send + 'static,
+        O: Fn(Transition, &Hold) + Send + Sync + 'static,
+    {
+        let begun = self.begin(mode, claim, policy, observe, work);
+        async move {
+            match begun {
+                Ok(Begun { life, present: _present }) => answered(life).await,
+                Err(answer) => answer,
+            }
+        }
+    }
+
+    /// Sets the work's life going on a task of its own, or says what is known of the key already.
+    fn begin<M, F, R, O>(
+        &self,
+        mode: M,
+        claim: Option<OwnedClaim>,
+        policy: Policy,
+        observe: O,
+        work: F,
+    ) -> Result<Begun<R>, Answer<R>>
+    where
+        M: Mode<F, R>,
+        F: Send + 'static,
+        R: Send + 'static,
+        O: Fn(Transition, &Hold) + Send + Sync + 'static,
     {
         let witness = match claim.as_ref().map(|claim| self.replay_cache.find(&self.store, claim)) {
-            Some(Lookup::Hit(Hit::Replay(record))) => return Answer::Replay(record),
-            Some(Lookup::Hit(Hit::Conflict)) => return Answer::Conflict,
+            Some(Lookup::Hit(Hit::Replay(record))) => return Err(Answer::Replay(record)),
+            Some(Lookup::Hit(Hit::Conflict)) => return Err(Answer::Conflict),
             Some(Lookup::Miss(witness)) => witness,
             None => Witness::default(),
         };
         let claim = claim.map(Arc::new);
-        let (caller, _present) = caller_presence(policy);
+        let (caller, present) = caller_presence(policy);
         let (store, replay_cache) = (Arc::clone(&self.store), Arc::clone(&self.replay_cache));
         let (limits, recovery) = (Arc::clone(&self.limits), Arc::clone(&self.recovery));
         let mut entry = claim.as_ref().map(|claim| self.keys.enter(claim));
@@ -192,8 +219,15 @@ impl Engine {
             let execution = Execution { policy, turn, admission, observe, replay_cache, witness, _task: task };
             mode.run(grant, execution, work).await
         };
-        answered(tokio::spawn(life.in_current_span())).await
+        Ok(Begun { life: tokio::spawn(life.in_current_span()), present })
     }
+}
+
+/// A life that its caller waits for.
+struct Begun<R> {
+    life: JoinHandle<Answer<R>>,
+    /// The caller is there until this is dropped.
+    present: Option<oneshot::Receiver<Infallible>>,
 }
 
 /// What a piece of work occupies in its process until its outcome is written, and what a mode tells of it.

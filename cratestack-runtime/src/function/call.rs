@@ -4,8 +4,8 @@ use super::error::GuardError;
 use super::run::GuardedFunction;
 use crate::engine::Participant;
 use crate::handle::{
-    Idempotency, KeyPart, Options, PartHasher, Presence, ReservationSlot, Subject, function_key, of_expression,
-    of_function, record_id,
+    Idempotency, KeyPart, Options, PartHasher, Presence, ReservationSlot, function_key, of_expression, of_function,
+    record_id,
 };
 
 /// One call of a guarded function, before its body runs.
@@ -61,11 +61,10 @@ impl FunctionCall {
         let principal = principal.ok_or(GuardError::PrincipalMissing { function: name })?;
         let settings = idempotency.settings();
         let id = record_id(settings.namespace.as_deref(), &principal, &key);
-        let subject = Subject::of(id.as_ref());
         let claim = options.claim(settings, id, request_hash);
         let policy = options.policy(settings);
         let slot = ReservationSlot::of(&idempotency);
-        Ok(GuardedFunction { idempotency, name, options, claim, policy, subject, slot, participant })
+        Ok(GuardedFunction { idempotency, name, options, claim, policy, slot, participant })
     }
 }
 

@@ -9,8 +9,8 @@ use super::outcome::is_whole;
 use crate::engine::{
     Answer, AttemptFuture, Hold, Leased, Limit, OwnedClaim, Participant, Policy, RunSteps, TransactionalRun,
 };
-use crate::handle::{Event, EventKind, Idempotency, Options, ReservationSlot, Subject};
-use crate::store::{IdempotencyRecord, StoreError};
+use crate::handle::{EventKind, Happening, Idempotency, Options, ReservationSlot};
+use crate::store::{IdempotencyRecord, RecordIdRef, StoreError};
 
 /// A call whose body is about to run, or whose result is about to be told.
 pub(super) struct GuardedFunction {
@@ -19,7 +19,6 @@ pub(super) struct GuardedFunction {
     pub(super) options: Options,
     pub(super) claim: OwnedClaim,
     pub(super) policy: Policy,
-    pub(super) subject: Subject,
     pub(super) slot: ReservationSlot,
     /// Where the body writes in a transaction.
     pub(super) participant: Option<Arc<dyn Participant<()>>>,
@@ -33,8 +32,8 @@ pub struct Run {
 }
 
 impl Run {
-    fn new(slot: &ReservationSlot, subject: Subject, hold: Option<&Hold>) -> Self {
-        Self { slot: slot.clone(), span: slot.begin(subject, hold) }
+    fn new(slot: &ReservationSlot, hold: Option<&Hold>) -> Self {
+        Self { slot: slot.clone(), span: slot.begin(hold) }
     }
 
     /// Where an argument finds the reservation.
@@ -62,11 +61,12 @@ impl GuardedFunction {
 
     /// Has the body run, where it has not run before. Past its deadline, a transaction is ended after this `grace`.
     pub(super) async fn run(self, mut attempts: Attempts, grace: Duration) -> Result<Ended, GuardError> {
-        let Self { idempotency, name, options, claim, policy, subject, slot, participant } = self;
-        let observe = idempotency.observer(subject);
+        let Self { idempotency, name, options, claim, policy, slot, participant } = self;
+        let id = claim.id.clone();
+        let observe = idempotency.observer();
         let engine = idempotency.engine();
         let answered = if let Some(participant) = participant {
-            let work = Box::new(move |hold: Option<&Hold>| attempts(Run::new(&slot, subject, hold)));
+            let work = Box::new(move |hold: Option<&Hold>| attempts(Run::new(&slot, hold)));
             let options = options.transaction(claim.lease + grace);
             let run = TransactionalRun { options, claim: Some(claim), policy, observe: Box::new(observe), work };
             participant.run(engine, run).await
@@ -75,11 +75,11 @@ impl GuardedFunction {
                 if let Some(steps) = steps {
                     slot.keep_steps(steps);
                 }
-                attempts(Run::new(&slot, subject, hold))
+                attempts(Run::new(&slot, hold))
             };
             engine.run(Leased::over(engine), Some(claim), policy, observe, work).await
         };
-        ended(answered, &idempotency, subject, name)
+        ended(answered, &idempotency, id.as_ref(), name)
     }
 }
 
@@ -87,7 +87,7 @@ impl GuardedFunction {
 fn ended(
     answered: Answer<()>,
     idempotency: &Idempotency,
-    subject: Subject,
+    id: RecordIdRef<'_>,
     function: &'static str,
 ) -> Result<Ended, GuardError> {
     let (kind, told) = match answered {
@@ -95,7 +95,7 @@ fn ended(
         Answer::Replay(record) if is_whole(&record) => {
             let status = StatusCode::from_u16(record.response_status).unwrap_or_default();
             let age = Some(record.created_at.elapsed().unwrap_or_default());
-            idempotency.tell(&Event { age, ..subject.event(EventKind::Replayed { status }) });
+            idempotency.tell(&Happening { age, ..Happening::of(id, EventKind::Replayed { status }) });
             return Ok(Ended::Replay(record));
         }
         Answer::Replay(record) => {
@@ -142,7 +142,7 @@ fn ended(
         }
     };
     if let Some(kind) = kind {
-        idempotency.tell(&subject.event(kind));
+        idempotency.tell(&Happening::of(id, kind));
     }
     Err(told)
 }

@@ -3,6 +3,7 @@ use std::time::Duration;
 use http::StatusCode;
 use sha2::{Digest, Sha256};
 
+use super::settings::Hook;
 use crate::engine::{Hold, Transition};
 use crate::store::RecordIdRef;
 use crate::util::hex_digits;
@@ -118,74 +119,96 @@ impl From<Transition> for EventKind {
     }
 }
 
-impl Event<'_> {
-    /// Writes the event to the log. The names of its fields are stable.
-    pub(crate) fn log(&self) {
-        let outcome = self.kind.as_str();
-        let status = match self.kind {
-            EventKind::Recorded { status } | EventKind::Replayed { status } => Some(status.as_u16()),
-            _ => None,
-        };
-        let age_ms = self.age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
-        let Self { key, principal, attempt, .. } = self;
-        match self.kind {
+/// What there is to tell of a record, before anybody is known to listen: an [`Event`] is made of it where somebody
+/// does.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Happening<'a> {
+    pub(crate) kind: EventKind,
+    pub(crate) id: RecordIdRef<'a>,
+    pub(crate) attempt: u32,
+    pub(crate) age: Option<Duration>,
+}
+
+impl<'a> Happening<'a> {
+    /// Where no attempt was made.
+    pub(crate) fn of(id: RecordIdRef<'a>, kind: EventKind) -> Self {
+        Self { kind, id, attempt: 0, age: None }
+    }
+
+    /// Hands it on as an event.
+    pub(super) fn tell(&self, hook: &Hook) {
+        let Self { kind, id, attempt, age } = *self;
+        let (key, principal) = (ShortHash::of(id.key), ShortHash::of(id.principal));
+        hook(&Event { kind, key: key.as_str(), principal: principal.as_str(), attempt, age });
+    }
+
+    /// Writes it to the log. The names of its fields are stable. Those that take time are made within the macros, which
+    /// look first whether anybody reads them.
+    pub(super) fn log(&self) {
+        let Self { kind, id, attempt, age } = *self;
+        let outcome = kind.as_str();
+        match kind {
             EventKind::Lost => tracing::error!(
                 outcome,
-                key,
-                principal,
+                key = ShortHash::of(id.key).as_str(),
+                principal = ShortHash::of(id.principal).as_str(),
                 attempt,
                 "idempotent handler ran past its lease and its key was taken over, so that the request has run twice; or an \
                  operator has given its key back"
             ),
-            EventKind::Panicked => {
-                tracing::error!(outcome, key, principal, attempt, "idempotent handler panicked; its key is free again");
-            }
+            EventKind::Panicked => tracing::error!(
+                outcome,
+                key = ShortHash::of(id.key).as_str(),
+                principal = ShortHash::of(id.principal).as_str(),
+                attempt,
+                "idempotent handler panicked; its key is free again"
+            ),
             EventKind::Damaged => tracing::error!(
                 outcome,
-                key,
-                principal,
+                key = ShortHash::of(id.key).as_str(),
+                principal = ShortHash::of(id.principal).as_str(),
                 "damaged idempotency record: it is neither replayed nor run again until it expires or is forgotten by an operator"
             ),
-            EventKind::Reserved if *attempt > 1 => tracing::warn!(
+            EventKind::Reserved if attempt > 1 => tracing::warn!(
                 outcome,
-                key,
-                principal,
+                key = ShortHash::of(id.key).as_str(),
+                principal = ShortHash::of(id.principal).as_str(),
                 attempt,
                 "idempotency key taken over from a run that went silent: what that run did may happen again"
             ),
-            _ => tracing::debug!(outcome, key, principal, attempt, age_ms, status, "idempotency"),
+            _ => {
+                let status = match kind {
+                    EventKind::Recorded { status } | EventKind::Replayed { status } => Some(status.as_u16()),
+                    _ => None,
+                };
+                let age_ms = age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+                tracing::debug!(
+                    outcome,
+                    key = ShortHash::of(id.key).as_str(),
+                    principal = ShortHash::of(id.principal).as_str(),
+                    attempt,
+                    age_ms,
+                    status,
+                    "idempotency"
+                );
+            }
         }
     }
 }
 
-/// A key and its principal as a log may show them: enough to find the same one again, not enough to use it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Subject {
-    key: ShortHash,
-    principal: ShortHash,
+/// What a handler's own log lines are found by.
+pub(super) fn span(hold: &Hold) -> tracing::Span {
+    let id = &hold.claim.id;
+    tracing::info_span!(
+        "idempotent",
+        key = ShortHash::of(id.key()).as_str(),
+        principal = ShortHash::of(id.principal()).as_str(),
+        attempt = hold.attempt
+    )
 }
 
-impl Subject {
-    pub(crate) fn of(id: RecordIdRef<'_>) -> Self {
-        Self { key: ShortHash::of(id.key), principal: ShortHash::of(id.principal) }
-    }
-
-    /// What a handler's own log lines are found by.
-    pub(crate) fn span(&self, hold: &Hold) -> tracing::Span {
-        tracing::info_span!(
-            "idempotent",
-            key = self.key.as_str(),
-            principal = self.principal.as_str(),
-            attempt = hold.attempt
-        )
-    }
-
-    pub(crate) fn event(&self, kind: EventKind) -> Event<'_> {
-        Event { kind, key: self.key.as_str(), principal: self.principal.as_str(), attempt: 0, age: None }
-    }
-}
-
-/// The first sixteen hexadecimal digits of a text's SHA-256, held without an allocation.
+/// The first sixteen hexadecimal digits of a text's SHA-256, held without an allocation. A log may show as much of a
+/// key and its principal: enough to find the same one again, not enough to use it.
 #[derive(Debug, Clone, Copy)]
 struct ShortHash([u8; 16]);
 

@@ -2,7 +2,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::event::{Event, Subject};
+use super::event::Happening;
 use super::settings::Settings;
 use crate::engine::{Engine, Hold, Sweeper, Transition, sweep};
 use crate::store::{IdempotencyStore, StoreError, TransactionalStore};
@@ -76,11 +76,12 @@ impl Idempotency {
         Self { engine: Arc::new(Engine::new(Arc::clone(&store))), store, settings: Arc::default() }
     }
 
-    /// Tells whoever watches this handle of each transition of the subject's key.
-    pub(crate) fn observer(&self, subject: Subject) -> impl Fn(Transition, &Hold) + Send + Sync + 'static {
+    /// Tells whoever watches this handle of each transition of a key.
+    pub(crate) fn observer(&self) -> impl Fn(Transition, &Hold) + Send + Sync + 'static {
         let idempotency = self.clone();
         move |transition, hold| {
-            idempotency.tell(&Event { attempt: hold.attempt, ..subject.event(transition.into()) });
+            let happening = Happening::of(hold.claim.id.as_ref(), transition.into());
+            idempotency.tell(&Happening { attempt: hold.attempt, ..happening });
         }
     }
 }
@@ -221,11 +222,11 @@ impl<S: ?Sized> Idempotency<S> {
         self
     }
 
-    pub(crate) fn tell(&self, event: &Event<'_>) {
-        event.log();
+    pub(crate) fn tell(&self, happening: &Happening<'_>) {
+        happening.log();
         if let Some(hook) = &self.settings.on_event {
             // A hook that fails must not take the request's outcome along.
-            let _ = catch_unwind(AssertUnwindSafe(|| hook(event)));
+            let _ = catch_unwind(AssertUnwindSafe(|| happening.tell(&**hook)));
         }
     }
 

@@ -30,7 +30,7 @@ mod takes_part;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod tx;
 
-pub(crate) use event::Subject;
+pub(crate) use event::Happening;
 pub use event::{Event, EventKind};
 pub use failure_cause::FailureCause;
 #[cfg(all(feature = "axum", any(feature = "postgres", feature = "sqlite")))]

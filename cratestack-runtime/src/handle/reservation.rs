@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use tracing::Span;
 use uuid::Uuid;
 
-use super::event::Subject;
+use super::event::span;
 use super::idempotency::Idempotency;
 use super::reservation_kind::{AnyStore, ReservationKind};
 use crate::engine::{Hold, OwnedClaim, RunSteps};
@@ -234,10 +234,10 @@ impl ReservationSlot {
     }
 
     /// The work is about to run: its arguments find the reservation, and its log lines the span that is returned.
-    pub(crate) fn begin(&self, subject: Subject, hold: Option<&Hold>) -> Span {
+    pub(crate) fn begin(&self, hold: Option<&Hold>) -> Span {
         let Some(hold) = hold else { return Span::none() };
         self.fill(hold.clone());
-        subject.span(hold)
+        span(hold)
     }
 
     /// The run keeps steps.

@@ -44,7 +44,7 @@ pub use database::StoreDatabase;
 pub use error::{CoolError, StoreError};
 pub use outcome::{ClaimOutcome, LeaseState, ReservationOutcome};
 pub use record::IdempotencyRecord;
-pub(crate) use record_id::{Identified, RecordId, RecordIdRef};
+pub(crate) use record_id::{ByOwnHash, HashedId, Identified, RecordId, RecordIdRef};
 pub use records::{IfRunning, RecordInfo, RecordQuery, RecordState, Removal, RemovalOutcome, RemovedAll, Within};
 pub use steps::{RecordedStep, StepRecord};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

@@ -6,14 +6,16 @@ use crate::store::{IdempotencyStore, StoreError};
 use crate::stores::MemoryStore;
 #[cfg(feature = "postgres")]
 use crate::stores::PostgresStore;
+#[cfg(feature = "redis")]
+use crate::stores::RedisStore;
 #[cfg(feature = "sqlite")]
 use crate::stores::SqliteStore;
 
 /// A store that a [`Service`](super::Service) can be tested over: its time can be made to pass, and it can be had once
 /// more, as another process has it.
 ///
-/// [`MemoryStore`], `SqliteStore` (with a file: a database in memory ends with its process) and `PostgresStore` are
-/// such stores. For one of your own:
+/// [`MemoryStore`], `SqliteStore` (with a file: a database in memory ends with its process), `PostgresStore` and
+/// `RedisStore` are such stores. For one of your own:
 ///
 /// ```
 /// use std::time::Duration;
@@ -151,5 +153,22 @@ impl TestStore for PostgresStore {
 
     async fn undone(&self, of: &Self) -> Result<(), StoreError> {
         self.undone(of).await
+    }
+}
+
+#[cfg(feature = "redis")]
+#[async_trait]
+impl TestStore for RedisStore {
+    /// It has connections of its own.
+    fn of_another_process(&self) -> Self {
+        self.of_another_process()
+    }
+
+    async fn advance(&self, by: Duration) -> Result<(), StoreError> {
+        self.age(by).await
+    }
+
+    async fn longest_lease(&self) -> Result<Duration, StoreError> {
+        self.longest_lease().await
     }
 }

@@ -1,4 +1,4 @@
-//! What has nothing to do with idempotency: futures, panics, locks, text.
+//! What has nothing to do with idempotency: futures, timers, panics, locks, text.
 
 mod catch_panic;
 mod hex;

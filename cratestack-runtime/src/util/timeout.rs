@@ -8,10 +8,11 @@ use tokio::time::error::Elapsed;
 /// [`tokio::time::timeout`], but what is ready at once costs no timer.
 pub(crate) async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
     let mut future = pin!(future);
-    match poll_once(future.as_mut()).await {
-        Some(output) => Ok(output),
-        None => tokio::time::timeout(limit, future).await,
+    if let Some(output) = poll_once(future.as_mut()).await {
+        return Ok(output);
     }
+    // Boxed, because each future around it would be as large as the timer, which is seldom there.
+    Box::pin(tokio::time::timeout(limit, future)).await
 }
 
 /// The future's output, where one look is enough for it.

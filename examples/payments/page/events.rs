@@ -45,10 +45,11 @@ impl Events {
 struct Hello {
     process: u32,
     database: &'static str,
+    keys: Option<&'static str>,
 }
 
 pub(super) async fn stream(State(shop): State<Shop>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let hello = Hello { process: std::process::id(), database: shop.ledger.name() };
+    let hello = Hello { process: std::process::id(), database: shop.ledger.name(), keys: shop.keys };
     // The page comes back as soon as a new process listens.
     let hello = message("hello", &hello).retry(std::time::Duration::from_millis(150));
     let steps = stream::unfold(shop.events.0.subscribe(), |mut steps| async move {

@@ -196,6 +196,15 @@ function ready() {
   });
 }
 
+/** What it means where keys do not lie beside the ledger. */
+function showKeys() {
+  const promises = server.keys ? words.promisesBeside(server.keys, server.database) : {};
+  document.querySelectorAll('input[name=handler]').forEach(({ id }) => {
+    by(`${id}-beside`).hidden = !server.keys;
+    by(`${id}-beside`).textContent = promises[id] ?? '';
+  });
+}
+
 // ---- wiring ----
 
 for (const button of buttons) {
@@ -226,8 +235,10 @@ document.querySelectorAll('code[data-handler]').forEach(code => {
 
 server.onProcess((next, last) => {
   by('process').dataset.state = next === null ? 'away' : 'up';
-  by('process-text').textContent = next !== null ? `Served by process ${next}, on ${server.database}`
+  const keys = server.keys ? `, keys in ${server.keys}` : '';
+  by('process-text').textContent = next !== null ? `Served by process ${next}, on ${server.database}${keys}`
     : `Process ${last} is gone, waiting for the next`;
+  showKeys();
   ready();
 });
 server.onStep((_, step) => {

@@ -40,6 +40,8 @@ pub(crate) struct Shop {
     /// For what the page shows: it never waits for a payment that holds its connection.
     reader: Ledger,
     events: Events,
+    /// What has the keys of handlers without a transaction, where that is not the ledger's database.
+    keys: Option<&'static str>,
 }
 
 impl FromRef<Shop> for Idempotency {
@@ -60,9 +62,10 @@ impl Shop {
         ledger: Ledger,
         reader: Ledger,
         events: Events,
+        keys: Option<&'static str>,
     ) -> sqlx::Result<Self> {
         ledger.prepare_shop().await?;
-        Ok(Self { idempotency, ledger, reader, events })
+        Ok(Self { idempotency, ledger, reader, events, keys })
     }
 }
 

@@ -5,6 +5,8 @@ const listeners = { step: [], process: [] };
 /** The process that answers; null while there is none. */
 export let process = null;
 export let database = null;
+/** What has the keys of handlers without a transaction, where that is not the database. */
+export let keys = null;
 
 export const onStep = listener => listeners.step.push(listener);
 export const onProcess = listener => listeners.process.push(listener);
@@ -14,6 +16,7 @@ export function listen() {
   events.addEventListener('hello', event => {
     const hello = JSON.parse(event.data);
     database = hello.database;
+    keys = hello.keys;
     enter(hello.process);
   });
   events.addEventListener('step', event => {

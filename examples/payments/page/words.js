@@ -60,6 +60,18 @@ export const promises = lease => ({
     + 'done, and a retry after a crash skips it.',
 });
 
+/** What each handler promises where keys lie in Redis and the ledger in a database, and what a lost Redis means. */
+export const promisesBeside = (keys, database) => ({
+  bare: `It keeps no key, so ${keys} changes nothing.`,
+  reservation: `The key lies in ${keys}, the charge in ${database}. If ${keys} is lost, or a failover loses its last `
+    + 'writes, the key is forgotten, and a retry is charged again.',
+  transaction: `Key and record stay in ${database}, in the commit of the charge. A lost ${bare(keys)} changes nothing.`,
+  steps: `The record of each step lies in ${keys}. If that is lost, a retry makes each step again: the provider, who `
+    + 'is shown the same key, charges once all the same, and the cup is shipped twice.',
+});
+
+const bare = keys => keys.replace(/^an? /, '');
+
 export const answers = {
   new: '201 paid',
   replay: '201 replay',

@@ -8,9 +8,10 @@ use cratestack_runtime::{Claim, ClaimOutcome, Completion, Idempotency, Idempoten
 use futures_util::future::BoxFuture;
 use sqlx::Row as _;
 
-use crate::figure::{Contender, Figure, Limit, Measure, Outcome};
+use crate::figure::{Contender, Figure, Limit, Measure, Outcome, Setting};
 use crate::figures::{our_round, their_round};
 use crate::load::{Call, Load, drive};
+use crate::network::Network;
 use crate::report::Fact;
 use crate::sample::{Quantity, Sample};
 use crate::server::{Ours, Theirs};
@@ -27,25 +28,35 @@ const EXPIRED: usize = 1_000_000;
 
 pub async fn growth(
     options: &Options,
-    rounds: usize,
-    lasting: Duration,
+    setting: Setting,
     outcomes: &mut Vec<Outcome>,
     facts: &mut Vec<Fact>,
 ) -> Fallible {
     // A table that was made in a transaction of its own is filled without WAL at this level; nothing else differs.
     let server = server::start(server::options().set("wal_level", "minimal").set("max_wal_senders", "0")).await?;
-    let connections = options.connections;
+    // What grows is the table, and not the way to it.
+    let (near, connections) = (Network::default(), options.connections);
     if options.wants("growth-keys") {
-        keys(&Ours::create(&server, connections).await?, &Theirs::create(&server, connections).await?, facts).await?;
+        keys(
+            &Ours::create(&server, &near, connections).await?,
+            &Theirs::create(&server, &near, connections).await?,
+            facts,
+        )
+        .await?;
     }
     if options.wants("growth-hour") {
         // The hour takes about a minute, so autovacuum's minute is a second.
         let server = server::start(server::options().set("autovacuum_naptime", "1s")).await?;
-        hour(&Ours::create(&server, connections).await?, &Theirs::create(&server, connections).await?, facts).await?;
+        hour(
+            &Ours::create(&server, &near, connections).await?,
+            &Theirs::create(&server, &near, connections).await?,
+            facts,
+        )
+        .await?;
     }
     if options.wants("growth-rows") {
-        let full = Arc::new(Ours::create(&server, connections).await?);
-        let empty = Arc::new(Ours::create(&server, connections).await?);
+        let full = Arc::new(Ours::create(&server, &near, connections).await?);
+        let empty = Arc::new(Ours::create(&server, &near, connections).await?);
         fill(&full, TOMORROW, options.rows).await?;
         for (part, limit) in [(Part::Reserve, Some(Limit::AtMost(1.5))), (Part::Complete, None)] {
             let side = |name: String, at: &Arc<Ours>, keeps: bool| {
@@ -62,12 +73,12 @@ pub async fn growth(
                 ],
                 measures: vec![Measure::ratio(Quantity::P50, None), Measure::ratio(Quantity::P99, limit)],
             };
-            outcomes.push(figure.measure(rounds, lasting).await?);
+            outcomes.push(figure.measure(setting).await?);
         }
     }
     if options.wants("growth-sweep") {
-        let swept = Arc::new(Ours::create(&server, connections).await?);
-        let left = Arc::new(Ours::create(&server, connections).await?);
+        let swept = Arc::new(Ours::create(&server, &near, connections).await?);
+        let left = Arc::new(Ours::create(&server, &near, connections).await?);
         fill(&left, YESTERDAY, EXPIRED).await?;
         let figure = Figure {
             name: "growth-sweep".to_owned(),
@@ -80,7 +91,7 @@ pub async fn growth(
             ],
             measures: vec![Measure::ratio(Quantity::P50, None), Measure::ratio(Quantity::P99, Limit::AtMost(1.2))],
         };
-        outcomes.push(figure.measure(rounds, lasting).await?);
+        outcomes.push(figure.measure(setting).await?);
     }
     Ok(())
 }

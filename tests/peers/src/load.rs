@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use crate::Fallible;
-use crate::sample::Sample;
-use crate::server;
+use crate::sample::{Sample, Used};
+use crate::{network, server};
 
 /// What a call tells its driver.
 #[derive(Debug, Clone, Copy)]
@@ -59,16 +59,15 @@ where
         });
     }
     tokio::time::sleep_until(from.into()).await;
-    let cpu = (own_cpu(), server::cpu().await);
+    let before = Used { cpu: own_cpu(), server: server::usage().await, passed: network::passed() };
     let (mut latencies, mut last) = (Vec::new(), from);
     while let Some(ended) = callers.join_next().await {
         let (of_one, end) = ended??;
         latencies.extend(of_one);
         last = last.max(end);
     }
-    let used = |before: Option<Duration>, after: Option<Duration>| Some(after?.saturating_sub(before?));
-    let cpu = (used(cpu.0, own_cpu()), used(cpu.1, server::cpu().await));
-    Ok(Sample::new(latencies, last.min(until) - from, cpu))
+    let after = Used { cpu: own_cpu(), server: server::usage().await, passed: network::passed() };
+    Ok(Sample::new(latencies, last.min(until) - from, (before, after)))
 }
 
 async fn one_caller<C, F>(
@@ -111,11 +110,12 @@ fn share(n: usize, of: usize) -> f64 {
     n as f64 / of as f64
 }
 
-/// What this process has used so far, where the system tells; the server's processes are others.
+/// What this process has used so far, where the system tells; the server's processes are others, and the network is
+/// nobody's.
 fn own_cpu() -> Option<Duration> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     // The name before the last parenthesis may contain anything; user and system time are the 14th and 15th field.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
     let ticks: u64 = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
-    Some(Duration::from_millis(ticks * 10))
+    Some(Duration::from_millis(ticks * 10).saturating_sub(network::cpu()?))
 }

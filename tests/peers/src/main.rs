@@ -3,13 +3,18 @@
 //! ```console
 //! cargo peers                        # everything but growth
 //! cargo peers --only store --rounds 3
+//! cargo peers --only store --rtt 0 --rtt 5ms
 //! cargo peers --only growth --rows 1000000
 //! ```
 
 mod figure;
 mod figures;
 mod growth;
+#[path = "../../src/keeper.rs"]
+#[allow(dead_code, clippy::pedantic, clippy::unwrap_used)]
+mod keeper;
 mod load;
+mod network;
 #[path = "../../src/packages.rs"]
 #[allow(dead_code, clippy::pedantic, clippy::unwrap_used)]
 mod packages;
@@ -17,11 +22,18 @@ mod plot;
 #[path = "../../src/postgres/mod.rs"]
 #[allow(dead_code, unused_imports, clippy::pedantic, clippy::unwrap_used)]
 mod postgres;
+#[path = "../../src/proxy.rs"]
+#[allow(dead_code, clippy::pedantic, clippy::unwrap_used)]
+mod proxy;
+#[path = "../../src/redis/mod.rs"]
+#[allow(dead_code, unused_imports, clippy::pedantic, clippy::unwrap_used)]
+mod redis_servers;
 mod report;
 mod sample;
 mod server;
 mod traffic;
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -29,11 +41,14 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use crate::figure::Figure;
+use crate::figure::{Figure, Setting};
+use crate::network::{Network, RoundTrip};
 // The included module's own tests name it here.
 use crate::postgres::PostgresServer;
 #[cfg(test)]
 use crate::postgres::TestDatabase;
+// As the modules of the servers name them.
+use crate::proxy::{Proxy, Way};
 use crate::server::{Ours, Theirs};
 
 type Fallible<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -62,6 +77,10 @@ struct Options {
     /// Connections of each pool.
     #[arg(long, default_value_t = 32)]
     connections: u32,
+    /// Round trips to the server, each a row of every figure that has one: 0 is the loopback as it is, more is a proxy
+    /// that holds back what passes. 500us, 3ms.
+    #[arg(long, value_name = "TIME", default_values = ["0", "1ms", "3ms"])]
+    rtt: Vec<RoundTrip>,
     /// Live rows of `growth`.
     #[arg(long, default_value_t = 10_000_000)]
     rows: usize,
@@ -88,16 +107,21 @@ async fn measure(options: &Options) -> Fallible {
     } else {
         (options.rounds, Duration::from_secs_f64(options.seconds))
     };
+    let near = Setting { rounds, lasting, rtt: RoundTrip::default() };
     let (mut outcomes, mut facts) = (Vec::new(), Vec::new());
     if options.wants_group("growth") && !options.only.is_empty() {
-        growth::growth(options, rounds, lasting, &mut outcomes, &mut facts).await?;
+        growth::growth(options, near, &mut outcomes, &mut facts).await?;
     }
     let server = server::start(server::options()).await?;
-    for group in GROUPS {
-        if options.wants_group(group) {
-            for figure in figures(group, &server, options.connections).await? {
-                if options.wants(&figure.name) {
-                    outcomes.push(figure.measure(rounds, lasting).await?);
+    for group in GROUPS.into_iter().filter(|group| options.wants_group(group)) {
+        let has_server = !GROUPS_WITHOUT_SERVER.contains(&group);
+        let round_trips = if has_server { options.rtt.clone() } else { vec![near.rtt] };
+        for rtt in round_trips {
+            let network = Network::start((Ipv4Addr::LOCALHOST, server.port()).into(), rtt)?;
+            let setting = Setting { rtt, ..near };
+            for figure in figures(group, &server, &network, options.connections).await? {
+                if options.wants(&figure.name_over(rtt)) {
+                    outcomes.push(figure.measure(setting).await?);
                 }
             }
         }
@@ -119,17 +143,42 @@ async fn measure(options: &Options) -> Fallible {
 }
 
 /// Figures that share what was set up for them; the names of all of them begin with the group's.
-const GROUPS: [&str; 9] = ["store", "replay", "transaction", "guard", "request", "body", "processes", "sqlite", "step"];
+const GROUPS: [&str; 12] = [
+    "store",
+    "replay",
+    "transaction",
+    "guard",
+    "request-memory",
+    "request",
+    "body",
+    "processes",
+    "sqlite",
+    "step",
+    // Last, as what is known of the server is then known of Redis.
+    "redis",
+    "redis-cluster",
+];
 
-async fn figures(group: &str, server: &PostgresServer, connections: u32) -> Fallible<Vec<Figure>> {
+/// What these measure is in this process, or is no matter of the way to the server.
+const GROUPS_WITHOUT_SERVER: [&str; 4] = ["guard", "request-memory", "sqlite", "redis-cluster"];
+
+async fn figures(group: &str, server: &PostgresServer, network: &Network, connections: u32) -> Fallible<Vec<Figure>> {
     if group == "guard" {
         return Ok(figures::guard().into_iter().chain([figures::function()]).collect());
+    }
+    match group {
+        "redis" => return figures::redis(network.rtt()).await,
+        "redis-cluster" => return figures::cluster().await,
+        _ => {}
+    }
+    if group == "request-memory" {
+        return Ok(vec![figures::request_in_memory()]);
     }
     if group == "sqlite" {
         return figures::sqlite().await;
     }
-    let ours = Arc::new(Ours::create(server, connections).await?);
-    let theirs = Arc::new(Theirs::create(server, connections).await?);
+    let ours = Arc::new(Ours::create(server, network, connections).await?);
+    let theirs = Arc::new(Theirs::create(server, network, connections).await?);
     match group {
         "store" => Ok(figures::store(&ours, &theirs)),
         "replay" => {
@@ -155,7 +204,7 @@ const PROCESSES: u32 = 4;
 
 impl Options {
     fn wants_group(&self, group: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|only| only.starts_with(group))
+        self.only.is_empty() || self.only.iter().any(|only| only.starts_with(group) || group.starts_with(only.as_str()))
     }
 
     fn wants(&self, figure: &str) -> bool {

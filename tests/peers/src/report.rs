@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::figure::Outcome;
+use crate::figure::{Line, Outcome};
 use crate::sample::Spread;
 
 /// All of a run.
@@ -43,8 +43,8 @@ impl Report {
                     text,
                     "| {} | {} | {} | **{}{unit}** | {} to {} | {} | {} |",
                     outcome.title,
-                    line.quantity.words(),
-                    line.against,
+                    line.about(outcome),
+                    line.against.as_deref().unwrap_or_default(),
                     number(spread.median),
                     number(spread.min),
                     number(spread.max),
@@ -53,15 +53,15 @@ impl Report {
                 )?;
             }
         }
-        text += "\n| figure | contender | per second | p50 | p99 | CPU | the server's CPU | allocations |\n\
-                 |---|---|---|---|---|---|---|---|\n";
+        text += "\n| figure | contender | per second | p50 | p99 | CPU | the server's CPU | allocations | messages | pings | commands | \
+                 bytes sent and received | bytes of memory |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
         for outcome in &self.outcomes {
             for contender in &outcome.contenders {
                 let micros =
                     |spread: Option<Spread>| spread.map_or_else(String::new, |cpu| format!("{:.0} µs", cpu.median));
                 writeln!(
                     text,
-                    "| {} | {} | {:.0} | {} | {} | {} | {} | {} |",
+                    "| {} | {} | {:.0} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
                     outcome.title,
                     contender.name,
                     contender.throughput.median,
@@ -70,6 +70,11 @@ impl Report {
                     micros(contender.cpu),
                     micros(contender.server_cpu),
                     contender.allocations.map_or_else(String::new, |count| format!("{:.0}", count.median)),
+                    contender.messages.map_or_else(String::new, |count| number(count.median)),
+                    contender.pings.map_or_else(String::new, |count| number(count.median)),
+                    contender.commands.map_or_else(String::new, |count| number(count.median)),
+                    contender.bytes.map_or_else(String::new, |count| format!("{:.0}", count.median)),
+                    contender.memory.map_or_else(String::new, |count| format!("{:.0}", count.median)),
                 )?;
             }
         }
@@ -105,14 +110,24 @@ impl fmt::Display for Report {
                 if let Some(allocations) = contender.allocations {
                     write!(text, "   {:.1} allocations", allocations.median)?;
                 }
+                if let (Some(messages), Some(pings)) = (contender.messages, contender.pings) {
+                    write!(text, "   {:.2} messages, {:.2} pings", messages.median, pings.median)?;
+                }
+                if let (Some(commands), Some(bytes)) = (contender.commands, contender.bytes) {
+                    write!(text, "   {:.1} commands, {:.0} bytes", commands.median, bytes.median)?;
+                }
+                if let Some(memory) = contender.memory {
+                    write!(text, ", {:.0} of memory", memory.median)?;
+                }
                 writeln!(text)?;
             }
             for line in &outcome.lines {
-                let quantity = line.quantity.words();
+                let about = line.about(outcome);
+                let against = line.against.as_ref().map_or_else(String::new, |against| format!(" against {against}"));
                 write!(
                     text,
                     "  {:<34} {:>8.2} {:<2}  (min {:.2}, max {:.2})",
-                    format!("{quantity} against {}", line.against),
+                    about + &against,
                     line.spread.median,
                     line.unit,
                     line.spread.min,
@@ -129,6 +144,14 @@ impl fmt::Display for Report {
             writeln!(text, "{:<52} {:<24} {:>14.1}", fact.what, fact.of, fact.value)?;
         }
         Ok(())
+    }
+}
+
+impl Line {
+    /// The quantity, and whose it is where that is not the first contender's.
+    fn about(&self, outcome: &Outcome) -> String {
+        let quantity = self.quantity.words();
+        if self.of == outcome.contenders[0].name { quantity.to_owned() } else { format!("{quantity} of {}", self.of) }
     }
 }
 

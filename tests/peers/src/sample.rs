@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::network::Passed;
+use crate::server::Usage;
+
 /// The figures of one run.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Sample {
+    pub calls: usize,
     /// Per second.
     pub throughput: f64,
     /// In microseconds.
@@ -22,21 +26,54 @@ pub struct Sample {
     /// Per call, where they were counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allocations: Option<f64>,
+    /// Messages to the server that were answered, per call, where a network was between.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub messages: Option<f64>,
+    /// The pool's pings, per call, which are not among them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pings: Option<f64>,
+    /// Of a server of Redis, per call; those that scripts make are among them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commands: Option<f64>,
+    /// To and from it, per call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<f64>,
+    /// Bytes of its memory for each key that the run has left there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<f64>,
+}
+
+/// What was used so far, where that is known.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Used {
+    /// Of a processor, by this process.
+    pub cpu: Option<Duration>,
+    pub server: Usage,
+    /// Over the network that was between.
+    pub passed: Option<Passed>,
 }
 
 impl Sample {
+    /// `used` is what was used before and after.
     #[allow(clippy::cast_precision_loss)]
-    pub fn new(mut latencies: Vec<Duration>, lasted: Duration, cpu: (Option<Duration>, Option<Duration>)) -> Self {
-        let per_call = |cpu: Duration| micros(cpu) / latencies.len().max(1) as f64;
-        let (cpu, server_cpu) = (cpu.0.map(per_call), cpu.1.map(per_call));
+    pub fn new(mut latencies: Vec<Duration>, lasted: Duration, (before, after): (Used, Used)) -> Self {
+        let calls = latencies.len();
+        let per_call =
+            |of: fn(&Used) -> Option<u64>| Some(of(&after)?.saturating_sub(of(&before)?) as f64 / calls.max(1) as f64);
         latencies.sort_unstable();
         Self {
-            throughput: latencies.len() as f64 / lasted.as_secs_f64().max(f64::EPSILON),
+            calls,
+            throughput: calls as f64 / lasted.as_secs_f64().max(f64::EPSILON),
             p50: micros(quantile(&latencies, 0.50)),
             p99: micros(quantile(&latencies, 0.99)),
-            cpu,
-            server_cpu,
+            cpu: per_call(|used| u64::try_from(used.cpu?.as_micros()).ok()),
+            server_cpu: per_call(|used| u64::try_from(used.server.cpu?.as_micros()).ok()),
             allocations: None,
+            messages: per_call(|used| Some(used.passed?.messages)),
+            pings: per_call(|used| Some(used.passed?.pings)),
+            commands: per_call(|used| used.server.commands),
+            bytes: per_call(|used| used.server.bytes),
+            memory: None,
         }
     }
 
@@ -48,6 +85,11 @@ impl Sample {
             Quantity::Cpu => self.cpu.unwrap_or(f64::NAN),
             Quantity::ServerCpu => self.server_cpu.unwrap_or(f64::NAN),
             Quantity::Allocations => self.allocations.unwrap_or(f64::NAN),
+            Quantity::Messages => self.messages.unwrap_or(f64::NAN),
+            Quantity::Pings => self.pings.unwrap_or(f64::NAN),
+            Quantity::Commands => self.commands.unwrap_or(f64::NAN),
+            Quantity::Bytes => self.bytes.unwrap_or(f64::NAN),
+            Quantity::Memory => self.memory.unwrap_or(f64::NAN),
         }
     }
 }
@@ -62,6 +104,11 @@ pub enum Quantity {
     Cpu,
     ServerCpu,
     Allocations,
+    Messages,
+    Pings,
+    Commands,
+    Bytes,
+    Memory,
 }
 
 impl Quantity {
@@ -73,6 +120,11 @@ impl Quantity {
             Self::Cpu => "CPU",
             Self::ServerCpu => "server's CPU",
             Self::Allocations => "allocations",
+            Self::Messages => "messages",
+            Self::Pings => "pings",
+            Self::Commands => "commands",
+            Self::Bytes => "bytes sent and received",
+            Self::Memory => "bytes of memory",
         }
     }
 }

@@ -52,6 +52,13 @@ impl Setup {
         self.set("PROVIDER", address.to_string())
     }
 
+    /// The Cluster that has the keys of `/reservation` and of `/leased/charges`, and how many replicas acknowledge what
+    /// is written there.
+    #[must_use]
+    pub fn cluster(self, urls: &[String], acknowledged_by: u32) -> Self {
+        self.set("REDIS_URLS", urls.join(",")).set("ACKNOWLEDGED_BY", acknowledged_by.to_string())
+    }
+
     fn set(mut self, name: &'static str, value: String) -> Self {
         self.variables.push((name, value));
         self

@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use sha2::{Digest as _, Sha256};
+
 /// The file that the processes of a fleet append to.
 #[derive(Debug)]
 pub struct Ledger {
@@ -21,6 +23,13 @@ pub enum Entry {
     Begun(Run),
     /// A handler has ended, or was dropped.
     Ended(Run),
+    /// The store has confirmed the outcome of a key.
+    Recorded {
+        /// To which process.
+        process: u32,
+        /// The key, as events name it ([`digest`](Ledger::digest)).
+        digest: String,
+    },
     /// A run, or a harness that looked into the database, tells of a step.
     Step(StepEntry),
     /// A process did nothing for that long, as the machine had other things to do.
@@ -79,6 +88,11 @@ impl Ledger {
         let file = directory.join(name);
         fs::write(&file, "").unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         Self { file }
+    }
+
+    /// How an event names a key: the first 16 hexadecimal digits of its SHA-256.
+    pub fn digest(key: &str) -> String {
+        Sha256::digest(key).iter().take(8).fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"))
     }
 
     /// For [`Setup::ledger`](super::Setup::ledger).
@@ -143,6 +157,9 @@ fn parse(line: &str) -> Option<Entry> {
     let kind = words.next()?;
     if kind == "stalled" {
         return Some(Entry::Stalled(Duration::from_millis(words.next()?.parse().ok()?)));
+    }
+    if kind == "recorded" {
+        return Some(Entry::Recorded { process: words.next()?.parse().ok()?, digest: words.next()?.to_owned() });
     }
     if kind == "step" {
         return parse_step(words);

@@ -163,3 +163,28 @@ async fn a_handler_that_blocks_its_thread_keeps_its_lease() {
     assert_eq!(send(router, request("k1", "/", "")).await.code(), "idempotency_request_in_flight");
     assert_eq!(running.await.unwrap().body, "done");
 }
+
+tokio::task_local! {
+    static OF_THE_CALLER: u32;
+}
+
+/// They are there nowhere, rather than until its caller hangs up: a handler that met their end in its midst would
+/// panic, with its effect made and its key given back.
+#[tokio::test]
+async fn a_handler_never_sees_task_local_values_of_its_caller() {
+    #[idempotent]
+    async fn look() -> String {
+        let before = OF_THE_CALLER.try_with(|value| *value).is_ok();
+        tokio::task::yield_now().await;
+        let after = OF_THE_CALLER.try_with(|value| *value).is_ok();
+        format!("{before} {after}")
+    }
+    #[derive(Clone, FromRef)]
+    struct Shop {
+        idempotency: Idempotency,
+    }
+    let idempotency = Idempotency::new(MemoryStore::new());
+    let shop = Router::new().route("/payments", post(look)).with_state(Shop { idempotency });
+    let answer = OF_THE_CALLER.scope(7, send(shop, request("k1", "/payments", BODY))).await;
+    assert_eq!(answer.body, "false false");
+}

@@ -90,3 +90,53 @@ async fn names_and_fields_are_stable_and_no_secret_is_in_clear() {
         assert!(!text.contains(secret), "{secret} is in the log:\n{text}");
     }
 }
+
+/// The key's is computed with Python's `hashlib`.
+#[tokio::test]
+async fn spans_events_and_hooks_show_one_and_the_same_digest() {
+    const KEY: &str = "d77da8028f3c5a13";
+    let log = Log::default();
+    let _guard = listen(log.subscriber("cratestack_runtime=debug"));
+    let told: Arc<Mutex<Vec<(String, String, u32)>>> = Arc::default();
+    let hooked = Arc::clone(&told);
+    let idempotency = Idempotency::new(MemoryStore::new()).on_event(move |event| {
+        hooked.lock().unwrap().push((event.key.to_owned(), event.principal.to_owned(), event.attempt));
+    });
+    let app = App::over(idempotency);
+    let key = "8e03978e-40d5-43dd-bc93-6894a57f9324";
+    for _ in 0..2 {
+        app.send(request(key, "/payments", r#"{"amount":100}"#)).await;
+    }
+    let told = told.lock().unwrap();
+    assert_eq!(
+        told.iter().map(|(.., attempt)| *attempt).collect::<Vec<_>>(),
+        [1, 1, 0],
+        "reserved, recorded, replayed"
+    );
+    let (_, principal, _) = &told[0];
+    assert_eq!(principal.len(), 16);
+    assert_ne!(principal, KEY);
+    assert!(told.iter().all(|(key, of, _)| key == KEY && of == principal), "{told:?}");
+    let text = log.text();
+    for line in text.lines().filter(|line| line.contains("key=")) {
+        assert!(line.contains(&format!("key=\"{KEY}\"")), "{line}");
+        assert!(line.contains(&format!("principal=\"{principal}\"")), "{line}");
+    }
+    assert!(text.lines().filter(|line| line.contains("outcome=")).count() == 3, "{text}");
+    assert!(text.lines().any(|line| line.contains("idempotent{key=") && line.contains("attempt=1")), "{text}");
+}
+
+/// A hook is told the same where nobody reads the log.
+#[tokio::test]
+async fn a_hook_is_told_without_a_log() {
+    let log = Log::default();
+    let _guard = listen(log.subscriber("off"));
+    let told: Arc<Mutex<Vec<String>>> = Arc::default();
+    let hooked = Arc::clone(&told);
+    let idempotency = Idempotency::new(MemoryStore::new())
+        .on_event(move |event| hooked.lock().unwrap().push(format!("{} {}", event.kind.as_str(), event.key)));
+    let app = App::over(idempotency);
+    app.send(request("8e03978e-40d5-43dd-bc93-6894a57f9324", "/payments", r#"{"amount":100}"#)).await;
+    assert_eq!(*told.lock().unwrap(), ["reserved d77da8028f3c5a13", "recorded d77da8028f3c5a13"]);
+    assert_eq!(log.text(), "");
+}

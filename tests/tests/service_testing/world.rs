@@ -6,9 +6,10 @@ use std::time::Duration;
 use axum::extract::FromRef;
 use axum::routing::post;
 use axum::{Json, Router};
+use cratestack_runtime::schema::KeyPrefix;
 use cratestack_runtime::testing::{Crash, Service, TestStore};
-use cratestack_runtime::{Idempotency, MemoryStore, PostgresStore, Reservation, SqliteStore, idempotent};
-use cratestack_tests::TestDatabase;
+use cratestack_runtime::{Idempotency, MemoryStore, PostgresStore, RedisStore, Reservation, SqliteStore, idempotent};
+use cratestack_tests::{TestDatabase, TestRedis};
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use tokio::sync::Semaphore;
@@ -117,6 +118,12 @@ pub async fn on_postgres() -> (PostgresStore, (sqlx::PgPool, TestDatabase)) {
     (store, (pool, database))
 }
 
+pub async fn on_redis() -> (RedisStore, TestRedis) {
+    let redis = TestRedis::connect().await;
+    let prefix = KeyPrefix::new(format!("{}:", redis.prefix())).unwrap();
+    (RedisStore::new(redis::Client::open(redis.url()).unwrap()).prefix(prefix), redis)
+}
+
 /// Each test, over each store.
 #[macro_export]
 macro_rules! over_each_store {
@@ -124,6 +131,7 @@ macro_rules! over_each_store {
         over_each_store!(@ memory, on_memory: $($name,)*);
         over_each_store!(@ sqlite, on_sqlite: $($name,)*);
         over_each_store!(@ postgres, on_postgres: $($name,)*);
+        over_each_store!(@ redis, on_redis: $($name,)*);
     };
     (@ $module:ident, $open:ident: $($name:ident,)*) => {
         mod $module {

@@ -1,5 +1,5 @@
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,9 +72,14 @@ impl Lease {
     /// Renews the lease until the future is ready.
     pub(crate) async fn during<T>(&self, future: impl Future<Output = T>) -> T {
         let mut future = pin!(future);
-        if let Some(output) = poll_once(future.as_mut()).await {
-            return output;
+        match poll_once(future.as_mut()).await {
+            Some(output) => output,
+            // Boxed, because what is ready at once need not carry the timer.
+            None => Box::pin(self.looked_after(future)).await,
         }
+    }
+
+    async fn looked_after<T>(&self, mut future: Pin<&mut impl Future<Output = T>>) -> T {
         let mut look = self.interval;
         loop {
             tokio::select! {

@@ -1,4 +1,5 @@
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
@@ -12,10 +13,31 @@ use crate::engine::retry::Recovery;
 /// All leases of the process, and which is due when.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
-    pub(super) entries: HashMap<u64, LeaseEntry>,
+    pub(super) entries: HashMap<u64, LeaseEntry, BuildHasherDefault<HashOfNumber>>,
     /// What is due when, the earliest first.
     pub(super) due: BTreeSet<(Instant, u64)>,
     last_id: u64,
+}
+
+/// Of the numbers that are given here one after the other, so that nobody can choose them.
+#[derive(Default)]
+pub(super) struct HashOfNumber(u64);
+
+impl Hasher for HashOfNumber {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(self.0 ^ u64::from(*byte));
+        }
+    }
+
+    /// Fibonacci hashing: a map looks at the highest bits as well as the lowest.
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 #[derive(Debug)]

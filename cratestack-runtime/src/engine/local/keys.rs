@@ -16,7 +16,6 @@
 //! run's renewals are. A turn that is dropped, in order or by a panic, leaves the key idle.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
@@ -25,7 +24,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::engine::model::OwnedClaim;
-use crate::store::{IdempotencyRecord, RecordId, StoreError};
+use crate::store::{ByOwnHash, IdempotencyRecord, RecordId, StoreError};
 use crate::util::lock;
 
 /// Keys that share a shard wait for each other, for as long as an entry is looked at.
@@ -38,9 +37,10 @@ const ANSWER_MAX_AGE: Duration = Duration::from_secs(1);
 /// The keys that requests of this engine are concerned with.
 #[derive(Debug, Default)]
 pub(crate) struct LocalKeys {
-    hasher: RandomState,
-    shards: [Mutex<HashMap<RecordId, Entry>>; SHARDS],
+    shards: [Mutex<Shard>; SHARDS],
 }
+
+type Shard = HashMap<RecordId, Entry, ByOwnHash>;
 
 /// One key. It is created by the first request that is concerned with it, and removed by the last.
 #[derive(Debug, Default)]
@@ -142,9 +142,8 @@ impl LocalKeys {
         }
     }
 
-    fn shard_of(&self, id: &RecordId) -> MutexGuard<'_, HashMap<RecordId, Entry>> {
-        let shard = usize::try_from(self.hasher.hash_one(id) % SHARDS as u64).unwrap_or_default();
-        lock(&self.shards[shard])
+    fn shard_of(&self, id: &RecordId) -> MutexGuard<'_, Shard> {
+        lock(&self.shards[id.hashed().shard(SHARDS)])
     }
 }
 

@@ -115,16 +115,21 @@ impl SingleFlight<'_> {
                     None => std::future::pending().await,
                 }
             };
-            tokio::select! {
-                biased;
-                () = &mut gone => return Err(Answer::InFlight),
-                () = entry.changed_since(version) => {}
-                () = tokio::time::sleep_until(deadline) => {
-                    let late = || Answer::Unavailable(too_late(store_timeout));
-                    return Err(if is_in_flight { Answer::InFlight } else { late() });
+            let waiting = async {
+                tokio::select! {
+                    biased;
+                    () = &mut gone => return Err(Answer::InFlight),
+                    () = entry.changed_since(version) => {}
+                    () = tokio::time::sleep_until(deadline) => {
+                        let late = || Answer::Unavailable(too_late(store_timeout));
+                        return Err(if is_in_flight { Answer::InFlight } else { late() });
+                    }
+                    () = news => {}
                 }
-                () = news => {}
-            }
+                Ok(())
+            };
+            // Boxed, because a request that need not wait need not carry it.
+            Box::pin(waiting).await?;
         }
     }
 

@@ -16,7 +16,7 @@ use super::record::ResponseRecorder;
 use super::request::{Applicability, GuardedRequest};
 use super::respond::Responder;
 use crate::engine::{Hold, OwnedClaim, Policy};
-use crate::handle::{Options, ReservationSlot, Subject, record_id};
+use crate::handle::{Options, ReservationSlot, record_id};
 use crate::http::identity::{RequestIdentity, key_below};
 use crate::http::response::ProblemKind;
 use crate::store::RecordId;
@@ -48,7 +48,6 @@ pub(super) struct GuardedRun {
     pub(super) responder: Responder,
     pub(super) claim: OwnedClaim,
     pub(super) policy: Policy,
-    pub(super) subject: Subject,
     pub(super) slot: ReservationSlot,
     pub(super) recorder: ResponseRecorder,
 }
@@ -134,7 +133,6 @@ impl GuardedRequest {
             (_, None) => return Decision::Answered(responder.refuse(ProblemKind::KeyMissing)),
         };
         let settings = responder.idempotency.settings();
-        let subject = Subject::of(id.as_ref());
         let claim = options.claim(settings, id, request_hash);
         let policy = options.policy(settings);
         let recorder = ResponseRecorder {
@@ -142,6 +140,6 @@ impl GuardedRequest {
             recorded: options.recorded,
             slot: slot.clone(),
         };
-        Decision::Guarded(GuardedRun { responder, claim, policy, subject, slot, recorder })
+        Decision::Guarded(GuardedRun { responder, claim, policy, slot, recorder })
     }
 }

@@ -5,9 +5,9 @@ use http::StatusCode;
 use tracing::{error, warn};
 
 use crate::engine::{Answer, Limit};
-use crate::handle::{Event, EventKind, Idempotency, Subject};
+use crate::handle::{EventKind, Happening, Idempotency};
 use crate::http::response::{Damaged, Problem, ProblemKind, Replayed, Representation, Unrecorded, replay, shaped};
-use crate::store::StoreError;
+use crate::store::{RecordIdRef, StoreError};
 
 /// How one request is answered: as its handle says, and in the form that it asks for.
 #[derive(Clone)]
@@ -55,7 +55,7 @@ impl Responder {
     }
 
     /// The response to whatever became of the request. What the engine did not see as a step is told here.
-    pub(super) fn respond(&self, answered: Answer<Response>, subject: &Subject, ran_under: RanUnder) -> Response {
+    pub(super) fn respond(&self, answered: Answer<Response>, id: RecordIdRef<'_>, ran_under: RanUnder) -> Response {
         let idempotency = &self.idempotency;
         let (kind, problem) = match answered {
             Answer::Ran(response) => return response,
@@ -70,7 +70,7 @@ impl Responder {
                     let status = StatusCode::from_u16(record.response_status).unwrap_or_default();
                     let kind = EventKind::Replayed { status };
                     let age = Some(record.created_at.elapsed().unwrap_or_default());
-                    idempotency.tell(&Event { age, ..subject.event(kind) });
+                    idempotency.tell(&Happening { age, ..Happening::of(id, kind) });
                     return response;
                 }
                 Err(Damaged(what)) => {
@@ -123,7 +123,7 @@ impl Responder {
             }
         };
         if let Some(kind) = kind {
-            idempotency.tell(&subject.event(kind));
+            idempotency.tell(&Happening::of(id, kind));
         }
         self.refuse(problem)
     }

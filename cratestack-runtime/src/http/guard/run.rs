@@ -1,3 +1,4 @@
+use std::future::Future;
 use std::time::Duration;
 
 use axum::response::Response;
@@ -8,33 +9,45 @@ use super::record::ResponseRecorder;
 use super::request::GuardedRequest;
 use super::respond::RanUnder;
 use crate::engine::{AttemptFuture, Hold, Leased, Policy, RunSteps, TransactionalRun};
-use crate::handle::{Options, Recorded, ReservationSlot, Subject};
+use crate::handle::{Options, Recorded, ReservationSlot};
 use crate::http::response::ProblemKind;
 use crate::http::work::{Attempts, Work};
 use crate::store::RecordIdRef;
 
 impl GuardedRequest {
     /// Guards the handler: everything between the extractors and the response.
-    pub async fn run(self, options: Options, handler: Work) -> Response {
+    pub fn run(self, options: Options, handler: Work) -> impl Future<Output = Response> + Send {
         let verdict = self.verdict(&options);
-        self.run_as(verdict, options, handler).await
+        self.run_as(verdict, options, handler)
     }
 
     /// The same, once the verdict is known.
-    pub(crate) async fn run_as(self, verdict: Verdict, options: Options, handler: Work) -> Response {
-        let GuardedRun { responder, claim, policy, subject, slot, recorder } = match self.decide(verdict, &options) {
+    pub(crate) fn run_as(
+        self,
+        verdict: Verdict,
+        options: Options,
+        handler: Work,
+    ) -> impl Future<Output = Response> + Send {
+        // Here and not in the future, which need not carry what is done with then.
+        let decision = self.decide(verdict, &options);
+        Self::run_as_decided(decision, options, handler)
+    }
+
+    async fn run_as_decided(decision: Decision, options: Options, handler: Work) -> Response {
+        let GuardedRun { responder, claim, policy, slot, recorder } = match decision {
             Decision::Unguarded { is_joined: false, .. } => return handler.await,
             Decision::Unguarded { is_joined: true, .. } => return recorded_above(handler.await, options.recorded),
             Decision::Answered(response) => return response,
             Decision::Guarded(run) => run,
         };
-        let observe = responder.idempotency.observer(subject);
+        let id = claim.id.clone();
+        let observe = responder.idempotency.observer();
         let work = move |hold: Option<&Hold>, steps: Option<RunSteps>| {
             // Whoever takes the reservation may stand behind a layer, or a router that the handler calls.
             if let Some(steps) = steps {
                 slot.keep_steps(steps);
             }
-            let span = slot.begin(subject, hold);
+            let span = slot.begin(hold);
             let running = slot.running();
             let run = async move {
                 let response = handler.await;
@@ -45,7 +58,7 @@ impl GuardedRequest {
         };
         let engine = responder.idempotency.engine();
         let answered = engine.run(Leased::over(engine), Some(claim), policy, observe, work).await;
-        responder.respond(answered, &subject, RanUnder::Reservation)
+        responder.respond(answered, id.as_ref(), RanUnder::Reservation)
     }
 
     /// Runs the handler in a transaction: the one that claims its key and records its outcome, or, where nothing is
@@ -56,7 +69,7 @@ impl GuardedRequest {
             return self.responder.refuse(ProblemKind::NoReservation);
         };
         let verdict = self.verdict(&options);
-        let GuardedRun { responder, claim, policy, subject, slot, recorder } = match self.decide(verdict, &options) {
+        let GuardedRun { responder, claim, policy, slot, recorder } = match self.decide(verdict, &options) {
             Decision::Unguarded { responder, .. } => {
                 let idempotency = &responder.idempotency;
                 // What would not be recorded of a guarded run is undone here too.
@@ -71,22 +84,23 @@ impl GuardedRequest {
                 let options = options.transaction(options.lease(idempotency.settings()));
                 let run = TransactionalRun { options, claim: None, policy, observe: Box::new(|_, _| {}), work };
                 let answered = participant.run(idempotency.engine(), run).await;
-                let nobody = Subject::of(RecordIdRef { principal: "", key: "" });
-                return responder.respond(answered, &nobody, RanUnder::TransactionWithoutKey);
+                let nobody = RecordIdRef { principal: "", key: "" };
+                return responder.respond(answered, nobody, RanUnder::TransactionWithoutKey);
             }
             Decision::Answered(response) => return response,
             Decision::Guarded(run) => run,
         };
-        let observe = Box::new(responder.idempotency.observer(subject));
+        let id = claim.id.clone();
+        let observe = Box::new(responder.idempotency.observer());
         let work = Box::new(move |hold: Option<&Hold>| {
-            let span = slot.begin(subject, hold);
+            let span = slot.begin(hold);
             let settling = recorder.clone().settling(attempts.next()).instrument(span);
             Box::pin(settling) as AttemptFuture<Response>
         });
         let run =
             TransactionalRun { options: options.transaction(claim.lease), claim: Some(claim), policy, observe, work };
         let answered = participant.run(responder.idempotency.engine(), run).await;
-        responder.respond(answered, &subject, RanUnder::Transaction)
+        responder.respond(answered, id.as_ref(), RanUnder::Transaction)
     }
 }
 

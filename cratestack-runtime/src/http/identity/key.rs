@@ -67,7 +67,8 @@ fn bare(value: &[u8]) -> Result<String, KeyError> {
             _ => {}
         }
     }
-    Ok(value.iter().copied().map(char::from).collect())
+    // It is ASCII.
+    String::from_utf8(value.to_vec()).map_err(|_| KeyError::NotAscii)
 }
 
 /// An Item from after its opening quote to the end of the field.

@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -55,7 +55,11 @@ pub(crate) async fn capture(response: Response, bound: usize) -> Captured {
         return Captured::Unkept(Response::from_parts(parts, harmless(body)), why);
     }
     let mut taken = PartlyRead { first: None, frames: VecDeque::new(), bytes: 0, rest: body };
-    let read = timeout(CAPTURE_TIMEOUT, taken.fill(bound)).await.unwrap_or(Err(Unkept::Unending));
+    let read = {
+        // Pinned here, and not by each future around it, which would be as large again.
+        let filling = pin!(taken.fill(bound));
+        timeout(CAPTURE_TIMEOUT, filling).await.unwrap_or(Err(Unkept::Unending))
+    };
     match read {
         Ok(()) => Captured::Whole(Response::from_parts(parts, ()), taken.concat()),
         Err(why) => Captured::Unkept(Response::from_parts(parts, Body::new(taken)), why),

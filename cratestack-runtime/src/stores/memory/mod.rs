@@ -6,7 +6,6 @@ mod testing;
 mod tests;
 
 use std::fmt;
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
@@ -18,8 +17,9 @@ use uuid::Uuid;
 
 use self::rows::{Deadline, Row, RowOutcome, Rows, timestamp_after};
 use crate::store::{
-    Claim, ClaimOutcome, Completion, IdempotencyRecord, IdempotencyStore, LeaseState, RecordIdRef, RecordInfo,
-    RecordQuery, RecordedStep, Removal, RemovalOutcome, RemovedAll, ReservationOutcome, StepRecord, StoreError,
+    Claim, ClaimOutcome, Completion, HashedId, IdempotencyRecord, IdempotencyStore, LeaseState, RecordIdRef,
+    RecordInfo, RecordQuery, RecordedStep, Removal, RemovalOutcome, RemovedAll, ReservationOutcome, StepRecord,
+    StoreError,
 };
 use crate::util::lock;
 
@@ -70,7 +70,7 @@ impl MemoryStore {
     }
 
     fn claim(&self, claim: &Claim<'_>) -> ClaimOutcome {
-        let id = claim.id();
+        let id = claim.id().hashed();
         let (outcome, created_at, expires_at) = {
             let mut rows = self.shared.rows_of(id);
             let now = self.shared.now();
@@ -103,7 +103,7 @@ impl MemoryStore {
         })
     }
 
-    fn record(&self, id: RecordIdRef<'_>, token: Uuid, outcome: RowOutcome) -> LeaseState {
+    fn record(&self, id: HashedId<'_>, token: Uuid, outcome: RowOutcome) -> LeaseState {
         let mut rows = self.shared.rows_of(id);
         match rows.get_mut(id).filter(|row| row.token == token) {
             Some(row) => {
@@ -145,12 +145,12 @@ impl IdempotencyStore for MemoryStore {
     ) -> Result<(), StoreError> {
         let outcome =
             RowOutcome { status, headers: Bytes::copy_from_slice(headers), body: Bytes::copy_from_slice(body) };
-        self.record(RecordIdRef { principal, key }, token, outcome);
+        self.record(RecordIdRef { principal, key }.hashed(), token, outcome);
         Ok(())
     }
 
     async fn release(&self, principal: &str, key: &str, token: Uuid) -> Result<(), StoreError> {
-        let id = RecordIdRef { principal, key };
+        let id = RecordIdRef { principal, key }.hashed();
         let mut rows = self.shared.rows_of(id);
         let running = |row: &&mut Row| row.token == token && row.outcome.is_none();
         match rows.get_mut(id).filter(running) {
@@ -173,7 +173,7 @@ impl IdempotencyStore for MemoryStore {
         lease: Duration,
         retention: Duration,
     ) -> Result<LeaseState, StoreError> {
-        let id = RecordIdRef { principal, key };
+        let id = RecordIdRef { principal, key }.hashed();
         let mut rows = self.shared.rows_of(id);
         let now = self.shared.now();
         let running = |row: &&mut Row| row.token == token && row.outcome.is_none();
@@ -189,7 +189,7 @@ impl IdempotencyStore for MemoryStore {
     async fn finish(&self, completion: Completion<'_>) -> Result<LeaseState, StoreError> {
         let Completion { token, status, headers, body, .. } = completion;
         let outcome = RowOutcome { status, headers: Bytes::copy_from_slice(headers), body: body.clone() };
-        Ok(self.record(completion.id(), token, outcome))
+        Ok(self.record(completion.id().hashed(), token, outcome))
     }
 
     fn keeps_steps(&self) -> bool {
@@ -197,9 +197,10 @@ impl IdempotencyStore for MemoryStore {
     }
 
     async fn record_step(&self, step: StepRecord<'_>) -> Result<LeaseState, StoreError> {
-        let mut rows = self.shared.rows_of(step.id());
+        let id = step.id().hashed();
+        let mut rows = self.shared.rows_of(id);
         let running = |row: &&mut Row| row.token == step.token && row.outcome.is_none();
-        let Some(row) = rows.get_mut(step.id()).filter(running) else { return Ok(LeaseState::Lost) };
+        let Some(row) = rows.get_mut(id).filter(running) else { return Ok(LeaseState::Lost) };
         if row.steps.iter().all(|recorded| recorded.name != step.name) {
             row.steps.push(RecordedStep { name: step.name.to_owned(), value: step.value.to_vec() });
         }
@@ -207,7 +208,7 @@ impl IdempotencyStore for MemoryStore {
     }
 
     async fn steps(&self, principal: &str, key: &str, token: Uuid) -> Result<Vec<RecordedStep>, StoreError> {
-        let id = RecordIdRef { principal, key };
+        let id = RecordIdRef { principal, key }.hashed();
         let mut rows = self.shared.rows_of(id);
         let row = rows.get_mut(id).filter(|row| row.token == token);
         Ok(row.map_or_else(Vec::new, |row| row.steps.clone()))
@@ -232,7 +233,7 @@ impl IdempotencyStore for MemoryStore {
     }
 
     async fn show(&self, principal: &str, key: &str) -> Result<Option<RecordInfo>, StoreError> {
-        Ok(self.info(RecordIdRef { principal, key }))
+        Ok(self.info(RecordIdRef { principal, key }.hashed()))
     }
 
     async fn list(&self, query: &RecordQuery) -> Result<Vec<RecordInfo>, StoreError> {
@@ -240,7 +241,7 @@ impl IdempotencyStore for MemoryStore {
     }
 
     async fn remove(&self, principal: &str, key: &str, removal: Removal) -> Result<RemovalOutcome, StoreError> {
-        Ok(self.remove_one(RecordIdRef { principal, key }, removal))
+        Ok(self.remove_one(RecordIdRef { principal, key }.hashed(), removal))
     }
 
     async fn remove_all_of(&self, principal: &str, removal: Removal, limit: u32) -> Result<RemovedAll, StoreError> {
@@ -249,7 +250,6 @@ impl IdempotencyStore for MemoryStore {
 }
 
 struct Shared {
-    hasher: RandomState,
     shards: [Mutex<Rows>; SHARDS],
     swept: AtomicUsize,
     /// How far tests have put its clock forward.
@@ -266,17 +266,14 @@ impl Shared {
         now
     }
 
-    fn rows_of(&self, id: RecordIdRef<'_>) -> MutexGuard<'_, Rows> {
-        let hash = self.hasher.hash_one(id);
-        let shard = usize::try_from(hash % SHARDS as u64).unwrap_or_default();
-        lock(&self.shards[shard])
+    fn rows_of(&self, id: HashedId<'_>) -> MutexGuard<'_, Rows> {
+        lock(&self.shards[id.shard(SHARDS)])
     }
 }
 
 impl Default for Shared {
     fn default() -> Self {
         Self {
-            hasher: RandomState::new(),
             shards: std::array::from_fn(|_| Mutex::default()),
             swept: AtomicUsize::new(0),
             #[cfg(feature = "testing")]

@@ -6,7 +6,9 @@ use tokio::time::Instant;
 
 use super::rows::{Row, Rows};
 use super::{MemoryStore, SHARDS};
-use crate::store::{RecordId, RecordIdRef, RecordInfo, RecordQuery, RecordState, Removal, RemovalOutcome, RemovedAll};
+use crate::store::{
+    HashedId, RecordId, RecordIdRef, RecordInfo, RecordQuery, RecordState, Removal, RemovalOutcome, RemovedAll,
+};
 use crate::util::lock;
 
 impl Row {
@@ -49,7 +51,7 @@ impl Row {
 }
 
 impl Rows {
-    fn remove_if(&mut self, id: RecordIdRef<'_>, removal: Removal, now: Instant) -> RemovalOutcome {
+    fn remove_if(&mut self, id: HashedId<'_>, removal: Removal, now: Instant) -> RemovalOutcome {
         let Some(state) = self.get_mut(id).map(|row| row.state(now)) else { return RemovalOutcome::Absent };
         if !removal.may(state) {
             return RemovalOutcome::Refused(state);
@@ -60,9 +62,9 @@ impl Rows {
 }
 
 impl MemoryStore {
-    pub(super) fn info(&self, id: RecordIdRef<'_>) -> Option<RecordInfo> {
+    pub(super) fn info(&self, id: HashedId<'_>) -> Option<RecordInfo> {
         let mut rows = self.shared.rows_of(id);
-        rows.get_mut(id).map(|row| row.info(id, self.shared.now()))
+        rows.get_mut(id).map(|row| row.info(id.as_ref(), self.shared.now()))
     }
 
     pub(super) fn infos(&self, query: &RecordQuery) -> Vec<RecordInfo> {
@@ -82,7 +84,7 @@ impl MemoryStore {
         found
     }
 
-    pub(super) fn remove_one(&self, id: RecordIdRef<'_>, removal: Removal) -> RemovalOutcome {
+    pub(super) fn remove_one(&self, id: HashedId<'_>, removal: Removal) -> RemovalOutcome {
         let now = self.shared.now();
         self.shared.rows_of(id).remove_if(id, removal, now)
     }
@@ -97,7 +99,7 @@ impl MemoryStore {
                 if all.removed == limit {
                     return all;
                 }
-                match rows.remove_if(id.as_ref(), removal, now) {
+                match rows.remove_if(id.hashed(), removal, now) {
                     RemovalOutcome::Removed(_) => all.removed += 1,
                     RemovalOutcome::Refused(_) => all.running += 1,
                     RemovalOutcome::Absent => {}

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::store::{Claim, Identified, RecordId, RecordIdRef, RecordedStep};
+use crate::store::{ByOwnHash, Claim, HashedId, Identified, RecordId, RecordedStep};
 
 /// What stands in a record for a retention that no timestamp can hold.
 const MAX_RETENTION: Duration = Duration::from_hours(100 * 365 * 24);
@@ -15,18 +15,18 @@ const MAX_RETENTION: Duration = Duration::from_hours(100 * 365 * 24);
 /// The rows of a shard, found by their id, and by when they expire.
 #[derive(Default)]
 pub(super) struct Rows {
-    pub(super) by_id: HashMap<RecordId, Row>,
+    pub(super) by_id: HashMap<RecordId, Row, ByOwnHash>,
     pub(super) by_expiry: BTreeMap<(Deadline, u64), RecordId>,
     /// Tells rows apart that expire at the same moment.
     last_number: u64,
 }
 
 impl Rows {
-    pub(super) fn get_mut(&mut self, id: RecordIdRef<'_>) -> Option<&mut Row> {
+    pub(super) fn get_mut(&mut self, id: HashedId<'_>) -> Option<&mut Row> {
         self.by_id.get_mut(&id as &dyn Identified)
     }
 
-    pub(super) fn put(&mut self, id: RecordIdRef<'_>, mut row: Row) {
+    pub(super) fn put(&mut self, id: HashedId<'_>, mut row: Row) {
         let old = self.by_id.get(&id as &dyn Identified);
         let owned = old.and_then(|old| self.by_expiry.remove(&(old.expires, old.number)));
         let owned = owned.unwrap_or_else(|| id.to_owned());
@@ -36,7 +36,7 @@ impl Rows {
         self.by_id.insert(owned, row);
     }
 
-    pub(super) fn keep_until(&mut self, id: RecordIdRef<'_>, expires: Deadline) {
+    pub(super) fn keep_until(&mut self, id: HashedId<'_>, expires: Deadline) {
         let Some(row) = self.by_id.get_mut(&id as &dyn Identified) else { return };
         if let Some(owned) = self.by_expiry.remove(&(row.expires, row.number)) {
             row.expires = expires;
@@ -44,7 +44,7 @@ impl Rows {
         }
     }
 
-    pub(super) fn remove(&mut self, id: RecordIdRef<'_>) {
+    pub(super) fn remove(&mut self, id: HashedId<'_>) {
         if let Some(row) = self.by_id.remove(&id as &dyn Identified) {
             self.by_expiry.remove(&(row.expires, row.number));
         }

@@ -1,4 +1,11 @@
 //! Calls of scripts, and how they share a round trip.
+//!
+//! What has been sent cannot be taken back, so a reservation goes on where its caller does not wait for it any more:
+//!
+//! ```text
+//! caller │ sends ── has gone
+//! task   │              └─ goes on with the same call ── reserved: gives it back
+//! ```
 
 use std::sync::Arc;
 
@@ -9,6 +16,7 @@ use super::command::ScriptCall;
 use super::keyspace::Keyspace;
 use super::outcome::claim_outcome;
 use super::server::Answered;
+use super::to_the_end::ToTheEnd;
 use crate::store::{ClaimOutcome, RecordId, RecordIdRef, StoreError};
 use crate::stores::batch::{BatchQueue, Call, Grant, Operation, Pending};
 
@@ -16,6 +24,7 @@ use crate::stores::batch::{BatchQueue, Call, Grant, Operation, Pending};
 const MAX_BATCH: usize = 128;
 
 /// All scripts: any of them may stand beside any other in a pipeline.
+#[derive(Clone)]
 pub(super) struct Scripts {
     pub(super) keyspace: Arc<Keyspace>,
     /// Where a reservation goes that nobody takes; none for the releases themselves.
@@ -65,8 +74,12 @@ impl Call<Scripts> for Lent<'_> {
     }
 
     async fn run_one(self, id: RecordIdRef<'_>, scripts: &Scripts) -> Result<Answer, StoreError> {
-        let answered = scripts.keyspace.server.run_one(&self.0.command, scripts.keyspace.acknowledgement).await?;
-        scripts.answer(self.0, &|| id.to_owned(), answered, false)
+        if self.0.reservation.is_none() {
+            return scripts.make_alone(self.0, &|| id.to_owned()).await;
+        }
+        // A caller that goes away may leave a reservation behind, of which nobody would know.
+        let (scripts, call, id) = (scripts.clone(), self.0.clone(), id.to_owned());
+        ToTheEnd::of(async move { scripts.make_alone(&call, &|| id.clone()).await }).await
     }
 }
 
@@ -86,33 +99,35 @@ impl Operation for Scripts {
             self.keyspace.server.run_many(&commands, self.keyspace.acknowledgement).await
         };
         for (call, answered) in batch.into_iter().zip(answers) {
-            let answer = answered.and_then(|answered| self.answer(&call.args, &|| call.id.clone(), answered, true));
+            let answer = self.answer(&call.args, &|| call.id.clone(), answered);
             call.answer(answer);
         }
     }
 }
 
 impl Scripts {
-    /// What the caller is told. On its way to another task a reservation can miss its caller: then it is given back.
+    async fn make_alone(&self, call: &ScriptCall, id: &(dyn Fn() -> RecordId + Sync)) -> Result<Answer, StoreError> {
+        let answered = self.keyspace.server.run_one(&call.command, self.keyspace.acknowledgement).await;
+        self.answer(call, id, answered)
+    }
+
+    /// What the caller is told. A reservation that misses its caller is given back.
     fn answer(
         &self,
         call: &ScriptCall,
         id: &dyn Fn() -> RecordId,
-        answered: Answered,
-        is_in_transit: bool,
+        answered: Result<Answered, StoreError>,
     ) -> Result<Answer, StoreError> {
-        let Some(asked) = call.reservation else { return answered.into_value().map(Answer::Value) };
-        let is_reserved = call.command.is_reservation(&answered.value);
-        if is_reserved && answered.unacknowledged.is_some() {
-            // Nobody is told of it, so it may go sooner than its lease lets it.
+        let Some(asked) = call.reservation else { return answered?.into_value().map(Answer::Value) };
+        let is_reserved = answered.as_ref().is_ok_and(|answered| call.command.is_reservation(&answered.value));
+        let answered = answered.and_then(Answered::into_value);
+        // It may be there, and nobody is told of it: then it goes sooner than its lease lets it.
+        if let Err(StoreError::Unavailable(_)) = &answered {
             self.give_back(id(), asked.token);
         }
-        let outcome = claim_outcome(answered.into_value()?, &asked, id)?;
+        let outcome = claim_outcome(answered?, &asked, id)?;
         let mut grant = Grant::taken(outcome);
-        if is_reserved
-            && is_in_transit
-            && let Some(releases) = &self.releases
-        {
+        if is_reserved && let Some(releases) = &self.releases {
             let id = id();
             let release = self.keyspace.release(id.as_ref(), asked.token);
             grant.give_back_by(releases, &id, release);

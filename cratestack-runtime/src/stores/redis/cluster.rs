@@ -12,23 +12,58 @@
 //! An acknowledgement (`WAIT`) is of its own connection's node and writes, so it travels with its script in a pipeline of
 //! two, which is redirected as a whole. These have a connection of their own: `WAIT` holds up what comes behind it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use redis::aio::ConnectionLike as _;
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{MultipleNodeRoutingInfo, ResponsePolicy, RoutingInfo, SingleNodeRoutingInfo};
 use redis::{Cmd, ErrorKind, Pipeline, ProtocolVersion, RedisError, RedisResult, Value};
-use tokio::sync::OnceCell;
 
 use super::acknowledgement::Acknowledgement;
 use super::node::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT};
+use super::shared::Shared;
 
 /// How often a call is sent anew: to where its slot has moved, or once a node has come back or been replaced.
 const RETRIES: u32 = 8;
 
 pub(super) struct Cluster {
     pub(super) client: ClusterClient,
-    connection: OnceCell<ClusterConnection>,
-    acknowledging: OnceCell<ClusterConnection>,
+    calls: Link,
+    acknowledged: Link,
+}
+
+/// A connection to all nodes.
+#[derive(Default)]
+struct Link {
+    shared: Shared<ClusterConnection>,
+    /// How often it has answered.
+    answers: AtomicU64,
+}
+
+impl Link {
+    /// A connection on which a call takes too long, and no other is answered meanwhile, is given up: the client's own
+    /// repair of its connections may wait for what waits for it.
+    async fn ask<T>(
+        &self,
+        client: &ClusterClient,
+        ask: impl AsyncFnOnce(ClusterConnection) -> RedisResult<T>,
+    ) -> RedisResult<T> {
+        let shared = self.shared.get(Box::pin(client.get_async_connection())).await?;
+        let answers = self.answers.load(Ordering::Relaxed);
+        let answer = ask(shared.connection).await;
+        match &answer {
+            Err(error) if error.is_timeout() => {
+                if self.answers.load(Ordering::Relaxed) == answers {
+                    self.shared.give_up(shared.number);
+                }
+            }
+            _ => {
+                self.answers.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        answer
+    }
 }
 
 impl Cluster {
@@ -37,18 +72,31 @@ impl Cluster {
             .use_protocol(ProtocolVersion::RESP3)
             .connection_timeout(CONNECT_TIMEOUT)
             .response_timeout(RESPONSE_TIMEOUT)
-            .overall_response_timeout(Some(2 * RESPONSE_TIMEOUT))
+            // Longer than one answer, as a node that does not answer is noticed by that.
+            .overall_response_timeout(Some(RESPONSE_TIMEOUT + CONNECT_TIMEOUT))
             .retries(RETRIES)
             .build()?;
-        Ok(Self { client, connection: OnceCell::new(), acknowledging: OnceCell::new() })
+        Ok(Self::over(client))
     }
 
-    async fn connection(&self) -> RedisResult<ClusterConnection> {
-        self.connection.get_or_try_init(|| self.client.get_async_connection()).await.cloned()
+    fn over(client: ClusterClient) -> Self {
+        Self { client, calls: Link::default(), acknowledged: Link::default() }
+    }
+
+    /// The same Cluster, and nothing else in common.
+    #[cfg(feature = "testing")]
+    pub(super) fn of_another_process(&self) -> Self {
+        Self::over(self.client.clone())
     }
 
     pub(super) async fn run_one(&self, command: &Cmd) -> RedisResult<Value> {
-        self.connection().await?.req_packed_command(command).await?.extract_error()
+        let ask = async |mut connection: ClusterConnection| connection.req_packed_command(command).await;
+        self.calls.ask(&self.client, ask).await?.extract_error()
+    }
+
+    async fn route(&self, command: Cmd, route: RoutingInfo) -> RedisResult<Value> {
+        let ask = async |mut connection: ClusterConnection| connection.route_command(command, route).await;
+        self.calls.ask(&self.client, ask).await?.extract_error()
     }
 
     pub(super) async fn run_acknowledged(
@@ -56,11 +104,11 @@ impl Cluster {
         command: Cmd,
         acknowledgement: Acknowledgement,
     ) -> RedisResult<(Value, Value)> {
-        let mut connection = self.acknowledging.get_or_try_init(|| self.client.get_async_connection()).await?.clone();
         let mut pipeline = Pipeline::with_capacity(2);
         pipeline.add_command(command).add_command(acknowledgement.command());
         // The route is that of the script: `WAIT` alone would have none.
-        let answers = connection.req_packed_commands(&pipeline, 0, 2).await?;
+        let ask = async |mut connection: ClusterConnection| connection.req_packed_commands(&pipeline, 0, 2).await;
+        let answers = self.acknowledged.ask(&self.client, ask).await?;
         match <[Value; 2]>::try_from(answers) {
             Ok([answer, acknowledged]) => Ok((answer, acknowledged)),
             Err(answers) => Err(RedisError::from((
@@ -74,7 +122,7 @@ impl Cluster {
     /// What each primary answers, by its address.
     pub(super) async fn ask_primaries(&self, command: &Cmd) -> RedisResult<Vec<(String, Value)>> {
         let everywhere = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, Some(ResponsePolicy::Special)));
-        match self.connection().await?.route_command(command.clone(), everywhere).await?.extract_error()? {
+        match self.route(command.clone(), everywhere).await? {
             Value::Map(answers) => {
                 answers.into_iter().map(|(address, answer)| Ok((redis::from_redis_value(address)?, answer))).collect()
             }
@@ -87,11 +135,14 @@ impl Cluster {
     }
 
     pub(super) async fn ask_node(&self, address: &str, command: Cmd) -> RedisResult<Value> {
-        let Some((host, port)) = address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)))
-        else {
-            return Err(RedisError::from((ErrorKind::Client, "no address of a node", address.to_owned())));
-        };
-        let node = SingleNodeRoutingInfo::ByAddress { host: host.to_owned(), port };
-        self.connection().await?.route_command(command, RoutingInfo::SingleNode(node)).await?.extract_error()
+        let node = RoutingInfo::SingleNode(node_at(address)?);
+        self.route(command, node).await
+    }
+}
+
+pub(super) fn node_at(address: &str) -> RedisResult<SingleNodeRoutingInfo> {
+    match address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?))) {
+        Some((host, port)) => Ok(SingleNodeRoutingInfo::ByAddress { host: host.to_owned(), port }),
+        None => Err(RedisError::from((ErrorKind::Client, "no address of a node", address.to_owned()))),
     }
 }

@@ -6,10 +6,39 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use crate::store::StoreError;
 
+/// What a script answers where a record is not as it was written.
+const DAMAGED: &str = "DAMAGED";
+
+/// Those that a command of a script can fail with.
+const CODES_WITHIN: [&str; 6] = ["READONLY", "OOM", "MISCONF", "NOREPLICAS", "WRONGTYPE", "NOPERM"];
+
+/// The code of a server's error. Before Redis 7 an error of a command that a script calls is `ERR`, and its own code stands
+/// behind words about the script.
+pub(super) fn code(error: &RedisError) -> Option<&str> {
+    match error.code()? {
+        "ERR" => {
+            let words = error.detail().filter(|words| words.starts_with("Error running script"));
+            let within = words.and_then(|words| {
+                let is_in = |code: &&str| words.split([' ', '-', ':']).any(|word| word == *code);
+                CODES_WITHIN.into_iter().find(is_in)
+            });
+            // A user lacks a right of a script's in words only.
+            let is_denied =
+                || error.detail().is_some_and(|words| words.contains("The user executing the script can't"));
+            within.or_else(|| Some(if is_denied() { "NOPERM" } else { "ERR" }))
+        }
+        code => Some(code),
+    }
+}
+
 pub(super) fn store_error(error: &RedisError) -> StoreError {
     let text = error.to_string();
-    match (error.kind(), error.code()) {
-        (ErrorKind::Server(ServerErrorKind::NoPerm), _) => StoreError::Database(format!(
+    match (error.kind(), code(error)) {
+        (_, Some(DAMAGED)) => StoreError::Codec(format!(
+            "{}: something else has changed the record, which neither runs nor is answered until it expires or is removed",
+            error.detail().unwrap_or(&text)
+        )),
+        (_, Some("NOPERM")) => StoreError::Database(format!(
             "{text}. The ACL user lacks a right: `cratestack-schema check --redis-url …` prints the rule that grants what the \
              store needs"
         )),
@@ -18,7 +47,7 @@ pub(super) fn store_error(error: &RedisError) -> StoreError {
              records, and their requests would run again"
         )),
         (_, Some("MISCONF")) => StoreError::Unavailable(format!("{text}. The server cannot write to its disk")),
-        (_, Some("NOREPLICAS")) => StoreError::Unavailable(text),
+        (_, Some("NOREPLICAS" | "READONLY")) => StoreError::Unavailable(text),
         (_, Some("WRONGTYPE")) => StoreError::Database(format!(
             "{text}. A key of another program has the name of a record: give the store a prefix of its own, see \
              `RedisStore::prefix`"

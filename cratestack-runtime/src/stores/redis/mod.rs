@@ -2,12 +2,14 @@
 //!
 //! - `keyspace` says what a call sends, `outcome` what its answer means.
 //! - `calls` lets calls share a round trip; `server` runs them on a `node` or a `cluster`, and again with the script's text
-//!   where the server does not know it.
+//!   where the server does not know it. `shared` is how many callers have one connection, and `to_the_end` how a call goes
+//!   on that its caller does not wait for any more.
 //! - `acknowledgement` is what replicas and disks have to say first; `watch` how waiters are told; `session` whether the
-//!   server may have lost something; `records` what operators do.
+//!   server may have lost something; `records` what operators do, and `check` what they are told of the servers.
 
 mod acknowledgement;
 mod calls;
+mod check;
 mod cluster;
 mod command;
 mod error;
@@ -18,6 +20,10 @@ mod records;
 mod script;
 mod server;
 mod session;
+mod shared;
+#[cfg(feature = "testing")]
+mod testing;
+mod to_the_end;
 mod watch;
 
 use std::sync::Arc;
@@ -25,7 +31,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cratestack_schema::redis::KeyPrefix;
+use cratestack_schema::redis::{KeyPrefix, ServerReport};
 use redis::Client;
 use redis::cluster::ClusterClientBuilder;
 use redis::sentinel::SentinelClient;
@@ -142,6 +148,8 @@ impl RedisStore {
     }
 
     fn with(keyspace: Keyspace, is_batching: bool) -> Self {
+        // Whoever waited for a slot of a Cluster's would wait for its slowest node.
+        let is_batching = is_batching && matches!(*keyspace.server, Server::Node(_));
         let keyspace = Arc::new(keyspace);
         let scripts = |releases| Scripts { keyspace: Arc::clone(&keyspace), releases };
         let releases = BatchQueue::new(scripts(None), is_batching);
@@ -224,6 +232,30 @@ impl RedisStore {
     #[must_use]
     pub fn group_commit(self, on: bool) -> Self {
         Self::with((*self.keyspace).clone(), on)
+    }
+
+    /// Asks the server, or each primary of the Cluster, whether it is what this store needs: its version, whether it may
+    /// evict keys, what it keeps on its disk, its replicas, and the rights of its user. It changes nothing there.
+    ///
+    /// A report that is not [clean](crate::schema::ServerReport::is_clean) names each mistake, and the line that mends
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// When a server does not answer: [`StoreError::Unavailable`]. What it refuses is in the report.
+    ///
+    /// ```no_run
+    /// # async fn start(client: redis::Client) -> Result<(), cratestack_runtime::StoreError> {
+    /// let store = cratestack_runtime::RedisStore::new(client);
+    /// let report = store.check().await?;
+    /// if !report.is_clean() {
+    ///     eprintln!("{report}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn check(&self) -> Result<ServerReport, StoreError> {
+        check::check(&self.keyspace).await
     }
 
     async fn run(&self, id: RecordIdRef<'_>, call: &ScriptCall) -> Result<redis::Value, StoreError> {

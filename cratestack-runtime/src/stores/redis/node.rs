@@ -16,14 +16,17 @@
 //! batch 2 │     EVALSHA, WAIT 1 ──────── 0, 1 replica      (another connection)
 //! ```
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::sentinel::SentinelClient;
 use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError, RedisResult, Value};
+use tokio::sync::Semaphore;
 
 use super::acknowledgement::Acknowledgement;
+use super::error::code;
+use super::shared::{Numbered, Shared};
 use crate::util;
 
 /// How long a connection may take to be made.
@@ -34,26 +37,23 @@ pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a call is sent whose connection breaks.
 const MAX_ATTEMPTS: u32 = 2;
 
+/// So many connections wait for acknowledgements at once.
+const MAX_WAITING: usize = 128;
+
 /// So many connections for acknowledgements are kept while nobody uses them.
 const MAX_IDLE: usize = 16;
 
 pub(super) struct Node {
     source: Source,
-    shared: Mutex<Option<Shared>>,
-    /// Who connects; the others wait for that.
-    connecting: tokio::sync::Mutex<u64>,
+    shared: Shared<MultiplexedConnection>,
     idle: Mutex<Vec<MultiplexedConnection>>,
-}
-
-enum Source {
-    Client(Client),
-    Sentinel(tokio::sync::Mutex<SentinelClient>),
+    waiting: Semaphore,
 }
 
 #[derive(Clone)]
-struct Shared {
-    number: u64,
-    connection: MultiplexedConnection,
+enum Source {
+    Client(Client),
+    Sentinel(Arc<tokio::sync::Mutex<SentinelClient>>),
 }
 
 impl Node {
@@ -62,11 +62,21 @@ impl Node {
     }
 
     pub(super) fn behind_sentinel(client: SentinelClient) -> Self {
-        Self::over(Source::Sentinel(tokio::sync::Mutex::new(client)))
+        Self::over(Source::Sentinel(Arc::new(tokio::sync::Mutex::new(client))))
     }
 
     fn over(source: Source) -> Self {
-        Self { source, shared: Mutex::default(), connecting: tokio::sync::Mutex::default(), idle: Mutex::default() }
+        Self { source, shared: Shared::default(), idle: Mutex::default(), waiting: Semaphore::new(MAX_WAITING) }
+    }
+
+    /// The same node, and nothing else in common.
+    #[cfg(feature = "testing")]
+    pub(super) fn of_another_process(&self) -> Self {
+        Self::over(self.source.clone())
+    }
+
+    pub(super) fn is_behind_sentinel(&self) -> bool {
+        matches!(self.source, Source::Sentinel(_))
     }
 
     /// Of the node that is the primary.
@@ -85,36 +95,16 @@ impl Node {
         Box::pin(async { self.client().await?.get_multiplexed_async_connection_with_config(&config).await }).await
     }
 
-    fn current(&self) -> Option<Shared> {
-        util::lock(&self.shared).clone()
-    }
-
-    async fn shared(&self) -> RedisResult<Shared> {
-        if let Some(shared) = self.current() {
-            return Ok(shared);
-        }
-        let mut last_number = self.connecting.lock().await;
-        if let Some(shared) = self.current() {
-            return Ok(shared);
-        }
-        let connection = self.connect().await?;
-        *last_number += 1;
-        let shared = Shared { number: *last_number, connection };
-        *util::lock(&self.shared) = Some(shared.clone());
-        Ok(shared)
+    async fn shared(&self) -> RedisResult<Numbered<MultiplexedConnection>> {
+        self.shared.get(self.connect()).await
     }
 
     /// Asks who the primary is before anything else is sent.
     pub(super) fn look_anew(&self) {
-        util::lock(&self.idle).clear();
-        if let Source::Sentinel(_) = self.source {
-            *util::lock(&self.shared) = None;
+        if self.is_behind_sentinel() {
+            util::lock(&self.idle).clear();
+            self.shared.clear();
         }
-    }
-
-    /// Where somebody else has not done so since.
-    fn give_up(&self, number: u64) {
-        util::lock(&self.shared).take_if(|shared| shared.number == number);
     }
 
     pub(super) async fn run_one(&self, command: &redis::Cmd) -> RedisResult<Value> {
@@ -127,7 +117,7 @@ impl Node {
                 Err(error) => error,
             };
             if is_of_the_connection(&error) {
-                self.give_up(shared.number);
+                self.shared.give_up(shared.number);
             }
             if attempts == MAX_ATTEMPTS || !can_be_sent_again(&error) {
                 return Err(error);
@@ -144,7 +134,7 @@ impl Node {
             let answers = shared.connection.clone().send_packed_commands(pipeline, 0, count).await;
             let Some(error) = error_in(&answers) else { return answers };
             if is_of_the_connection(&error) {
-                self.give_up(shared.number);
+                self.shared.give_up(shared.number);
             }
             if attempts == MAX_ATTEMPTS || !can_be_sent_again(&error) {
                 return answers;
@@ -167,6 +157,8 @@ impl Node {
             pipeline.add_command(command.clone());
         }
         pipeline.add_command(acknowledgement.command());
+        // Nobody closes it.
+        let _permit = self.waiting.acquire().await.ok();
         let mut attempts = 1;
         loop {
             let kept = util::lock(&self.idle).pop();
@@ -215,7 +207,7 @@ fn error_in(answers: &RedisResult<Vec<Value>>) -> Option<RedisError> {
 
 /// Whether what is behind the connection is no longer the primary that answers.
 fn is_of_the_connection(error: &RedisError) -> bool {
-    error.is_io_error() || error.is_unrecoverable_error() || error.code() == Some("READONLY")
+    error.is_io_error() || error.is_unrecoverable_error() || code(error) == Some("READONLY")
 }
 
 /// Each script finds what it has written itself. Where a server does not answer, it would not do so twice.

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use redis::{Cmd, RedisError, Value};
 use uuid::Uuid;
 
@@ -37,12 +38,11 @@ impl RedisStore {
         let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
         let mut scan = Scan::new(&self.keyspace).await?;
         while let Some(names) = scan.next().await? {
-            for name in names {
-                let Some((principal, key)) = self.keyspace.prefix.split(&name) else { continue };
-                if !query.within.contains(&principal) {
-                    continue;
-                }
-                let Some(info) = self.info(RecordIdRef { principal: &principal, key: &key }).await? else { continue };
+            let ids = names.iter().filter_map(|name| self.keyspace.prefix.split(name));
+            let ids: Vec<_> = ids.filter(|(principal, _)| query.within.contains(principal)).collect();
+            // At once, as they share their round trips.
+            let infos = ids.iter().map(|(principal, key)| self.info(RecordIdRef { principal, key }));
+            for info in try_join_all(infos).await?.into_iter().flatten() {
                 if (query.states.is_empty() || query.states.contains(&info.state)) && lasting(&info) >= query.lasting {
                     found.push(info);
                 }
@@ -166,7 +166,7 @@ fn lasting(info: &RecordInfo) -> Duration {
 }
 
 /// The names of the records, page by page.
-struct Scan<'a> {
+pub(super) struct Scan<'a> {
     keyspace: &'a Keyspace,
     pattern: String,
     /// Of a Cluster: the primaries that are still to be looked at.
@@ -175,7 +175,7 @@ struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    async fn new(keyspace: &'a Keyspace) -> Result<Self, StoreError> {
+    pub(super) async fn new(keyspace: &'a Keyspace) -> Result<Self, StoreError> {
         let nodes = match &*keyspace.server {
             Server::Node(_) => vec![None],
             Server::Cluster(cluster) => {
@@ -187,7 +187,7 @@ impl<'a> Scan<'a> {
         Ok(Self { keyspace, pattern: keyspace.prefix.pattern(), nodes, cursor: 0 })
     }
 
-    async fn next(&mut self) -> Result<Option<Vec<Vec<u8>>>, StoreError> {
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<Vec<u8>>>, StoreError> {
         let Some(node) = self.nodes.last() else { return Ok(None) };
         let mut command = redis::cmd("SCAN");
         command.arg(self.cursor).arg("MATCH").arg(&self.pattern).arg("COUNT").arg(SCAN_COUNT);

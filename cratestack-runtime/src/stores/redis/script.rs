@@ -12,7 +12,7 @@ pub(super) struct Script {
 }
 
 impl Script {
-    fn new(parts: &[&str]) -> Self {
+    pub(super) fn new(parts: &[&str]) -> Self {
         let source = parts.concat();
         let sha1 = redis::Script::new(&source).get_hash().to_owned();
         Self { source, sha1 }

@@ -13,6 +13,7 @@ use super::node::Node;
 use super::script::{ON_A_CLUSTER, ON_A_NODE, WakingScripts};
 use crate::store::StoreError;
 
+#[expect(clippy::large_enum_variant, reason = "a store has one")]
 pub(super) enum Server {
     Node(Node),
     Cluster(Cluster),
@@ -46,6 +47,14 @@ impl Server {
         match self {
             Self::Node(_) => &ON_A_NODE,
             Self::Cluster(_) => &ON_A_CLUSTER,
+        }
+    }
+
+    #[cfg(feature = "testing")]
+    pub(super) fn of_another_process(&self) -> Self {
+        match self {
+            Self::Node(node) => Self::Node(node.of_another_process()),
+            Self::Cluster(cluster) => Self::Cluster(cluster.of_another_process()),
         }
     }
 

@@ -42,6 +42,10 @@ impl Sessions {
         for info in &infos {
             let info = Info(info);
             if info.get("role") != Some("master") || info.get("loading") == Some("1") {
+                if let Server::Node(node) = &*keyspace.server {
+                    // Sentinel knows of another one.
+                    node.look_anew();
+                }
                 return Ok(None);
             }
             if info.may_evict() {

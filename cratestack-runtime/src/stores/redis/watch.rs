@@ -24,12 +24,13 @@ use futures_util::future::join_all;
 use redis::aio::{PubSubSink, PubSubStream};
 use redis::cluster::ClusterConfig;
 use redis::cluster_async::ClusterConnection;
-use redis::{PushInfo, PushKind, RedisResult, Value};
+use redis::{ErrorKind, PushInfo, PushKind, RedisError, RedisResult, Value};
 use tokio::sync::{mpsc, oneshot};
 use tracing::debug;
 
 use super::command::{Command, Kind, ScriptCall};
 use super::keyspace::Keyspace;
+use super::node::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT};
 use super::script::WATCH;
 use super::server::Server;
 use crate::store::{RecordIdRef, Watch};
@@ -186,6 +187,14 @@ fn wake(waiting: Option<Vec<oneshot::Sender<()>>>) {
     }
 }
 
+/// The client has no bound of its own for these.
+async fn in_time<T>(limit: Duration, asking: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+    match tokio::time::timeout(limit, asking).await {
+        Ok(answer) => answer,
+        Err(_) => Err(RedisError::from((ErrorKind::Io, "the server does not answer who wants to listen"))),
+    }
+}
+
 enum News {
     Of(String),
     OfAll,
@@ -201,7 +210,8 @@ impl Connection {
     async fn open(server: &Server) -> RedisResult<Self> {
         match server {
             Server::Node(node) => {
-                let (sink, stream) = node.client().await?.get_async_pubsub().await?.split();
+                let connecting = async { node.client().await?.get_async_pubsub().await };
+                let (sink, stream) = in_time(CONNECT_TIMEOUT, connecting).await?.split();
                 Ok(Self::Node(sink, stream))
             }
             Server::Cluster(cluster) => {
@@ -215,7 +225,7 @@ impl Connection {
     async fn subscribe(&mut self, channels: Vec<String>) -> RedisResult<()> {
         match self {
             _ if channels.is_empty() => Ok(()),
-            Self::Node(sink, _) => sink.subscribe(channels).await,
+            Self::Node(sink, _) => in_time(RESPONSE_TIMEOUT, sink.subscribe(channels)).await,
             Self::Cluster(connection, _) => {
                 let subscriptions = channels.into_iter().map(|channel| {
                     let mut connection = connection.clone();
@@ -235,7 +245,7 @@ impl Connection {
     async fn unsubscribe(&mut self, channels: Vec<String>) -> RedisResult<()> {
         match self {
             _ if channels.is_empty() => Ok(()),
-            Self::Node(sink, _) => sink.unsubscribe(channels).await,
+            Self::Node(sink, _) => in_time(RESPONSE_TIMEOUT, sink.unsubscribe(channels)).await,
             Self::Cluster(connection, _) => {
                 let subscriptions = channels.into_iter().map(|channel| {
                     let mut connection = connection.clone();

@@ -1,6 +1,7 @@
 //! The figures, one module each.
 
 mod function;
+mod redis;
 mod replay;
 mod requests;
 mod sqlite;
@@ -9,8 +10,9 @@ mod store;
 mod transaction;
 
 pub use function::function;
+pub use redis::{cluster, redis};
 pub use replay::replay;
-pub use requests::{guard, requests, seen};
+pub use requests::{guard, request_in_memory, requests, seen};
 pub use sqlite::sqlite;
 pub use step::step;
 pub use store::{bodies, our_round, processes, store, their_round};

@@ -22,7 +22,7 @@ use crate::server::{Ours, Theirs};
 use crate::traffic::{BODY, PRINCIPAL, RETENTION};
 
 pub fn transaction(ours: &Arc<Ours>, theirs: &Arc<Theirs>) -> Vec<Figure> {
-    let figure = |callers: usize, least: f64| Figure {
+    let figure = |callers: usize, least: Option<f64>, over_network: f64, reserved_over_network: f64| Figure {
         name: format!("transaction-{callers}"),
         title: format!("one insert per request, callers: {callers}"),
         callers,
@@ -37,14 +37,20 @@ pub fn transaction(ours: &Arc<Ours>, theirs: &Arc<Theirs>) -> Vec<Figure> {
             on_ours("ours, three commits", ours, around(&ours.pool)),
         ],
         measures: vec![
-            Measure::ratio(Quantity::Throughput, Limit::AtLeast(least)),
+            Measure::ratio(Quantity::Throughput, least.map(Limit::AtLeast)).over_network(Limit::AtLeast(over_network)),
             Measure::ratio(Quantity::P50, None),
             Measure::ratio(Quantity::P99, None),
             Measure::ratio(Quantity::Throughput, None).against(2),
+            Measure::ratio(Quantity::Throughput, None).of(2).over_network(Limit::AtLeast(reserved_over_network)),
+            // One of them is the handler's own.
+            Measure::alone(Quantity::Messages, None).over_network(Limit::AtMost(MESSAGES)),
         ],
     };
-    vec![figure(1, 1.8), figure(64, 1.5)]
+    vec![figure(1, Some(1.2), 1.0, 1.0), figure(16, None, 1.05, 1.1), figure(64, Some(1.1), 1.3, 2.0)]
 }
+
+/// Two of the guard, one of the handler, and as much more as a run's ends blur.
+const MESSAGES: f64 = 3.05;
 
 fn on_ours(name: &str, ours: &Arc<Ours>, router: Router) -> Box<dyn crate::figure::Contender> {
     Http::on_database(name, Database::Ours(Arc::clone(ours)), router)

@@ -5,12 +5,14 @@
 macro_rules! handlers {
     ($name:ident, $db:ty, $store:ty, $open:expr, $pause:expr) => {
         pub(crate) mod $name {
+            use std::time::Duration;
+
             use axum::{
                 Json, Router,
                 extract::{FromRef, State},
                 routing::post,
             };
-            use cratestack_runtime::{Idempotency, Tx, idempotent};
+            use cratestack_runtime::{EventKind, Idempotency, RedisStore, Tx, idempotent};
             use sqlx::{Database, Pool};
 
             use crate::{
@@ -29,15 +31,21 @@ macro_rules! handlers {
             }
 
             pub(crate) fn router(pool: Pool<$db>, settings: &Settings, ledger: Ledger) -> Router {
-                let &Settings { tuned, reserves, lease, store_timeout, provider } = settings;
+                let Settings { tuned, reserves, lease, store_timeout, provider, cluster } = settings.clone();
+                let cache = if tuned { 1 << 20 } else { 0 };
                 let open: fn(Pool<$db>, bool) -> $store = $open;
                 let mut transactions = Idempotency::transactional(open(pool.clone(), tuned))
                     .store_timeout(store_timeout)
-                    .replay_cache_bytes(if tuned { 1 << 20 } else { 0 });
+                    .replay_cache_bytes(cache);
                 if let Some(lease) = lease {
                     transactions = transactions.lease(lease);
                 }
-                let reservations = transactions.clone().into();
+                let reservations = match cluster {
+                    Some(cluster) => reservations(cluster, lease, ledger.clone())
+                        .store_timeout(store_timeout)
+                        .replay_cache_bytes(cache),
+                    None => transactions.clone().into(),
+                };
                 let purchases =
                     |provider: Provider| purchase::$name::router(transactions.clone(), ledger.clone(), provider);
                 let purchases = provider.map(purchases).unwrap_or_default();
@@ -52,6 +60,18 @@ macro_rules! handlers {
                     .route("/leased/charges", post(charge_leased))
                     .with_state(Bank { transactions, reservations, pool, ledger })
                     .merge(purchases)
+            }
+
+            fn reservations(cluster: RedisStore, lease: Option<Duration>, ledger: Ledger) -> Idempotency {
+                let idempotency = Idempotency::new(cluster).on_event(move |event| {
+                    if let EventKind::Recorded { .. } = event.kind {
+                        ledger.recorded(event.key);
+                    }
+                });
+                match lease {
+                    Some(lease) => idempotency.lease(lease),
+                    None => idempotency,
+                }
             }
 
             type Connection = <$db as Database>::Connection;

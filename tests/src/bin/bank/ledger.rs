@@ -59,6 +59,11 @@ impl Ledger {
         Running { ledger: self.clone(), name, key: key.to_owned(), line }
     }
 
+    /// Reports that the store has confirmed the outcome of a key, which an event names by its digest.
+    pub(crate) fn recorded(&self, digest: &str) {
+        self.append(&format!("recorded {} {digest}\n", process::id()));
+    }
+
     /// One write for each line: the lines of several processes do not mix.
     fn append(&self, line: &str) {
         if let Some(mut file) = self.file.as_deref() {

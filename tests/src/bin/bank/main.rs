@@ -6,7 +6,8 @@
 //! `reservation`, for a fleet that is between the two. `LEASE_MS` is the lease of the routes below `/leased`,
 //! `STORE_TIMEOUT_MS` how long the store is awaited, `ACQUIRE_MS` how long a connection is, and `LEDGER` a file where
 //! each of their runs is reported. With `PROVIDER`, an address, it also has the routes below `/steps`, whose lease is
-//! that of `/leased`. It prints where it listens, and ends with its standard input, so that nothing is left of a
+//! that of `/leased`. With `REDIS_URLS`, the nodes of a Cluster with commas between, the keys of `/reservation` and of
+//! `/leased/charges` lie there, `ACKNOWLEDGED_BY` says by how many replicas, and each outcome that is recorded is reported, too. It prints where it listens, and ends with its standard input, so that nothing is left of a
 //! harness that was killed itself.
 
 mod handlers;
@@ -17,8 +18,10 @@ mod purchase;
 use std::{env, error::Error, io, net::SocketAddr, thread, time::Duration};
 
 use axum::Router;
+use cratestack_runtime::RedisStore;
 use ledger::Ledger;
 use purchase::Provider;
+use redis::cluster::ClusterClientBuilder;
 use sqlx::{pool::PoolOptions, postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
 
 /// Longer than a statement takes, and short enough to see a server go and come back.
@@ -31,11 +34,19 @@ struct Settings {
     lease: Option<Duration>,
     store_timeout: Duration,
     provider: Option<Provider>,
+    /// Instead of the database, for keys that have no transaction.
+    cluster: Option<RedisStore>,
 }
 
 fn milliseconds(name: &str) -> Result<Option<Duration>, Box<dyn Error>> {
     let value = env::var(name).ok().map(|value| value.parse()).transpose()?;
     Ok(value.map(Duration::from_millis))
+}
+
+fn cluster() -> Result<Option<RedisStore>, Box<dyn Error>> {
+    let Ok(urls) = env::var("REDIS_URLS") else { return Ok(None) };
+    let store = RedisStore::cluster(ClusterClientBuilder::new(urls.split(',')))?;
+    Ok(Some(store.acknowledged_by(env::var("ACKNOWLEDGED_BY")?.parse()?)))
 }
 
 fn router() -> Result<Router, Box<dyn Error>> {
@@ -47,6 +58,7 @@ fn router() -> Result<Router, Box<dyn Error>> {
         lease: milliseconds("LEASE_MS")?,
         store_timeout: milliseconds("STORE_TIMEOUT_MS")?.unwrap_or(PATIENCE),
         provider: Provider::from_env()?,
+        cluster: cluster()?,
     };
     let ledger = Ledger::open()?;
     let patience = milliseconds("ACQUIRE_MS")?.unwrap_or(PATIENCE);

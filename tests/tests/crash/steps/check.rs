@@ -151,7 +151,7 @@ fn judge_steps(world: &World, entries: Vec<Entry>, findings: &mut Findings) -> R
             Entry::Ended(run) => {
                 under_way.remove(&run.name);
             }
-            Entry::Stalled(_) => {}
+            Entry::Stalled(_) | Entry::Recorded { .. } => {}
             Entry::Step(entry) => {
                 let at = match entry.stage {
                     Stage::Begun => "in the closure of",

@@ -33,6 +33,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use quick_cache::sync::DefaultLifecycle;
 use quick_cache::{Equivalent, Weighter};
 use tokio::time::Instant;
 use tracing::debug;
@@ -40,12 +41,12 @@ use tracing::debug;
 use self::store_clock::{SESSION_MAX_AGE, SESSION_REFRESH_AGE, StoreClock};
 use crate::engine::model::{Outcome, OwnedClaim};
 use crate::engine::store_call::{store_call, too_late};
-use crate::store::{IdempotencyRecord, IdempotencyStore, RecordId, RecordIdRef};
+use crate::store::{ByOwnHash, HashedId, IdempotencyRecord, IdempotencyStore, RecordId, RecordIdRef};
 use crate::util::timeout;
 
 #[derive(Debug)]
 pub(crate) struct ReplayCache {
-    outcomes: quick_cache::sync::Cache<RecordId, Cached, Weight>,
+    outcomes: quick_cache::sync::Cache<RecordId, Cached, Weight, ByOwnHash>,
     bound: AtomicU64,
     clock: Arc<StoreClock>,
 }
@@ -92,7 +93,8 @@ pub(crate) struct Witness(Option<u64>);
 
 impl Default for ReplayCache {
     fn default() -> Self {
-        let outcomes = quick_cache::sync::Cache::with_weighter(1024, DEFAULT_BOUND_BYTES, Weight);
+        let (hasher, lifecycle) = (ByOwnHash::default(), DefaultLifecycle::default());
+        let outcomes = quick_cache::sync::Cache::with(1024, DEFAULT_BOUND_BYTES, Weight, hasher, lifecycle);
         Self { outcomes, bound: AtomicU64::new(DEFAULT_BOUND_BYTES), clock: Arc::default() }
     }
 }
@@ -139,7 +141,7 @@ impl ReplayCache {
     }
 
     pub(crate) fn forget(&self, principal: &str, key: &str) {
-        self.outcomes.remove(&RecordIdRef { principal, key });
+        self.outcomes.remove(&RecordIdRef { principal, key }.hashed());
     }
 
     /// Something was removed from the store by this process. What is kept goes, and so does what was asked for before
@@ -215,8 +217,8 @@ impl Weighter<RecordId, Cached> for Weight {
     }
 }
 
-impl Equivalent<RecordId> for RecordIdRef<'_> {
+impl Equivalent<RecordId> for HashedId<'_> {
     fn equivalent(&self, id: &RecordId) -> bool {
-        *self == id.as_ref()
+        self.as_ref() == id.as_ref()
     }
 }

@@ -194,7 +194,7 @@ async fn the_retention_of_what_is_recorded_here_counts_from_its_reservation() {
 async fn a_suspended_machine_keeps_nothing_for_longer() {
     let bench = Bench::known().await;
     bench.fetch("k", noon() + 60 * MINUTE);
-    let kept = bench.cache.outcomes.get(&RecordIdRef { principal: "p", key: "k" }).unwrap();
+    let kept = bench.cache.outcomes.get(&RecordIdRef { principal: "p", key: "k" }.hashed()).unwrap();
     let hour = kept.until_by_the_wall.duration_since(SystemTime::now()).unwrap();
     assert!(hour > 58 * MINUTE && hour < 60 * MINUTE, "{hour:?}");
     let age = |by_the_wall| bench.cache.clock.unconfirmed_for(1, Instant::now(), by_the_wall).unwrap();

@@ -64,7 +64,8 @@ impl AcquireReservation<'_> {
                 if is_in_time(&target, asked) {
                     return Ok(Acquired::Ours(LeasedGrant::Reserved { target, leased: asked }));
                 }
-                self.renew_until_in_time(target).await
+                // Boxed, because what is in time need not carry it.
+                Box::pin(self.renew_until_in_time(target)).await
             }
             ClaimOutcome::Replay(record) => Ok(Acquired::Replay(Arc::new(record))),
             ClaimOutcome::InFlight => Ok(Acquired::InFlight),

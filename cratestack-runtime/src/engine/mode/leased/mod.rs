@@ -63,7 +63,9 @@ where
         let (target, leased) = match grant {
             LeasedGrant::Reserved { target, leased } => (target, leased),
             LeasedGrant::Unprotected(hold) => {
-                let ran = catch_panic(work(hold.as_ref(), None)).await;
+                // Pinned here, as below.
+                let work = pin!(work(hold.as_ref(), None));
+                let ran = catch_panic(work).await;
                 return ran.map_or(Answer::Panicked, |settled| Answer::Ran(settled.reply));
             }
         };

@@ -4,7 +4,8 @@ local record = redis.call('HMGET', KEYS[1], 'token', 'status', 'attempt', 'steps
 if record[1] ~= ARGV[1] or record[2] then
   return 0
 end
-if tonumber(record[3]) > 1 or record[4] then
+-- What cannot be read may be a takeover's.
+if (tonumber(record[3]) or 2) > 1 or record[4] then
   redis.call('HSET', KEYS[1], 'lease', present())
 else
   redis.call('DEL', KEYS[1])

@@ -1,14 +1,15 @@
 -- Removes a record, if its state allows it.
 -- ARGV: whether one may be removed that is in flight, past its lease, finished ('1' or '0').
+-- One that is damaged is removed by the same rule.
 -- Returns {whether it is removed, its state in that order}; nothing where there is none.
 local record = redis.call('HMGET', KEYS[1], 'hash', 'lease', 'status', 'waiting')
-if not record[1] then
+if not record[1] and redis.call('EXISTS', KEYS[1]) == 0 then
   return false
 end
 local state = 1
 if record[3] then
   state = 3
-elseif tonumber(record[2]) <= present() then
+elseif (tonumber(record[2]) or 0) <= present() then
   state = 2
 end
 if ARGV[state] ~= '1' then

@@ -5,6 +5,9 @@ local record = redis.call('HMGET', KEYS[1], 'token', 'status', 'expires')
 if record[1] ~= ARGV[1] or record[2] then
   return -1
 end
+if not tonumber(record[3]) then
+  return redis.error_reply('DAMAGED its field `expires` is no number')
+end
 local now = present()
 local expires = math.max(tonumber(record[3]), now + ARGV[3])
 local lease = math.min(now + ARGV[2], expires)

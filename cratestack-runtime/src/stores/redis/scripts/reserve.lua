@@ -4,10 +4,25 @@
 local now = present()
 local record = redis.call('HMGET', KEYS[1], 'hash', 'token', 'attempt', 'lease', 'expires', 'created', 'status')
 local attempt = 1
-if record[1] and tonumber(record[5]) <= now then
+local is_there = false
+for at = 1, 7 do
+  is_there = is_there or record[at]
+end
+if is_there then
+  -- What cannot be read must neither run nor be answered.
+  for field, number in pairs({attempt = record[3], lease = record[4], expires = record[5], created = record[6]}) do
+    if not string.find(number or '', '^%-?%d+$') then
+      return redis.error_reply('DAMAGED its field `' .. field .. '` is no number')
+    end
+  end
+  if #(record[1] or '') ~= 32 or not record[2] then
+    return redis.error_reply('DAMAGED its field `hash` or `token` is not as it was written')
+  end
+end
+if is_there and tonumber(record[5]) <= now then
   -- Expired in this very millisecond: it takes its steps along.
   redis.call('DEL', KEYS[1])
-elseif record[1] then
+elseif is_there then
   if record[1] ~= ARGV[1] then
     return {2}
   end
