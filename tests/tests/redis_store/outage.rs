@@ -292,3 +292,22 @@ async fn a_failover_of_a_cluster_under_load() {
     only_unavailable(&errors);
     println!("Cluster: {} keys, {} ran again, {} errors", runs.len(), twice(&runs), errors.len());
 }
+
+/// The client stays with a primary that is silent, so the store takes a new connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failover_of_a_cluster_whose_primary_stalls() {
+    let mut cluster = RedisOptions::new().start_cluster().await;
+    let store = on_cluster(&cluster);
+    for n in 0..60 {
+        reserve(&store, &format!("before {n}"), HOUR).await;
+    }
+    cluster.freeze(0).await;
+    let gone = Instant::now();
+    cluster.wait_for_failover(0).await;
+    // Keys in every part of it.
+    for n in 0..60 {
+        let key = format!("probe {n}");
+        until("the store works", async || store.reserve(claim(&key, HOUR)).await.ok()).await;
+    }
+    println!("Cluster: every slot works {:?} after a primary fell silent", gone.elapsed());
+}

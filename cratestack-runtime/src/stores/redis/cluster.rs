@@ -12,8 +12,6 @@
 //! An acknowledgement (`WAIT`) is of its own connection's node and writes, so it travels with its script in a pipeline of
 //! two, which is redirected as a whole. These have a connection of their own: `WAIT` holds up what comes behind it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use redis::aio::ConnectionLike as _;
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
@@ -35,32 +33,21 @@ pub(super) struct Cluster {
 
 /// A connection to all nodes.
 #[derive(Default)]
-struct Link {
-    shared: Shared<ClusterConnection>,
-    /// How often it has answered.
-    answers: AtomicU64,
-}
+struct Link(Shared<ClusterConnection>);
 
 impl Link {
-    /// A connection on which a call takes too long, and no other is answered meanwhile, is given up: the client's own
-    /// repair of its connections may wait for what waits for it.
+    /// A connection on which a call takes too long is given up, by the first call that does. The client stays with a
+    /// primary that is silent, also where its replica has been promoted; a new connection asks the nodes who has which
+    /// slot. Calls that are on their way go on where they are.
     async fn ask<T>(
         &self,
         client: &ClusterClient,
         ask: impl AsyncFnOnce(ClusterConnection) -> RedisResult<T>,
     ) -> RedisResult<T> {
-        let shared = self.shared.get(Box::pin(client.get_async_connection())).await?;
-        let answers = self.answers.load(Ordering::Relaxed);
+        let shared = self.0.get(Box::pin(client.get_async_connection())).await?;
         let answer = ask(shared.connection).await;
-        match &answer {
-            Err(error) if error.is_timeout() => {
-                if self.answers.load(Ordering::Relaxed) == answers {
-                    self.shared.give_up(shared.number);
-                }
-            }
-            _ => {
-                self.answers.fetch_add(1, Ordering::Relaxed);
-            }
+        if answer.as_ref().is_err_and(RedisError::is_timeout) {
+            self.0.give_up(shared.number);
         }
         answer
     }
