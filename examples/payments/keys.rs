@@ -1,6 +1,6 @@
 //! Valkey or Redis for the keys of handlers without a transaction, beside a ledger that lies elsewhere.
 
-use cratestack_runtime::{IdempotencyStore as _, RedisStore, StoreError};
+use cratestack_runtime::{RedisStore, StoreError};
 use redis::{Client, ConnectionInfo, IntoConnectionInfo as _, cluster::ClusterClientBuilder};
 
 /// One server, or nodes of a Cluster.
@@ -37,7 +37,10 @@ impl Redis {
             nodes => RedisStore::cluster(ClusterClientBuilder::new(nodes.iter().cloned()))
                 .map_err(|error| self.unusable(&error))?,
         };
-        store.now().await.map_err(|error: StoreError| self.unusable(&error))?;
+        let report = store.check().await.map_err(|error: StoreError| self.unusable(&error))?;
+        if !report.findings().is_empty() {
+            tracing::warn!("{}: {}", self.name(), self.without_passwords(&report.to_string()));
+        }
         Ok(store)
     }
 

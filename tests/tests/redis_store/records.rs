@@ -3,6 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use cratestack_runtime::records::{IfRunning, RecordState, Removal, RemovalOutcome};
+use cratestack_runtime::schema::KeyPrefix;
 use cratestack_runtime::{
     Claim, ClaimOutcome, Completion, IdempotencyStore, LeaseState, RedisStore, ReservationOutcome, StepRecord,
 };
@@ -151,4 +153,40 @@ async fn a_replay_is_one_command() {
     }
     let commands = commands(&server).await;
     assert_eq!(sent(&commands), 10, "{commands:?}");
+}
+
+/// A call is made again where its answer is lost, and its first copy may come late. It names the record that is meant.
+#[tokio::test]
+async fn a_removal_that_comes_late_removes_no_other_record() {
+    let server = RedisServer::launch().await;
+    let store = on(&server);
+    let first = reserve(&store, "k", HOUR).await;
+    let removal = Removal::forget(IfRunning::Remove);
+    assert_eq!(store.remove("p", "k", removal).await, Ok(RemovalOutcome::Removed(RecordState::InFlight)));
+    let second = reserve(&store, "k", HOUR).await;
+
+    let script = [
+        include_str!("../../../cratestack-runtime/src/stores/redis/scripts/clock.lua"),
+        include_str!("../../../cratestack-runtime/src/stores/redis/scripts/wake.lua"),
+        include_str!("../../../cratestack-runtime/src/stores/redis/scripts/remove.lua"),
+    ]
+    .concat();
+    let mut late = redis::cmd("EVAL");
+    late.arg(script).arg(1).arg(KeyPrefix::default().key("p", "k")).arg(first.as_bytes()).arg(&["1", "1", "1"]);
+    let (refused, ..): (i64, i64, Vec<u8>) = late.query_async(&mut server.connect().await.unwrap()).await.unwrap();
+    assert_eq!(refused, 2, "it is another record");
+    assert_eq!(finish(&store, "k", second).await, Ok(LeaseState::Held));
+}
+
+/// The store says by the token which record it means: of all that it sends, only the removal of that one removes.
+#[tokio::test]
+async fn a_removal_is_made_by_the_token_that_was_found() {
+    let (_redis, store) = shared().await;
+    let removal = Removal::forget(IfRunning::Refuse);
+    assert_eq!(store.remove("p", "k", removal).await, Ok(RemovalOutcome::Absent));
+    let token = reserve(&store, "k", HOUR).await;
+    assert_eq!(store.remove("p", "k", removal).await, Ok(RemovalOutcome::Refused(RecordState::InFlight)));
+    finish(&store, "k", token).await.unwrap();
+    assert_eq!(store.remove("p", "k", removal).await, Ok(RemovalOutcome::Removed(RecordState::Finished)));
+    assert_eq!(store.remove("p", "k", removal).await, Ok(RemovalOutcome::Absent));
 }

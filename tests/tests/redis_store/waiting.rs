@@ -196,7 +196,6 @@ async fn who_may_not_listen_or_publish_polls() {
 }
 
 async fn thundering(service: Service) {
-    let _ = tracing_subscriber::fmt().with_test_writer().try_init();
     let answers = join_all((0..2_000).map(|_| {
         let service = service.clone();
         tokio::spawn(async move { service.post("/pay", "k1").await })

@@ -12,6 +12,11 @@
 //! An acknowledgement (`WAIT`) is of its own connection's node and writes, so it travels with its script in a pipeline of
 //! two, which is redirected as a whole. These have a connection of their own: `WAIT` holds up what comes behind it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use redis::aio::ConnectionLike as _;
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
@@ -21,6 +26,10 @@ use redis::{Cmd, ErrorKind, Pipeline, ProtocolVersion, RedisError, RedisResult, 
 use super::acknowledgement::Acknowledgement;
 use super::node::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT};
 use super::shared::Shared;
+
+/// A node that has a call answers it sooner, but for one that acknowledges, see `acknowledgement`.
+const STALLED_AFTER: Duration = Duration::from_secs(1);
+const ACKNOWLEDGED_STALLED_AFTER: Duration = Duration::from_secs(4);
 
 /// How often a call is sent anew: to where its slot has moved, or once a node has come back or been replaced.
 const RETRIES: u32 = 8;
@@ -32,24 +41,58 @@ pub(super) struct Cluster {
 }
 
 /// A connection to all nodes.
-#[derive(Default)]
-struct Link(Shared<ClusterConnection>);
+struct Link {
+    shared: Shared<ClusterConnection>,
+    /// How often it has answered.
+    answers: AtomicU64,
+    /// Where nothing is answered for this long, another connection is tried.
+    stalled_after: Duration,
+}
 
 impl Link {
-    /// A connection on which a call takes too long is given up, by the first call that does. The client stays with a
-    /// primary that is silent, also where its replica has been promoted; a new connection asks the nodes who has which
-    /// slot. Calls that are on their way go on where they are.
-    async fn ask<T>(
+    fn new(stalled_after: Duration) -> Self {
+        Self { shared: Shared::default(), answers: AtomicU64::default(), stalled_after }
+    }
+
+    /// A connection is given up that answers nothing at all, and the call is made once more on another: the client's own
+    /// repair of its connections may wait for what waits for it.
+    ///
+    /// It is also given up where a call takes too long beside others that are answered: the client stays with a primary
+    /// that is silent, though its replica has been promoted, and a new connection asks the nodes who has which slot.
+    /// Calls that are on their way go on where they are.
+    async fn ask<'a, T>(
         &self,
         client: &ClusterClient,
-        ask: impl AsyncFnOnce(ClusterConnection) -> RedisResult<T>,
+        ask: impl Fn(ClusterConnection) -> BoxFuture<'a, RedisResult<T>> + Send,
     ) -> RedisResult<T> {
-        let shared = self.0.get(Box::pin(client.get_async_connection())).await?;
-        let answer = ask(shared.connection).await;
-        if answer.as_ref().is_err_and(RedisError::is_timeout) {
-            self.0.give_up(shared.number);
+        let mut is_last = false;
+        loop {
+            let shared = self.shared.get(Box::pin(client.get_async_connection())).await?;
+            let mut asking = ask(shared.connection);
+            let mut answers = self.answers.load(Ordering::Relaxed);
+            let answer = loop {
+                if let Ok(answer) = tokio::time::timeout(self.stalled_after, &mut asking).await {
+                    break Some(answer);
+                }
+                let before = std::mem::replace(&mut answers, self.answers.load(Ordering::Relaxed));
+                if before == answers && !is_last {
+                    break None;
+                }
+            };
+            match answer {
+                Some(answer) if !answer.as_ref().is_err_and(RedisError::is_timeout) => {
+                    self.answers.fetch_add(1, Ordering::Relaxed);
+                    return answer;
+                }
+                answer => {
+                    self.shared.give_up(shared.number);
+                    if let Some(timed_out) = answer {
+                        return timed_out;
+                    }
+                    is_last = true;
+                }
+            }
         }
-        answer
     }
 }
 
@@ -67,7 +110,7 @@ impl Cluster {
     }
 
     fn over(client: ClusterClient) -> Self {
-        Self { client, calls: Link::default(), acknowledged: Link::default() }
+        Self { client, calls: Link::new(STALLED_AFTER), acknowledged: Link::new(ACKNOWLEDGED_STALLED_AFTER) }
     }
 
     /// The same Cluster, and nothing else in common.
@@ -77,12 +120,16 @@ impl Cluster {
     }
 
     pub(super) async fn run_one(&self, command: &Cmd) -> RedisResult<Value> {
-        let ask = async |mut connection: ClusterConnection| connection.req_packed_command(command).await;
+        let ask =
+            |mut connection: ClusterConnection| async move { connection.req_packed_command(command).await }.boxed();
         self.calls.ask(&self.client, ask).await?.extract_error()
     }
 
     async fn route(&self, command: Cmd, route: RoutingInfo) -> RedisResult<Value> {
-        let ask = async |mut connection: ClusterConnection| connection.route_command(command, route).await;
+        let (command, route) = (&command, &route);
+        let ask = |mut connection: ClusterConnection| {
+            async move { connection.route_command(command.clone(), route.clone()).await }.boxed()
+        };
         self.calls.ask(&self.client, ask).await?.extract_error()
     }
 
@@ -94,7 +141,10 @@ impl Cluster {
         let mut pipeline = Pipeline::with_capacity(2);
         pipeline.add_command(command).add_command(acknowledgement.command());
         // The route is that of the script: `WAIT` alone would have none.
-        let ask = async |mut connection: ClusterConnection| connection.req_packed_commands(&pipeline, 0, 2).await;
+        let pipeline = &pipeline;
+        let ask = |mut connection: ClusterConnection| {
+            async move { connection.req_packed_commands(pipeline, 0, 2).await }.boxed()
+        };
         let answers = self.acknowledged.ask(&self.client, ask).await?;
         match <[Value; 2]>::try_from(answers) {
             Ok([answer, acknowledged]) => Ok((answer, acknowledged)),

@@ -58,24 +58,29 @@ impl RedisStore {
     pub(super) async fn remove_one(&self, id: RecordIdRef<'_>, removal: Removal) -> Result<RemovalOutcome, StoreError> {
         let may = |state| if removal.may(state) { "1" } else { "0" };
         let script = &self.keyspace.server.waking_scripts().remove;
-        let command = Command::new(script, &self.keyspace.name(id), Kind::Other)
-            .arg(may(RecordState::InFlight))
-            .arg(may(RecordState::PastLease))
-            .arg(may(RecordState::Finished));
-        let outcome = match self.run(id, &ScriptCall::new(command)).await? {
-            Value::Nil => RemovalOutcome::Absent,
-            Value::Array(parts) => match parts.as_slice() {
-                [Value::Int(is_removed), Value::Int(state @ 1..=3)] => {
-                    let state = match state {
-                        1 => RecordState::InFlight,
-                        2 => RecordState::PastLease,
-                        _ => RecordState::Finished,
-                    };
-                    if *is_removed == 1 { RemovalOutcome::Removed(state) } else { RemovalOutcome::Refused(state) }
-                }
-                _ => return Err(unexpected(&Value::Array(parts))),
-            },
-            other => return Err(unexpected(&other)),
+        let state = |number: i64| match number {
+            1 => RecordState::InFlight,
+            2 => RecordState::PastLease,
+            _ => RecordState::Finished,
+        };
+        // The first call tells which record is there: one that is made again, or comes late, removes no other.
+        let mut token = b"?".to_vec();
+        let outcome = loop {
+            let command = Command::new(script, &self.keyspace.name(id), Kind::Other)
+                .arg(&token)
+                .arg(may(RecordState::InFlight))
+                .arg(may(RecordState::PastLease))
+                .arg(may(RecordState::Finished));
+            match self.run(id, &ScriptCall::new(command)).await? {
+                Value::Nil => break RemovalOutcome::Absent,
+                Value::Array(parts) => match parts.as_slice() {
+                    [Value::Int(0), Value::Int(number)] => break RemovalOutcome::Refused(state(*number)),
+                    [Value::Int(1), Value::Int(number)] => break RemovalOutcome::Removed(state(*number)),
+                    [Value::Int(2), Value::Int(_), Value::BulkString(found)] => token.clone_from(found),
+                    _ => return Err(unexpected(&Value::Array(parts))),
+                },
+                other => return Err(unexpected(&other)),
+            }
         };
         // After the outcome is gone, so that nobody who looks at the mark from then on has it. Where there is none, an
         // earlier call may have removed it and failed here.

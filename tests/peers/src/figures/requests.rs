@@ -27,7 +27,7 @@ use tower_cookies::CookieManagerLayer;
 use crate::Fallible;
 use crate::figure::{Contender, Figure, Limit, Measure};
 use crate::load::{Call, Load, drive};
-use crate::sample::{Quantity, Sample, Used};
+use crate::sample::{Quantity, Sample};
 use crate::server::{Ours, Theirs};
 use crate::traffic::{BODY, RETENTION, new_key};
 
