@@ -39,7 +39,7 @@ impl Redis {
         };
         let report = store.check().await.map_err(|error: StoreError| self.unusable(&error))?;
         if !report.findings().is_empty() {
-            tracing::warn!("{}: {}", self.name(), self.without_passwords(&report.to_string()));
+            eprintln!("{}: {}", self.name(), self.without_passwords(&report.to_string()));
         }
         Ok(store)
     }

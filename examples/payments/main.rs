@@ -120,7 +120,7 @@ async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
         .merge(variations::routes())
         .with_state(App { idempotency: idempotency.clone(), ledger: ledger.clone() });
     let events = Events::new();
-    let keys = settings.redis.as_ref().map(|redis| redis.name());
+    let keys = settings.redis.as_ref().map(keys::Redis::name);
     let shop = Shop::open(idempotency.clone(), ledger, reader, events.clone(), keys).await?;
     let router = router.merge(page::routes(shop, transactions)).fallback(no_route);
 

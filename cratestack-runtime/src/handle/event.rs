@@ -3,10 +3,12 @@ use std::time::Duration;
 use http::StatusCode;
 use sha2::{Digest, Sha256};
 
-use super::settings::Hook;
 use crate::engine::{Hold, Transition};
 use crate::store::RecordIdRef;
 use crate::util::hex_digits;
+
+/// What is told of each event.
+pub(super) type Hook = dyn Fn(&Event<'_>) + Send + Sync;
 
 /// What happened to one guarded request, as [`Idempotency::on_event`](crate::Idempotency::on_event) is told it.
 ///

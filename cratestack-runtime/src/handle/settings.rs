@@ -2,7 +2,7 @@ use std::any::Any;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::event::Event;
+use super::event::Hook;
 
 /// What applies to all handlers of a handle, where none says otherwise for itself.
 #[derive(Clone)]
@@ -15,8 +15,6 @@ pub(crate) struct Settings {
     pub(super) on_event: Option<Arc<Hook>>,
     pub(crate) doors: DoorSettings,
 }
-
-pub(super) type Hook = dyn Fn(&Event<'_>) + Send + Sync;
 
 /// What happens to a request whose key the store cannot reserve.
 ///

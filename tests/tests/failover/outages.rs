@@ -129,7 +129,9 @@ impl Servers {
                 lead(&fronts[1], servers.primary());
             }
             Self::Sentinel { servers, links, primary } => {
-                links.iter().for_each(|link| link.set(Way::Cut));
+                for link in links.iter() {
+                    link.set(Way::Cut);
+                }
                 servers.servers()[*primary].kill().await;
             }
         }

@@ -43,9 +43,9 @@ impl Drop for Paused {
 async fn tell(client: &redis::Client, words: &[&str]) {
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let mut command = redis::Cmd::new();
-    words.iter().for_each(|word| {
+    for word in words {
         command.arg(*word);
-    });
+    }
     command.query_async::<()>(&mut connection).await.unwrap();
 }
 

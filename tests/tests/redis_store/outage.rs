@@ -235,9 +235,9 @@ async fn follows(what: &str, freeze: bool) {
     seconds(1).await;
     let primary = sentinels.primary().await;
     if freeze {
-        sentinels.servers()[primary].freeze().await
+        sentinels.servers()[primary].freeze().await;
     } else {
-        sentinels.servers()[primary].kill().await
+        sentinels.servers()[primary].kill().await;
     }
     let gone = Instant::now();
     let elected = tokio::spawn(async move {

@@ -109,6 +109,7 @@ impl<O: Operation> BatchQueue<O> {
         &self.shared.operation
     }
 
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub(crate) fn is_batching(&self) -> bool {
         self.shared.is_batching
     }

@@ -88,8 +88,7 @@ impl Operation for Scripts {
     type Answer = Answer;
 
     const MAX_BATCH: usize = MAX_BATCH;
-    /// A pipeline does not wait for the one before it, so that waiting for a slot costs more than it saves, until calls
-    /// come faster than they can be sent one by one.
+    /// Each of them has a connection of its own, so that one acknowledgement does not wait for another.
     const BASE_SLOTS: usize = 8;
     const SLOTS_WHEN_CROWDED: usize = 8;
 

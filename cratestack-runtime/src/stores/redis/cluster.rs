@@ -1,18 +1,20 @@
 //! A Cluster: the client's connection knows which node has a key, and follows it when it moves.
 //!
-//! Each call is sent at once. Those that go to one node share its connection, and with it their round trips:
+//! Each call has a connection of its own for as long as it is on its way: the client's connection can stop for good where
+//! two calls meet a slot that has moved (it refreshes its slots under a lock, and meanwhile does not poll those who wait
+//! for that lock).
 //!
 //! ```text
-//! call A │ sends to node 1 ──────────── answer
-//! call B │ sends to node 2 ──────────── answer
-//! call C │    sends to node 1 ──────────── answer              (beside A, on the same connection)
-//! call D │ sends to node 2 ── MOVED ── sends to node 3 ── answer
+//! call A │ connection 1: sends to node 1 ──────────── answer
+//! call B │ connection 2: sends to node 2 ── MOVED ── asks for the slots ── sends to node 3 ── answer
+//! call C │     waits for a connection, where so many are busy ── sends
 //! ```
 //!
 //! An acknowledgement (`WAIT`) is of its own connection's node and writes, so it travels with its script in a pipeline of
-//! two, which is redirected as a whole. These have a connection of their own: `WAIT` holds up what comes behind it.
+//! two, which is redirected as a whole.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -22,75 +24,67 @@ use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{MultipleNodeRoutingInfo, ResponsePolicy, RoutingInfo, SingleNodeRoutingInfo};
 use redis::{Cmd, ErrorKind, Pipeline, ProtocolVersion, RedisError, RedisResult, Value};
+use tokio::sync::Semaphore;
 
 use super::acknowledgement::Acknowledgement;
 use super::node::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT};
-use super::shared::Shared;
+use crate::util;
 
-/// A node that has a call answers it sooner, but for one that acknowledges, see `acknowledgement`.
-const STALLED_AFTER: Duration = Duration::from_secs(1);
-const ACKNOWLEDGED_STALLED_AFTER: Duration = Duration::from_secs(4);
+/// So many calls are on their way at once, each on a connection of its own.
+const MAX_CONNECTIONS: usize = 32;
+
+/// A call takes less, also where it is sent to another node after the first.
+const STALLED_AFTER: Duration = Duration::from_secs(2);
+/// Those that wait for replicas and disks may take longer, see `acknowledgement`.
+const ACKNOWLEDGED_STALLED_AFTER: Duration = Duration::from_secs(5);
 
 /// How often a call is sent anew: to where its slot has moved, or once a node has come back or been replaced.
 const RETRIES: u32 = 8;
 
 pub(super) struct Cluster {
     pub(super) client: ClusterClient,
-    calls: Link,
-    acknowledged: Link,
+    calls: Connections,
+    acknowledged: Connections,
 }
 
-/// A connection to all nodes.
-struct Link {
-    shared: Shared<ClusterConnection>,
-    /// How often it has answered.
-    answers: AtomicU64,
-    /// Where nothing is answered for this long, another connection is tried.
+/// Connections to all nodes, each of which has one call on its way.
+struct Connections {
+    idle: Mutex<Vec<ClusterConnection>>,
+    permits: Semaphore,
+    /// A connection that does not answer for this long is given up.
     stalled_after: Duration,
 }
 
-impl Link {
+impl Connections {
     fn new(stalled_after: Duration) -> Self {
-        Self { shared: Shared::default(), answers: AtomicU64::default(), stalled_after }
+        Self { idle: Mutex::default(), permits: Semaphore::new(MAX_CONNECTIONS), stalled_after }
     }
 
-    /// A connection is given up that answers nothing at all, and the call is made once more on another: the client's own
-    /// repair of its connections may wait for what waits for it.
-    ///
-    /// It is also given up where a call takes too long beside others that are answered: the client stays with a primary
-    /// that is silent, though its replica has been promoted, and a new connection asks the nodes who has which slot.
-    /// Calls that are on their way go on where they are.
+    /// A connection that does not answer is given up, and the call is made once more on a new one, which asks the nodes
+    /// who has which slot: the client stays with a primary that is silent, though its replica has been promoted.
     async fn ask<'a, T>(
         &self,
         client: &ClusterClient,
         ask: impl Fn(ClusterConnection) -> BoxFuture<'a, RedisResult<T>> + Send,
     ) -> RedisResult<T> {
+        // Nobody closes it.
+        let _permit = self.permits.acquire().await.ok();
         let mut is_last = false;
         loop {
-            let shared = self.shared.get(Box::pin(client.get_async_connection())).await?;
-            let mut asking = ask(shared.connection);
-            let mut answers = self.answers.load(Ordering::Relaxed);
-            let answer = loop {
-                if let Ok(answer) = tokio::time::timeout(self.stalled_after, &mut asking).await {
-                    break Some(answer);
-                }
-                let before = std::mem::replace(&mut answers, self.answers.load(Ordering::Relaxed));
-                if before == answers && !is_last {
-                    break None;
-                }
+            let kept = util::lock(&self.idle).pop().filter(|_| !is_last);
+            let connection = match kept {
+                Some(connection) => connection,
+                None => Box::pin(client.get_async_connection()).await?,
             };
-            match answer {
-                Some(answer) if !answer.as_ref().is_err_and(RedisError::is_timeout) => {
-                    self.answers.fetch_add(1, Ordering::Relaxed);
+            match tokio::time::timeout(self.stalled_after, ask(connection.clone())).await {
+                Ok(answer) => {
+                    if !answer.as_ref().is_err_and(RedisError::is_timeout) {
+                        util::lock(&self.idle).push(connection);
+                    }
                     return answer;
                 }
-                answer => {
-                    self.shared.give_up(shared.number);
-                    if let Some(timed_out) = answer {
-                        return timed_out;
-                    }
-                    is_last = true;
-                }
+                Err(_) if is_last => return Err(io::Error::from(io::ErrorKind::TimedOut).into()),
+                Err(_) => is_last = true,
             }
         }
     }
@@ -110,7 +104,11 @@ impl Cluster {
     }
 
     fn over(client: ClusterClient) -> Self {
-        Self { client, calls: Link::new(STALLED_AFTER), acknowledged: Link::new(ACKNOWLEDGED_STALLED_AFTER) }
+        Self {
+            client,
+            calls: Connections::new(STALLED_AFTER),
+            acknowledged: Connections::new(ACKNOWLEDGED_STALLED_AFTER),
+        }
     }
 
     /// The same Cluster, and nothing else in common.

@@ -67,11 +67,12 @@ use crate::stores::status::recordable;
 /// Every operation is one script about one key, by the server's clock, and every record is one hash that the server
 /// drops when it expires: nothing has to be swept. Nothing is created beforehand.
 ///
-/// Where many requests come at once, their calls share round trips; see [`group_commit`](Self::group_commit).
+/// Where many requests come at once, their calls share what the connection sends, and acknowledgements; see
+/// [`group_commit`](Self::group_commit).
 ///
-/// A store and its clones have one connection to a server (on a Cluster, one to each node). They have more of them
-/// where acknowledgements are asked for, one for each batch on its way, and another one while duplicates wait for a
-/// run of another process.
+/// A store and its clones have one connection to a server; on a Cluster one to each node for every call that is on its
+/// way at once, up to 32. They have more of them where acknowledgements are asked for, one for each batch on its way,
+/// and another one while duplicates wait for a run of another process.
 ///
 /// ```no_run
 /// use cratestack_runtime::{Idempotency, RedisStore};
@@ -87,6 +88,7 @@ use crate::stores::status::recordable;
 pub struct RedisStore {
     keyspace: Arc<Keyspace>,
     calls: BatchQueue<Scripts>,
+    group_commit: bool,
     watcher: Arc<Watcher>,
     sessions: Arc<Sessions>,
 }
@@ -147,20 +149,22 @@ impl RedisStore {
         Self::with(Keyspace { server, prefix: KeyPrefix::default(), acknowledgement: Acknowledgement::default() }, true)
     }
 
-    fn with(keyspace: Keyspace, is_batching: bool) -> Self {
-        // Whoever waited for a slot of a Cluster's would wait for its slowest node.
-        let is_batching = is_batching && matches!(*keyspace.server, Server::Node(_));
+    fn with(keyspace: Keyspace, group_commit: bool) -> Self {
+        // Only an acknowledgement holds up what comes behind it on its connection. Without one, calls share the
+        // connection and what it sends without waiting for each other; a queue would only cost them more.
+        let is_batching =
+            group_commit && keyspace.acknowledgement.is_asked_for() && matches!(*keyspace.server, Server::Node(_));
         let keyspace = Arc::new(keyspace);
         let scripts = |releases| Scripts { keyspace: Arc::clone(&keyspace), releases };
         let releases = BatchQueue::new(scripts(None), is_batching);
         let calls = BatchQueue::new(scripts(Some(releases)), is_batching);
-        Self { keyspace, calls, watcher: Arc::default(), sessions: Arc::default() }
+        Self { keyspace, calls, group_commit, watcher: Arc::default(), sessions: Arc::default() }
     }
 
     fn changed(self, change: impl FnOnce(&mut Keyspace)) -> Self {
         let mut keyspace = (*self.keyspace).clone();
         change(&mut keyspace);
-        Self::with(keyspace, self.calls.is_batching())
+        Self::with(keyspace, self.group_commit)
     }
 
     /// What the names of the store's keys begin with. Default: `cratestack_idempotency:`.
@@ -217,10 +221,11 @@ impl RedisStore {
         self.changed(|keyspace| keyspace.acknowledgement.synced = on)
     }
 
-    /// Whether calls that arrive while others are on their way share a message. Default: they do.
+    /// Whether calls that arrive while others wait for an acknowledgement share the next one. Default: they do.
     ///
-    /// A call that finds few others on their way is made at once, by itself: there is no timer. On a Cluster each call
-    /// is made at once, and those to one node share its connection, and its acknowledgements.
+    /// It matters with [`acknowledged_by`](Self::acknowledged_by) and [`synced_to_disk`](Self::synced_to_disk) on one
+    /// node. Without them calls share the connection, and what it sends, as they come; on a Cluster each call is made by
+    /// itself. There is no timer either way.
     ///
     /// Clones share their messages, so this belongs where the store is made.
     ///

@@ -51,6 +51,7 @@ pub(super) struct Node {
 }
 
 #[derive(Clone)]
+#[allow(clippy::large_enum_variant, reason = "a store has one")]
 enum Source {
     Client(Client),
     Sentinel(Arc<tokio::sync::Mutex<SentinelClient>>),

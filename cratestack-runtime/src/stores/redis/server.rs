@@ -3,7 +3,7 @@
 use std::fmt;
 
 use futures_util::future::join_all;
-use redis::{Cmd, Pipeline, RedisError, ServerErrorKind, Value};
+use redis::{Cmd, RedisError, ServerErrorKind, Value};
 
 use super::acknowledgement::Acknowledgement;
 use super::cluster::Cluster;
@@ -13,7 +13,7 @@ use super::node::Node;
 use super::script::{ON_A_CLUSTER, ON_A_NODE, WakingScripts};
 use crate::store::StoreError;
 
-#[expect(clippy::large_enum_variant, reason = "a store has one")]
+#[allow(clippy::large_enum_variant, reason = "a store has one")]
 pub(super) enum Server {
     Node(Node),
     Cluster(Cluster),
@@ -112,23 +112,16 @@ impl Server {
         }
     }
 
+    /// In one pipeline, with one acknowledgement for all.
     async fn send_many(
         &self,
         node: &Node,
         commands: &[&Command],
         acknowledgement: Acknowledgement,
     ) -> Result<Vec<Outcome>, RedisError> {
-        let (values, refusal) = if acknowledgement.is_asked_for() {
-            let cmds: Vec<_> = commands.iter().map(|command| command.evalsha().clone()).collect();
-            let (values, acknowledged) = node.run_acknowledged(&cmds, acknowledgement).await?;
-            (values, acknowledgement.refusal(&acknowledged))
-        } else {
-            let mut pipeline = Pipeline::with_capacity(commands.len());
-            for command in commands {
-                pipeline.add_command(command.evalsha().clone());
-            }
-            (node.run_many(&pipeline, commands.len()).await?, None)
-        };
+        let cmds: Vec<_> = commands.iter().map(|command| command.evalsha().clone()).collect();
+        let (values, acknowledged) = node.run_acknowledged(&cmds, acknowledgement).await?;
+        let refusal = acknowledgement.refusal(&acknowledged);
         let mut answers = Vec::with_capacity(commands.len());
         for (command, value) in commands.iter().zip(values) {
             answers.push(match value.extract_error() {

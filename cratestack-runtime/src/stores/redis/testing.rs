@@ -16,7 +16,7 @@ impl RedisStore {
     /// The store as another process has it: with connections of its own.
     pub(crate) fn of_another_process(&self) -> Self {
         let server = Arc::new(self.keyspace.server.of_another_process());
-        Self::with(Keyspace { server, ..(*self.keyspace).clone() }, self.calls.is_batching())
+        Self::with(Keyspace { server, ..(*self.keyspace).clone() }, self.group_commit)
     }
 
     pub(crate) async fn age(&self, by: Duration) -> Result<(), StoreError> {
