@@ -128,8 +128,9 @@ impl RedisNodes {
             bytes += sum(["total_net_input_bytes", "total_net_output_bytes"]);
             // Its own figure for all commands leaves out those of scripts on some versions.
             let of_kind = info.lines().filter(|line| line.starts_with("cmdstat_"));
-            commands +=
-                of_kind.filter_map(|line| line.split_once("calls=")?.1.split(',').next()?.parse::<f64>().ok()).sum::<f64>();
+            commands += of_kind
+                .filter_map(|line| line.split_once("calls=")?.1.split(',').next()?.parse::<f64>().ok())
+                .sum::<f64>();
         }
         let cpu = Some(Duration::from_secs_f64(cpu));
         Ok(Usage { cpu, commands: Some(commands as u64), bytes: Some(bytes as u64) })

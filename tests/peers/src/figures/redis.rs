@@ -173,6 +173,7 @@ impl Place {
 }
 
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "a figure has a few")]
 enum Store {
     Ours(RedisStore),
     Theirs(RedisIdempotencyStore),
