@@ -1,5 +1,6 @@
 //! Valkey or Redis for the keys of handlers without a transaction, beside a ledger that lies elsewhere.
 
+use cratestack_runtime::schema::ServerFindingKind;
 use cratestack_runtime::{RedisStore, StoreError};
 use redis::{Client, ConnectionInfo, IntoConnectionInfo as _, cluster::ClusterClientBuilder};
 
@@ -38,6 +39,9 @@ impl Redis {
                 .map_err(|error| self.unusable(&error))?,
         };
         let report = store.check().await.map_err(|error: StoreError| self.unusable(&error))?;
+        if let Some(finding) = report.findings().iter().find(|finding| finding.kind == ServerFindingKind::Topology) {
+            return Err(self.unusable(&finding.text));
+        }
         if !report.findings().is_empty() {
             eprintln!("{}: {}", self.name(), self.without_passwords(&report.to_string()));
         }
@@ -46,7 +50,7 @@ impl Redis {
 
     fn unusable(&self, cause: &dyn std::fmt::Display) -> String {
         let (places, cause) = (self.places(), self.without_passwords(&cause.to_string()));
-        let hint = if cause.contains("MOVED") { " It is a node of a Cluster: name two of its nodes." } else { "" };
+        let hint = if cause.contains("node of a Cluster") { " In REDIS_URL, name two of its nodes." } else { "" };
         format!("cannot keep keys at {places}: {cause}.{hint} The address comes from REDIS_URL.")
     }
 

@@ -620,9 +620,11 @@ async fn what_a_lost_redis_forgets_runs_again_and_a_transaction_is_not_forgotten
         assert_replay_of(&first, &send(&order).await);
         assert_eq!(server.tell::<u64>("DBSIZE").await, u64::from(handler != "transaction"), "{handler}");
 
-        // It comes back empty, as it keeps nothing on its disk.
+        // It comes back empty, as it keeps nothing on its disk. What the process has seen it replays from memory until it
+        // has looked at the server's session, once a second.
         server.kill().await;
         server.start().await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
         let again = retry_while(&[503], &order).await;
         assert_eq!((again.status.as_u16(), again.is_replay()), (201, handler == "transaction"), "{handler}: {again:?}");
         let rows = send(&service.client().get("/shop/ledger?shop=1")).await.json();

@@ -104,11 +104,14 @@ impl Server {
     /// An answer for each command.
     pub(super) async fn run_many(&self, commands: &[&Command], acknowledgement: Acknowledgement) -> Vec<Outcome> {
         match self {
-            Self::Cluster(_) => join_all(commands.iter().map(|command| self.run_one(command, acknowledgement))).await,
-            Self::Node(node) => match self.send_many(node, commands, acknowledgement).await {
-                Ok(answers) => answers,
-                Err(error) => commands.iter().map(|_| Err(store_error(&error))).collect(),
-            },
+            Self::Node(node) if acknowledgement.is_asked_for() => {
+                match self.send_many(node, commands, acknowledgement).await {
+                    Ok(answers) => answers,
+                    Err(error) => commands.iter().map(|_| Err(store_error(&error))).collect(),
+                }
+            }
+            // A connection sends all of them without waiting for an answer.
+            _ => join_all(commands.iter().map(|command| self.run_one(command, acknowledgement))).await,
         }
     }
 
