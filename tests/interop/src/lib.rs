@@ -5,6 +5,9 @@
 pub mod bank;
 #[path = "../../src/client.rs"]
 pub mod client;
+#[path = "../../src/keeper.rs"]
+#[allow(dead_code)]
+mod keeper;
 #[path = "../../src/packages.rs"]
 mod packages;
 #[path = "../../src/postgres/mod.rs"]

@@ -1,5 +1,8 @@
 //! The throw-away Postgres of the workspace's tests, built once more here because this is another workspace.
 
+#[path = "../../src/keeper.rs"]
+#[allow(dead_code)]
+mod keeper;
 #[path = "../../src/packages.rs"]
 #[allow(dead_code)]
 mod packages;
