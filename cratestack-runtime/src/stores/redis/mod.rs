@@ -192,7 +192,7 @@ impl RedisStore {
     /// an outcome is recorded again until it is acknowledged. Where a replica that has acknowledged is promoted, nothing
     /// is lost; where another one may be, name all of them here. On a Cluster the replicas of each primary are meant.
     ///
-    /// Each call then costs the round trip to the replicas as well, which calls that arrive together share.
+    /// Each call then costs the round trip to the replicas as well, which calls that arrive together share on one node.
     ///
     /// ```no_run
     /// # fn make(client: redis::Client) {
@@ -208,8 +208,9 @@ impl RedisStore {
     /// [`acknowledged_by`](Self::acknowledged_by) names (`WAITAOF`). Default: it need not.
     ///
     /// The server must be Redis 7.2 or Valkey, with `appendonly yes`: else every call is an error that says so. With
-    /// `appendfsync everysec` a call takes up to a second and a little, and is an error after three; with `always` the disk has
-    /// everything anyway.
+    /// `appendfsync everysec` a call takes up to a second and a little, and is an error after three; some versions (Valkey
+    /// 8.1.1 is one) answer before the disk has anything, see the repository's `docs/redis.md`. With `always` the disk
+    /// has everything anyway, on every version.
     ///
     /// ```no_run
     /// # fn make(client: redis::Client) {
