@@ -10,6 +10,7 @@ mod hangups;
 mod outage;
 mod records;
 mod rights;
+mod routing;
 mod service;
 mod sessions;
 mod waiting;

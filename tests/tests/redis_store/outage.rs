@@ -293,7 +293,7 @@ async fn a_failover_of_a_cluster_under_load() {
     println!("Cluster: {} keys, {} ran again, {} errors", runs.len(), twice(&runs), errors.len());
 }
 
-/// The client stays with a primary that is silent, so the store takes a new connection.
+/// The store asks the others who has the slots, and leaves the primary that is silent.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failover_of_a_cluster_whose_primary_stalls() {
     let mut cluster = RedisOptions::new().start_cluster().await;

@@ -47,7 +47,8 @@ pub(super) fn store_error(error: &RedisError) -> StoreError {
              records, and their requests would run again"
         )),
         (_, Some("MISCONF")) => StoreError::Unavailable(format!("{text}. The server cannot write to its disk")),
-        (_, Some("NOREPLICAS" | "READONLY")) => StoreError::Unavailable(text),
+        // A primary that becomes a replica lets go of those who wait for acknowledgements (UNBLOCKED).
+        (_, Some("NOREPLICAS" | "READONLY" | "UNBLOCKED")) => StoreError::Unavailable(text),
         (_, Some("WRONGTYPE")) => StoreError::Database(format!(
             "{text}. A key of another program has the name of a record: give the store a prefix of its own, see \
              `RedisStore::prefix`"

@@ -142,7 +142,7 @@ impl Cluster {
         KeyedCommand { key, command }: KeyedCommand<'_>,
         acknowledgement: Acknowledgement,
     ) -> RedisResult<(Value, Value)> {
-        let mut way = Way::of(Slot::for_key(key), 2 * (STALLED_AFTER + acknowledgement.timeout()));
+        let mut way = Way::of(Slot::for_key(key), 2 * STALLED_AFTER + acknowledgement.timeout());
         loop {
             let answer = match self.hop(&mut way).await {
                 Ok(hop) => acknowledged_by(&hop, command, acknowledgement).await,
@@ -185,7 +185,8 @@ impl Cluster {
                         };
                     }
                 }
-                Err(error) if leads_on(&error) => {}
+                // So that what is sent again by itself finds who has taken the node's place.
+                Err(error) if leads_on(&error) => drop(self.refresh().await),
                 Err(error) => numbers.into_iter().for_each(|number| answers[number] = Some(Err(error.clone()))),
             }
         }

@@ -76,16 +76,15 @@ impl Hop {
 
 impl Cluster {
     pub(super) async fn hop(&self, way: &mut Way) -> RedisResult<Hop> {
-        let hop = match way.asking.take() {
-            Some(member) => Hop { member, is_asking: true },
-            None => {
-                let owner = self.owner(way.slot).await;
-                // Of a Cluster that has never answered, the caller is told at once.
-                if owner.is_err() && !self.is_known() {
-                    way.until = Instant::now();
-                }
-                Hop { member: owner?, is_asking: false }
+        let hop = if let Some(member) = way.asking.take() {
+            Hop { member, is_asking: true }
+        } else {
+            let owner = self.owner(way.slot).await;
+            // Of a Cluster that has never answered, the caller is told at once.
+            if owner.is_err() && !self.is_known() {
+                way.until = Instant::now();
             }
+            Hop { member: owner?, is_asking: false }
         };
         way.last = Some(Arc::clone(&hop.member));
         Ok(hop)

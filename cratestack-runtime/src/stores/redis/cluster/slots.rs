@@ -117,13 +117,11 @@ impl SlotMap {
     }
 
     fn number(&mut self, address: &NodeAddress, open: impl FnOnce() -> Arc<Member>) -> usize {
-        match self.primaries.iter().position(|primary| primary.address == *address) {
-            Some(number) => number,
-            None => {
-                self.primaries.push(open());
-                self.primaries.len() - 1
-            }
-        }
+        let known = self.primaries.iter().position(|primary| primary.address == *address);
+        known.unwrap_or_else(|| {
+            self.primaries.push(open());
+            self.primaries.len() - 1
+        })
     }
 
     /// What one redirect tells.
