@@ -2,7 +2,7 @@
 
 use cratestack_runtime::schema::ServerFindingKind;
 use cratestack_runtime::{RedisStore, StoreError};
-use redis::{Client, ConnectionInfo, IntoConnectionInfo as _, cluster::ClusterClientBuilder};
+use redis::{Client, ConnectionInfo, IntoConnectionInfo as _};
 
 /// One server, or nodes of a Cluster.
 pub(crate) struct Redis(Vec<ConnectionInfo>);
@@ -33,10 +33,11 @@ impl Redis {
 
     /// A store there, once it has answered.
     pub(crate) async fn open(&self) -> Result<RedisStore, String> {
-        let store = match &self.0[..] {
-            [node] => Client::open(node.clone()).map(RedisStore::new).map_err(|error| self.unusable(&error))?,
-            nodes => RedisStore::cluster(ClusterClientBuilder::new(nodes.iter().cloned()))
-                .map_err(|error| self.unusable(&error))?,
+        let clients = self.0.iter().cloned().map(Client::open).collect::<Result<Vec<_>, _>>();
+        let clients = clients.map_err(|error| self.unusable(&error))?;
+        let store = match <[Client; 1]>::try_from(clients) {
+            Ok([client]) => RedisStore::new(client),
+            Err(clients) => RedisStore::cluster(clients).map_err(|error| self.unusable(&error))?,
         };
         let report = store.check().await.map_err(|error: StoreError| self.unusable(&error))?;
         if let Some(finding) = report.findings().iter().find(|finding| finding.kind == ServerFindingKind::Topology) {

@@ -11,7 +11,6 @@ use cratestack_runtime::{
 use cratestack_schema::redis::ServerNeeds;
 use cratestack_tests::RedisOptions;
 use cratestack_tests::redis::RedisServer;
-use redis::cluster::ClusterClientBuilder;
 use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
 
 use crate::service::{HOUR, MINUTE, claim, on, on_cluster, reserve};
@@ -113,8 +112,8 @@ async fn the_rule_grants_all_that_the_store_does_on_a_cluster() {
     for server in cluster.servers() {
         server.tell::<()>(&rule(ServerNeeds::cluster())).await;
     }
-    let urls: Vec<_> = cluster.urls().iter().map(|url| as_user(url)).collect();
-    let store = RedisStore::cluster(ClusterClientBuilder::new(urls)).unwrap();
+    let urls = cluster.urls();
+    let store = RedisStore::cluster(urls.iter().map(|url| redis::Client::open(as_user(url)).unwrap())).unwrap();
     everything(&store).await.unwrap();
     let report = store.check().await.unwrap();
     assert!(!report.to_string().contains("ights"), "{report}");
@@ -152,7 +151,7 @@ async fn no_error_has_a_password_in_it() {
         for store in [
             RedisStore::new(redis::Client::open(url.as_str()).unwrap()),
             RedisStore::new(redis::Client::open(url.as_str()).unwrap()).acknowledged_by(1),
-            RedisStore::cluster(ClusterClientBuilder::new([url.as_str()])).unwrap(),
+            RedisStore::cluster([redis::Client::open(url.as_str()).unwrap()]).unwrap(),
         ] {
             let errors = [
                 store.reserve(claim("k", MINUTE)).await.map(drop),

@@ -42,7 +42,7 @@ pub fn through(sentinels: &RedisSentinels) -> RedisStore {
 }
 
 pub fn on_cluster(cluster: &RedisCluster) -> RedisStore {
-    RedisStore::cluster(cluster.client()).unwrap()
+    RedisStore::cluster(cluster.clients()).unwrap()
 }
 
 /// A process of a fleet: a handle of its own on a store, and a handler that counts its effects.

@@ -33,7 +33,8 @@ impl Acknowledgement {
         command
     }
 
-    fn timeout(self) -> Duration {
+    /// How long the servers may take.
+    pub(super) fn timeout(self) -> Duration {
         if self.synced { DISKS_TIMEOUT } else { REPLICAS_TIMEOUT }
     }
 

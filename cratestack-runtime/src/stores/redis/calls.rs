@@ -12,10 +12,10 @@ use std::sync::Arc;
 use redis::Value;
 use uuid::Uuid;
 
-use super::command::ScriptCall;
+use super::command::{Command, ScriptCall};
 use super::keyspace::Keyspace;
 use super::outcome::claim_outcome;
-use super::server::Answered;
+use super::server::{Answered, Server};
 use super::to_the_end::ToTheEnd;
 use crate::store::{ClaimOutcome, RecordId, RecordIdRef, StoreError};
 use crate::stores::batch::{BatchQueue, Call, Operation, Pending};
@@ -23,12 +23,15 @@ use crate::stores::batch::{BatchQueue, Call, Operation, Pending};
 /// The most commands of one pipeline. The server answers them in one go, so a long one holds up others.
 const MAX_BATCH: usize = 128;
 
+/// So many queues are there for the nodes of a Cluster. Where it has more primaries, some share one.
+const MAX_QUEUES: usize = 64;
+
 /// All scripts: any of them may stand beside any other in a pipeline.
 #[derive(Clone)]
 pub(super) struct Scripts {
     pub(super) keyspace: Arc<Keyspace>,
     /// Where a reservation goes that nobody takes; none for the releases themselves.
-    pub(super) releases: Option<BatchQueue<Self>>,
+    pub(super) releases: Option<Queues>,
 }
 
 /// What a call of a script comes to.
@@ -127,9 +130,42 @@ impl Operation for Scripts {
             self.keyspace.server.run_many(&commands, self.keyspace.acknowledgement).await
         };
         for (call, answered) in batch.into_iter().zip(answers) {
-            let answer = self.answer(&call.args, &|| call.id.clone(), answered);
-            call.answer(answer);
+            if let Some(answered) = answered {
+                let answer = self.answer(&call.args, &|| call.id.clone(), answered);
+                call.answer(answer);
+            } else {
+                // Whatever comes of it, the others need not wait for it.
+                let scripts = self.clone();
+                tokio::spawn(async move {
+                    let answer = scripts.make_alone(&call.args, &|| call.id.clone()).await;
+                    call.answer(answer);
+                });
+            }
         }
+    }
+}
+
+/// Where calls meet: a queue for each node, so that none waits for what another one's replicas acknowledge.
+#[derive(Debug, Clone)]
+pub(super) struct Queues(Arc<[BatchQueue<Scripts>]>);
+
+impl Queues {
+    pub(super) fn new(keyspace: &Arc<Keyspace>, releases: Option<&Self>, group_commit: bool) -> Self {
+        // Only an acknowledgement holds up what comes behind it on its connection. Without one, calls share the
+        // connection and what it sends without waiting for each other; a queue would only cost them more.
+        let is_batching = group_commit && keyspace.acknowledgement.is_asked_for();
+        let count = if is_batching && matches!(*keyspace.server, Server::Cluster(_)) { MAX_QUEUES } else { 1 };
+        let queue = |_| {
+            let scripts = Scripts { keyspace: Arc::clone(keyspace), releases: releases.cloned() };
+            BatchQueue::new(scripts, is_batching)
+        };
+        Self((0..count).map(queue).collect())
+    }
+
+    /// That of the node which has the key, by what is known of it.
+    pub(super) fn of(&self, keyspace: &Keyspace, command: &Command) -> &BatchQueue<Scripts> {
+        let number = if self.0.len() > 1 { keyspace.server.number_of(command.key()) } else { 0 };
+        &self.0[number % self.0.len()]
     }
 }
 
@@ -161,7 +197,7 @@ impl Scripts {
     fn give_back(&self, id: RecordId, token: Uuid) {
         if let Some(releases) = &self.releases {
             let release = self.keyspace.release(id.as_ref(), token);
-            releases.post(id, release);
+            releases.of(&self.keyspace, &release.command).post(id, release);
         }
     }
 }

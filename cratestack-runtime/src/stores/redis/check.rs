@@ -1,12 +1,8 @@
 //! Whether the servers are what a store needs: each answers the questions of `cratestack_schema::redis`.
 
 use cratestack_schema::redis::{ServerAnswer, ServerAnswers, ServerNeeds, ServerReport};
-use redis::cluster::ClusterConfig;
-use redis::cluster_async::ClusterConnection;
-use redis::cluster_routing::RoutingInfo;
 use redis::{AsyncConnectionConfig, Cmd, RedisError, RedisResult, Value};
 
-use super::cluster::{Cluster, node_at};
 use super::error::store_error;
 use super::keyspace::Keyspace;
 use super::node::{CONNECT_TIMEOUT, Node, RESPONSE_TIMEOUT};
@@ -22,11 +18,16 @@ pub(super) async fn check(keyspace: &Keyspace) -> Result<ServerReport, StoreErro
     };
     let needs = needs.acknowledged_by(acknowledgement.replicas).synced_to_disk(acknowledgement.synced);
     let questions = needs.questions(&keyspace.prefix);
-    let answers = match &*keyspace.server {
-        Server::Node(node) => ask_node(node, &questions).await.map(|answers| vec![answers]),
-        Server::Cluster(cluster) => ask_cluster(cluster, &questions).await,
-    };
-    Ok(ServerReport::new(&keyspace.prefix, needs, &answers.map_err(|error| store_error(&error))?))
+    let answers = ask_each(&keyspace.server, &questions).await.map_err(|error| store_error(&error))?;
+    Ok(ServerReport::new(&keyspace.prefix, needs, &answers))
+}
+
+async fn ask_each(server: &Server, questions: &[Vec<String>]) -> RedisResult<Vec<ServerAnswers>> {
+    let mut answers = Vec::new();
+    for primary in server.primaries().await? {
+        answers.push(ask_node(&primary, questions).await?);
+    }
+    Ok(answers)
 }
 
 /// On a connection of its own: the last questions leave it to listen.
@@ -48,39 +49,6 @@ async fn ask_node(node: &Node, questions: &[Vec<String>]) -> RedisResult<ServerA
         });
     }
     Ok(ServerAnswers::new(info.addr().to_string(), answers))
-}
-
-async fn ask_cluster(cluster: &Cluster, questions: &[Vec<String>]) -> RedisResult<Vec<ServerAnswers>> {
-    let (pushes, _inbox) = tokio::sync::mpsc::unbounded_channel();
-    let config = ClusterConfig::new().set_push_sender(pushes);
-    let mut connection = cluster.client.get_async_connection_with_config(config).await?;
-    let mut servers = Vec::new();
-    for (address, _) in cluster.ask_primaries(&redis::cmd("PING")).await? {
-        let mut answers = Vec::with_capacity(questions.len());
-        for words in questions {
-            let answered = if let Some(done) = listening(&mut connection, words).await {
-                done.map(|()| Value::Okay)
-            } else {
-                let node = RoutingInfo::SingleNode(node_at(&address)?);
-                connection.route_command(command(words), node).await
-            };
-            answers.push(answer(answered)?);
-        }
-        servers.push(ServerAnswers::new(address, answers));
-    }
-    Ok(servers)
-}
-
-/// The client answers these itself, of the node that has the channel.
-async fn listening(connection: &mut ClusterConnection, words: &[String]) -> Option<RedisResult<()>> {
-    let channel = words.get(1)?;
-    Some(match words[0].as_str() {
-        "SUBSCRIBE" => connection.subscribe(channel).await,
-        "UNSUBSCRIBE" => connection.unsubscribe(channel).await,
-        "SSUBSCRIBE" => connection.ssubscribe(channel).await,
-        "SUNSUBSCRIBE" => connection.sunsubscribe(channel).await,
-        _ => return None,
-    })
 }
 
 fn command(words: &[String]) -> Cmd {

@@ -7,6 +7,9 @@ use uuid::Uuid;
 
 use super::script::Script;
 
+/// Where the key stands in a call of a script: behind the command's name, the script, and how many keys there are.
+const KEY_ARGUMENT: usize = 3;
+
 /// A script and its arguments, about the record of one key.
 #[derive(Debug)]
 pub(super) struct Command {
@@ -37,6 +40,13 @@ impl Command {
     pub(super) fn arg(mut self, arg: impl redis::ToRedisArgs) -> Self {
         self.evalsha.arg(arg);
         self
+    }
+
+    pub(super) fn key(&self) -> &[u8] {
+        match self.evalsha.args_iter().nth(KEY_ARGUMENT) {
+            Some(redis::Arg::Simple(key)) => key,
+            _ => &[],
+        }
     }
 
     pub(super) fn evalsha(&self) -> &Cmd {

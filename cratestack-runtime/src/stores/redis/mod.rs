@@ -1,9 +1,9 @@
 //! One hash for each record, and one script for each operation: `scripts/*.lua`.
 //!
 //! - `keyspace` says what a call sends, `outcome` what its answer means.
-//! - `calls` lets calls share a round trip; `server` runs them on a `node` or a `cluster`, and again with the script's text
-//!   where the server does not know it. `shared` is how many callers have one connection, and `to_the_end` how a call goes
-//!   on that its caller does not wait for any more.
+//! - `calls` lets calls share a round trip; `server` runs them on a `node` or a `cluster` of such, and again with the
+//!   script's text where a server does not know it. `shared` is how many callers have one connection, and `to_the_end`
+//!   how a call goes on that its caller does not wait for any more.
 //! - `acknowledgement` is what replicas and disks have to say first; `watch` how waiters are told; `session` whether the
 //!   server may have lost something; `records` what operators do, and `check` what they are told of the servers.
 
@@ -33,12 +33,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cratestack_schema::redis::{KeyPrefix, ServerReport};
 use redis::Client;
-use redis::cluster::ClusterClientBuilder;
 use redis::sentinel::SentinelClient;
 use uuid::Uuid;
 
 use self::acknowledgement::Acknowledgement;
-use self::calls::{Lent, Scripts};
+use self::calls::{Lent, Queues};
 use self::cluster::Cluster;
 use self::command::ScriptCall;
 use self::error::{store_error, unexpected};
@@ -52,7 +51,6 @@ use crate::store::{
     Claim, ClaimOutcome, ClockSample, Completion, IdempotencyStore, LeaseState, RecordIdRef, RecordInfo, RecordQuery,
     RecordedStep, Removal, RemovalOutcome, RemovedAll, ReservationOutcome, StepRecord, StoreError, Watch,
 };
-use crate::stores::batch::BatchQueue;
 use crate::stores::renewal::{Renewal, renew_in_time};
 use crate::stores::status::recordable;
 
@@ -70,9 +68,9 @@ use crate::stores::status::recordable;
 /// Where many requests come at once, their calls share what the connection sends, and acknowledgements; see
 /// [`group_commit`](Self::group_commit).
 ///
-/// A store and its clones have one connection to a server; on a Cluster one to each node for every call that is on its
-/// way at once, up to 32. They have more of them where acknowledgements are asked for, one for each batch on its way,
-/// and another one while duplicates wait for a run of another process.
+/// A store and its clones have one connection to a server, on a Cluster to each primary. They have more of them where
+/// acknowledgements are asked for, one for each batch on its way, and another one while duplicates wait for a run of
+/// another process.
 ///
 /// ```no_run
 /// use cratestack_runtime::{Idempotency, RedisStore};
@@ -87,7 +85,7 @@ use crate::stores::status::recordable;
 #[derive(Debug, Clone)]
 pub struct RedisStore {
     keyspace: Arc<Keyspace>,
-    calls: BatchQueue<Scripts>,
+    calls: Queues,
     group_commit: bool,
     watcher: Arc<Watcher>,
     sessions: Arc<Sessions>,
@@ -104,7 +102,7 @@ impl RedisStore {
     /// # }
     /// ```
     pub fn new(client: Client) -> Self {
-        Self::over(Server::Node(Node::new(client)))
+        Self::over(Server::Node(Arc::new(Node::new(client))))
     }
 
     /// A store on the primary that Sentinel names, which it asks for anew whenever a connection ends. Does not connect.
@@ -121,27 +119,31 @@ impl RedisStore {
     /// # }
     /// ```
     pub fn sentinel(client: SentinelClient) -> Self {
-        Self::over(Server::Node(Node::behind_sentinel(client)))
+        Self::over(Server::Node(Arc::new(Node::behind_sentinel(client))))
     }
 
-    /// A store on a Cluster, which speaks RESP3 with it. Does not connect.
+    /// A store on a Cluster, which asks the nodes of these clients for all others. Does not connect.
+    ///
+    /// The other nodes are reached as the first of these: with its user, password and TLS, and at the hosts that the
+    /// Cluster tells (`cluster-announce-ip`, `cluster-announce-hostname`).
     ///
     /// # Errors
     ///
-    /// When the client cannot be built: no node is named, or the nodes' users or passwords differ.
+    /// When no client is given, one has no host, or they differ in user, password, database or TLS.
     ///
     /// ```no_run
     /// use cratestack_runtime::RedisStore;
-    /// use redis::cluster::ClusterClientBuilder;
+    /// use redis::Client;
     ///
-    /// # fn make() -> Result<(), cratestack_runtime::StoreError> {
-    /// let store = RedisStore::cluster(ClusterClientBuilder::new(["redis://10.0.0.1:6379", "redis://10.0.0.2:6379"]))?;
+    /// # fn make() -> Result<(), Box<dyn std::error::Error>> {
+    /// let nodes = [Client::open("redis://10.0.0.1:6379")?, Client::open("redis://10.0.0.2:6379")?];
+    /// let store = RedisStore::cluster(nodes)?;
     /// # Ok(())
     /// # }
     /// ```
-    pub fn cluster(client: ClusterClientBuilder) -> Result<Self, StoreError> {
-        let cluster = Cluster::new(client).map_err(|error| store_error(&error))?;
-        Ok(Self::over(Server::Cluster(cluster)))
+    pub fn cluster(nodes: impl IntoIterator<Item = Client>) -> Result<Self, StoreError> {
+        let cluster = Cluster::new(nodes.into_iter().collect()).map_err(|error| store_error(&error))?;
+        Ok(Self::over(Server::Cluster(Arc::new(cluster))))
     }
 
     fn over(server: Server) -> Self {
@@ -150,14 +152,9 @@ impl RedisStore {
     }
 
     fn with(keyspace: Keyspace, group_commit: bool) -> Self {
-        // Only an acknowledgement holds up what comes behind it on its connection. Without one, calls share the
-        // connection and what it sends without waiting for each other; a queue would only cost them more.
-        let is_batching =
-            group_commit && keyspace.acknowledgement.is_asked_for() && matches!(*keyspace.server, Server::Node(_));
         let keyspace = Arc::new(keyspace);
-        let scripts = |releases| Scripts { keyspace: Arc::clone(&keyspace), releases };
-        let releases = BatchQueue::new(scripts(None), is_batching);
-        let calls = BatchQueue::new(scripts(Some(releases)), is_batching);
+        let releases = Queues::new(&keyspace, None, group_commit);
+        let calls = Queues::new(&keyspace, Some(&releases), group_commit);
         Self { keyspace, calls, group_commit, watcher: Arc::default(), sessions: Arc::default() }
     }
 
@@ -192,7 +189,7 @@ impl RedisStore {
     /// an outcome is recorded again until it is acknowledged. Where a replica that has acknowledged is promoted, nothing
     /// is lost; where another one may be, name all of them here. On a Cluster the replicas of each primary are meant.
     ///
-    /// Each call then costs the round trip to the replicas as well, which calls that arrive together share on one node.
+    /// Each call then costs the round trip to the replicas as well, which calls to one node that arrive together share.
     ///
     /// ```no_run
     /// # fn make(client: redis::Client) {
@@ -224,9 +221,8 @@ impl RedisStore {
 
     /// Whether calls that arrive while others wait for an acknowledgement share the next one. Default: they do.
     ///
-    /// It matters with [`acknowledged_by`](Self::acknowledged_by) and [`synced_to_disk`](Self::synced_to_disk) on one
-    /// node. Without them calls share the connection, and what it sends, as they come; on a Cluster each call is made by
-    /// itself. There is no timer either way.
+    /// It matters with [`acknowledged_by`](Self::acknowledged_by) and [`synced_to_disk`](Self::synced_to_disk). Without
+    /// them calls share the connection to their node, and what it sends, as they come. There is no timer either way.
     ///
     /// Clones share their messages, so this belongs where the store is made.
     ///
@@ -265,7 +261,7 @@ impl RedisStore {
     }
 
     async fn run(&self, id: RecordIdRef<'_>, call: &ScriptCall) -> Result<redis::Value, StoreError> {
-        self.calls.call(id, Lent(call)).await?.into_value()
+        self.calls.of(&self.keyspace, &call.command).call(id, Lent(call)).await?.into_value()
     }
 
     /// Whether the call wrote something.
@@ -310,7 +306,8 @@ impl IdempotencyStore for RedisStore {
     }
 
     async fn reserve(&self, claim: Claim<'_>) -> Result<ClaimOutcome, StoreError> {
-        self.calls.call(claim.id(), Lent(&self.keyspace.reserve(&claim))).await?.into_claim()
+        let call = self.keyspace.reserve(&claim);
+        self.calls.of(&self.keyspace, &call.command).call(claim.id(), Lent(&call)).await?.into_claim()
     }
 
     async fn renew(

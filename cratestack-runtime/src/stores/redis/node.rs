@@ -1,4 +1,5 @@
-//! One node, alone or found by Sentinel: a connection that everybody shares, and those that acknowledgements wait on.
+//! One node, alone, found by Sentinel, or of a Cluster: a connection that everybody shares, and those that
+//! acknowledgements wait on.
 //!
 //! ```text
 //! call A │ sends ──────── answer
@@ -21,8 +22,10 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::sentinel::SentinelClient;
-use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError, RedisResult, Value};
-use tokio::sync::Semaphore;
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, ProtocolVersion, PushInfo, RedisError, RedisResult, Value,
+};
+use tokio::sync::{Semaphore, mpsc};
 
 use super::acknowledgement::Acknowledgement;
 use super::error::code;
@@ -45,35 +48,74 @@ const MAX_IDLE: usize = 16;
 
 pub(super) struct Node {
     source: Source,
-    shared: Shared<MultiplexedConnection>,
+    response_timeout: Duration,
+    /// Where the shared connection's news go, for who listens.
+    pushes: Option<mpsc::UnboundedSender<PushInfo>>,
+    shared: Shared,
     idle: Mutex<Vec<MultiplexedConnection>>,
     waiting: Semaphore,
 }
 
 #[derive(Clone)]
-#[allow(clippy::large_enum_variant, reason = "a store has one")]
+#[allow(clippy::large_enum_variant, reason = "a node has one")]
 enum Source {
     Client(Client),
     Sentinel(Arc<tokio::sync::Mutex<SentinelClient>>),
 }
 
+/// What is sent in one go.
+#[derive(Clone, Copy)]
+enum Message<'a> {
+    Command(&'a Cmd),
+    /// So many answers come to it.
+    Pipeline(&'a Pipeline, usize),
+}
+
+/// On which connection.
+#[derive(Clone, Copy)]
+enum On {
+    Shared,
+    /// One that has nothing else to do; an answer may take so long.
+    Alone(Duration),
+}
+
+enum Connection {
+    Shared(Numbered),
+    Alone(MultiplexedConnection),
+}
+
 impl Node {
     pub(super) fn new(client: Client) -> Self {
-        Self::over(Source::Client(client))
+        Self::over(Source::Client(client), RESPONSE_TIMEOUT)
     }
 
     pub(super) fn behind_sentinel(client: SentinelClient) -> Self {
-        Self::over(Source::Sentinel(Arc::new(tokio::sync::Mutex::new(client))))
+        Self::over(Source::Sentinel(Arc::new(tokio::sync::Mutex::new(client))), RESPONSE_TIMEOUT)
     }
 
-    fn over(source: Source) -> Self {
-        Self { source, shared: Shared::default(), idle: Mutex::default(), waiting: Semaphore::new(MAX_WAITING) }
+    fn over(source: Source, response_timeout: Duration) -> Self {
+        Self {
+            source,
+            response_timeout,
+            pushes: None,
+            shared: Shared::default(),
+            idle: Mutex::default(),
+            waiting: Semaphore::new(MAX_WAITING),
+        }
+    }
+
+    pub(super) fn answering_within(self, response_timeout: Duration) -> Self {
+        Self { response_timeout, ..self }
+    }
+
+    /// One whose shared connection tells what comes without having been asked for, which takes RESP3.
+    pub(super) fn telling(self, pushes: mpsc::UnboundedSender<PushInfo>) -> Self {
+        Self { pushes: Some(pushes), ..self }
     }
 
     /// The same node, and nothing else in common.
-    #[cfg(feature = "testing")]
-    pub(super) fn of_another_process(&self) -> Self {
-        Self::over(self.source.clone())
+    pub(super) fn anew(&self) -> Self {
+        Self::over(self.source.clone(), self.response_timeout)
     }
 
     pub(super) fn is_behind_sentinel(&self) -> bool {
@@ -89,15 +131,21 @@ impl Node {
     }
 
     async fn connect(&self) -> RedisResult<MultiplexedConnection> {
-        let config = AsyncConnectionConfig::new()
+        let mut config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(RESPONSE_TIMEOUT));
+            .set_response_timeout(Some(self.response_timeout));
         // Boxed, as it is seldom needed, and large.
-        Box::pin(async { self.client().await?.get_multiplexed_async_connection_with_config(&config).await }).await
-    }
-
-    async fn shared(&self) -> RedisResult<Numbered<MultiplexedConnection>> {
-        self.shared.get(self.connect()).await
+        Box::pin(async {
+            let mut client = self.client().await?;
+            if let Some(pushes) = &self.pushes {
+                config = config.set_push_sender(pushes.clone());
+                let info = client.get_connection_info().clone();
+                let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+                client = Client::open(info.set_redis_settings(settings))?;
+            }
+            client.get_multiplexed_async_connection_with_config(&config).await
+        })
+        .await
     }
 
     /// Asks who the primary is before anything else is sent.
@@ -108,40 +156,15 @@ impl Node {
         }
     }
 
-    pub(super) async fn run_one(&self, command: &redis::Cmd) -> RedisResult<Value> {
-        let mut attempts = 1;
-        loop {
-            let shared = self.shared().await?;
-            let error = match shared.connection.clone().send_packed_command(command).await {
-                Ok(Value::ServerError(error)) => RedisError::from(error),
-                Ok(value) => return Ok(value),
-                Err(error) => error,
-            };
-            if is_of_the_connection(&error) {
-                self.shared.give_up(shared.number);
-            }
-            if attempts == MAX_ATTEMPTS || !can_be_sent_again(&error) {
-                return Err(error);
-            }
-            attempts += 1;
-        }
+    pub(super) async fn run_one(&self, command: &Cmd) -> RedisResult<Value> {
+        last(self.send(Message::Command(command), On::Shared).await?)
     }
 
-    /// The answers, each of which may be an error of the server's.
-    pub(super) async fn run_many(&self, pipeline: &Pipeline, count: usize) -> RedisResult<Vec<Value>> {
-        let mut attempts = 1;
-        loop {
-            let shared = self.shared().await?;
-            let answers = shared.connection.clone().send_packed_commands(pipeline, 0, count).await;
-            let Some(error) = error_in(&answers) else { return answers };
-            if is_of_the_connection(&error) {
-                self.shared.give_up(shared.number);
-            }
-            if attempts == MAX_ATTEMPTS || !can_be_sent_again(&error) {
-                return answers;
-            }
-            attempts += 1;
-        }
+    /// The same about a slot that is on its way to this node.
+    pub(super) async fn run_asking(&self, command: &Cmd) -> RedisResult<Value> {
+        let mut pipeline = Pipeline::with_capacity(2);
+        pipeline.cmd("ASKING").add_command(command.clone());
+        last(self.send(Message::Pipeline(&pipeline, 2), On::Shared).await?)
     }
 
     /// The same on a connection of its own, and what came of the acknowledgement that follows.
@@ -150,45 +173,93 @@ impl Node {
     /// pipeline is written to one connection as a whole.
     pub(super) async fn run_acknowledged(
         &self,
-        commands: &[redis::Cmd],
+        commands: &[&Cmd],
+        is_asking: bool,
         acknowledgement: Acknowledgement,
     ) -> RedisResult<(Vec<Value>, Value)> {
-        let mut pipeline = Pipeline::with_capacity(commands.len() + 1);
+        let mut pipeline = Pipeline::with_capacity(2 * commands.len() + 1);
         for command in commands {
-            pipeline.add_command(command.clone());
+            if is_asking {
+                pipeline.cmd("ASKING");
+            }
+            pipeline.add_command((*command).clone());
         }
         pipeline.add_command(acknowledgement.command());
         // Nobody closes it.
         let _permit = self.waiting.acquire().await.ok();
+        let on = On::Alone(self.response_timeout + acknowledgement.timeout());
+        let mut answers = self.send(Message::Pipeline(&pipeline, pipeline.len()), on).await?;
+        let acknowledged = answers.pop().unwrap_or_default();
+        if is_asking {
+            let mut is_of_a_command = false;
+            answers.retain(|_| {
+                is_of_a_command = !is_of_a_command;
+                !is_of_a_command
+            });
+        }
+        Ok((answers, acknowledged))
+    }
+
+    /// The answers, each of which may be an error of the server's.
+    async fn send(&self, message: Message<'_>, on: On) -> RedisResult<Vec<Value>> {
         let mut attempts = 1;
         loop {
-            let kept = util::lock(&self.idle).pop();
-            let mut connection = match kept {
-                Some(connection) => connection,
-                None => self.connect().await?,
-            };
-            let answers = connection.send_packed_commands(&pipeline, 0, commands.len() + 1).await;
+            let mut connection = self.connection(on).await?;
+            let answers = connection.send(message).await;
             let error = error_in(&answers);
-            match &error {
-                Some(error) if is_of_the_connection(error) => util::lock(&self.idle).clear(),
-                _ => self.keep(connection),
-            }
+            self.give_back(connection, error.as_ref());
             match error {
                 Some(error) if attempts < MAX_ATTEMPTS && can_be_sent_again(&error) => attempts += 1,
-                _ => {
-                    let mut answers = answers?;
-                    let acknowledged = answers.pop().unwrap_or_default();
-                    return Ok((answers, acknowledged));
-                }
+                _ => return answers,
             }
         }
     }
 
-    fn keep(&self, connection: MultiplexedConnection) {
-        let mut idle = util::lock(&self.idle);
-        if idle.len() < MAX_IDLE {
-            idle.push(connection);
+    async fn connection(&self, on: On) -> RedisResult<Connection> {
+        let On::Alone(response_timeout) = on else {
+            return self.shared.get(self.connect()).await.map(Connection::Shared);
+        };
+        let kept = util::lock(&self.idle).pop();
+        let mut connection = match kept {
+            Some(connection) => connection,
+            None => self.connect().await?,
+        };
+        connection.set_response_timeout(response_timeout);
+        Ok(Connection::Alone(connection))
+    }
+
+    fn give_back(&self, connection: Connection, error: Option<&RedisError>) {
+        let is_usable = !error.is_some_and(is_of_the_connection);
+        match connection {
+            Connection::Shared(shared) if !is_usable => self.shared.give_up(shared.number),
+            Connection::Shared(_) => {}
+            // The others are to the same server.
+            Connection::Alone(_) if !is_usable => util::lock(&self.idle).clear(),
+            Connection::Alone(connection) => {
+                let mut idle = util::lock(&self.idle);
+                if idle.len() < MAX_IDLE {
+                    idle.push(connection);
+                }
+            }
         }
+    }
+}
+
+impl Connection {
+    async fn send(&mut self, message: Message<'_>) -> RedisResult<Vec<Value>> {
+        let (Self::Shared(Numbered { connection, .. }) | Self::Alone(connection)) = self;
+        match message {
+            Message::Command(command) => connection.send_packed_command(command).await.map(|answer| vec![answer]),
+            Message::Pipeline(pipeline, count) => connection.send_packed_commands(pipeline, 0, count).await,
+        }
+    }
+}
+
+fn last(mut answers: Vec<Value>) -> RedisResult<Value> {
+    match answers.pop() {
+        Some(Value::ServerError(error)) => Err(error.into()),
+        Some(answer) => Ok(answer),
+        None => Err(RedisError::from((ErrorKind::UnexpectedReturnType, "a command was not answered"))),
     }
 }
 

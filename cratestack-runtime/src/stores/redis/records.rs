@@ -3,19 +3,21 @@
 //! Records are found by `SCAN`, which goes through all keys of a server a thousand at a time, and holds nobody up for
 //! longer. What comes or goes meanwhile may be seen or not.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use redis::{Cmd, RedisError, Value};
+use redis::Value;
 use uuid::Uuid;
 
 use super::RedisStore;
 use super::command::{Command, Kind, ScriptCall};
 use super::error::{store_error, unexpected};
 use super::keyspace::{Keyspace, TICK};
+use super::node::Node;
 use super::outcome::{bytes, number};
 use super::script::SHOW;
-use super::server::Server;
+
 use crate::store::{
     RecordIdRef, RecordInfo, RecordQuery, RecordState, Removal, RemovalOutcome, RemovedAll, StoreError,
 };
@@ -121,13 +123,10 @@ impl RedisStore {
 
     async fn set_removal_mark(&self) -> Result<(), StoreError> {
         let mut command = redis::cmd("SET");
-        command.arg(self.keyspace.prefix.removal_mark()).arg(Uuid::new_v4().as_bytes());
-        match &*self.keyspace.server {
-            Server::Node(node) => node.run_one(&command).await,
-            Server::Cluster(cluster) => cluster.run_one(&command).await,
-        }
-        .map(drop)
-        .map_err(|error| store_error(&error))
+        let mark = self.keyspace.prefix.removal_mark();
+        command.arg(&mark).arg(Uuid::new_v4().as_bytes());
+        let done = self.keyspace.server.run_plain(mark.as_bytes(), &command).await;
+        done.map(drop).map_err(|error| store_error(&error))
     }
 }
 
@@ -171,32 +170,24 @@ fn lasting(info: &RecordInfo) -> Duration {
 }
 
 /// The names of the records, page by page.
-pub(super) struct Scan<'a> {
-    keyspace: &'a Keyspace,
+pub(super) struct Scan {
     pattern: String,
-    /// Of a Cluster: the primaries that are still to be looked at.
-    nodes: Vec<Option<String>>,
+    /// The primaries that are still to be looked at.
+    nodes: Vec<Arc<Node>>,
     cursor: u64,
 }
 
-impl<'a> Scan<'a> {
-    pub(super) async fn new(keyspace: &'a Keyspace) -> Result<Self, StoreError> {
-        let nodes = match &*keyspace.server {
-            Server::Node(_) => vec![None],
-            Server::Cluster(cluster) => {
-                let primaries =
-                    cluster.ask_primaries(&redis::cmd("PING")).await.map_err(|error| store_error(&error))?;
-                primaries.into_iter().map(|(address, _)| Some(address)).collect()
-            }
-        };
-        Ok(Self { keyspace, pattern: keyspace.prefix.pattern(), nodes, cursor: 0 })
+impl Scan {
+    pub(super) async fn new(keyspace: &Keyspace) -> Result<Self, StoreError> {
+        let nodes = keyspace.server.primaries().await.map_err(|error| store_error(&error))?;
+        Ok(Self { pattern: keyspace.prefix.pattern(), nodes, cursor: 0 })
     }
 
     pub(super) async fn next(&mut self) -> Result<Option<Vec<Vec<u8>>>, StoreError> {
         let Some(node) = self.nodes.last() else { return Ok(None) };
         let mut command = redis::cmd("SCAN");
         command.arg(self.cursor).arg("MATCH").arg(&self.pattern).arg("COUNT").arg(SCAN_COUNT);
-        let page = self.ask(node.as_deref(), command).await.map_err(|error| store_error(&error))?;
+        let page = node.run_one(&command).await.map_err(|error| store_error(&error))?;
         let (cursor, names): (u64, Vec<Vec<u8>>) =
             redis::from_redis_value(page).map_err(|error| store_error(&error.into()))?;
         self.cursor = cursor;
@@ -204,13 +195,5 @@ impl<'a> Scan<'a> {
             self.nodes.pop();
         }
         Ok(Some(names))
-    }
-
-    async fn ask(&self, node: Option<&str>, command: Cmd) -> Result<Value, RedisError> {
-        match (&*self.keyspace.server, node) {
-            (Server::Cluster(cluster), Some(address)) => cluster.ask_node(address, command).await,
-            (Server::Cluster(cluster), None) => cluster.run_one(&command).await,
-            (Server::Node(node), _) => node.run_one(&command).await,
-        }
     }
 }

@@ -46,8 +46,6 @@ pub(super) static RECORD_STEP: LazyLock<Script> =
     LazyLock::new(|| Script::new(&[include_str!("scripts/record_step.lua")]));
 pub(super) static STEPS: LazyLock<Script> = LazyLock::new(|| Script::new(&[include_str!("scripts/steps.lua")]));
 pub(super) static WATCH: LazyLock<Script> = LazyLock::new(|| Script::new(&[include_str!("scripts/watch.lua")]));
-pub(super) static REMOVAL_MARK: LazyLock<Script> =
-    LazyLock::new(|| Script::new(&[include_str!("scripts/removal_mark.lua")]));
 pub(super) static SHOW: LazyLock<Script> = LazyLock::new(|| Script::new(&[CLOCK, include_str!("scripts/show.lua")]));
 
 pub(super) static ON_A_NODE: LazyLock<WakingScripts> =

@@ -1,22 +1,22 @@
 //! What the scripts run on: one node or a Cluster, with or without acknowledgements.
 
 use std::fmt;
+use std::sync::Arc;
 
-use futures_util::future::join_all;
-use redis::{Cmd, RedisError, ServerErrorKind, Value};
+use redis::{Cmd, PushInfo, RedisError, RedisResult, ServerErrorKind, Value};
+use tokio::sync::mpsc;
 
 use super::acknowledgement::Acknowledgement;
-use super::cluster::Cluster;
+use super::cluster::{Cluster, KeyedCommand};
 use super::command::Command;
 use super::error::store_error;
 use super::node::Node;
 use super::script::{ON_A_CLUSTER, ON_A_NODE, WakingScripts};
 use crate::store::StoreError;
 
-#[allow(clippy::large_enum_variant, reason = "a store has one")]
 pub(super) enum Server {
-    Node(Node),
-    Cluster(Cluster),
+    Node(Arc<Node>),
+    Cluster(Arc<Cluster>),
 }
 
 /// An answer, and why its caller is not to rely on what it says was written.
@@ -50,11 +50,44 @@ impl Server {
         }
     }
 
+    /// The same servers, and nothing else in common.
     #[cfg(feature = "testing")]
-    pub(super) fn of_another_process(&self) -> Self {
+    pub(super) fn anew(&self) -> Self {
         match self {
-            Self::Node(node) => Self::Node(node.of_another_process()),
-            Self::Cluster(cluster) => Self::Cluster(cluster.of_another_process()),
+            Self::Node(node) => Self::Node(Arc::new(node.anew())),
+            Self::Cluster(cluster) => Self::Cluster(Arc::new(cluster.anew())),
+        }
+    }
+
+    /// The same over connections of their own, which tell what comes without having been asked for.
+    pub(super) fn telling(&self, pushes: mpsc::UnboundedSender<PushInfo>) -> Self {
+        match self {
+            Self::Node(node) => Self::Node(Arc::new(node.anew().telling(pushes))),
+            Self::Cluster(cluster) => Self::Cluster(Arc::new(cluster.anew().telling(pushes))),
+        }
+    }
+
+    /// The primary, or all of a Cluster.
+    pub(super) async fn primaries(&self) -> RedisResult<Vec<Arc<Node>>> {
+        match self {
+            Self::Node(node) => Ok(vec![Arc::clone(node)]),
+            Self::Cluster(cluster) => cluster.primaries().await,
+        }
+    }
+
+    /// Which node has the key, by its number; all keys are one node's where there is one.
+    pub(super) fn number_of(&self, key: &[u8]) -> usize {
+        match self {
+            Self::Node(_) => 0,
+            Self::Cluster(cluster) => cluster.number_of(key),
+        }
+    }
+
+    /// A command that is no script.
+    pub(super) async fn run_plain(&self, key: &[u8], command: &Cmd) -> RedisResult<Value> {
+        match self {
+            Self::Node(node) => node.run_one(command).await,
+            Self::Cluster(cluster) => cluster.run_one(KeyedCommand { key, command }).await,
         }
     }
 
@@ -66,75 +99,93 @@ impl Server {
         answer.map_err(|error| store_error(&error))
     }
 
-    async fn send_one(
-        &self,
-        command: &Command,
-        cmd: &Cmd,
-        acknowledgement: Acknowledgement,
-    ) -> Result<Answered, RedisError> {
+    async fn send_one(&self, command: &Command, cmd: &Cmd, acknowledgement: Acknowledgement) -> RedisResult<Answered> {
+        let key = command.key();
         if !acknowledgement.is_asked_for() {
-            return match self {
-                Self::Node(node) => node.run_one(cmd).await,
-                Self::Cluster(cluster) => cluster.run_one(cmd).await,
-            }
-            .map(Answered::plainly);
+            return self.run_plain(key, cmd).await.map(Answered::plainly);
         }
         let (value, acknowledged) = match self {
             Self::Node(node) => {
-                let (mut values, acknowledged) =
-                    node.run_acknowledged(std::slice::from_ref(cmd), acknowledgement).await?;
-                (values.pop().unwrap_or_default(), acknowledged)
+                let (mut values, acknowledged) = node.run_acknowledged(&[cmd], false, acknowledgement).await?;
+                (values.pop().unwrap_or_default().extract_error()?, acknowledged)
             }
-            Self::Cluster(cluster) => cluster.run_acknowledged(cmd.clone(), acknowledgement).await?,
+            Self::Cluster(cluster) => {
+                cluster.run_acknowledged(KeyedCommand { key, command: cmd }, acknowledgement).await?
+            }
         };
-        let value = value.extract_error()?;
         Ok(self.acknowledged(command, value, acknowledgement.refusal(&acknowledged)))
     }
 
     fn acknowledged(&self, command: &Command, value: Value, refusal: Option<StoreError>) -> Answered {
-        if refusal.is_some()
-            && let Self::Node(node) = self
-        {
+        if refusal.is_some() {
             // A primary that its replicas have left may have been replaced.
-            node.look_anew();
+            match self {
+                Self::Node(node) => node.look_anew(),
+                Self::Cluster(cluster) => cluster.refresh_soon(),
+            }
         }
         Answered { unacknowledged: refusal.filter(|_| command.promises(&value)), value }
     }
 
-    /// An answer for each command.
-    pub(super) async fn run_many(&self, commands: &[&Command], acknowledgement: Acknowledgement) -> Vec<Outcome> {
-        match self {
-            Self::Node(node) if acknowledgement.is_asked_for() => {
-                match self.send_many(node, commands, acknowledgement).await {
-                    Ok(answers) => answers,
-                    Err(error) => commands.iter().map(|_| Err(store_error(&error))).collect(),
-                }
-            }
-            // A connection sends all of them without waiting for an answer.
-            _ => join_all(commands.iter().map(|command| self.run_one(command, acknowledgement))).await,
-        }
-    }
-
-    /// In one pipeline, with one acknowledgement for all.
-    async fn send_many(
+    /// An answer for each command, in one pipeline for each node with one acknowledgement for all; none for those that
+    /// are to be sent by themselves.
+    pub(super) async fn run_many(
         &self,
-        node: &Node,
         commands: &[&Command],
         acknowledgement: Acknowledgement,
-    ) -> Result<Vec<Outcome>, RedisError> {
-        let cmds: Vec<_> = commands.iter().map(|command| command.evalsha().clone()).collect();
-        let (values, acknowledged) = node.run_acknowledged(&cmds, acknowledgement).await?;
-        let refusal = acknowledgement.refusal(&acknowledged);
-        let mut answers = Vec::with_capacity(commands.len());
-        for (command, value) in commands.iter().zip(values) {
-            answers.push(match value.extract_error() {
-                Ok(value) => Ok(self.acknowledged(command, value, refusal.clone())),
-                // All scripts of a batch are unknown at once: after a restart, or on a replica that was promoted.
-                Err(error) if is_unknown_script(&error) => self.run_one(command, acknowledgement).await,
-                Err(error) => Err(store_error(&error)),
-            });
+    ) -> Vec<Option<Outcome>> {
+        let all: Vec<_> = (0..commands.len()).collect();
+        let mut answers: Vec<_> = commands.iter().map(|_| None).collect();
+        let unknown = self.send_many(commands, &all, false, acknowledgement, &mut answers).await;
+        // All scripts of a batch are unknown at once: after a restart, or on a replica that was promoted.
+        if !unknown.is_empty() {
+            self.send_many(commands, &unknown, true, acknowledgement, &mut answers).await;
         }
-        Ok(answers)
+        answers.into_iter().map(|answer| answer.map(|answer| answer.map_err(|error| store_error(&error)))).collect()
+    }
+
+    /// Those of these numbers, by their names or with their texts; whose script is unknown is returned.
+    async fn send_many(
+        &self,
+        commands: &[&Command],
+        numbers: &[usize],
+        with_text: bool,
+        acknowledgement: Acknowledgement,
+        answers: &mut [Option<RedisResult<Answered>>],
+    ) -> Vec<usize> {
+        let texts: Vec<_> = numbers.iter().filter(|_| with_text).map(|number| commands[*number].eval()).collect();
+        let cmds = numbers.iter().enumerate().map(|(nth, number)| KeyedCommand {
+            key: commands[*number].key(),
+            command: texts.get(nth).unwrap_or_else(|| commands[*number].evalsha()),
+        });
+        let cmds: Vec<_> = cmds.collect();
+        let sent = match self {
+            Self::Node(node) => {
+                let cmds: Vec<_> = cmds.iter().map(|cmd| cmd.command).collect();
+                match node.run_acknowledged(&cmds, false, acknowledgement).await {
+                    Ok((values, acknowledged)) => {
+                        let answer = |value: Value| value.extract_error().map(|value| (value, acknowledged.clone()));
+                        values.into_iter().map(|value| Some(answer(value))).collect()
+                    }
+                    Err(error) => cmds.iter().map(|_| Some(Err(error.clone()))).collect(),
+                }
+            }
+            Self::Cluster(cluster) => cluster.run_together(&cmds, acknowledgement).await,
+        };
+        let mut unknown = Vec::new();
+        for (number, sent) in numbers.iter().copied().zip(sent) {
+            answers[number] = match sent {
+                Some(Err(error)) if is_unknown_script(&error) && !with_text => {
+                    unknown.push(number);
+                    None
+                }
+                sent => sent.map(|sent| {
+                    let (value, acknowledged) = sent?;
+                    Ok(self.acknowledged(commands[number], value, acknowledgement.refusal(&acknowledged)))
+                }),
+            };
+        }
+        unknown
     }
 }
 

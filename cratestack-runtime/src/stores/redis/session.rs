@@ -16,15 +16,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
-use redis::{Pipeline, RedisError, Value};
+use futures_util::future::try_join_all;
+use redis::{Cmd, RedisError, Value};
 use sha2::{Digest as _, Sha256};
 use tracing::warn;
 
-use super::acknowledgement::Acknowledgement;
-use super::command::{Command, Kind};
 use super::error::{store_error, unexpected};
 use super::keyspace::Keyspace;
-use super::script::REMOVAL_MARK;
 use super::server::Server;
 use crate::store::{ClockSample, StoreError};
 use crate::stores::time::Tick;
@@ -71,28 +69,18 @@ impl Sessions {
     }
 }
 
-/// What each primary says of itself, and the mark that a removal sets.
+/// What each primary says of itself, in an order that does not matter, and the mark that a removal sets.
 async fn ask(keyspace: &Keyspace) -> Result<(Vec<String>, Vec<u8>), StoreError> {
-    let mark = keyspace.prefix.removal_mark();
     let refused = |error: RedisError| store_error(&error);
-    match &*keyspace.server {
-        Server::Node(node) => {
-            let mut pipeline = Pipeline::with_capacity(2);
-            pipeline.cmd("INFO").cmd("GET").arg(&mark);
-            let mut answers = node.run_many(&pipeline, 2).await.map_err(refused)?.into_iter();
-            let mut next = || answers.next().unwrap_or_default().extract_error().map_err(refused);
-            Ok((vec![text_of(next()?)?], mark_of(next()?)))
-        }
-        Server::Cluster(cluster) => {
-            let mut infos = cluster.ask_primaries(&redis::cmd("INFO")).await.map_err(refused)?;
-            // Which node answers first does not matter.
-            infos.sort_by(|(one, _), (other, _)| one.cmp(other));
-            let infos = infos.into_iter().map(|(_, info)| text_of(info.extract_error().map_err(refused)?));
-            let mark = Command::new(&REMOVAL_MARK, &mark, Kind::Other);
-            let mark = keyspace.server.run_one(&mark, Acknowledgement::default()).await?.into_value()?;
-            Ok((infos.collect::<Result<_, StoreError>>()?, mark_of(mark)))
-        }
-    }
+    let info = redis::cmd("INFO");
+    let primaries = keyspace.server.primaries().await.map_err(refused)?;
+    let infos = try_join_all(primaries.iter().map(|primary| primary.run_one(&info))).await.map_err(refused)?;
+    let mut infos = infos.into_iter().map(text_of).collect::<Result<Vec<_>, _>>()?;
+    infos.sort_unstable_by(|one, other| Info(one).get("run_id").cmp(&Info(other).get("run_id")));
+    let mark = keyspace.prefix.removal_mark();
+    let get = Cmd::get(&mark);
+    let mark = keyspace.server.run_plain(mark.as_bytes(), &get).await.map_err(refused)?;
+    Ok((infos, mark_of(mark)))
 }
 
 fn text_of(value: Value) -> Result<String, StoreError> {

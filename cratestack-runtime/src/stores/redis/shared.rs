@@ -7,12 +7,14 @@
 
 use std::sync::Mutex;
 
+use redis::aio::MultiplexedConnection;
 use redis::{RedisError, RedisResult};
 
 use crate::util;
 
-pub(super) struct Shared<C> {
-    current: Mutex<Option<Numbered<C>>>,
+#[derive(Default)]
+pub(super) struct Shared {
+    current: Mutex<Option<Numbered>>,
     /// Who connects; the others wait for that.
     connecting: tokio::sync::Mutex<u64>,
     /// How many attempts to connect have failed, and why the last of them has.
@@ -20,23 +22,20 @@ pub(super) struct Shared<C> {
 }
 
 #[derive(Clone)]
-pub(super) struct Numbered<C> {
+pub(super) struct Numbered {
     pub(super) number: u64,
-    pub(super) connection: C,
+    pub(super) connection: MultiplexedConnection,
 }
 
-impl<C> Default for Shared<C> {
-    fn default() -> Self {
-        Self { current: Mutex::default(), connecting: tokio::sync::Mutex::default(), failed: Mutex::default() }
-    }
-}
-
-impl<C: Clone> Shared<C> {
-    fn current(&self) -> Option<Numbered<C>> {
+impl Shared {
+    fn current(&self) -> Option<Numbered> {
         util::lock(&self.current).clone()
     }
 
-    pub(super) async fn get(&self, connect: impl Future<Output = RedisResult<C>>) -> RedisResult<Numbered<C>> {
+    pub(super) async fn get(
+        &self,
+        connect: impl Future<Output = RedisResult<MultiplexedConnection>>,
+    ) -> RedisResult<Numbered> {
         if let Some(current) = self.current() {
             return Ok(current);
         }

@@ -15,7 +15,7 @@ static AGE: LazyLock<Script> = LazyLock::new(|| Script::new(&[include_str!("scri
 impl RedisStore {
     /// The store as another process has it: with connections of its own.
     pub(crate) fn of_another_process(&self) -> Self {
-        let server = Arc::new(self.keyspace.server.of_another_process());
+        let server = Arc::new(self.keyspace.server.anew());
         Self::with(Keyspace { server, ..(*self.keyspace).clone() }, self.group_commit)
     }
 

@@ -19,18 +19,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt as _;
 use futures_util::future::join_all;
-use redis::aio::{PubSubSink, PubSubStream};
-use redis::cluster::ClusterConfig;
-use redis::cluster_async::ClusterConnection;
-use redis::{ErrorKind, PushInfo, PushKind, RedisError, RedisResult, Value};
+use redis::{PushInfo, PushKind, RedisResult, Value};
 use tokio::sync::{mpsc, oneshot};
 use tracing::debug;
 
 use super::command::{Command, Kind, ScriptCall};
 use super::keyspace::Keyspace;
-use super::node::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT};
 use super::script::WATCH;
 use super::server::Server;
 use crate::store::{RecordIdRef, Watch};
@@ -124,16 +119,16 @@ impl Drop for Subscription {
 
 /// Ends with its connection, or when nobody has waited for a while. Dropping what it holds tells all who wait.
 async fn listen(keyspace: &Keyspace, mut inbox: mpsc::UnboundedReceiver<Request>) -> RedisResult<()> {
-    let mut connection = Connection::open(&keyspace.server).await?;
+    let mut listener = Listener::of(&keyspace.server);
     let mut waiting: HashMap<String, Vec<oneshot::Sender<()>>> = HashMap::new();
     let mut requests = Vec::new();
     loop {
         tokio::select! {
             received = inbox.recv_many(&mut requests, MAX_COMMANDS) => match received {
                 0 => return Ok(()),
-                _ => follow(&mut connection, &mut waiting, requests.drain(..)).await?,
+                _ => follow(&listener, &mut waiting, requests.drain(..)).await?,
             },
-            news = connection.next() => match news {
+            news = listener.next() => match news {
                 News::Of(channel) => wake(waiting.remove(&channel)),
                 News::OfAll => waiting.drain().for_each(|(_, waiting)| wake(Some(waiting))),
                 News::End => return Ok(()),
@@ -144,7 +139,7 @@ async fn listen(keyspace: &Keyspace, mut inbox: mpsc::UnboundedReceiver<Request>
 }
 
 async fn follow(
-    connection: &mut Connection,
+    listener: &Listener,
     waiting: &mut HashMap<String, Vec<oneshot::Sender<()>>>,
     requests: impl Iterator<Item = Request>,
 ) -> RedisResult<()> {
@@ -172,8 +167,8 @@ async fn follow(
     // Whoever comes after somebody has left is still subscribed to.
     left.retain(|channel| !waiting.contains_key(channel));
     channels.retain(|channel| waiting.contains_key(channel));
-    connection.unsubscribe(left).await?;
-    connection.subscribe(channels).await?;
+    listener.unsubscribe(left).await?;
+    listener.subscribe(channels).await?;
     for subscribed in subscribing {
         // Whoever has gone meanwhile leaves by a request of its own.
         let _ = subscribed.send(());
@@ -187,99 +182,62 @@ fn wake(waiting: Option<Vec<oneshot::Sender<()>>>) {
     }
 }
 
-/// The client has no bound of its own for these.
-async fn in_time<T>(limit: Duration, asking: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-    match tokio::time::timeout(limit, asking).await {
-        Ok(answer) => answer,
-        Err(_) => Err(RedisError::from((ErrorKind::Io, "the server does not answer who wants to listen"))),
-    }
-}
-
 enum News {
     Of(String),
     OfAll,
     End,
 }
 
-enum Connection {
-    Node(PubSubSink, PubSubStream),
-    Cluster(ClusterConnection, mpsc::UnboundedReceiver<PushInfo>),
+/// To the server, or to each node of a Cluster that has a channel.
+struct Listener {
+    server: Server,
+    inbox: mpsc::UnboundedReceiver<PushInfo>,
 }
 
-impl Connection {
-    async fn open(server: &Server) -> RedisResult<Self> {
-        match server {
-            Server::Node(node) => {
-                let connecting = async { node.client().await?.get_async_pubsub().await };
-                let (sink, stream) = in_time(CONNECT_TIMEOUT, connecting).await?.split();
-                Ok(Self::Node(sink, stream))
-            }
-            Server::Cluster(cluster) => {
-                let (pushes, inbox) = mpsc::unbounded_channel();
-                let config = ClusterConfig::new().set_push_sender(pushes);
-                Ok(Self::Cluster(cluster.client.get_async_connection_with_config(config).await?, inbox))
-            }
-        }
+impl Listener {
+    fn of(server: &Server) -> Self {
+        let (pushes, inbox) = mpsc::unbounded_channel();
+        Self { server: server.telling(pushes), inbox }
     }
 
-    async fn subscribe(&mut self, channels: Vec<String>) -> RedisResult<()> {
-        match self {
-            _ if channels.is_empty() => Ok(()),
-            Self::Node(sink, _) => in_time(RESPONSE_TIMEOUT, sink.subscribe(channels)).await,
-            Self::Cluster(connection, _) => {
-                let subscriptions = channels.into_iter().map(|channel| {
-                    let mut connection = connection.clone();
-                    async move {
-                        match connection.ssubscribe(&channel).await {
-                            // Before Redis 7 a Cluster has no channels of a slot.
-                            Err(error) if error.code() == Some("ERR") => connection.subscribe(&channel).await,
-                            done => done,
-                        }
-                    }
-                });
-                join_all(subscriptions).await.into_iter().collect()
-            }
-        }
+    async fn subscribe(&self, channels: Vec<String>) -> RedisResult<()> {
+        self.tell_each(channels, "SUBSCRIBE", "SSUBSCRIBE").await
     }
 
-    async fn unsubscribe(&mut self, channels: Vec<String>) -> RedisResult<()> {
-        match self {
-            _ if channels.is_empty() => Ok(()),
-            Self::Node(sink, _) => in_time(RESPONSE_TIMEOUT, sink.unsubscribe(channels)).await,
-            Self::Cluster(connection, _) => {
-                let subscriptions = channels.into_iter().map(|channel| {
-                    let mut connection = connection.clone();
-                    async move {
-                        match connection.sunsubscribe(&channel).await {
-                            Err(error) if error.code() == Some("ERR") => connection.unsubscribe(&channel).await,
-                            done => done,
-                        }
-                    }
-                });
-                join_all(subscriptions).await.into_iter().collect()
+    async fn unsubscribe(&self, channels: Vec<String>) -> RedisResult<()> {
+        self.tell_each(channels, "UNSUBSCRIBE", "SUNSUBSCRIBE").await
+    }
+
+    /// A message for each channel, as a channel of a Cluster belongs to the node that has its slot.
+    async fn tell_each(&self, channels: Vec<String>, command: &str, sharded: &str) -> RedisResult<()> {
+        let told = channels.iter().map(|channel| async move {
+            let told =
+                async |command| self.server.run_plain(channel.as_bytes(), redis::cmd(command).arg(channel)).await;
+            match &self.server {
+                Server::Node(_) => told(command).await,
+                // Before Redis 7 a Cluster has no channels of a slot.
+                Server::Cluster(_) => match told(sharded).await {
+                    Err(error) if error.code() == Some("ERR") => told(command).await,
+                    done => done,
+                },
             }
-        }
+        });
+        join_all(told).await.into_iter().try_for_each(|told| told.map(drop))
     }
 
     async fn next(&mut self) -> News {
-        match self {
-            Self::Node(_, stream) => match stream.next().await {
-                Some(message) => News::Of(message.get_channel_name().to_owned()),
-                None => News::End,
-            },
-            Self::Cluster(_, inbox) => loop {
-                let Some(push) = inbox.recv().await else { return News::End };
-                match push.kind {
-                    PushKind::Disconnection => return News::OfAll,
-                    // A slot that moves takes its channels away from whoever had subscribed.
-                    PushKind::Message | PushKind::SMessage | PushKind::SUnsubscribe => {
-                        if let Some(Value::BulkString(channel)) = push.data.first() {
-                            return News::Of(String::from_utf8_lossy(channel).into_owned());
-                        }
+        loop {
+            let Some(push) = self.inbox.recv().await else { return News::End };
+            match push.kind {
+                PushKind::Disconnection => return News::OfAll,
+                // A slot that moves takes its channels away from whoever had subscribed.
+                PushKind::Message | PushKind::SMessage | PushKind::SUnsubscribe => {
+                    if let Some(Value::BulkString(channel)) = push.data.first() {
+                        return News::Of(String::from_utf8_lossy(channel).into_owned());
                     }
-                    _ => {}
                 }
-            },
+                _ => {}
+            }
         }
     }
 }

@@ -112,7 +112,7 @@ pub async fn cluster() -> Fallible<Vec<Figure>> {
     }
     let nodes = RedisNodes(nodes);
     let figure = |callers: usize| {
-        let store = RedisStore::cluster(three.client())?;
+        let store = RedisStore::cluster(three.clients())?;
         let cluster = OnRedis {
             name: "a Cluster of three",
             store: Store::Ours(store),

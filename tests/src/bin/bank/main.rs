@@ -21,7 +21,7 @@ use axum::Router;
 use cratestack_runtime::RedisStore;
 use ledger::Ledger;
 use purchase::Provider;
-use redis::cluster::ClusterClientBuilder;
+use redis::Client;
 use sqlx::{pool::PoolOptions, postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
 
 /// Longer than a statement takes, and short enough to see a server go and come back.
@@ -45,7 +45,8 @@ fn milliseconds(name: &str) -> Result<Option<Duration>, Box<dyn Error>> {
 
 fn cluster() -> Result<Option<RedisStore>, Box<dyn Error>> {
     let Ok(urls) = env::var("REDIS_URLS") else { return Ok(None) };
-    let store = RedisStore::cluster(ClusterClientBuilder::new(urls.split(',')))?;
+    let nodes = urls.split(',').map(Client::open).collect::<Result<Vec<_>, _>>()?;
+    let store = RedisStore::cluster(nodes)?;
     Ok(Some(store.acknowledged_by(env::var("ACKNOWLEDGED_BY")?.parse()?)))
 }
 

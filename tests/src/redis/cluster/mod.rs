@@ -57,6 +57,11 @@ impl RedisCluster {
         }
     }
 
+    /// The clients of its nodes, as [`RedisServer::client`] makes them: what a store on the Cluster takes.
+    pub fn clients(&self) -> Vec<redis::Client> {
+        self.servers.iter().map(RedisServer::client).collect()
+    }
+
     /// Where its nodes are, those that do not run among them.
     pub fn urls(&self) -> Vec<String> {
         self.servers.iter().map(RedisServer::url).collect()

@@ -99,7 +99,7 @@ async fn records_are_counted_by_their_state_and_other_keys_are_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_primaries_of_a_cluster_are_counted_together() {
     let cluster = RedisOptions::new().start_cluster().await;
-    fill(&RedisStore::cluster(cluster.client()).unwrap()).await;
+    fill(&RedisStore::cluster(cluster.clients()).unwrap()).await;
     let urls = cluster.urls();
     // Asked by way of replicas: a replica has what its primary has, and is not counted.
     let json = stats(&["--redis-url", &urls[3], "--redis-url", &urls[4]]);
