@@ -3,10 +3,12 @@
 //! `queue` is where the calls meet, `operation` what a store says of them, and `grant` how a reservation reaches a caller
 //! who may have gone. None of them knows what the store speaks.
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod grant;
 mod operation;
 mod queue;
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use grant::Grant;
 #[cfg(feature = "postgres")]
 pub(crate) use operation::split_repeats;

@@ -18,7 +18,7 @@ use super::outcome::claim_outcome;
 use super::server::{Answered, Server};
 use super::to_the_end::ToTheEnd;
 use crate::store::{ClaimOutcome, RecordId, RecordIdRef, StoreError};
-use crate::stores::batch::{BatchQueue, Call, Grant, Operation, Pending};
+use crate::stores::batch::{BatchQueue, Call, Operation, Pending};
 
 /// The most commands of one pipeline. The server answers them in one go, so a long one holds up others.
 const MAX_BATCH: usize = 128;
@@ -37,14 +37,43 @@ pub(super) struct Scripts {
 /// What a call of a script comes to.
 #[expect(clippy::large_enum_variant, reason = "most answers are reservations")]
 pub(super) enum Answer {
-    Claim(Grant<Scripts>),
+    Claim(Claimed),
     Value(Value),
+}
+
+/// What a reservation has come to, on the way to its caller. Dropped before it is taken, it gives back what was reserved.
+pub(super) struct Claimed {
+    outcome: ClaimOutcome,
+    /// Where it is a reservation that nobody has taken.
+    give_back: Option<GiveBack>,
+}
+
+/// The release itself is put together where it is needed, which is rare.
+struct GiveBack {
+    scripts: Scripts,
+    id: RecordId,
+    token: Uuid,
+}
+
+impl Claimed {
+    fn take(mut self) -> ClaimOutcome {
+        self.give_back = None;
+        std::mem::replace(&mut self.outcome, ClaimOutcome::InFlight)
+    }
+}
+
+impl Drop for Claimed {
+    fn drop(&mut self) {
+        if let Some(GiveBack { scripts, id, token }) = self.give_back.take() {
+            scripts.give_back(id, token);
+        }
+    }
 }
 
 impl Answer {
     pub(super) fn into_claim(self) -> Result<ClaimOutcome, StoreError> {
         match self {
-            Self::Claim(grant) => Ok(grant.take()),
+            Self::Claim(claimed) => Ok(claimed.take()),
             Self::Value(value) => Err(super::error::unexpected(&value)),
         }
     }
@@ -154,20 +183,15 @@ impl Scripts {
         answered: Result<Answered, StoreError>,
     ) -> Result<Answer, StoreError> {
         let Some(asked) = call.reservation else { return answered?.into_value().map(Answer::Value) };
-        let is_reserved = answered.as_ref().is_ok_and(|answered| call.command.is_reservation(&answered.value));
         let answered = answered.and_then(Answered::into_value);
         // It may be there, and nobody is told of it: then it goes sooner than its lease lets it.
         if let Err(StoreError::Unavailable(_)) = &answered {
             self.give_back(id(), asked.token);
         }
         let outcome = claim_outcome(answered?, &asked, id)?;
-        let mut grant = Grant::taken(outcome);
-        if is_reserved && let Some(releases) = &self.releases {
-            let id = id();
-            let release = self.keyspace.release(id.as_ref(), asked.token);
-            grant.give_back_by(releases.of(&self.keyspace, &release.command), &id, release);
-        }
-        Ok(Answer::Claim(grant))
+        let is_reserved = matches!(outcome, ClaimOutcome::Reserved { .. });
+        let give_back = || GiveBack { scripts: self.clone(), id: id(), token: asked.token };
+        Ok(Answer::Claim(Claimed { outcome, give_back: is_reserved.then(give_back) }))
     }
 
     fn give_back(&self, id: RecordId, token: Uuid) {

@@ -37,6 +37,14 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long an answer may take. A connection on which one takes longer is given up.
 pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// So many calls wait for a shared connection to write them before further ones wait for those. By default there are few,
+/// so that a crowd spends its time on waiting in line.
+const MAX_QUEUED: usize = 1024;
+
+/// A connection writes when nobody is left who waits, or when it has so many bytes. The calls of a crowd, each of which has
+/// an outcome, are more than it has room for by default.
+const WRITE_BYTES: usize = 64 * 1024;
+
 /// How often a call is sent whose connection breaks.
 const MAX_ATTEMPTS: u32 = 2;
 
@@ -133,7 +141,9 @@ impl Node {
     async fn connect(&self) -> RedisResult<MultiplexedConnection> {
         let mut config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(self.response_timeout));
+            .set_response_timeout(Some(self.response_timeout))
+            .set_pipeline_buffer_size(MAX_QUEUED)
+            .set_write_backpressure_boundary(WRITE_BYTES);
         // Boxed, as it is seldom needed, and large.
         Box::pin(async {
             let mut client = self.client().await?;

@@ -14,36 +14,34 @@ pub(super) fn claim_outcome(
     asked: &Asked,
     id: &dyn Fn() -> RecordId,
 ) -> Result<ClaimOutcome, StoreError> {
-    let Value::Array(parts) = answer else { return Err(unexpected(&answer)) };
-    match <[Value; 6]>::try_from(parts) {
-        Err(parts) => match parts.as_slice() {
-            [Value::Int(0), attempt] => {
-                let attempt = number(attempt)?;
-                Ok(ClaimOutcome::Reserved { token: asked.token, attempt: u32::try_from(attempt).unwrap_or(u32::MAX) })
-            }
-            [Value::Int(1)] => Ok(ClaimOutcome::InFlight),
-            [Value::Int(2)] => Ok(ClaimOutcome::Conflict),
-            _ => Err(unexpected(&Value::Array(parts))),
-        },
-        Ok([_, created, expires, status, headers, body]) => {
-            let status = number(&status)?;
-            let response_status = u16::try_from(status)
-                .ok()
-                .filter(|status| is_status(*status))
-                .ok_or_else(|| StoreError::Codec(format!("its status is {status}, outside 100 to 999")))?;
-            let id = id();
-            Ok(ClaimOutcome::Replay(IdempotencyRecord {
-                key: id.key().to_owned(),
-                principal_fingerprint: id.principal().to_owned(),
-                request_hash: asked.request_hash,
-                response_status,
-                response_headers: bytes(headers)?,
-                response_body: bytes(body)?,
-                created_at: TICK.moment(number(&created)?)?,
-                expires_at: TICK.moment(number(&expires)?)?,
-            }))
+    let parts = match answer {
+        Value::Int(-1) => return Ok(ClaimOutcome::Conflict),
+        Value::Int(0) => return Ok(ClaimOutcome::InFlight),
+        Value::Int(attempt @ 1..) => {
+            let attempt = u32::try_from(attempt).unwrap_or(u32::MAX);
+            return Ok(ClaimOutcome::Reserved { token: asked.token, attempt });
         }
-    }
+        Value::Array(parts) => parts,
+        other => return Err(unexpected(&other)),
+    };
+    let [created, expires, status, headers, body] =
+        <[Value; 5]>::try_from(parts).map_err(|parts| unexpected(&Value::Array(parts)))?;
+    let status = number(&status)?;
+    let response_status = u16::try_from(status)
+        .ok()
+        .filter(|status| is_status(*status))
+        .ok_or_else(|| StoreError::Codec(format!("its status is {status}, outside 100 to 999")))?;
+    let id = id();
+    Ok(ClaimOutcome::Replay(IdempotencyRecord {
+        key: id.key().to_owned(),
+        principal_fingerprint: id.principal().to_owned(),
+        request_hash: asked.request_hash,
+        response_status,
+        response_headers: bytes(headers)?,
+        response_body: bytes(body)?,
+        created_at: TICK.moment(number(&created)?)?,
+        expires_at: TICK.moment(number(&expires)?)?,
+    }))
 }
 
 /// In the order in which they were recorded.

@@ -46,6 +46,7 @@ impl<'a> Comparison<'a> {
         self.role();
         self.eviction();
         self.persistence();
+        self.disks();
         self.replicas();
         self.commands();
     }
@@ -237,6 +238,33 @@ impl<'a> Comparison<'a> {
         }
         if self.info.is("rdb_last_bgsave_status", "err") {
             self.note(kind, "the last snapshot failed: look at the server's disk and log", None);
+        }
+    }
+
+    /// Whether what waits for a disk waits long enough. Where each write is synced, it need not wait.
+    fn disks(&mut self) {
+        let is_everysec = match self.setting("appendfsync") {
+            Ok("everysec") => true,
+            Ok(_) => return,
+            Err(_) => false,
+        };
+        if !self.needs.synced_to_disk || self.info.version().is_none_or(|version| version < WAITS_FOR_DISKS) {
+            return;
+        }
+        let product = self.info.product().unwrap_or_default();
+        let mistake = "a disk has a write before it has (WAITAOF) where appendfsync is everysec: what synced_to_disk \
+                       waits for can be lost when the machine stops";
+        let remedy = "CONFIG SET appendfsync always";
+        match self.info.tells_of_disks_early() {
+            Some(true) if is_everysec => {
+                self.must(ServerFindingKind::Version, format!("{product} says that {mistake}"), remedy);
+            }
+            Some(true) => self.note(ServerFindingKind::Version, format!("{product} says that {mistake}"), remedy),
+            None => {
+                let text = format!("it is not known whether {product} says that {mistake}");
+                self.note(ServerFindingKind::Version, text, remedy);
+            }
+            Some(false) => {}
         }
     }
 

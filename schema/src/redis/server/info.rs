@@ -1,3 +1,5 @@
+use std::ops::RangeInclusive;
+
 /// The text of `INFO`: lines of a name, a colon and a value.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Info<'a>(pub(super) &'a str);
@@ -11,6 +13,11 @@ pub(super) const OLDEST: Version = (6, 2);
 pub(super) const SHARDED_CHANNELS: Version = (7, 0);
 /// From this version on a write can wait until it is on a disk.
 pub(super) const WAITS_FOR_DISKS: Version = (7, 2);
+
+/// From the version that brought the mistake up to the last before it was mended.
+const REDIS_TELLS_EARLY: RangeInclusive<(u32, u32, u32)> = (7, 4, 0)..=(7, 4, 2);
+/// Up to the last version in which it was seen.
+const VALKEY_TELLS_EARLY: RangeInclusive<(u32, u32, u32)> = (8, 0, 0)..=(8, 1, 1);
 
 impl<'a> Info<'a> {
     pub(super) fn get(self, name: &str) -> Option<&'a str> {
@@ -30,6 +37,23 @@ impl<'a> Info<'a> {
     pub(super) fn version(self) -> Option<Version> {
         let mut parts = self.get("redis_version")?.split('.');
         Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    }
+
+    /// Whether `WAITAOF` tells of a disk what is not there yet, where the disk is synced once a second. None where that is
+    /// not known: of a later Valkey, or of a version that cannot be read.
+    pub(super) fn tells_of_disks_early(self) -> Option<bool> {
+        let whole = |name| {
+            let mut parts = self.get(name)?.split('.').map(|part| part.parse::<u32>().ok());
+            Some((parts.next()??, parts.next()??, parts.next()??))
+        };
+        if self.get("valkey_version").is_none() {
+            return Some(REDIS_TELLS_EARLY.contains(&whole("redis_version")?));
+        }
+        let valkey = whole("valkey_version")?;
+        if VALKEY_TELLS_EARLY.contains(&valkey) {
+            return Some(true);
+        }
+        (valkey < *VALKEY_TELLS_EARLY.start()).then_some(false)
     }
 
     /// What the server is, in words.

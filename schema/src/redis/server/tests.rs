@@ -96,6 +96,43 @@ fn versions_are_compared_by_number() {
 }
 
 #[test]
+fn a_server_that_tells_of_its_disk_early_is_named() {
+    let needs = ServerNeeds::single().synced_to_disk(true);
+    let everysec = |words: &[String]| (words.get(2)? == "appendfsync").then(|| list(&["appendfsync", "everysec"]));
+    let unseen = |words: &[String]| (words[0] == "CONFIG").then(|| error("NOPERM no permissions"));
+    let valkey = |version: &str| {
+        info("7.2.4")
+            .replace("# Persistence", &format!("server_name:valkey\r\nvalkey_version:{version}\r\n# Persistence"))
+    };
+    let is_early = |finding: &&ServerFinding| finding.kind == ServerFindingKind::Version;
+    for (info, must_mend) in [
+        (info("7.2.5"), None),
+        (info("7.4.0"), Some(true)),
+        (info("7.4.2"), Some(true)),
+        (info("7.4.3"), None),
+        (info("7.4"), Some(false)),
+        (info("8.0.2"), None),
+        (valkey("7.2.7"), None),
+        (valkey("8.0.1"), Some(true)),
+        (valkey("8.1.1"), Some(true)),
+        (valkey("8.1.2"), Some(false)),
+        (valkey("9.0.0"), Some(false)),
+        (valkey("8.x"), Some(false)),
+    ] {
+        let found = report_of(needs, &info, everysec);
+        let early = found.findings().iter().find(is_early);
+        assert_eq!(early.map(|finding| finding.must_mend), must_mend, "{found}");
+        assert!(early.is_none_or(|finding| finding.remedy.as_deref() == Some("CONFIG SET appendfsync always")));
+        // Nobody waits for a disk, or each write is synced.
+        assert!(!report_of(ServerNeeds::single(), &info, everysec).findings().iter().any(|finding| is_early(&finding)));
+        assert!(report(needs, &info).findings().is_empty(), "{info}");
+    }
+    // Where it cannot be seen how often the disk is synced, it may not matter.
+    let found = report_of(needs, &info("7.4.1"), unseen);
+    assert!(found.is_clean() && found.to_string().contains("Redis 7.4.1 says that a disk has a write"), "{found}");
+}
+
+#[test]
 fn what_says_nothing_of_itself_is_not_taken_for_clean() {
     for silent in ["", "nonsense", "redis_version", "redis_version:\r\n", "redis_version:x.y\r\n"] {
         let found = report(ServerNeeds::single(), silent);

@@ -6,7 +6,7 @@ if record[1] ~= ARGV[1] or record[2] then
 end
 -- What cannot be read may be a takeover's.
 if (tonumber(record[3]) or 2) > 1 or record[4] then
-  redis.call('HSET', KEYS[1], 'lease', present())
+  redis.call('HSET', KEYS[1], 'lease', now)
 else
   redis.call('DEL', KEYS[1])
 end

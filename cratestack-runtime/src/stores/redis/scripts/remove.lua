@@ -10,7 +10,7 @@ end
 local state = 1
 if record[3] then
   state = 3
-elseif (tonumber(record[2]) or 0) <= present() then
+elseif (tonumber(record[2]) or 0) <= now then
   state = 2
 end
 -- This call may come late, when another record has the name.

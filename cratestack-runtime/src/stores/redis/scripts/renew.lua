@@ -8,7 +8,6 @@ end
 if not tonumber(record[3]) then
   return redis.error_reply('DAMAGED its field `expires` is no number')
 end
-local now = present()
 local expires = math.max(tonumber(record[3]), now + ARGV[3])
 local lease = math.min(now + ARGV[2], expires)
 redis.call('HSET', KEYS[1], 'lease', lease, 'expires', expires)

@@ -1,52 +1,56 @@
 -- Reserves a record for a lease, or tells who has it.
 -- ARGV: hash, token, lease, retention (both in milliseconds), whether to write in any case ('1').
--- Returns {0, attempt} where it is reserved, {1} in flight, {2} another request's, {3, …} its outcome.
-local now = present()
-local record = redis.call('HMGET', KEYS[1], 'hash', 'token', 'attempt', 'lease', 'expires', 'created', 'status')
-local attempt = 1
-local is_there = false
-for at = 1, 7 do
-  is_there = is_there or record[at]
-end
-if is_there then
+-- Returns which attempt it is where it is reserved, 0 in flight, -1 another request's, or its outcome: created, expires,
+-- status, headers, body.
+local record = redis.call('HMGET', KEYS[1], 'created', 'expires', 'status', 'headers', 'body', 'hash', 'token',
+  'attempt', 'lease')
+local created, expires, is_finished = record[1], record[2], record[3]
+local hash, token, attempt, lease = record[6], record[7], record[8], record[9]
+local attempts = 1
+if hash or token or attempt or lease or expires or created or is_finished then
   -- What cannot be read must neither run nor be answered.
-  for field, number in pairs({attempt = record[3], lease = record[4], expires = record[5], created = record[6]}) do
-    if not string.find(number or '', '^%-?%d+$') then
-      return redis.error_reply('DAMAGED its field `' .. field .. '` is no number')
+  local numbers = (attempt or '') .. ' ' .. (lease or '') .. ' ' .. (expires or '') .. ' ' .. (created or '')
+  if not string.find(numbers, '^%-?%d+ %-?%d+ %-?%d+ %-?%d+$') then
+    for field, number in pairs({attempt = attempt, lease = lease, expires = expires, created = created}) do
+      if not string.find(number or '', '^%-?%d+$') then
+        return redis.error_reply('DAMAGED its field `' .. field .. '` is no number')
+      end
     end
   end
-  if #(record[1] or '') ~= 32 or not record[2] then
+  if #(hash or '') ~= 32 or not token then
     return redis.error_reply('DAMAGED its field `hash` or `token` is not as it was written')
   end
+  if tonumber(expires) <= now then
+    -- Expired in this very millisecond: it takes its steps along.
+    redis.call('DEL', KEYS[1])
+  else
+    if hash ~= ARGV[1] then
+      return -1
+    end
+    -- The same call again, whose answer was lost with its connection.
+    local is_ours = not is_finished and token == ARGV[2]
+    if (is_finished or is_ours) and ARGV[5] == '1' then
+      redis.call('HSET', KEYS[1], 'hash', hash)
+    end
+    if is_finished then
+      -- An answer ends where there is nothing.
+      record[6] = nil
+      return record
+    end
+    if is_ours then
+      return math.max(attempt, 1)
+    end
+    if tonumber(lease) > now then
+      return 0
+    end
+    attempts = math.max(attempt, 0) + 1
+  end
 end
-if is_there and tonumber(record[5]) <= now then
-  -- Expired in this very millisecond: it takes its steps along.
-  redis.call('DEL', KEYS[1])
-elseif is_there then
-  if record[1] ~= ARGV[1] then
-    return {2}
-  end
-  local is_finished = record[7]
-  -- The same call again, whose answer was lost with its connection.
-  local is_ours = not is_finished and record[2] == ARGV[2]
-  if (is_finished or is_ours) and ARGV[5] == '1' then
-    redis.call('HSET', KEYS[1], 'hash', record[1])
-  end
-  if is_finished then
-    local outcome = redis.call('HMGET', KEYS[1], 'headers', 'body')
-    return {3, record[6], record[5], record[7], outcome[1], outcome[2]}
-  end
-  if is_ours then
-    return {0, tonumber(record[3])}
-  end
-  if tonumber(record[4]) > now then
-    return {1}
-  end
-  attempt = tonumber(record[3]) + 1
-end
-local expires = now + ARGV[4]
-local lease = math.min(now + ARGV[3], expires)
-redis.call('HSET', KEYS[1], 'hash', ARGV[1], 'token', ARGV[2], 'attempt', attempt, 'created', now, 'lease', lease,
-  'expires', expires)
-redis.call('PEXPIREAT', KEYS[1], expires)
-return {0, attempt}
+-- As texts, which cost the server less than the numbers.
+local format = string.format
+local ends = now + ARGV[4]
+local expiry = format('%d', ends)
+redis.call('HSET', KEYS[1], 'hash', ARGV[1], 'token', ARGV[2], 'attempt', format('%d', attempts), 'created',
+  format('%d', now), 'lease', format('%d', math.min(now + ARGV[3], ends)), 'expires', expiry)
+redis.call('PEXPIREAT', KEYS[1], expiry)
+return attempts

@@ -13,5 +13,5 @@ if record[7] then
     end
   end
 end
-return {present(), record[1], record[2], record[3], record[4], record[5], record[6],
+return {now, record[1], record[2], record[3], record[4], record[5], record[6],
   redis.call('HSTRLEN', KEYS[1], 'headers'), redis.call('HSTRLEN', KEYS[1], 'body'), steps}
