@@ -111,7 +111,7 @@ fn applicability(parts: &Parts, source: KeySource, handle: Option<&Idempotency>)
     }
     let key = match source {
         KeySource::Arguments => None,
-        KeySource::Given(Some(key)) => Some(key),
+        KeySource::Given(Some(key)) => Some(key.into()),
         KeySource::Given(None) => return Applicability::KeyMissing(ProblemKind::KeyAbsent),
         KeySource::Header => match parse_key(&parts.headers) {
             Ok(Some(key)) => Some(key),
@@ -121,7 +121,7 @@ fn applicability(parts: &Parts, source: KeySource, handle: Option<&Idempotency>)
     };
     let identify = handle.and_then(|handle| handle.http().principal.as_deref());
     let slot = handle.map_or_else(ReservationSlot::default, ReservationSlot::of);
-    Applicability::Guarded(Box::new(RequestIdentity::of(parts, key, identify)), slot)
+    Applicability::Guarded(RequestIdentity::of(parts, key, identify), slot)
 }
 
 /// How many bytes of a request's body are read, where the attribute's own bound is `body_limit` and 0 is none.
