@@ -7,10 +7,15 @@ use http_body_util::{BodyExt, StreamBody};
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::handle::ReservationSlot;
 use crate::http::hash_request;
 
 fn hasher() -> RequestHasher {
     RequestHasher::new(&Method::POST, "/pay?a=1", Some("text/plain"))
+}
+
+fn tap(body: Body, limit: usize, hasher: RequestHasher) -> (BodyTap, TappedBody) {
+    super::tap(ReservationSlot::beside(None, BodySlot::after(hasher)).1, body, limit)
 }
 
 fn hash_of(body: &[u8]) -> [u8; 32] {
