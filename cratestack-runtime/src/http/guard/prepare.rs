@@ -51,8 +51,8 @@ impl RequestHead {
         // A key that is missing or malformed is judged after the extractors: who may not call at all learns that first.
         let (applicability, body) = match key(parts, source) {
             Ok(key) => {
-                let identify = handle.and_then(|handle| handle.http().principal.as_deref());
-                let identity = RequestIdentity::of(parts, key, identify);
+                let principal = handle.and_then(|handle| handle.http().principal.as_deref());
+                let identity = RequestIdentity::of(parts, key, principal);
                 let (slot, body) = ReservationSlot::beside(handle, BodySlot::after(RequestHasher::of(parts)));
                 (Applicability::Guarded(identity, slot), Some(body))
             }
