@@ -1,4 +1,4 @@
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::{Ident, ReturnType, Token, Type, Visibility};
 
@@ -60,6 +60,8 @@ pub(crate) fn guarded(
         (None, quote!(#into_parts #evaluation #run))
     };
 
+    let has_future_of_its_own = handle.is_none() && !options.has("transaction");
+    let future = Ident::new(if has_future_of_its_own { "GuardedResponse" } else { "Work" }, Span::call_site());
     let name = &signature.ident;
     let generics = &signature.generics;
     let where_clause = &generics.where_clause;
@@ -68,7 +70,7 @@ pub(crate) fn guarded(
         #handle_method
         #method
         #(#attributes)*
-        #visibility fn #name #generics (#parameter) -> #private::Work #where_clause {
+        #visibility fn #name #generics (#parameter) -> #private::#future #where_clause {
             #inside
             #as_value
             #type_checks

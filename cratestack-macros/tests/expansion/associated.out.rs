@@ -28,7 +28,7 @@ fn pay(
         (),
         true,
     >,
-) -> ::cratestack_runtime::__private::Work {
+) -> ::cratestack_runtime::__private::GuardedResponse {
     use ::cratestack_runtime::__private::{
         AnyArgument as _, AnyArgumentOf as _, AnyHandling as _, AnyOutcome as _,
         AnyReturned as _,

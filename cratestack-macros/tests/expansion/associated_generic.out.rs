@@ -43,7 +43,7 @@ fn pay<T, const N: usize>(
         (),
         true,
     >,
-) -> ::cratestack_runtime::__private::Work
+) -> ::cratestack_runtime::__private::GuardedResponse
 where
     T: Send + 'static,
 {

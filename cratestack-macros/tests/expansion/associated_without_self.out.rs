@@ -5,7 +5,7 @@ async fn __idempotent_pay<const N: usize>(body: String) -> Self {
 }
 fn pay<const N: usize>(
     idempotent_guarded: ::cratestack_runtime::__private::Guarded<(String,), (), true>,
-) -> ::cratestack_runtime::__private::Work {
+) -> ::cratestack_runtime::__private::GuardedResponse {
     use ::cratestack_runtime::__private::{
         AnyArgument as _, AnyArgumentOf as _, AnyHandling as _, AnyOutcome as _,
         AnyReturned as _,

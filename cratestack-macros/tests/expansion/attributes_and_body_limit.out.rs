@@ -8,7 +8,7 @@ pub(crate) fn idempotent_guarded(
         false,
         65_536,
     >,
-) -> ::cratestack_runtime::__private::Work {
+) -> ::cratestack_runtime::__private::GuardedResponse {
     #[allow(unused_mut)]
     #[cfg(all())]
     async fn idempotent_guarded(mut body: Bytes) {

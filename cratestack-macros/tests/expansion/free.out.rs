@@ -4,7 +4,7 @@ pub fn pay(
         (State<App>, Json<CreatePayment>),
         Result<Json<Payment>, ApiError>,
     >,
-) -> ::cratestack_runtime::__private::Work {
+) -> ::cratestack_runtime::__private::GuardedResponse {
     #[tracing::instrument]
     async fn pay(
         State(app): State<App>,

@@ -6,7 +6,7 @@ pub fn pay(
         (),
         true,
     >,
-) -> ::cratestack_runtime::__private::Work {
+) -> ::cratestack_runtime::__private::GuardedResponse {
     fn __idempotent_opaque(_: &(impl IntoResponse)) {}
     #[allow(clippy::unused_async)]
     #[allow(unused_braces)]

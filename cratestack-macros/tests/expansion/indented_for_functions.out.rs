@@ -1,6 +1,6 @@
 fn pay(
     idempotent_guarded: ::cratestack_runtime::__private::Guarded<(String,)>,
-) -> ::cratestack_runtime::__private::Work {
+) -> ::cratestack_runtime::__private::GuardedResponse {
     #[tracing::instrument]
     async fn pay(body: String) -> String {
         body

@@ -5,7 +5,7 @@ fn pay<T>(
         true,
         1024,
     >,
-) -> ::cratestack_runtime::__private::Work
+) -> ::cratestack_runtime::__private::GuardedResponse
 where
     T: Request,
 {

@@ -4,7 +4,7 @@ fn pay(
         (),
         true,
     >,
-) -> ::cratestack_runtime::__private::Work {
+) -> ::cratestack_runtime::__private::GuardedResponse {
     async fn pay(
         Path((id, _shop)): Path<(u64, u64)>,
         r#in: User,

@@ -1,6 +1,6 @@
 fn pay(
     idempotent_guarded: ::cratestack_runtime::__private::Guarded<()>,
-) -> ::cratestack_runtime::__private::Work {
+) -> ::cratestack_runtime::__private::GuardedResponse {
     async fn pay() -> StatusCode {
         StatusCode::CREATED
     }

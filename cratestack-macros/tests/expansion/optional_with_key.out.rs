@@ -4,7 +4,7 @@ fn pay(
         (),
         true,
     >,
-) -> ::cratestack_runtime::__private::Work {
+) -> ::cratestack_runtime::__private::GuardedResponse {
     async fn pay(
         Path((ref amount, &currency)): Path<(u64, &'static str)>,
         Json(req): Json<CreatePayment>,

@@ -1,6 +1,6 @@
 fn pay(
     idempotent_guarded: ::cratestack_runtime::__private::Guarded<(String,)>,
-) -> ::cratestack_runtime::__private::Work {
+) -> ::cratestack_runtime::__private::GuardedResponse {
     fn pay(body: String) -> BoxFuture<'static, Result<Response, ApiError>> {
         Box::pin(settle(body))
     }

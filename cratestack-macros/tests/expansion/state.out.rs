@@ -1,6 +1,6 @@
 fn pay(
     idempotent_guarded: ::cratestack_runtime::__private::Guarded<(State<App>, String)>,
-) -> ::cratestack_runtime::__private::Work {
+) -> ::cratestack_runtime::__private::GuardedResponse {
     async fn pay(State(app): State<App>, body: String) -> impl IntoResponse {
         app.pay(body)
     }

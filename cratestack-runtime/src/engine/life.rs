@@ -17,11 +17,13 @@
 use std::any::Any;
 use std::convert::Infallible;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
 use tracing::{Instrument, error, warn};
 use uuid::Uuid;
@@ -132,7 +134,7 @@ impl Engine {
     /// The work is called only once the key is had. It must do nothing before its future is polled, so that a panic of
     /// its is caught. Without a claim it is bounded and counted like any other work, but nothing guards it.
     ///
-    /// All begins with the call, within a runtime; the future waits for the answer.
+    /// All begins with the call, within a runtime, on a task of its own; what is returned waits for the answer.
     pub(crate) fn run<M, F, R, O>(
         &self,
         mode: M,
@@ -140,31 +142,7 @@ impl Engine {
         policy: Policy,
         observe: O,
         work: F,
-    ) -> impl Future<Output = Answer<R>> + Send + use<M, F, R, O>
-    where
-        M: Mode<F, R>,
-        F: Send + 'static,
-        R: Send + 'static,
-        O: Fn(Transition, &Hold) + Send + Sync + 'static,
-    {
-        let begun = self.begin(mode, claim, policy, observe, work);
-        async move {
-            match begun {
-                Ok(Begun { life, present: _present }) => answered(life).await,
-                Err(answer) => answer,
-            }
-        }
-    }
-
-    /// Sets the work's life going on a task of its own, or says what is known of the key already.
-    fn begin<M, F, R, O>(
-        &self,
-        mode: M,
-        claim: Option<OwnedClaim>,
-        policy: Policy,
-        observe: O,
-        work: F,
-    ) -> Result<Begun<R>, Answer<R>>
+    ) -> Answering<R>
     where
         M: Mode<F, R>,
         F: Send + 'static,
@@ -172,8 +150,8 @@ impl Engine {
         O: Fn(Transition, &Hold) + Send + Sync + 'static,
     {
         let witness = match claim.as_ref().map(|claim| self.replay_cache.find(&self.store, claim)) {
-            Some(Lookup::Hit(Hit::Replay(record))) => return Err(Answer::Replay(record)),
-            Some(Lookup::Hit(Hit::Conflict)) => return Err(Answer::Conflict),
+            Some(Lookup::Hit(Hit::Replay(record))) => return Answering::Known(Some(Answer::Replay(record))),
+            Some(Lookup::Hit(Hit::Conflict)) => return Answering::Known(Some(Answer::Conflict)),
             Some(Lookup::Miss(witness)) => witness,
             None => Witness::default(),
         };
@@ -219,15 +197,34 @@ impl Engine {
             let execution = Execution { policy, turn, admission, observe, replay_cache, witness, _task: task };
             mode.run(grant, execution, work).await
         };
-        Ok(Begun { life: tokio::spawn(life.in_current_span()), present })
+        Answering::Running { life: tokio::spawn(life.in_current_span()), _present: present }
     }
 }
 
-/// A life that its caller waits for.
-struct Begun<R> {
-    life: JoinHandle<Answer<R>>,
-    /// The caller is there until this is dropped.
-    present: Option<oneshot::Receiver<Infallible>>,
+/// What its caller waits for. It has a name, so that a door's own future need not be boxed to have one.
+pub(crate) enum Answering<R> {
+    /// It is known already; `None` once it was told.
+    Known(Option<Answer<R>>),
+    Running {
+        life: JoinHandle<Answer<R>>,
+        /// The caller is there until this is dropped.
+        _present: Option<oneshot::Receiver<Infallible>>,
+    },
+}
+
+impl<R> Unpin for Answering<R> {}
+
+impl<R> Future for Answering<R> {
+    type Output = Answer<R>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer<R>> {
+        match self.get_mut() {
+            Self::Known(answer) => answer.take().map_or(Poll::Pending, Poll::Ready),
+            Self::Running { life, .. } => {
+                Pin::new(life).poll(cx).map(|answer| answer.unwrap_or_else(|failure| broke_down(&failure)))
+            }
+        }
+    }
 }
 
 /// What a piece of work occupies in its process until its outcome is written, and what a mode tells of it.
@@ -300,16 +297,16 @@ async fn gone(caller: Option<oneshot::Sender<Infallible>>) {
     }
 }
 
-async fn answered<R>(life: JoinHandle<Answer<R>>) -> Answer<R> {
-    life.await.unwrap_or_else(|failure| {
-        let what = if failure.is_panic() {
-            error!("the life of an idempotent piece of work panicked; its key is free again once its lease, or its transaction, ends");
-            "the store, or a subscriber, panicked"
-        } else {
-            "the runtime is shutting down"
-        };
-        Answer::Unavailable(StoreError::Internal(what.to_owned()))
-    })
+fn broke_down<R>(failure: &JoinError) -> Answer<R> {
+    let what = if failure.is_panic() {
+        error!(
+            "the life of an idempotent piece of work panicked; its key is free again once its lease, or its transaction, ends"
+        );
+        "the store, or a subscriber, panicked"
+    } else {
+        "the runtime is shutting down"
+    };
+    Answer::Unavailable(StoreError::Internal(what.to_owned()))
 }
 
 #[cfg(test)]

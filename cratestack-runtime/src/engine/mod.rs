@@ -34,7 +34,7 @@ mod store_call;
 mod sweep;
 mod task_tracker;
 
-pub(crate) use life::Engine;
+pub(crate) use life::{Answering, Engine};
 pub(crate) use mode::{
     AttemptFuture, Leased, Participant, StepTransaction, StoreParticipant, TransactionSlot, TransactionalRun,
 };

@@ -200,6 +200,10 @@ impl<'a> Happening<'a> {
 
 /// What a handler's own log lines are found by.
 pub(super) fn span(hold: &Hold) -> tracing::Span {
+    // The macro makes its fields also where nobody listens, if a crate has switched tracing's `log` on.
+    if tracing::level_filters::LevelFilter::current() < tracing::Level::INFO {
+        return tracing::Span::none();
+    }
     let id = &hold.claim.id;
     tracing::info_span!(
         "idempotent",

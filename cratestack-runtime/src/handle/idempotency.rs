@@ -47,15 +47,26 @@ use crate::store::{IdempotencyStore, StoreError, TransactionalStore};
 /// handles that `#[idempotent(transaction)]` works with; the plain `Idempotency` has forgotten which store it is over.
 /// One becomes the other with `Idempotency::from`, and the two then share everything.
 pub struct Idempotency<S: ?Sized = dyn IdempotencyStore> {
-    engine: Arc<Engine>,
+    shared: Arc<Shared>,
     store: Arc<S>,
-    settings: Arc<Settings>,
+}
+
+/// Behind one `Arc`, because each request clones its handle more than once.
+#[derive(Clone)]
+struct Shared {
+    engine: Arc<Engine>,
+    settings: Settings,
+}
+
+impl Shared {
+    fn over(store: &Arc<impl IdempotencyStore>) -> Arc<Self> {
+        Arc::new(Self { engine: Arc::new(Engine::new(Arc::clone(store))), settings: Settings::default() })
+    }
 }
 
 impl<S: ?Sized> Clone for Idempotency<S> {
     fn clone(&self) -> Self {
-        let Self { engine, store, settings } = self;
-        Self { engine: Arc::clone(engine), store: Arc::clone(store), settings: Arc::clone(settings) }
+        Self { shared: Arc::clone(&self.shared), store: Arc::clone(&self.store) }
     }
 }
 
@@ -73,7 +84,7 @@ impl Idempotency {
     #[must_use]
     pub fn new(store: impl IdempotencyStore) -> Self {
         let store = Arc::new(store);
-        Self { engine: Arc::new(Engine::new(Arc::clone(&store))), store, settings: Arc::default() }
+        Self { shared: Shared::over(&store), store }
     }
 
     /// Tells whoever watches this handle of each transition of a key.
@@ -120,7 +131,7 @@ impl<S: TransactionalStore> Idempotency<S> {
     #[must_use]
     pub fn transactional(store: S) -> Self {
         let store = Arc::new(store);
-        Self { engine: Arc::new(Engine::new(Arc::clone(&store))), store, settings: Arc::default() }
+        Self { shared: Shared::over(&store), store }
     }
 
     #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -131,8 +142,8 @@ impl<S: TransactionalStore> Idempotency<S> {
 
 impl<S: TransactionalStore> From<Idempotency<S>> for Idempotency {
     fn from(handle: Idempotency<S>) -> Self {
-        let Idempotency { engine, store, settings } = handle;
-        Self { engine, store, settings }
+        let Idempotency { shared, store } = handle;
+        Self { shared, store }
     }
 }
 
@@ -148,7 +159,7 @@ impl<S: ?Sized> Idempotency<S> {
     /// idempotency.forget("622e64b2c22f425807dd4e58a766a477bf47edd1548967fa4fd37ec9ff36d2b1", "8e03978e");
     /// ```
     pub fn forget(&self, principal: &str, key: &str) {
-        self.engine.replay_cache().forget(principal, key);
+        self.shared.engine.replay_cache().forget(principal, key);
     }
 
     /// Lets what is running finish and record, for at most `deadline`, and says how many requests were still unfinished
@@ -174,7 +185,7 @@ impl<S: ?Sized> Idempotency<S> {
     /// # }
     /// ```
     pub async fn shutdown(&self, deadline: Duration) -> usize {
-        self.engine.wait_idle(deadline).await
+        self.shared.engine.wait_idle(deadline).await
     }
 
     /// Deletes the records that have expired, in batches, and says how many.
@@ -197,7 +208,7 @@ impl<S: ?Sized> Idempotency<S> {
     ///
     /// When the store cannot be reached. What was deleted until then stays deleted.
     pub async fn sweep(&self) -> Result<u64, StoreError> {
-        sweep(&**self.engine.store()).await
+        sweep(&**self.shared.engine.store()).await
     }
 
     /// Sweeps in the background, once every `interval`, until the [`Sweeper`] is stopped or dropped.
@@ -213,37 +224,37 @@ impl<S: ?Sized> Idempotency<S> {
     /// # }
     /// ```
     pub fn sweep_every(&self, interval: Duration) -> Sweeper {
-        Sweeper::start(Arc::clone(self.engine.store()), interval)
+        Sweeper::start(Arc::clone(self.shared.engine.store()), interval)
     }
 
     /// A handle with other settings, over the same engine and store.
     pub(crate) fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
-        change(Arc::make_mut(&mut self.settings));
+        change(&mut Arc::make_mut(&mut self.shared).settings);
         self
     }
 
     pub(crate) fn tell(&self, happening: &Happening<'_>) {
         happening.log();
-        if let Some(hook) = &self.settings.on_event {
+        if let Some(hook) = &self.shared.settings.on_event {
             // A hook that fails must not take the request's outcome along.
             let _ = catch_unwind(AssertUnwindSafe(|| happening.tell(&**hook)));
         }
     }
 
     pub(crate) fn engine(&self) -> &Engine {
-        &self.engine
+        &self.shared.engine
     }
 
     pub(crate) fn settings(&self) -> &Settings {
-        &self.settings
+        &self.shared.settings
     }
 }
 
 impl<S: ?Sized> std::fmt::Debug for Idempotency<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Idempotency")
-            .field("ttl", &self.settings.ttl)
-            .field("lease", &self.settings.lease)
+            .field("ttl", &self.shared.settings.ttl)
+            .field("lease", &self.shared.settings.lease)
             .finish_non_exhaustive()
     }
 }

@@ -54,6 +54,8 @@ pub(crate) use principal::of_expression;
 pub(crate) use principal::{function_key, of_function};
 #[cfg(feature = "axum")]
 pub(crate) use principal::{given, holder_of};
+#[cfg(feature = "axum")]
+pub(crate) use reservation::Beside;
 pub use reservation::{Reservation, ReservationSlot};
 pub use reservation_kind::ReservationKind;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::key_part::{KeyPart, digest};
 use super::namespace::{MARK, MAX_PRINCIPAL_BYTES};
-use crate::util::hex;
+use crate::util::{ShortText, hex_of_digest};
 
 /// A caller, as records bear its name; without a namespace, which the handle puts before it.
 ///
@@ -37,7 +37,7 @@ impl Principal {
 
     /// Whoever sends this value of `Authorization`, where nothing else says who callers are.
     pub fn authorization(value: impl AsRef<[u8]>) -> Self {
-        Self(holder_of(value.as_ref().trim_ascii()))
+        Self(holder_of(value.as_ref().trim_ascii()).to_string())
     }
 
     /// Whoever calls from this address without `Authorization`, where nothing else says who callers are.
@@ -75,8 +75,8 @@ impl Principal {
 }
 
 /// Whoever holds an `Authorization` value. A hash, because the value is a credential and this is stored.
-pub(crate) fn holder_of(authorization: &[u8]) -> String {
-    hex(&Sha256::digest(authorization))
+pub(crate) fn holder_of(authorization: &[u8]) -> ShortText {
+    hex_of_digest(Sha256::digest(authorization).into())
 }
 
 /// A name that the service gives.

@@ -1,6 +1,7 @@
 use std::any::{Any, type_name};
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -163,12 +164,12 @@ impl<K> Reservation<K> {
 
 /// Where a door puts the reservation and the work finds it. There is one before there is a reservation, because the
 /// work has its arguments before anything is reserved.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ReservationSlot(Arc<Holds>);
 
 /// The reservations of one request: one, unless its transaction is run again.
-#[derive(Debug, Default)]
-struct Holds {
+#[derive(Debug)]
+struct Holds<B: ?Sized = dyn Any + Send + Sync> {
     /// Whose door made the slot. Empty where nothing will be reserved, and until the handle is known.
     handle: OnceLock<Idempotency>,
     /// What was given away before the handle was known, and needs of its store.
@@ -182,6 +183,24 @@ struct Holds {
     joined: OnceLock<ReservationSlot>,
     /// How many [`Reservation`]s there are of it.
     lent: AtomicUsize,
+    beside: B,
+}
+
+/// What a door keeps of a request beside its reservation, so that the two are one allocation.
+pub(crate) struct Beside<B>(Arc<Holds<B>>);
+
+impl<B> Clone for Beside<B> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<B> Deref for Beside<B> {
+    type Target = B;
+
+    fn deref(&self) -> &B {
+        &self.0.beside
+    }
 }
 
 /// What a reservation needs of its store, and the reservation's type.
@@ -191,10 +210,32 @@ struct StoreNeed {
     is_met_by: fn(&Arc<dyn Any + Send + Sync>) -> bool,
 }
 
+impl Default for ReservationSlot {
+    fn default() -> Self {
+        Self::beside(None, ()).0
+    }
+}
+
 impl ReservationSlot {
     /// For a run of a door of the handle's.
     pub(crate) fn of(handle: &Idempotency) -> Self {
-        Self(Arc::new(Holds { handle: handle.clone().into(), ..Holds::default() }))
+        Self::beside(Some(handle), ()).0
+    }
+
+    /// The same, with what the door keeps beside it; the handle may be told later.
+    pub(crate) fn beside<B: Send + Sync + 'static>(handle: Option<&Idempotency>, beside: B) -> (Self, Beside<B>) {
+        let holds = Arc::new(Holds {
+            handle: handle.cloned().map_or_else(OnceLock::new, OnceLock::from),
+            needs: Mutex::default(),
+            first: OnceLock::new(),
+            again: Mutex::default(),
+            steps: OnceLock::new(),
+            is_running: AtomicBool::new(false),
+            joined: OnceLock::new(),
+            lent: AtomicUsize::new(0),
+            beside,
+        });
+        (Self(Arc::clone(&holds) as Arc<Holds>), Beside(holds))
     }
 
     /// The handle is known, which it was not when the slot was made.

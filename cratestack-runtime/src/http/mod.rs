@@ -25,7 +25,7 @@ pub use extract::{AwaitingHandle, Guarded, LeasedHandler, PreparedRun, ProvidesH
 pub use extract::{
     GuardedOver, ProvidesTransactions, TakesTx, Transacted, TransactionalDatabase, TransactionalHandler, ViaOver, ViaTx,
 };
-pub use guard::GuardedRequest;
+pub use guard::{GuardedRequest, GuardedResponse};
 pub use identity::hash_request;
 pub use layer::{IdempotencyLayer, IdempotencyService};
 pub use response::{Problem, Unrecorded, decode_headers, encode_headers};

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::returned::Returned;
 use crate::handle::Options;
-use crate::http::{GuardedRequest, Work};
+use crate::http::{GuardedRequest, GuardedResponse, Work};
 
 /// The call of a handler, yet to be made: a plain `fn` that returns a future may do its work before it returns it.
 ///
@@ -34,10 +34,9 @@ where
     }
 }
 
-/// Guards the handler. Boxed as well, because a coroutine for every handler costs its compilation more than a box a
-/// request costs its run.
-pub fn run(request: GuardedRequest, options: Options, handler: Work) -> Work {
-    Box::pin(request.run(options, handler))
+/// Guards the handler.
+pub fn run(request: GuardedRequest, options: Options, handler: Work) -> GuardedResponse {
+    request.run(options, handler)
 }
 
 /// Stands in where the handler cannot run, which is told apart.

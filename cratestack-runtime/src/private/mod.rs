@@ -37,7 +37,8 @@ pub use crate::handle::{FoundHandle, found_handle};
 pub use crate::handle::{Options, Part, part};
 #[cfg(feature = "axum")]
 pub use crate::http::{
-    AwaitingHandle, Guarded, GuardedRequest as Call, LeasedHandler, PreparedRun, ProvidesHandle, Via, Work,
+    AwaitingHandle, Guarded, GuardedRequest as Call, GuardedResponse, LeasedHandler, PreparedRun, ProvidesHandle, Via,
+    Work,
 };
 #[cfg(feature = "axum")]
 pub use argument::{

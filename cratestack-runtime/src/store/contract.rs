@@ -3,6 +3,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use super::at_once::AtOnce;
 use super::claim::{Claim, Completion};
 use super::error::StoreError;
 use super::outcome::{ClaimOutcome, LeaseState, ReservationOutcome};
@@ -353,5 +354,11 @@ pub trait IdempotencyStore: Send + Sync + 'static {
     async fn remove_all_of(&self, principal: &str, removal: Removal, limit: u32) -> Result<RemovedAll, StoreError> {
         let _ = (principal, removal, limit);
         Err(StoreError::Unsupported("remove the records of a principal"))
+    }
+
+    /// The store, where it need not wait.
+    #[doc(hidden)]
+    fn at_once(&self) -> Option<&dyn AtOnce> {
+        None
     }
 }

@@ -23,6 +23,7 @@
 //! # }
 //! ```
 
+mod at_once;
 mod claim;
 mod contract;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -37,6 +38,7 @@ mod steps;
 mod transaction;
 mod watch;
 
+pub(crate) use at_once::AtOnce;
 pub use claim::{Claim, Completion};
 pub use contract::IdempotencyStore;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 /// Its hash is computed once, because a request looks it up in many places. A map by `RecordId` can be searched by a
 /// [`HashedId`] as well, see [`Identified`].
 #[derive(Clone)]
-pub(crate) struct RecordId {
+pub struct RecordId {
     /// The principal, and the key after it.
     text: Arc<str>,
     /// How many bytes of the text are the principal.

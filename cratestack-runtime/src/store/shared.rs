@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use super::at_once::AtOnce;
 use super::claim::{Claim, Completion};
 use super::contract::IdempotencyStore;
 use super::error::StoreError;
@@ -99,5 +100,9 @@ impl<S: IdempotencyStore + ?Sized> IdempotencyStore for Arc<S> {
 
     async fn remove_all_of(&self, principal: &str, removal: Removal, limit: u32) -> Result<RemovedAll, StoreError> {
         (**self).remove_all_of(principal, removal, limit).await
+    }
+
+    fn at_once(&self) -> Option<&dyn AtOnce> {
+        (**self).at_once()
     }
 }

@@ -59,9 +59,10 @@ impl SingleFlight<'_> {
         A: Future<Output = Result<Acquired<G>, StoreError>>,
     {
         let Policy { store_timeout, wait, .. } = self.policy;
-        let wait_until = after(wait);
+        let begun = Instant::now();
+        let wait_until = after(begun, wait);
         // Until somebody has said that the key is in flight, this request has no answer to give.
-        let mut deadline = wait_until.max(after(store_timeout));
+        let mut deadline = wait_until.max(after(begun, store_timeout));
         let mut is_in_flight = false;
         let mut gone = pin!(gone);
         let (mut place, mut watching) = (None, None);
@@ -147,6 +148,6 @@ impl SingleFlight<'_> {
 /// Far enough for whoever waits for ever, and within what a clock can say.
 const FOR_EVER: Duration = Duration::from_hours(365 * 24);
 
-fn after(duration: Duration) -> Instant {
-    Instant::now() + duration.min(FOR_EVER)
+fn after(begun: Instant, duration: Duration) -> Instant {
+    begun + duration.min(FOR_EVER)
 }

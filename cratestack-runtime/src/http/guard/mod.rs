@@ -16,3 +16,4 @@ pub(crate) use decide::Verdict;
 pub(crate) use prepare::{ArrivingRequest, KeySource, RequestHead, body_bound};
 pub use request::GuardedRequest;
 pub(crate) use request::{NoReservation, NoReservationReason};
+pub use run::GuardedResponse;

@@ -5,8 +5,11 @@ use http::request::Parts;
 use super::request::{Applicability, GuardedRequest, NoReservation, NoReservationReason};
 use super::respond::{EarlyResponder, Responder};
 use crate::handle::{Idempotency, ReservationSlot};
-use crate::http::identity::{BodyBound, BodyTap, RequestHasher, RequestIdentity, parse_key, tapped};
+use crate::http::identity::{
+    BodyBound, BodyPlace, BodySlot, BodyTap, RequestHasher, RequestIdentity, parse_key, tapped,
+};
 use crate::http::response::{ProblemKind, Representation};
+use crate::util::ShortText;
 
 /// Where a request's key is.
 pub(crate) enum KeySource {
@@ -31,8 +34,8 @@ pub(crate) struct RequestHead {
     applicability: Applicability,
     /// Under whose reservation the request runs already.
     above: Option<ReservationSlot>,
-    /// Where there is something to guard: it has seen all that comes before the body.
-    hasher: Option<RequestHasher>,
+    /// Where there is something to guard: where its body is put.
+    body: Option<BodyPlace>,
     /// Whether the handle is known only after some of the extractors have run.
     awaits_handle: bool,
 }
@@ -46,14 +49,18 @@ impl RequestHead {
         let representation = Representation::asked_for_by(&parts.headers);
         let above = guard_above(parts);
         // A key that is missing or malformed is judged after the extractors: who may not call at all learns that first.
-        let applicability = applicability(parts, source, handle);
-        let mut hasher = None;
+        let (applicability, body) = match key(parts, source) {
+            Ok(key) => {
+                let principal = handle.and_then(|handle| handle.http().principal.as_deref());
+                let identity = RequestIdentity::of(parts, key, principal);
+                let (slot, body) = ReservationSlot::beside(handle, BodySlot::after(RequestHasher::of(parts)));
+                (Applicability::Guarded(identity, slot), Some(body))
+            }
+            Err(applicability) => (applicability, None),
+        };
         let early = || EarlyResponder { idempotency: handle.cloned(), representation };
         let slot = match &applicability {
-            Applicability::Guarded(_, slot) => {
-                hasher = Some(RequestHasher::of(parts));
-                Some(Ok(slot.clone()))
-            }
+            Applicability::Guarded(_, slot) => Some(Ok(slot.clone())),
             Applicability::NotNeeded => Some(Err(NoReservationReason::SafeMethod)),
             // A guard above has a key all the same, and whoever asks for the reservation has that one.
             Applicability::KeyMissing(_) if above.is_some() => None,
@@ -65,7 +72,7 @@ impl RequestHead {
         if let Some(slot) = slot {
             parts.extensions.insert(slot.map_err(|reason| NoReservation { reason, responder: early() }));
         }
-        Self { representation, applicability, above, hasher, awaits_handle: handle.is_none() }
+        Self { representation, applicability, above, body, awaits_handle: handle.is_none() }
     }
 
     /// The handle is known: from here on it answers. Gives the request back for what is left of the extractors, its body
@@ -76,7 +83,7 @@ impl RequestHead {
         request: Request,
         bound: BodyBound,
     ) -> (ArrivingRequest, Request) {
-        let Self { representation, mut applicability, above, hasher, awaits_handle } = self;
+        let Self { representation, mut applicability, above, body: place, awaits_handle } = self;
         let (mut parts, body) = request.into_parts();
         if awaits_handle {
             if let Some(Err(none)) = parts.extensions.get_mut::<Result<ReservationSlot, NoReservation>>() {
@@ -90,9 +97,9 @@ impl RequestHead {
             }
         }
         let request = Request::from_parts(parts, body);
-        let (request, body) = match hasher {
-            Some(hasher) => {
-                let (request, tap) = tapped(request, bound, hasher);
+        let (request, body) = match place {
+            Some(place) => {
+                let (request, tap) = tapped(request, bound, place);
                 (request, Some(tap))
             }
             None => (request, None),
@@ -105,23 +112,23 @@ impl RequestHead {
     }
 }
 
-fn applicability(parts: &Parts, source: KeySource, handle: Option<&Idempotency>) -> Applicability {
+/// The key of a request that can be guarded, `None` where the arguments have it; or why the request cannot.
+// It is taken apart where it is made.
+#[allow(clippy::result_large_err)]
+fn key(parts: &Parts, source: KeySource) -> Result<Option<ShortText>, Applicability> {
     if parts.method.is_safe() {
-        return Applicability::NotNeeded;
+        return Err(Applicability::NotNeeded);
     }
-    let key = match source {
-        KeySource::Arguments => None,
-        KeySource::Given(Some(key)) => Some(key),
-        KeySource::Given(None) => return Applicability::KeyMissing(ProblemKind::KeyAbsent),
+    match source {
+        KeySource::Arguments => Ok(None),
+        KeySource::Given(Some(key)) => Ok(Some(key.into())),
+        KeySource::Given(None) => Err(Applicability::KeyMissing(ProblemKind::KeyAbsent)),
         KeySource::Header => match parse_key(&parts.headers) {
-            Ok(Some(key)) => Some(key),
-            Ok(None) => return Applicability::KeyMissing(ProblemKind::KeyMissing),
-            Err(error) => return Applicability::KeyMalformed(error),
+            Ok(Some(key)) => Ok(Some(key)),
+            Ok(None) => Err(Applicability::KeyMissing(ProblemKind::KeyMissing)),
+            Err(error) => Err(Applicability::KeyMalformed(error)),
         },
-    };
-    let identify = handle.and_then(|handle| handle.http().principal.as_deref());
-    let slot = handle.map_or_else(ReservationSlot::default, ReservationSlot::of);
-    Applicability::Guarded(Box::new(RequestIdentity::of(parts, key, identify)), slot)
+    }
 }
 
 /// How many bytes of a request's body are read, where the attribute's own bound is `body_limit` and 0 is none.

@@ -19,13 +19,15 @@ pub struct GuardedRequest {
 }
 
 /// Whether there is anything to guard.
+// There is one a request, and a box would only cost it an allocation.
+#[allow(clippy::large_enum_variant)]
 pub(super) enum Applicability {
     /// The method is safe.
     NotNeeded,
     /// There is none, which is this problem.
     KeyMissing(ProblemKind),
     KeyMalformed(KeyError),
-    Guarded(Box<RequestIdentity>, ReservationSlot),
+    Guarded(RequestIdentity, ReservationSlot),
 }
 
 /// Why a request has no reservation. In a request's extensions there is a `Result<ReservationSlot, NoReservation>`.

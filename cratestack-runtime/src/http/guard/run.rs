@@ -1,4 +1,6 @@
 use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::response::Response;
@@ -7,37 +9,30 @@ use tracing::{Instrument, error};
 use super::decide::{Decision, GuardedRun, Verdict};
 use super::record::ResponseRecorder;
 use super::request::GuardedRequest;
-use super::respond::RanUnder;
-use crate::engine::{AttemptFuture, Hold, Leased, Policy, RunSteps, TransactionalRun};
+use super::respond::{RanUnder, Responder};
+use crate::engine::{Answering, AttemptFuture, Hold, Leased, Policy, RunSteps, TransactionalRun};
 use crate::handle::{Options, Recorded, ReservationSlot};
 use crate::http::response::ProblemKind;
 use crate::http::work::{Attempts, Work};
-use crate::store::RecordIdRef;
+use crate::store::{RecordId, RecordIdRef};
 
 impl GuardedRequest {
     /// Guards the handler: everything between the extractors and the response.
-    pub fn run(self, options: Options, handler: Work) -> impl Future<Output = Response> + Send {
+    ///
+    /// It begins with the call, within a runtime.
+    pub fn run(self, options: Options, handler: Work) -> GuardedResponse {
         let verdict = self.verdict(&options);
         self.run_as(verdict, options, handler)
     }
 
     /// The same, once the verdict is known.
-    pub(crate) fn run_as(
-        self,
-        verdict: Verdict,
-        options: Options,
-        handler: Work,
-    ) -> impl Future<Output = Response> + Send {
-        // Here and not in the future, which need not carry what is done with then.
-        let decision = self.decide(verdict, &options);
-        Self::run_as_decided(decision, options, handler)
-    }
-
-    async fn run_as_decided(decision: Decision, options: Options, handler: Work) -> Response {
-        let GuardedRun { responder, claim, policy, slot, recorder } = match decision {
-            Decision::Unguarded { is_joined: false, .. } => return handler.await,
-            Decision::Unguarded { is_joined: true, .. } => return recorded_above(handler.await, options.recorded),
-            Decision::Answered(response) => return response,
+    pub(crate) fn run_as(self, verdict: Verdict, options: Options, handler: Work) -> GuardedResponse {
+        let GuardedRun { responder, claim, policy, slot, recorder } = match self.decide(verdict, &options) {
+            Decision::Unguarded { is_joined: false, .. } => return GuardedResponse(Responding::Unguarded(handler)),
+            Decision::Unguarded { is_joined: true, .. } => {
+                return GuardedResponse(Responding::Joined(handler, options.recorded));
+            }
+            Decision::Answered(response) => return GuardedResponse(Responding::Known(Some(response))),
             Decision::Guarded(run) => run,
         };
         let id = claim.id.clone();
@@ -57,8 +52,8 @@ impl GuardedRequest {
             run.instrument(span)
         };
         let engine = responder.idempotency.engine();
-        let answered = engine.run(Leased::over(engine), Some(claim), policy, observe, work).await;
-        responder.respond(answered, id.as_ref(), RanUnder::Reservation)
+        let answering = engine.run(Leased::over(engine), Some(claim), policy, observe, work);
+        GuardedResponse(Responding::Running { answering, responder, id })
     }
 
     /// Runs the handler in a transaction: the one that claims its key and records its outcome, or, where nothing is
@@ -101,6 +96,43 @@ impl GuardedRequest {
             TransactionalRun { options: options.transaction(claim.lease), claim: Some(claim), policy, observe, work };
         let answered = participant.run(responder.idempotency.engine(), run).await;
         responder.respond(answered, id.as_ref(), RanUnder::Transaction)
+    }
+}
+
+/// The response of a guarded handler, once it is there. A type with a name costs each handler neither a coroutine nor
+/// a box.
+pub struct GuardedResponse(Responding);
+
+// It is a handler's future, which axum boxes.
+#[allow(clippy::large_enum_variant)]
+enum Responding {
+    Unguarded(Work),
+    /// The guard above records what comes of it.
+    Joined(Work, Recorded),
+    /// `None` once it was told.
+    Known(Option<Response>),
+    Running {
+        answering: Answering<Response>,
+        responder: Responder,
+        id: RecordId,
+    },
+}
+
+impl Future for GuardedResponse {
+    type Output = Response;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
+        match &mut self.get_mut().0 {
+            Responding::Unguarded(handler) => handler.as_mut().poll(cx),
+            Responding::Joined(handler, recorded) => {
+                handler.as_mut().poll(cx).map(|response| recorded_above(response, *recorded))
+            }
+            Responding::Known(response) => response.take().map_or(Poll::Pending, Poll::Ready),
+            Responding::Running { answering, responder, id } => {
+                let answer = ready!(Pin::new(answering).poll(cx));
+                Poll::Ready(responder.respond(answer, id.as_ref(), RanUnder::Reservation))
+            }
+        }
     }
 }
 

@@ -8,8 +8,7 @@ use axum::extract::{DefaultBodyLimit, Request};
 use bytes::Bytes;
 use http_body::{Body as _, Frame};
 
-use super::fingerprint::RequestHasher;
-use super::tapped_body::{BodyTap, tap};
+use super::tapped_body::{BodyPlace, BodyTap, tap};
 use crate::store::MAX_BODY_BYTES;
 
 /// How many bytes of a body are read.
@@ -23,8 +22,8 @@ pub(crate) enum BodyBound {
     BesideOthers(usize),
 }
 
-/// The request with its body tapped, and the guard's end of that. `hasher` has seen what comes before the body.
-pub(crate) fn tapped(request: Request, bound: BodyBound, hasher: RequestHasher) -> (Request, BodyTap) {
+/// The request with its body tapped, and the guard's end of that.
+pub(crate) fn tapped(request: Request, bound: BodyBound, place: BodyPlace) -> (Request, BodyTap) {
     let (request, limit) = match bound {
         BodyBound::OfAxum => {
             let (request, limit) = axum_limit(request);
@@ -38,7 +37,7 @@ pub(crate) fn tapped(request: Request, bound: BodyBound, hasher: RequestHasher) 
         BodyBound::BesideOthers(bytes) => (request, bytes),
     };
     let (parts, body) = request.into_parts();
-    let (tap, body) = tap(body, limit, hasher);
+    let (tap, body) = tap(place, body, limit);
     (Request::from_parts(parts, Body::new(body)), tap)
 }
 

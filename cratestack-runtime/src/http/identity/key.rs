@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName};
 
 use super::key_error::{KeyError, MAX_KEY_CHARS};
 use super::structured_field::Input;
+use crate::util::ShortText;
 
 /// The header that carries the key.
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -18,7 +19,7 @@ pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempote
 ///
 /// Whatever is there but is not exactly one key. A broken key is never taken for a missing one: the client asked for
 /// protection that it would not get.
-pub(crate) fn parse(headers: &HeaderMap) -> Result<Option<String>, KeyError> {
+pub(crate) fn parse(headers: &HeaderMap) -> Result<Option<ShortText>, KeyError> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else { return Ok(None) };
     // RFC 9110, 5.3: two field lines are one comma-separated value, and an Item is never a list.
@@ -28,7 +29,7 @@ pub(crate) fn parse(headers: &HeaderMap) -> Result<Option<String>, KeyError> {
     parse_value(value.as_bytes()).map(Some)
 }
 
-fn parse_value(value: &[u8]) -> Result<String, KeyError> {
+fn parse_value(value: &[u8]) -> Result<ShortText, KeyError> {
     let value = trim_ows(value);
     // Before the grammar, so that the answer names the character instead of the production that it broke.
     if !value.is_ascii() {
@@ -59,7 +60,7 @@ fn trim_ows(mut value: &[u8]) -> &[u8] {
     value
 }
 
-fn bare(value: &[u8]) -> Result<String, KeyError> {
+fn bare(value: &[u8]) -> Result<ShortText, KeyError> {
     for byte in value {
         match byte {
             b',' => return Err(KeyError::List),
@@ -68,18 +69,18 @@ fn bare(value: &[u8]) -> Result<String, KeyError> {
         }
     }
     // It is ASCII.
-    String::from_utf8(value.to_vec()).map_err(|_| KeyError::NotAscii)
+    str::from_utf8(value).map(ShortText::from).map_err(|_| KeyError::NotAscii)
 }
 
 /// An Item from after its opening quote to the end of the field.
-fn quoted(value: &[u8]) -> Result<String, KeyError> {
+fn quoted(value: &[u8]) -> Result<ShortText, KeyError> {
     let mut input = Input::new(value);
     let key = input.string_after_quote()?;
     // RFC 8941, 4.2.3: parameters start right at the item, without a space before their semicolon.
     let has_parameters = input.rest().first() == Some(&b';');
     input.parameters().ok_or(KeyError::BadParameters)?;
     match trim_ows(input.rest()).first() {
-        None => Ok(key),
+        None => Ok(key.into()),
         Some(b',') => Err(KeyError::List),
         Some(b';') => Err(KeyError::BadParameters),
         Some(_) if has_parameters => Err(KeyError::BadParameters),

@@ -20,4 +20,4 @@ pub(crate) use key::parse as parse_key;
 pub(crate) use key_error::KeyError;
 pub(crate) use principal::Identify;
 pub(crate) use request_identity::{RequestIdentity, key_below, key_of};
-pub(crate) use tapped_body::{BodyError, BodyTap};
+pub(crate) use tapped_body::{BodyError, BodyPlace, BodySlot, BodyTap};

@@ -21,7 +21,7 @@ use http::request::Parts;
 use tracing::error;
 
 use crate::handle::{given, holder_of};
-use crate::util::lock;
+use crate::util::{ShortText, lock};
 
 /// What a service says its callers are.
 pub(crate) type Identify = dyn Fn(&Parts) -> Option<String> + Send + Sync;
@@ -42,17 +42,18 @@ pub(crate) enum Unidentified {
 }
 
 /// Who sends this request, where no expression of the attribute says it.
-pub(crate) fn caller(identify: Option<&Identify>, parts: &Parts) -> Result<String, Unidentified> {
+pub(crate) fn caller(identify: Option<&Identify>, parts: &Parts) -> Result<ShortText, Unidentified> {
     let Some(identify) = identify else { return verified_caller(parts) };
     // An empty name is nobody's, and would be everybody's.
-    identify(parts).filter(|name| !name.is_empty()).map(given).ok_or(Unidentified::Unnamed)
+    let name = identify(parts).filter(|name| !name.is_empty()).ok_or(Unidentified::Unnamed)?;
+    Ok(given(name).into())
 }
 
 /// The default caller: whoever holds the `Authorization` value, else the peer's address.
 ///
 /// Forwarded-for headers are not looked at, because a client writes them as it likes. Where there are cookies, the
 /// address may be that of a proxy which many sessions share.
-fn verified_caller(parts: &Parts) -> Result<String, Unidentified> {
+fn verified_caller(parts: &Parts) -> Result<ShortText, Unidentified> {
     if parts.headers.get_all(header::AUTHORIZATION).iter().nth(1).is_some() {
         return Err(Unidentified::Ambiguous);
     }
@@ -70,7 +71,8 @@ fn verified_caller(parts: &Parts) -> Result<String, Unidentified> {
         None => parts.extensions.get::<MockConnectInfo<SocketAddr>>().map(|MockConnectInfo(peer)| peer),
     };
     // A listener for both kinds of addresses shows IPv4 ones mapped into IPv6.
-    peer.map(|peer| peer.ip().to_canonical().to_string()).ok_or(Unidentified::NoAddress)
+    let peer = peer.ok_or(Unidentified::NoAddress)?;
+    Ok(peer.ip().to_canonical().to_string().into())
 }
 
 impl Unidentified {
@@ -166,7 +168,7 @@ mod tests {
     /// Rows in databases hold these: they do not change. Computed with Python's `hashlib`.
     #[test]
     fn stored_names_are_pinned() {
-        assert_eq!(holder_of(b"Bearer sk_test_123"), DIGEST);
+        assert_eq!(&*holder_of(b"Bearer sk_test_123"), DIGEST);
         assert_eq!(given(DIGEST.to_owned()), "→56670fe6eb2e33b0de77730b802d0d8781070cf9ebf7462daef08a71d68f6c0e");
         assert_eq!(given("a".repeat(256)), "7a4996fdaf8040546cf8eab9a46c12d549d5deb39a44ea21537bf6f01bfe507f");
         assert_eq!(within(None, "alice"), "alice");

@@ -4,12 +4,13 @@ use http::{Method, Uri};
 use super::fingerprint::original_uri;
 use super::principal::{Identify, Unidentified, caller};
 use crate::handle::{KeyPart, MARK, PartHasher, Presence, digest, of_expression};
+use crate::util::ShortText;
 
 /// What a request is known by: as the request has it, until the attribute's expressions say otherwise.
 #[derive(Debug)]
 pub(crate) struct RequestIdentity {
-    pub(crate) key: Option<String>,
-    pub(crate) principal: Result<String, Unidentified>,
+    pub(crate) key: Option<ShortText>,
+    pub(crate) principal: Result<ShortText, Unidentified>,
     pub(crate) request_hash: [u8; 32],
     /// An expression has said who the caller is.
     pub(crate) has_own_principal: bool,
@@ -21,7 +22,7 @@ pub(crate) struct RequestIdentity {
 
 impl RequestIdentity {
     /// Of a request whose body has yet to be read, and whose hash is to be filled in then.
-    pub(crate) fn of(parts: &Parts, key: Option<String>, identify: Option<&Identify>) -> Self {
+    pub(crate) fn of(parts: &Parts, key: Option<ShortText>, identify: Option<&Identify>) -> Self {
         Self {
             key,
             principal: caller(identify, parts),
@@ -41,14 +42,14 @@ impl RequestIdentity {
     /// What comes to nothing is no key: it would be one for all requests that have none.
     pub(crate) fn set_key(&mut self, part: &(impl KeyPart + ?Sized)) {
         // No header can spell this, so the two kinds of keys of one caller never meet.
-        self.key = key_of(part);
+        self.key = key_of(part).map(ShortText::from);
     }
 
     /// A principal that is there in part would be everybody's who lacks that part.
     pub(crate) fn set_principal(&mut self, part: &(impl KeyPart + ?Sized)) {
         let is_present = part.presence() == Presence::Present;
         self.has_own_principal = true;
-        self.principal = if is_present { Ok(of_expression(part)) } else { Err(Unidentified::Absent) };
+        self.principal = if is_present { Ok(of_expression(part).into()) } else { Err(Unidentified::Absent) };
     }
 
     /// The part stands for the body and the query. Method and path are always compared, so that a key never answers for

@@ -22,7 +22,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
 
 use axum::BoxError;
@@ -33,6 +33,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{Full, LengthLimitError, Limited};
 
 use super::fingerprint::RequestHasher;
+use crate::handle::Beside;
 use crate::util::lock;
 
 /// What is wrong with a body.
@@ -46,32 +47,26 @@ pub(crate) enum BodyError {
     Incomplete,
 }
 
-/// Puts a body of at most `limit` bytes into a slot; `hasher` has seen what comes before it.
-pub(crate) fn tap(body: Body, limit: usize, hasher: RequestHasher) -> (BodyTap, TappedBody) {
-    let slot = BodySlot {
-        body,
-        hasher,
-        limit,
-        arrived: 0,
-        end: None,
-        error: None,
-        kept: Unread::default(),
-        is_read_on: false,
-        is_wanted: true,
-        reader: None,
-    };
-    let slot = Arc::new(Mutex::new(slot));
-    (BodyTap(Arc::clone(&slot)), TappedBody(slot))
+/// Where a request's body is put, beside its reservation.
+pub(crate) type BodyPlace = Beside<Mutex<BodySlot>>;
+
+/// Puts a body of at most `limit` bytes into its place.
+pub(crate) fn tap(place: BodyPlace, body: Body, limit: usize) -> (BodyTap, TappedBody) {
+    {
+        let mut slot = lock(&place);
+        (slot.body, slot.limit) = (body, limit);
+    }
+    (BodyTap(place.clone()), TappedBody(place))
 }
 
 /// The guard's end.
-pub(crate) struct BodyTap(Arc<Mutex<BodySlot>>);
+pub(crate) struct BodyTap(BodyPlace);
 
 /// The request's end.
-pub(crate) struct TappedBody(Arc<Mutex<BodySlot>>);
+pub(crate) struct TappedBody(BodyPlace);
 
 /// A panic of the real body leaves nothing half done here.
-struct BodySlot {
+pub(crate) struct BodySlot {
     body: Body,
     hasher: RequestHasher,
     limit: usize,
@@ -93,6 +88,22 @@ struct BodySlot {
 type Polled = Poll<Option<Result<Frame<Bytes>, BoxError>>>;
 
 impl BodySlot {
+    /// For a body that is yet to be put there; `hasher` has seen what comes before it.
+    pub(crate) fn after(hasher: RequestHasher) -> Mutex<Self> {
+        Mutex::new(Self {
+            body: Body::empty(),
+            hasher,
+            limit: 0,
+            arrived: 0,
+            end: None,
+            error: None,
+            kept: Unread::default(),
+            is_read_on: false,
+            is_wanted: true,
+            reader: None,
+        })
+    }
+
     /// The next frame of the real body, counted and hashed.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Polled {
         // A length that is announced over the limit needs no reading.

@@ -1,4 +1,5 @@
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::stream;
@@ -7,10 +8,15 @@ use http_body_util::{BodyExt, StreamBody};
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::handle::ReservationSlot;
 use crate::http::hash_request;
 
 fn hasher() -> RequestHasher {
     RequestHasher::new(&Method::POST, "/pay?a=1", Some("text/plain"))
+}
+
+fn tap(body: Body, limit: usize, hasher: RequestHasher) -> (BodyTap, TappedBody) {
+    super::tap(ReservationSlot::beside(None, BodySlot::after(hasher)).1, body, limit)
 }
 
 fn hash_of(body: &[u8]) -> [u8; 32] {
@@ -72,7 +78,7 @@ async fn whoever_reads_how_much_all_of_it_is_hashed_and_reaches_the_request() {
 #[tokio::test]
 async fn what_nobody_will_read_is_hashed_and_not_kept() {
     let (guards, mut requests) = tap(of_frames(in_pieces(&["paid", " 1", "00"])), 8, hasher());
-    let slot = Arc::clone(&guards.0);
+    let slot = guards.0.clone();
     requests.frame().await.unwrap().unwrap();
     drop(requests);
     assert_eq!(guards.read_on().await.unwrap(), hash_of(b"paid 100"));
@@ -160,7 +166,7 @@ async fn another_task_is_told_that_the_guard_has_given_up() {
 async fn a_body_that_comes_byte_by_byte_is_kept_in_large_pieces() {
     let bytes = (0..10_000).map(|_| Frame::data(Bytes::from_static(b"x"))).collect();
     let (guards, requests) = tap(of_frames(bytes), 10_000, hasher());
-    let slot = Arc::clone(&guards.0);
+    let slot = guards.0.clone();
     guards.read_on().await.unwrap();
     assert_eq!(lock(&slot).kept.whole.len(), 1, "the first frame is as it came, the others lie together");
     assert_eq!(requests.collect().await.unwrap().to_bytes(), "x".repeat(10_000));

@@ -17,9 +17,9 @@ use uuid::Uuid;
 
 use self::rows::{Deadline, Row, RowOutcome, Rows, timestamp_after};
 use crate::store::{
-    Claim, ClaimOutcome, Completion, HashedId, IdempotencyRecord, IdempotencyStore, LeaseState, RecordIdRef,
-    RecordInfo, RecordQuery, RecordedStep, Removal, RemovalOutcome, RemovedAll, ReservationOutcome, StepRecord,
-    StoreError,
+    AtOnce, Claim, ClaimOutcome, Completion, HashedId, IdempotencyRecord, IdempotencyStore, LeaseState, RecordId,
+    RecordIdRef, RecordInfo, RecordQuery, RecordedStep, Removal, RemovalOutcome, RemovedAll, ReservationOutcome,
+    StepRecord, StoreError,
 };
 use crate::util::lock;
 
@@ -69,8 +69,7 @@ impl MemoryStore {
         Self::default()
     }
 
-    fn claim(&self, claim: &Claim<'_>) -> ClaimOutcome {
-        let id = claim.id().hashed();
+    fn claim(&self, id: HashedId<'_>, owned: impl FnOnce() -> RecordId, claim: &Claim<'_>) -> ClaimOutcome {
         let (outcome, created_at, expires_at) = {
             let mut rows = self.shared.rows_of(id);
             let now = self.shared.now();
@@ -85,7 +84,7 @@ impl MemoryStore {
                 dead => {
                     let row = dead.map_or_else(|| Row::new(claim, 1, now), |dead| dead.succeeded_by(claim, now));
                     let (token, attempt) = (row.token, row.attempt);
-                    rows.put(id, row);
+                    rows.put(id, owned, row);
                     return ClaimOutcome::Reserved { token, attempt };
                 }
             }
@@ -131,7 +130,9 @@ impl IdempotencyStore for MemoryStore {
         request_hash: [u8; 32],
         expires_at: SystemTime,
     ) -> Result<ReservationOutcome, StoreError> {
-        Ok(self.claim(&Claim::until(principal, key, request_hash, expires_at)).into())
+        let claim = Claim::until(principal, key, request_hash, expires_at);
+        let id = claim.id().hashed();
+        Ok(self.claim(id, || id.to_owned(), &claim).into())
     }
 
     async fn complete(
@@ -162,7 +163,8 @@ impl IdempotencyStore for MemoryStore {
     }
 
     async fn reserve(&self, claim: Claim<'_>) -> Result<ClaimOutcome, StoreError> {
-        Ok(self.claim(&claim))
+        let id = claim.id().hashed();
+        Ok(self.claim(id, || id.to_owned(), &claim))
     }
 
     async fn renew(
@@ -246,6 +248,20 @@ impl IdempotencyStore for MemoryStore {
 
     async fn remove_all_of(&self, principal: &str, removal: Removal, limit: u32) -> Result<RemovedAll, StoreError> {
         Ok(self.remove_many(principal, removal, limit))
+    }
+
+    fn at_once(&self) -> Option<&dyn AtOnce> {
+        Some(self)
+    }
+}
+
+impl AtOnce for MemoryStore {
+    fn reserve_at_once(&self, id: &RecordId, claim: &Claim<'_>) -> ClaimOutcome {
+        self.claim(id.hashed(), || id.clone(), claim)
+    }
+
+    fn finish_at_once(&self, id: &RecordId, token: Uuid, status: u16, headers: Vec<u8>, body: Bytes) -> LeaseState {
+        self.record(id.hashed(), token, RowOutcome { status, headers: headers.into(), body })
     }
 }
 

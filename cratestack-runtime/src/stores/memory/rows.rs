@@ -26,10 +26,11 @@ impl Rows {
         self.by_id.get_mut(&id as &dyn Identified)
     }
 
-    pub(super) fn put(&mut self, id: HashedId<'_>, mut row: Row) {
+    /// Where nothing of the name is there yet, `owned` makes what it is kept by.
+    pub(super) fn put(&mut self, id: HashedId<'_>, owned: impl FnOnce() -> RecordId, mut row: Row) {
         let old = self.by_id.get(&id as &dyn Identified);
-        let owned = old.and_then(|old| self.by_expiry.remove(&(old.expires, old.number)));
-        let owned = owned.unwrap_or_else(|| id.to_owned());
+        let kept = old.and_then(|old| self.by_expiry.remove(&(old.expires, old.number)));
+        let owned = kept.unwrap_or_else(owned);
         self.last_number += 1;
         row.number = self.last_number;
         self.by_expiry.insert((row.expires, row.number), owned.clone());

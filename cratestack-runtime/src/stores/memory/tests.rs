@@ -85,3 +85,23 @@ async fn a_poisoned_shard_keeps_working() {
 fn debug_shows_no_content() {
     assert_eq!(format!("{:?}", MemoryStore::new()), "MemoryStore { .. }");
 }
+
+/// Whoever asks it at once is told what others are told, and sees what they have done.
+#[tokio::test]
+async fn at_once_it_answers_what_it_answers_else() {
+    let (store, id) = (MemoryStore::new(), RecordId::new("alice", "k"));
+    let at_once = store.at_once().unwrap();
+    let ClaimOutcome::Reserved { token, attempt: 1 } = at_once.reserve_at_once(&id, &claim("k", HOUR, HOUR)) else {
+        panic!("a fresh key is reserved")
+    };
+    assert!(matches!(store.reserve(claim("k", HOUR, HOUR)).await, Ok(ClaimOutcome::InFlight)));
+    assert!(matches!(at_once.reserve_at_once(&id, &claim("k", HOUR, HOUR)), ClaimOutcome::InFlight));
+    let (headers, body) = (b"h".to_vec(), Bytes::from_static(b"paid"));
+    assert_eq!(at_once.finish_at_once(&id, Uuid::new_v4(), 201, headers.clone(), body.clone()), LeaseState::Lost);
+    assert_eq!(at_once.finish_at_once(&id, token, 201, headers.clone(), body.clone()), LeaseState::Held);
+    let Ok(ClaimOutcome::Replay(record)) = store.reserve(claim("k", HOUR, HOUR)).await else {
+        panic!("it is recorded")
+    };
+    assert_eq!((record.response_status, record.response_headers, record.response_body), (201, headers, body.to_vec()));
+    assert!(matches!(at_once.reserve_at_once(&id, &claim("k", HOUR, HOUR)), ClaimOutcome::Replay(_)));
+}

@@ -42,6 +42,28 @@ pub(crate) enum LeasedGrant {
 impl AcquireReservation<'_> {
     pub(super) async fn acquire(&self) -> Result<Acquired<LeasedGrant>, StoreError> {
         let asked = Instant::now();
+        let outcome = match self.store.at_once() {
+            Some(store) => store.reserve_at_once(&self.claim.id, &self.claim.as_claim()),
+            None => self.ask(asked).await?,
+        };
+        match outcome {
+            ClaimOutcome::Reserved { token, attempt } => {
+                let hold = Hold { claim: Arc::clone(self.claim), token, attempt };
+                let target = RenewalTarget { store: Arc::clone(self.store), hold, asked };
+                if is_in_time(&target, asked) {
+                    return Ok(Acquired::Ours(LeasedGrant::Reserved { target, leased: asked }));
+                }
+                // Boxed, because what is in time need not carry it.
+                Box::pin(self.renew_until_in_time(target)).await
+            }
+            ClaimOutcome::Replay(record) => Ok(Acquired::Replay(Arc::new(record))),
+            ClaimOutcome::InFlight => Ok(Acquired::InFlight),
+            ClaimOutcome::Conflict => Ok(Acquired::Conflict),
+        }
+    }
+
+    /// What a store says that may keep its callers waiting.
+    async fn ask(&self, asked: Instant) -> Result<ClaimOutcome, StoreError> {
         let mut asking = {
             let (store, claim) = (Arc::clone(self.store), Arc::clone(self.claim));
             // The store itself, not the implementation for an `Arc` of it, which would box the future once more.
@@ -57,20 +79,7 @@ impl AcquireReservation<'_> {
             });
             return Err(too_late(self.timeout));
         };
-        match outcome? {
-            ClaimOutcome::Reserved { token, attempt } => {
-                let hold = Hold { claim: Arc::clone(self.claim), token, attempt };
-                let target = RenewalTarget { store: Arc::clone(self.store), hold, asked };
-                if is_in_time(&target, asked) {
-                    return Ok(Acquired::Ours(LeasedGrant::Reserved { target, leased: asked }));
-                }
-                // Boxed, because what is in time need not carry it.
-                Box::pin(self.renew_until_in_time(target)).await
-            }
-            ClaimOutcome::Replay(record) => Ok(Acquired::Replay(Arc::new(record))),
-            ClaimOutcome::InFlight => Ok(Acquired::InFlight),
-            ClaimOutcome::Conflict => Ok(Acquired::Conflict),
-        }
+        outcome
     }
 
     /// A reservation that was told late is leased anew, as often as it takes.

@@ -20,7 +20,7 @@ use crate::engine::life::Execution;
 use crate::engine::model::{Answer, Disposition, Hold, Outcome, Settled, Transition};
 use crate::engine::retry::{Call, Recovery, until_answered};
 use crate::engine::store_call::{store_call, too_late};
-use crate::store::{Completion, LeaseState, StoreError};
+use crate::store::{AtOnce, Completion, LeaseState, StoreError};
 use crate::util::timeout;
 
 /// A caller waits this long for its outcome to be written.
@@ -54,6 +54,10 @@ impl<O: Fn(Transition, &Hold) + Send + Sync + 'static> Finalize<O> {
         if matches!(disposition, Disposition::Release) && self.lease.has_unrecorded_step() {
             return self.leave_to_its_request(answer);
         }
+        let disposition = match (disposition, self.target.store.at_once()) {
+            (Disposition::Record(outcome), Some(store)) => return self.record_at_once(store, outcome, answer),
+            (disposition, _) => disposition,
+        };
         // Once the outcome is under way, a renewal may find the key taken by that.
         let was_lost = self.lease.is_lost();
         let disposition = Arc::new(disposition);
@@ -78,6 +82,16 @@ impl<O: Fn(Transition, &Hold) + Send + Sync + 'static> Finalize<O> {
         };
         tokio::spawn(self.retry_until_written(disposition, first).in_current_span());
         answer
+    }
+
+    /// Such a store has no sessions, and so nothing is kept for replay beside it.
+    fn record_at_once<R>(&self, store: &dyn AtOnce, outcome: Outcome, answer: Answer<R>) -> Answer<R> {
+        let Hold { claim, token, .. } = &self.target.hold;
+        let Outcome { code, metadata, body } = outcome;
+        let is_written = store.finish_at_once(&claim.id, *token, code, metadata, body) == LeaseState::Held;
+        let transition = if is_written { Transition::Recorded { code } } else { Transition::Lost };
+        self.execution.observe(transition, Some(&self.target.hold));
+        if is_written { answer } else { Answer::Lost }
     }
 
     /// A step of the run had its effect, and is not recorded. The key is therefore not given back, which could be to
