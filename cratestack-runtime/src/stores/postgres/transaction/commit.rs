@@ -206,7 +206,7 @@ impl Commit {
 
     /// The commit itself.
     async fn end(&self, open: OpenTransaction<Postgres>) -> Result<(), CommitError> {
-        let committed = tokio::time::timeout(COMMIT_TIMEOUT, open.commit()).await;
+        let committed = tokio::time::timeout(COMMIT_TIMEOUT, commit(open)).await;
         let Ok(committed) = committed else { return Err(CommitError::Unknown(late("the commit"))) };
         committed.map_err(|error| {
             let cause = Cause::of_sqlx(&error);
@@ -232,6 +232,19 @@ impl Commit {
             }
         }
     }
+}
+
+async fn commit(mut open: OpenTransaction<Postgres>) -> Result<(), sqlx::Error> {
+    if open.place.is_none() {
+        return open.commit().await;
+    }
+    let committed = open.end_by("COMMIT").await;
+    if let Err(sqlx::Error::Database(_)) = committed {
+        // The server lets go of a refused transaction's locks after it has told of it. The next statement waits for
+        // that; where it fails, the connection is closed.
+        drop(open.end_by("ROLLBACK").await);
+    }
+    committed
 }
 
 /// Whether a statement has failed that the database does not let the transaction go on after.

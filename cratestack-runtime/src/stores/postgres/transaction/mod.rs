@@ -10,7 +10,9 @@
 //! ended the transaction by itself, so that the record can tell.
 
 pub(super) mod begin;
+mod begin_at_once;
 pub(super) mod commit;
+pub(super) mod connections;
 mod prepared;
 mod rollback;
 
