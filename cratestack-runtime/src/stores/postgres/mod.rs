@@ -183,8 +183,9 @@ impl PostgresStore {
     /// then, so what is given here can be taken off `max_connections`.
     ///
     /// Between two transactions sqlx counts such a connection as being in one, which a hook (`after_release`,
-    /// `before_acquire`) must not begin or end. The principal and the key stand in the text of the first message, in
-    /// hexadecimal digits, and so in the server's log where that logs it; outcomes never do.
+    /// `before_acquire`) must not begin or end. The principal and the key stand in the text of the first message, and so
+    /// in the server's log where that logs it (by default where the statement fails); outcomes never do. Where one of
+    /// the two is not ASCII and the database not in UTF-8, the transaction takes a connection of the pool.
     ///
     /// Clones share them, so this belongs where the store is made.
     ///

@@ -1,12 +1,17 @@
 //! Beginning a transaction, claiming its key and looking at its row, in one message.
 //!
-//! A message of several statements has no parameters, so what is looked for stands in its text, as hexadecimal digits:
-//! no setting of the session changes how those are read, and none of them ends a literal. What comes back are numbers
-//! and booleans, whose spelling depends on no setting either. An outcome that is found is fetched by a statement of its
-//! own.
+//! A message of several statements has no parameters, so what is looked for stands in its text. Everything but letters
+//! and digits is escaped there, in literals that no setting of the session reads otherwise. They are constants: what
+//! comes out of a function such as `convert_from` is compared with row after row, and by no index. What is not ASCII is
+//! looked for so only where the database is in UTF-8, as others may not take the escapes.
 //!
-//! A server that logs an error logs the statement's text with it. So a principal and a key can stand in its log, in
-//! hexadecimal digits; an outcome never does, because it is recorded by a statement that has parameters.
+//! What comes back are numbers and booleans, whose spelling depends on no setting either. An outcome that is found is
+//! fetched by a statement of its own.
+//!
+//! A server that logs an error logs the statement's text with it. So a principal and a key can stand in its log; an
+//! outcome never does, because it is recorded by a statement that has parameters.
+
+use std::fmt::Write as _;
 
 use cratestack_schema::columns::{ATTEMPT, EXPIRES_AT, KEY, PRINCIPAL_FINGERPRINT};
 use sqlx::postgres::PgRow;
@@ -49,33 +54,37 @@ impl BeginAtOnce {
     /// Serializable transactions that look into the table are in each other's way, so there the look comes first, in a
     /// transaction of its own, as in `begin_serializable`.
     pub(super) fn text(&self, isolation: Isolation, claim: Claim<'_>, (token, number): (Uuid, i64)) -> SqlStr {
-        let (look, claiming, claimed) = (self.look(claim), claiming(token, number), self.claimed(token));
-        let begin = begin(isolation);
+        let (begin, claiming, claimed) = (begin(isolation), claiming(token, number), self.claimed(token));
         AssertSqlSafe(if isolation == Isolation::Serializable {
-            let apart = self::begin(Isolation::ReadCommitted);
-            format!("{apart}; {look}; COMMIT; {begin}; {claiming}; {claimed}; SAVEPOINT {SAVEPOINT}")
+            let (apart, look) = (self::begin(Isolation::ReadCommitted), self.look(claim, ""));
+            format!("{apart}; {look}; COMMIT; {begin}; {claiming}; SELECT {claimed}; SAVEPOINT {SAVEPOINT}")
         } else {
-            format!("{begin}; {claiming}; {look}; {claimed}; SAVEPOINT {SAVEPOINT}")
+            let look = self.look(claim, &format!(", {claimed}"));
+            format!("{begin}; {claiming}; {look}; SAVEPOINT {SAVEPOINT}")
         })
         .into_sql_str()
     }
 
-    fn look(&self, claim: Claim<'_>) -> String {
+    fn look(&self, claim: Claim<'_>, and: &str) -> String {
         let id = claim.id();
         format!(
             "SELECT COALESCE(NOT {dead}, false) AS is_live,
-                   CASE WHEN held.{EXPIRES_AT} > NOW() THEN COALESCE(held.{ATTEMPT}, 1) END, pg_is_in_recovery()
+                   CASE WHEN held.{EXPIRES_AT} > NOW() THEN COALESCE(held.{ATTEMPT}, 1) END AS attempt_before{and}
             FROM (SELECT 1) AS one
             LEFT JOIN {table} AS held ON held.{PRINCIPAL_FINGERPRINT} = {principal} AND held.{KEY} = {key}",
-            dead = dead("held", "NOW()", &bytes(&claim.request_hash)),
+            dead = dead("held", "NOW()", &format!("decode('{}', 'hex')", hex(&claim.request_hash))),
             table = self.table,
-            principal = text(id.principal),
-            key = text(id.key),
+            principal = literal(id.principal),
+            key = literal(id.key),
         )
     }
 
     fn claimed(&self, token: Uuid) -> String {
-        format!("SELECT {} AS is_ours, pg_backend_pid(), {}", ours(&format!("'{token}'")), self.oid)
+        format!(
+            "pg_is_in_recovery() AS is_standby, {is_ours} AS is_ours, pg_backend_pid() AS pid, {oid} AS found_table",
+            is_ours = ours(&format!("'{token}'")),
+            oid = self.oid,
+        )
     }
 
     pub(super) fn read(rows: &[PgRow]) -> Result<FoundAtOnce, sqlx::Error> {
@@ -84,22 +93,38 @@ impl BeginAtOnce {
             |name: &'static str| rows.iter().find(|row| row.try_get_raw(name).is_ok()).ok_or(sqlx::Error::RowNotFound);
         let (look, claimed) = (row("is_live")?, row("is_ours")?);
         Ok(FoundAtOnce {
-            is_live: look.try_get(0)?,
-            attempt_before: look.try_get(1)?,
-            is_standby: look.try_get(2)?,
-            is_ours: claimed.try_get(0)?,
-            pid: claimed.try_get(1)?,
-            table: claimed.try_get(2)?,
+            is_live: look.try_get("is_live")?,
+            attempt_before: look.try_get("attempt_before")?,
+            is_standby: claimed.try_get("is_standby")?,
+            is_ours: claimed.try_get("is_ours")?,
+            pid: claimed.try_get("pid")?,
+            table: claimed.try_get("found_table")?,
         })
     }
 }
 
-/// The expression for bytes.
-fn bytes(bytes: &[u8]) -> String {
-    format!("decode('{}', 'hex')", hex(bytes))
+/// The literal of a text.
+fn literal(text: &str) -> String {
+    let mut literal = String::from("E'");
+    for character in text.chars() {
+        // A `String` takes whatever is written.
+        let _ = match u32::from(character) {
+            _ if character.is_ascii_alphanumeric() => write!(literal, "{character}"),
+            code @ 0..=0xffff => write!(literal, "\\u{code:04x}"),
+            code => write!(literal, "\\U{code:08x}"),
+        };
+    }
+    literal.push('\'');
+    literal
 }
 
-/// The expression for text, in the encoding of the database.
-fn text(text: &str) -> String {
-    format!("convert_from({}, 'UTF8')", bytes(text.as_bytes()))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_but_letters_and_digits_stands_in_a_literal_as_it_is() {
+        assert_eq!(literal("aZ09"), "E'aZ09'");
+        assert_eq!(literal("'\\ \u{7f}ü→𝄞"), r"E'\u0027\u005c\u0020\u007f\u00fc\u2192\U0001d11e'");
+    }
 }

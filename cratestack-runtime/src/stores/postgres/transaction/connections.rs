@@ -13,15 +13,16 @@
 //! not look at, so the next transaction on it is begun by a text too, whose rows can be read. In the application's pool
 //! such a connection would be a trap for whoever begins a transaction of their own.
 
-use std::sync::Arc;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgRow, PgTransactionManager};
-use sqlx::{Connection as _, PgPool, Postgres, SqlStr};
+use sqlx::{Connection as _, PgPool, Postgres, Row as _, SqlStr};
 use sqlx_core::transaction::TransactionManager as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::store::RecordIdRef;
 use crate::stores::postgres::connection::beside;
 use crate::stores::sql::OpenTransaction;
 
@@ -38,6 +39,8 @@ struct Own {
     pool: OnceLock<PgPool>,
     /// One for each connection. Who has none takes one of the application's instead of waiting.
     places: Arc<Semaphore>,
+    /// Whether the database is in UTF-8, as far as a connection has told.
+    is_utf8: AtomicBool,
 }
 
 /// A connection, and its place where it is one of the store's.
@@ -51,8 +54,15 @@ impl TransactionConnections {
         // No more than the application's pool may have, which a pool with a parent must not exceed.
         let max = max.min(pool.options().get_max_connections());
         let places = Arc::new(Semaphore::new(max as usize));
-        let own = (max > 0).then(|| Arc::new(Own { max, pool: OnceLock::new(), places }));
+        let own =
+            (max > 0).then(|| Arc::new(Own { max, pool: OnceLock::new(), places, is_utf8: AtomicBool::new(false) }));
         Self { pool, own }
+    }
+
+    /// Whether the names can stand in a text that begins a transaction.
+    pub(super) fn can_spell(&self, id: RecordIdRef<'_>) -> bool {
+        let is_utf8 = self.own.as_ref().is_some_and(|own| own.is_utf8.load(Ordering::Relaxed));
+        is_utf8 || (id.principal.is_ascii() && id.key.is_ascii())
     }
 
     pub(super) async fn acquire(&self) -> Result<TransactionConnection, sqlx::Error> {
@@ -80,7 +90,7 @@ impl TransactionConnections {
 
     /// Only one that is there: to open another one takes longer than it saves.
     async fn acquire_own(&self) -> Option<TransactionConnection> {
-        let own = self.own.as_deref()?;
+        let own = self.own.as_ref()?;
         let place = Arc::clone(&own.places).try_acquire_owned().ok()?;
         // One that has died shows it when it is to begin a transaction by its text, and then there is the application's
         // pool. Before its first transaction it is asked.
@@ -96,15 +106,21 @@ impl TransactionConnections {
         }
         // The application may have changed its password meanwhile.
         pool.set_connect_options((*self.pool.connect_options()).clone());
-        let pool = pool.clone();
+        let (own, pool) = (Arc::clone(own), pool.clone());
         tokio::spawn(async move {
-            // Whether or not it could be opened, and once it has gone to its pool, somebody else may have the place.
-            drop(pool.acquire().await);
+            let opened = pool.acquire().await;
+            if let Ok(mut connection) = opened
+                && let Ok(row) = sqlx::raw_sql(IS_UTF8).fetch_one(&mut *connection).await
+            {
+                own.is_utf8.store(row.try_get(0).unwrap_or(false), Ordering::Relaxed);
+            }
             drop(place);
         });
         None
     }
 }
+
+const IS_UTF8: &str = "SELECT current_setting('server_encoding') = 'UTF8'";
 
 impl TransactionConnection {
     /// Whether sqlx counts it as being in a transaction, which it is not.
