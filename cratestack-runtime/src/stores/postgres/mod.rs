@@ -173,8 +173,9 @@ impl PostgresStore {
     ///
     /// Around what an `#[idempotent(transaction)]` handler sends itself there are four messages, each of which waits for
     /// its answer: one begins and claims the key, one looks for an outcome, one records, one commits. On a connection
-    /// of the store's own the first two are one, which over a network saves a fifth of a small transaction's time. On
-    /// the pool's they cannot be: sqlx has to see a transaction begin there, and then shows nothing of what was found.
+    /// of the store's own the first two are one, which over a network saves a fifth of a small transaction's time; beside
+    /// the database it saves nothing, as their text is planned each time. On the pool's they cannot be one: sqlx has to
+    /// see a transaction begin there, and then shows nothing of what was found.
     ///
     /// They have the options and hooks of the pool, except that none is tested before it is used (where one turns out
     /// to have died, the transaction begins on the pool's), and are closed with it, or after a minute without use. They
