@@ -1,6 +1,5 @@
 //! Beginning a transaction that claims a key.
 
-use cratestack_schema::TableName;
 use cratestack_schema::columns::{
     ATTEMPT, CREATED_AT, EXPIRES_AT, KEY, PRINCIPAL_FINGERPRINT, REQUEST_HASH, RESPONSE_BODY, RESPONSE_HEADERS,
     RESPONSE_STATUS,
@@ -12,17 +11,11 @@ use uuid::Uuid;
 use super::begin_at_once::BeginAtOnce;
 use super::connections::{TransactionConnection, has_died};
 use super::rollback::rollback;
+use super::text::{CLAIM, TABLE, begin, claiming, oid, ours};
 use crate::store::{Begun, Claim, ClaimOutcome, Isolation, StoreError};
 use crate::stores::postgres::database::{Database, refuse_nul};
 use crate::stores::postgres::lock::lock_of;
 use crate::stores::sql::{OpenTransaction, SAVEPOINT, SessionId, about, attempt, dead, held, shared};
-
-/// The setting that holds the token; of the transaction alone, so that it ends with it.
-pub(super) const CLAIM: &str = "cratestack.claim";
-
-/// The setting that holds which table the name meant when a transaction without a claim began; of the transaction
-/// alone.
-pub(super) const TABLE: &str = "cratestack.table";
 
 /// Always one row: the key's where there is one, whether this transaction has got the key's lock, its session, the
 /// table that was found by the name, whether the row is dead, and whether this server only follows another one.
@@ -43,16 +36,6 @@ fn look(table: &str, oid: &str) -> String {
         dead = dead("held", "NOW()", "$4::bytea"),
         is_ours = ours("$3"),
     )
-}
-
-/// Which table the name means to this statement: a `search_path` that the handler sets is the transaction's.
-pub(super) fn oid(name: &TableName) -> String {
-    format!("({}::regclass)::oid::bigint", name.regclass())
-}
-
-/// Whether the transaction is still the one that claimed the key.
-pub(super) fn ours(token: &str) -> String {
-    format!("COALESCE(current_setting('{CLAIM}', true) = ({token}::uuid)::text, false)")
 }
 
 /// What `look` says besides the row.
@@ -282,20 +265,4 @@ fn standby() -> StoreError {
          connects to the primary"
             .to_owned(),
     )
-}
-
-/// Takes the key's lock, without waiting. Neither an integer nor a UUID can leave its place in the text.
-pub(super) fn claiming(token: Uuid, lock: i64) -> String {
-    format!(
-        "SELECT set_config('{CLAIM}', CASE WHEN pg_try_advisory_xact_lock({lock}) THEN '{token}' ELSE '' END, true)"
-    )
-}
-
-pub(super) fn begin(isolation: Isolation) -> &'static str {
-    match isolation {
-        Isolation::Default => "BEGIN",
-        Isolation::ReadCommitted => "BEGIN ISOLATION LEVEL READ COMMITTED",
-        Isolation::RepeatableRead => "BEGIN ISOLATION LEVEL REPEATABLE READ",
-        Isolation::Serializable => "BEGIN ISOLATION LEVEL SERIALIZABLE",
-    }
 }

@@ -18,7 +18,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row as _, SqlSafeStr as _, SqlStr};
 use uuid::Uuid;
 
-use super::begin::{begin, claiming, ours};
+use super::text::{begin, claiming, ours};
 use crate::store::{Claim, Isolation};
 use crate::stores::sql::{SAVEPOINT, dead};
 use crate::util::hex;

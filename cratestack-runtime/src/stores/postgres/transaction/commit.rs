@@ -4,9 +4,9 @@ use cratestack_schema::lease_end;
 use sqlx::{AssertSqlSafe, Postgres, SqlStr};
 use tokio::time::error::Elapsed;
 
-use super::begin::{CLAIM, TABLE, oid, ours};
 use super::prepared::{COMMIT_TIMEOUT, late, what_became_of};
 use super::rollback::rollback;
+use super::text::{CLAIM, TABLE, oid, ours};
 use crate::store::{CommitError, Ending, StepRecord, StoreError, encode_step};
 use crate::stores::postgres::database::{Database, refuse_nul};
 use crate::stores::postgres::lock::class_of;

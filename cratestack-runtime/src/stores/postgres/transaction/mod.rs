@@ -15,6 +15,7 @@ pub(super) mod commit;
 pub(super) mod connections;
 mod prepared;
 mod rollback;
+mod text;
 
 use async_trait::async_trait;
 use sqlx::Postgres;
