@@ -37,8 +37,9 @@
 //!
 //! - [`idempotent`]: the attribute; [`Idempotency`]: the handle that it finds in the router's state.
 //! - [`IdempotencyLayer`]: the same around a router, or any `tower::Service`, whose handlers have no attribute.
-//! - [`MemoryStore`] (one process, tests), `SqliteStore` and `PostgresStore`: where reservations and outcomes live. The
-//!   SQL stores create their table with `migrate()`, when asked to; [`schema`] has the table's name and statements.
+//! - [`MemoryStore`] (one process, tests), `SqliteStore`, `PostgresStore` and `RedisStore`: where reservations and outcomes
+//!   live. The SQL stores create their table with `migrate()`, when asked to; [`schema`] has the table's name and
+//!   statements. `RedisStore` promises less, and needs nothing beforehand.
 //! - [`Reservation`]: what a handler runs under, for calls of its own that are to be idempotent as well. With `Tx` and
 //!   `#[idempotent(transaction)]`, what the handler writes and its recorded outcome are one commit.
 //! - [`Problem`]: what a client is told in a handler's place; [`Idempotency::problems`] gives it another shape.
@@ -55,6 +56,7 @@
 //! | `macros` | yes | the attribute `#[idempotent]`: on axum's handlers with `axum`, on other functions without it too |
 //! | `postgres` | yes | `PostgresStore`, and transactions in Postgres |
 //! | `sqlite` | | `SqliteStore`, and transactions in SQLite |
+//! | `redis` | | `RedisStore`, on a node of Valkey or Redis, behind Sentinel, or on a Cluster |
 //! | `aide` | | guarded handlers in aide's `ApiRouter` |
 //! | `testing` | | tests of one's own service, and the conformance suite |
 //!
@@ -93,7 +95,7 @@ mod function;
 mod handle;
 #[cfg(feature = "axum")]
 mod http;
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 pub mod schema;
 mod store;
 mod stores;
@@ -125,6 +127,8 @@ pub use store::{
 pub use stores::MemoryStore;
 #[cfg(feature = "postgres")]
 pub use stores::PostgresStore;
+#[cfg(feature = "redis")]
+pub use stores::RedisStore;
 #[cfg(feature = "sqlite")]
 pub use stores::SqliteStore;
 

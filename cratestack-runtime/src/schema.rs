@@ -13,4 +13,7 @@
 
 #[cfg(feature = "postgres")]
 pub use cratestack_schema::POSTGRES_DDL;
+#[cfg(feature = "redis")]
+pub use cratestack_schema::redis::{KeyPrefix, PrefixError};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use cratestack_schema::{Finding, FindingKind, NameError, Report, TableName};

@@ -38,6 +38,7 @@
 //! |---|---|
 //! | `cli` | the command, with `ddl` and `migration`, which connect to nothing |
 //! | `live` | `cli`, and the commands that connect: `check`, `stats`, `sweep`, `show`, `list`, `release` and `forget` |
+//! | `redis` | `live`, and `check` and `stats` of servers of Valkey and Redis |
 //! | `tls` | `live`, and encrypted connections |
 
 #![forbid(unsafe_code)]

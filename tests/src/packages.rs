@@ -4,7 +4,7 @@ use std::{path::Path, process::Command};
 
 /// Only where nothing is asked of anybody: as root, on a distribution whose package is known by this name.
 pub(crate) fn install_on_debian(package: &str) {
-    if !(crate::postgres::is_root() && Path::new("/etc/debian_version").exists()) {
+    if !(crate::keeper::is_root() && Path::new("/etc/debian_version").exists()) {
         return;
     }
     eprintln!("installing the package `{package}` for the tests");

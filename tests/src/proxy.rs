@@ -1,4 +1,4 @@
-//! A way to a Postgres server that can be paused, cut, and led into nothing.
+//! A way to a server that can be paused, cut, and led into nothing.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -33,10 +33,11 @@ pub enum Way {
 /// What was not acknowledged is sent again at growing intervals, so some time passes before it meets a reset.
 const RESET_AFTER: Duration = Duration::from_secs(2);
 
-/// A proxy before a Postgres server. Each process of a fleet has one of its own.
+/// A proxy before a server of Postgres or Redis. Each process of a fleet has one of its own.
 #[derive(Debug)]
 pub struct Proxy {
     url: String,
+    at: SocketAddr,
     state: watch::Sender<State>,
     accepting: AbortHandle,
 }
@@ -59,12 +60,21 @@ impl Proxy {
         let server = address(url);
         let (state, seen) = watch::channel(State { way: Way::Open, generation: 0 });
         let accepting = tokio::spawn(accept(listener, at, with_port(server), seen)).abort_handle();
-        Self { url: without_encryption(&replace_address(url, server, at)), state, accepting }
+        let mut relayed = replace_address(url, server, at);
+        if url.starts_with("postgres") {
+            relayed = without_encryption(&relayed);
+        }
+        Self { url: relayed, at, state, accepting }
     }
 
     /// Where to connect.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The port of it on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.at.port()
     }
 
     /// From now on.

@@ -9,7 +9,7 @@ use crate::store::StoreError;
 pub(crate) enum Tick {
     #[cfg(feature = "postgres")]
     Microsecond,
-    #[cfg(feature = "sqlite")]
+    #[cfg(any(feature = "redis", feature = "sqlite"))]
     Millisecond,
 }
 
@@ -28,7 +28,7 @@ impl Tick {
         match self {
             #[cfg(feature = "postgres")]
             Self::Microsecond => 1_000,
-            #[cfg(feature = "sqlite")]
+            #[cfg(any(feature = "redis", feature = "sqlite"))]
             Self::Millisecond => 1_000_000,
         }
     }

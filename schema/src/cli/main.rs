@@ -41,6 +41,7 @@ Examples:
   An older database:              cratestack-schema migration --from 1 --format flyway --out sql
   Is it right? (in CI, say)       cratestack-schema check --database-url \"$DATABASE_URL\"
   How is it doing?                cratestack-schema stats --database-url \"$DATABASE_URL\"
+  Valkey or Redis at REDIS_URL:   cratestack-schema check --redis-url
   What is stuck?                  cratestack-schema list --longer-than 10m
   One key of a log line:          cratestack-schema show --key-hash d77da8028f3c5a13
   Its process is gone:            cratestack-schema release --key-hash d77da8028f3c5a13 --yes
@@ -72,12 +73,13 @@ enum Command {
     /// Compare a database with what the program expects: exit code 0, or 1 and a list
     ///
     /// Reads the catalogue only, as the role that connects; connect as the service does to see whether it has its
-    /// rights.
+    /// rights. With --redis-url it is servers of Valkey and Redis that are compared; nothing is written there.
     #[cfg(feature = "live")]
     Check(live::Check),
     /// Count the rows: in flight, past their lease, expired; sizes and age
     ///
-    /// Reads the whole table once.
+    /// Reads the whole table once. With --redis-url, all keys of the servers, by SCAN, and leaves them half of their
+    /// time.
     #[cfg(feature = "live")]
     Stats(live::Stats),
     /// Delete what has expired, in batches

@@ -18,6 +18,16 @@ pub struct Name {
 }
 
 impl Name {
+    /// Nothing where no name is given; else the flag that gives one.
+    #[cfg(feature = "redis")]
+    pub fn unsaid(&self) -> Result<(), &'static str> {
+        match self {
+            Self { schema: Some(_), .. } => Err("--schema"),
+            Self { table, .. } if table != cratestack_schema::TABLE => Err("--table"),
+            Self { .. } => Ok(()),
+        }
+    }
+
     pub fn checked(&self, dialect: Dialect) -> Result<TableName, Failure> {
         TableName::new(self.schema.as_deref(), &self.table)
             .and_then(|name| name.check(dialect).map(|()| name))

@@ -1,4 +1,5 @@
-//! How records lie in Valkey and Redis: the names of keys and of the fields of their hashes.
+//! How records lie in Valkey and Redis: the names of keys and of the fields of their hashes. And what a server must be
+//! that keeps them: [`ServerNeeds`] says what to ask it, [`ServerReport`] what its answers come to.
 //!
 //! A record is one hash. Its key's name has no part that Redis would take for a hash tag, so that the records of one
 //! caller, and of all callers, are spread over the slots of a Cluster.
@@ -12,8 +13,10 @@
 //! ```
 
 mod prefix;
+mod server;
 
 pub use prefix::{KeyPrefix, PREFIX, PrefixError};
+pub use server::{ServerAnswer, ServerAnswers, ServerFinding, ServerFindingKind, ServerNeeds, ServerReport};
 
 /// The fields of a record's hash. Times are milliseconds since the Unix epoch, by the server's clock.
 ///

@@ -120,6 +120,11 @@ impl KeyPrefix {
     /// assert_eq!(cratestack_schema::redis::KeyPrefix::default().pattern(), "cratestack_idempotency:*:*");
     /// ```
     pub fn pattern(&self) -> String {
+        self.literal() + "*:*"
+    }
+
+    /// The prefix as a pattern that means nothing but itself.
+    pub(super) fn literal(&self) -> String {
         let mut pattern = String::with_capacity(self.0.len() + 3);
         for c in self.0.chars() {
             if matches!(c, '*' | '?' | '[' | ']' | '^' | '-' | '\\') {
@@ -127,8 +132,12 @@ impl KeyPrefix {
             }
             pattern.push(c);
         }
-        pattern.push_str("*:*");
         pattern
+    }
+
+    /// The name of a key and a channel that questions about rights are asked of. There is no such key.
+    pub(super) fn probe(&self) -> String {
+        format!("{}%probe", self.0)
     }
 
     /// The name of the key that is set anew whenever an operator removes an outcome. No record has this name.

@@ -124,7 +124,7 @@ impl Comparison<'_> {
 }
 
 /// What is shown may be a name out of the database, and must not steer the terminal that shows it.
-fn visible(text: &str) -> String {
+pub(crate) fn visible(text: &str) -> String {
     let shown = |c: char| if c.is_control() { c.escape_unicode().to_string() } else { c.to_string() };
     text.chars().map(shown).collect()
 }

@@ -5,8 +5,8 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use crate::keeper::Keeper;
 use crate::packages;
-use crate::postgres::keeper::Keeper;
 
 const KEEPER: &str = include_str!("keeper.sh");
 

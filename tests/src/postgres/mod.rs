@@ -15,7 +15,6 @@
 
 mod binaries;
 mod commits;
-pub(crate) mod keeper;
 mod server;
 mod standby;
 mod wire;
@@ -32,15 +31,12 @@ use std::{
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
+pub(crate) use self::wire::{address, replace_address, with_port, without_encryption};
 pub use self::{
     commits::{Commits, Fate},
     server::{PostgresOptions, PostgresServer, Statement},
     standby::Standby,
     wire::RoundTrips,
-};
-pub(crate) use self::{
-    keeper::is_root,
-    wire::{address, replace_address, with_port, without_encryption},
 };
 
 /// An empty database of its own, dropped with the value.

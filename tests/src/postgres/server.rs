@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::binaries;
-use super::keeper::Keeper;
+use crate::keeper::Keeper;
 
 const KEEPER: &str = include_str!("keeper.sh");
 

@@ -10,11 +10,8 @@ use std::{
 use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;
 
-use super::{
-    PostgresServer, binaries,
-    keeper::{is_root, normal_user},
-    server::free_port,
-};
+use super::{PostgresServer, binaries, server::free_port};
+use crate::keeper::{is_root, normal_user};
 
 /// Ends the server when its input does, which happens however the process at the other end of it dies.
 const KEEPER: &str = r#"

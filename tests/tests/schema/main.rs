@@ -11,5 +11,6 @@ mod names;
 mod operations_page;
 mod operator;
 mod partitions;
+mod servers;
 mod tools;
 mod upgrade;

@@ -10,5 +10,5 @@ mod queue;
 pub(crate) use grant::Grant;
 #[cfg(feature = "postgres")]
 pub(crate) use operation::split_repeats;
-pub(crate) use operation::{BatchError, Call, Operation, OwnedCompletion, OwnedStep, Pending, StepArgs};
+pub(crate) use operation::{Call, Operation, Pending};
 pub(crate) use queue::BatchQueue;

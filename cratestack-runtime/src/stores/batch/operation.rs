@@ -1,10 +1,8 @@
 use std::future::Future;
 
-use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use uuid::Uuid;
 
-use crate::store::{Completion, RecordId, RecordIdRef, StoreError};
+use crate::store::{RecordId, RecordIdRef, StoreError};
 
 /// What a store does to many keys in one statement.
 pub(crate) trait Operation: Sized + Send + Sync + 'static {
@@ -14,6 +12,10 @@ pub(crate) trait Operation: Sized + Send + Sync + 'static {
 
     /// The most calls that one statement takes.
     const MAX_BATCH: usize;
+
+    /// How many slots there are, see `queue`. More than one is for a server that answers one message while it reads the
+    /// next.
+    const BASE_SLOTS: usize = 1;
 
     /// How many slots there are while a crowd waits, see `queue`.
     const SLOTS_WHEN_CROWDED: usize = 2;
@@ -40,42 +42,6 @@ pub(crate) trait Call<O: Operation>: Copy + Send + Sync + Into<O::Args> {
     fn run_one(self, id: RecordIdRef<'_>, operation: &O) -> impl Future<Output = Result<O::Answer, StoreError>> + Send;
 }
 
-/// What a [`Completion`] says besides its names, while it waits.
-#[derive(Debug)]
-pub(crate) struct OwnedCompletion {
-    pub(crate) token: Uuid,
-    pub(crate) status: u16,
-    pub(crate) headers: Box<[u8]>,
-    pub(crate) body: Bytes,
-}
-
-impl From<Completion<'_>> for OwnedCompletion {
-    fn from(completion: Completion<'_>) -> Self {
-        let Completion { token, status, headers, body, .. } = completion;
-        Self { token, status, headers: headers.into(), body: body.clone() }
-    }
-}
-
-/// A step that is to be appended to those of its run, as the row has it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct StepArgs<'a> {
-    pub(crate) token: Uuid,
-    pub(crate) entry: &'a [u8],
-}
-
-/// The same, for a call that waits.
-#[derive(Debug)]
-pub(crate) struct OwnedStep {
-    pub(crate) token: Uuid,
-    pub(crate) entry: Box<[u8]>,
-}
-
-impl From<StepArgs<'_>> for OwnedStep {
-    fn from(StepArgs { token, entry }: StepArgs<'_>) -> Self {
-        Self { token, entry: entry.into() }
-    }
-}
-
 /// A call that waits for its answer.
 pub(crate) struct Pending<O: Operation> {
     pub(crate) id: RecordId,
@@ -92,18 +58,6 @@ pub(super) enum Reply<A> {
     Answer(Result<A, StoreError>),
     /// The call is to be made in a statement of its own.
     RunOne,
-}
-
-/// Why a batch has no answers.
-#[derive(Debug)]
-pub(crate) enum BatchError {
-    /// Nothing has happened, and one call may be to blame.
-    Divisible,
-    /// Nothing has happened, and each call alone would fare no better.
-    #[cfg(feature = "sqlite")]
-    Undone(StoreError),
-    /// What has happened is not known.
-    Unknown(StoreError),
 }
 
 impl<O: Operation> Pending<O> {
@@ -123,20 +77,6 @@ impl<O: Operation> Pending<O> {
     pub(crate) fn let_run_one(self) {
         if let Some(reply) = self.reply {
             drop(reply.send(Reply::RunOne));
-        }
-    }
-}
-
-impl BatchError {
-    /// Gives every call of the batch its answer.
-    pub(crate) fn answer_all<O: Operation>(&self, batch: Vec<Pending<O>>) {
-        for pending in batch {
-            match self {
-                Self::Divisible => pending.let_run_one(),
-                #[cfg(feature = "sqlite")]
-                Self::Undone(error) => pending.answer(Err(error.clone())),
-                Self::Unknown(error) => pending.answer(Err(error.clone())),
-            }
         }
     }
 }

@@ -38,10 +38,7 @@ use super::operation::{Call, Operation, Pending, Reply};
 use crate::store::{RecordId, RecordIdRef, StoreError};
 use crate::util;
 
-/// How many slots an operation has. A stalled statement occupies none.
-const BASE_SLOTS: usize = 1;
-
-/// From this many waiting calls on, an operation has its `SLOTS_WHEN_CROWDED`. With fewer calls another slot would only
+/// From this many waiting calls on, an operation has its `SLOTS_WHEN_CROWDED` instead of its `BASE_SLOTS`. With fewer calls another slot would only
 /// split one batch into two short ones.
 const CROWD_THRESHOLD: usize = 32;
 
@@ -107,6 +104,7 @@ impl<O: Operation> BatchQueue<O> {
         Self { shared: Arc::new(Shared { operation, is_batching, state, free_bytes, free_bytes_urgent }) }
     }
 
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub(crate) fn operation(&self) -> &O {
         &self.shared.operation
     }
@@ -234,7 +232,7 @@ impl<O: Operation> State<O> {
     }
 
     fn has_free_slot(&self) -> bool {
-        let slots = if self.pending() < CROWD_THRESHOLD { BASE_SLOTS } else { O::SLOTS_WHEN_CROWDED };
+        let slots = if self.pending() < CROWD_THRESHOLD { O::BASE_SLOTS } else { O::SLOTS_WHEN_CROWDED };
         self.on_their_way.iter().filter(|statement| statement.since.elapsed() < STALLED_AFTER).count() < slots
     }
 

@@ -11,8 +11,8 @@ use super::lock::lock_of;
 use super::timestamptz::Timestamptz;
 use super::transaction::connections::TransactionConnections;
 use crate::store::{ClaimOutcome, RecordIdRef, StoreError};
-use crate::stores::batch::{BatchError, Operation, Pending};
-use crate::stores::sql::{Cause, Row, in_table, store_error};
+use crate::stores::batch::{Operation, Pending};
+use crate::stores::sql::{BatchError, Cause, Row, in_table, store_error};
 
 /// What statements are run on.
 #[derive(Debug, Clone)]

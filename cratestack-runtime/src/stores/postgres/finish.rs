@@ -10,8 +10,8 @@ use super::database::{Database, about_each, count_of};
 use super::lock::class_of;
 use super::sql::{asked, in_flight, notifying, notifying_each};
 use crate::store::{Completion, RecordIdRef, StoreError};
-use crate::stores::batch::{Call, Operation, OwnedCompletion, Pending, split_repeats};
-use crate::stores::sql::{about, shared};
+use crate::stores::batch::{Call, Operation, Pending, split_repeats};
+use crate::stores::sql::{OwnedCompletion, about, shared};
 
 /// Touches no indexed column, so that the update stays within its page (HOT).
 fn one(table: &str, class: i32) -> String {

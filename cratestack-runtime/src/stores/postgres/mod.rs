@@ -57,9 +57,9 @@ use crate::store::{
     Claim, ClaimOutcome, ClockSample, Completion, IdempotencyStore, LeaseState, RecordIdRef, RecordInfo, RecordQuery,
     RecordedStep, Removal, RemovalOutcome, RemovedAll, ReservationOutcome, StepRecord, StoreError, Watch, encode_step,
 };
-use crate::stores::batch::StepArgs;
 use crate::stores::renewal::renew_in_time;
-use crate::stores::sql::{check, in_table, recordable};
+use crate::stores::sql::{StepArgs, check, in_table};
+use crate::stores::status::recordable;
 
 /// Keeps reservations and outcomes in a table of a Postgres database: the store for a fleet.
 ///

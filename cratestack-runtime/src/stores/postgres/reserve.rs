@@ -32,8 +32,8 @@ use super::database::{Database, about_each, count_of, ordinal};
 use super::release::Release;
 use super::sql::{CLOCK, after, asked};
 use crate::store::{ClaimOutcome, RecordId, RecordIdRef, StoreError};
-use crate::stores::batch::{BatchError, BatchQueue, Call, Grant, Operation, Pending};
-use crate::stores::sql::{Cause, about, attempt, dead, inherited_steps, shared};
+use crate::stores::batch::{BatchQueue, Call, Grant, Operation, Pending};
+use crate::stores::sql::{BatchError, Cause, about, attempt, dead, inherited_steps, shared};
 use crate::stores::time::Times;
 
 /// How often a key is asked for before the answer is that another request is running, which is then all but certain:

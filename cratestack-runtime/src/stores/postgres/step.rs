@@ -15,8 +15,8 @@ use uuid::Uuid;
 use super::database::{Database, about_each, count_of};
 use super::sql::{asked, in_flight};
 use crate::store::{RecordIdRef, RecordedStep, StoreError, decode_steps};
-use crate::stores::batch::{Call, Operation, OwnedStep, Pending, StepArgs, split_repeats};
-use crate::stores::sql::{about, appended_step, has_steps, shared};
+use crate::stores::batch::{Call, Operation, Pending, split_repeats};
+use crate::stores::sql::{OwnedStep, StepArgs, about, appended_step, has_steps, shared};
 
 fn running() -> String {
     format!(

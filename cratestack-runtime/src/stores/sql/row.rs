@@ -6,6 +6,7 @@ use cratestack_schema::TableName;
 use cratestack_schema::columns::{REQUEST_HASH, RESPONSE_BODY, RESPONSE_STATUS};
 
 use crate::store::{ClaimOutcome, IdempotencyRecord, RecordIdRef, StoreError};
+use crate::stores::status::is_status;
 
 /// A row that whoever asked may not take over, as a database holds it.
 #[derive(Debug)]
@@ -57,19 +58,6 @@ pub(crate) fn in_table(table: &TableName) -> impl FnOnce(StoreError) -> StoreErr
         StoreError::Codec(what) => StoreError::Codec(format!("{what} (table {table})")),
         other => other,
     }
-}
-
-/// Refuses what could never be replayed, before it is frozen.
-pub(crate) fn recordable(status: u16) -> Result<(), StoreError> {
-    if is_status(status) {
-        Ok(())
-    } else {
-        Err(StoreError::Internal(format!("{status} is no HTTP status (100 to 999), so it cannot be recorded")))
-    }
-}
-
-fn is_status(status: u16) -> bool {
-    (100..=999).contains(&status)
 }
 
 /// How many reservations a key has needed, whatever somebody wrote into the column.

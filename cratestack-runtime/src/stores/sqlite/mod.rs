@@ -38,9 +38,10 @@ use crate::store::{
     Claim, ClaimOutcome, ClockSample, Completion, IdempotencyStore, LeaseState, RecordIdRef, RecordInfo, RecordQuery,
     RecordedStep, Removal, RemovalOutcome, RemovedAll, ReservationOutcome, StepRecord, StoreError, encode_step,
 };
-use crate::stores::batch::{BatchQueue, StepArgs};
+use crate::stores::batch::BatchQueue;
 use crate::stores::renewal::{Renewal, renew_in_time};
-use crate::stores::sql::{check, in_table, recordable, shared};
+use crate::stores::sql::{StepArgs, check, in_table, shared};
+use crate::stores::status::recordable;
 
 /// Keeps reservations and outcomes in a table of an SQLite database: the store for one machine, a file and no server.
 ///

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::database::NOW;
 use crate::store::{RecordIdRef, RecordedStep, StoreError, decode_steps};
-use crate::stores::batch::StepArgs;
-use crate::stores::sql::{about, appended_step, has_steps, shared};
+
+use crate::stores::sql::{StepArgs, about, appended_step, has_steps, shared};
 
 fn running() -> String {
     format!(

@@ -11,10 +11,11 @@ use uuid::Uuid;
 use super::database::{Database, NOW, TICK};
 use super::write::Statements;
 use crate::store::{Begun, Claim, CommitError, Ending, StepRecord, StoreError, encode_step};
-use crate::stores::batch::StepArgs;
+
 use crate::stores::sql::{
-    Cause, OpenTransaction, SAVEPOINT, about, attempt, dead, held, never_ended, record, recordable, shared,
+    Cause, OpenTransaction, SAVEPOINT, StepArgs, about, attempt, dead, held, never_ended, record, shared,
 };
+use crate::stores::status::recordable;
 
 /// Always one row: how often a reservation was attempted that is dead but has not expired, and what the time is.
 fn attempted(table: &str) -> String {

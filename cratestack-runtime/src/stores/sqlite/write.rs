@@ -38,10 +38,8 @@ use super::reserve::{Reserve, ReserveArgs};
 use super::step::Step;
 use super::throttle::Throttle;
 use crate::store::{Completion, RecordId, RecordIdRef, StoreError};
-use crate::stores::batch::{
-    BatchError, BatchQueue, Call, Grant, Operation, OwnedCompletion, OwnedStep, Pending, StepArgs,
-};
-use crate::stores::sql::{Cause, OpenTransaction};
+use crate::stores::batch::{BatchQueue, Call, Grant, Operation, Pending};
+use crate::stores::sql::{BatchError, Cause, OpenTransaction, OwnedCompletion, OwnedStep, StepArgs};
 use crate::stores::time::Times;
 
 /// What is written.

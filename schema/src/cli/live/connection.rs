@@ -1,5 +1,7 @@
 //! A connection to either database, and what its errors say.
 
+#[cfg(feature = "redis")]
+use std::env;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -10,20 +12,34 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Database as SqlDatabase, Encode, Row as _, Type};
 
 use super::record::{Record, RecordRow};
+use super::servers::NoServers;
 use crate::options::Name;
 use crate::output::{Failure, visible};
 
+/// A database, for the commands that know nothing else.
 #[derive(Args)]
 pub struct Database {
+    #[command(flatten)]
+    source: Source,
+
+    #[command(flatten)]
+    servers: NoServers,
+}
+
+/// A database, where there may be servers of another kind instead.
+#[derive(Args)]
+pub struct Source {
     /// Where the database is: `postgres://user@host/name` or `sqlite:app.db`
     ///
     /// With a password in it, an environment variable is the better place: the list of processes shows arguments.
-    #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
-    database_url: String,
+    #[arg(long, value_name = "URL", env = VARIABLE, hide_env_values = true)]
+    database_url: Option<String>,
 
     #[command(flatten)]
     name: Name,
 }
+
+const VARIABLE: &str = "DATABASE_URL";
 
 pub struct Connection {
     link: Link,
@@ -56,21 +72,50 @@ const LOCK_TIMEOUT: &str = "5s";
 
 impl Database {
     pub async fn connect(&self) -> Result<Connection, Failure> {
+        self.servers.refuse()?;
+        self.source.connect("").await
+    }
+}
+
+impl Source {
+    /// For a command that is about servers: what is said of a database beside them is a mistake.
+    #[cfg(feature = "redis")]
+    pub fn unsaid(&self) -> Result<(), Failure> {
+        // Of what the environment has, the command has not been told.
+        if self.database_url.is_some() && self.database_url != env::var(VARIABLE).ok() {
+            let text = "it stands beside --redis-url: give one of them, and run the command once for each";
+            return Err(Failure::of("--database-url", text));
+        }
+        self.name.unsaid().map_err(|flag| Failure::of(flag, "servers of Valkey and Redis have no tables: leave it out"))
+    }
+
+    /// Connects; `instead` says what else the command takes.
+    pub async fn connect(&self, instead: &str) -> Result<Connection, Failure> {
         const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
         let refused = |error: sqlx::Error| Failure::of("--database-url", describe(&error));
-        let dialect = match self.database_url.split(':').next().unwrap_or_default() {
+        let Some(database_url) = &self.database_url else {
+            let text =
+                format!("say which database: postgres://user@host/name or sqlite:app.db, or set {VARIABLE}{instead}");
+            return Err(Failure::of("--database-url", text));
+        };
+        let dialect = match database_url.split(':').next().unwrap_or_default() {
             "postgres" | "postgresql" => Dialect::Postgres,
             "sqlite" => Dialect::Sqlite,
+            "redis" | "rediss" | "valkey" | "valkeys" => {
+                let text =
+                    "it is the URL of a server of Valkey or Redis: give it to `check` and `stats` by --redis-url";
+                return Err(Failure::of("--database-url", text));
+            }
             _ => return Err(Failure::of("--database-url", "it begins with neither postgres: nor sqlite:")),
         };
         let name = self.name.checked(dialect)?;
         let connecting = async {
             if dialect == Dialect::Sqlite {
-                let options: sqlx::sqlite::SqliteConnectOptions = self.database_url.parse()?;
+                let options: sqlx::sqlite::SqliteConnectOptions = database_url.parse()?;
                 let place = options.get_filename().display().to_string();
                 Ok((Link::Sqlite(options.connect().await?), place))
             } else {
-                let options: PgConnectOptions = self.database_url.parse()?;
+                let options: PgConnectOptions = database_url.parse()?;
                 let options = options.application_name("cratestack-schema");
                 let host =
                     options.get_socket().map_or_else(|| options.get_host().into(), |path| path.to_string_lossy());

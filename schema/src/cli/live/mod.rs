@@ -1,4 +1,4 @@
-//! The commands that connect to a database.
+//! The commands that connect to a database, or to servers of Valkey and Redis.
 
 mod audit;
 mod connection;
@@ -8,6 +8,7 @@ mod principal;
 mod record;
 mod removal;
 mod selection;
+mod servers;
 mod steps;
 mod table;
 mod view;

@@ -8,14 +8,20 @@ use clap::Args;
 use cratestack_schema::IDEMPOTENCY;
 use serde_json::json;
 
-use super::connection::Database;
+use super::connection::{Database, Source};
+#[cfg(feature = "redis")]
+use super::servers;
+use super::servers::Servers;
 use crate::output::{Failure, Progress, age, bytes, paint, print};
 
 /// What is compared: the database at --database-url with the table that --schema and --table name.
 #[derive(Args)]
 pub struct Check {
     #[command(flatten)]
-    database: Database,
+    database: Source,
+
+    #[command(flatten)]
+    servers: Servers,
 
     /// One line of JSON, for machines
     #[arg(long)]
@@ -25,7 +31,10 @@ pub struct Check {
 #[derive(Args)]
 pub struct Stats {
     #[command(flatten)]
-    database: Database,
+    database: Source,
+
+    #[command(flatten)]
+    servers: Servers,
 
     /// One line of JSON, for machines
     #[arg(long)]
@@ -42,9 +51,21 @@ pub struct Sweep {
     batch: u32,
 }
 
+/// What `check` and `stats` take instead of a database.
+const INSTEAD: &str = "; or a server of Valkey or Redis by --redis-url";
+
 impl Check {
     pub async fn run(self) -> Result<ExitCode, Failure> {
-        let mut connection = self.database.connect().await?;
+        if self.servers.is_given() {
+            #[cfg(feature = "redis")]
+            {
+                self.database.unsaid()?;
+                return servers::check(&self.servers, self.json).await;
+            }
+            #[cfg(not(feature = "redis"))]
+            return Err(unknown_servers());
+        }
+        let mut connection = self.database.connect(INSTEAD).await?;
         let report = connection.report().await?;
         if self.json {
             let findings: Vec<_> = report
@@ -76,9 +97,23 @@ impl Check {
     }
 }
 
+#[cfg(not(feature = "redis"))]
+fn unknown_servers() -> Failure {
+    Failure::of("--redis-url", "this build of the program knows no such servers: build it with the feature redis")
+}
+
 impl Stats {
     pub async fn run(self) -> Result<ExitCode, Failure> {
-        let mut connection = self.database.connect().await?;
+        if self.servers.is_given() {
+            #[cfg(feature = "redis")]
+            {
+                self.database.unsaid()?;
+                return servers::stats(&self.servers, self.json).await;
+            }
+            #[cfg(not(feature = "redis"))]
+            return Err(unknown_servers());
+        }
+        let mut connection = self.database.connect(INSTEAD).await?;
         connection.sound(IDEMPOTENCY.latest()).await?;
         let counts = connection.counts().await?;
         connection.close().await;

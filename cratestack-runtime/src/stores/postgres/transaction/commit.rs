@@ -13,9 +13,8 @@ use crate::stores::postgres::lock::class_of;
 use crate::stores::postgres::sql::{CLOCK, after, notifying};
 use crate::stores::postgres::step;
 use crate::stores::postgres::timestamptz::TICK;
-use crate::stores::sql::{
-    Cause, OpenTransaction, SAVEPOINT, SessionId, about, never_ended, record, recordable, shared,
-};
+use crate::stores::sql::{Cause, OpenTransaction, SAVEPOINT, SessionId, about, never_ended, record, shared};
+use crate::stores::status::recordable;
 
 fn is_ours(oid: &str) -> String {
     format!("SELECT {}, {oid} = $2::bigint", ours("$1"))

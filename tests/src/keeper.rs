@@ -14,7 +14,7 @@ pub(crate) struct Keeper {
     process: Child,
     commands: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
-    pub(super) directory: PathBuf,
+    pub(crate) directory: PathBuf,
 }
 
 impl Keeper {
