@@ -5,6 +5,7 @@
 
 mod grant;
 mod operation;
+mod pace;
 mod queue;
 
 pub(crate) use grant::Grant;

@@ -12,7 +12,19 @@
 //! ```
 //!
 //! - A slot is the right to send a statement. A caller that finds a free one has it for its own statement; a worker,
-//!   which makes the statements of those who wait, has one from batch to batch.
+//!   which makes the statements of those who wait, has one from batch to batch. How many there are depends on how far
+//!   the server is; `pace` says how that is known.
+//! - Those who were answered together come again together, and the first of them would leave all others a whole
+//!   statement behind. So where half of the slots are occupied and there is company, a caller that finds a free slot
+//!   lets every task run that is ready to. If others have come meanwhile, they and the caller are one batch:
+//!
+//! ```text
+//! worker   │ answers A, B and C ───┐
+//! caller A │ wakes, calls: a slot is free, yields ──┬─ others wait: leaves its slot to a worker ─┐
+//! caller B │       wakes, calls: waits ─────────────┤                                            ├─ one statement
+//! caller C │             wakes, calls: waits ───────┘                                            ┘
+//! ```
+//!
 //! - A worker is a task of its own: a caller that goes away takes nobody along, and its call is left out of the batch,
 //!   or its answer is dropped.
 //! - A statement that is on its way for [`STALLED_AFTER`] (a row is locked, a connection is silent) no longer counts as
@@ -29,16 +41,18 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
+use tokio::time::Instant;
 
 use super::operation::{Call, Operation, Pending, Reply};
+use super::pace::Pace;
 use crate::store::{RecordId, RecordIdRef, StoreError};
 use crate::util;
 
-/// From this many waiting calls on, an operation has its `SLOTS_WHEN_CROWDED` instead of its `BASE_SLOTS`. With fewer calls another slot would only
+/// From this many waiting calls on, an operation has its `SLOTS_WHEN_CROWDED`. With fewer calls another slot would only
 /// split one batch into two short ones.
 const CROWD_THRESHOLD: usize = 32;
 
@@ -84,6 +98,10 @@ struct Shared<O: Operation> {
 struct State<O: Operation> {
     /// The statements that have a slot, stalled ones included.
     on_their_way: Vec<Statement>,
+    pace: Pace,
+    max_slots: usize,
+    /// How many calls the statement before was for.
+    last_batch: usize,
     last_number: u64,
     urgent: VecDeque<Pending<O>>,
     waiting: VecDeque<Pending<O>>,
@@ -96,8 +114,15 @@ struct Statement {
 
 impl<O: Operation> BatchQueue<O> {
     pub(crate) fn new(operation: O, is_batching: bool) -> Self {
-        let state =
-            State { on_their_way: Vec::new(), last_number: 0, urgent: VecDeque::new(), waiting: VecDeque::new() };
+        let state = State {
+            on_their_way: Vec::new(),
+            pace: Pace::new(O::SERVER_TIME),
+            max_slots: operation.max_slots(),
+            last_batch: 0,
+            last_number: 0,
+            urgent: VecDeque::new(),
+            waiting: VecDeque::new(),
+        };
         let bytes = || Arc::new(Semaphore::new(QUEUE_BYTES));
         let (free_bytes, free_bytes_urgent) = (bytes(), bytes());
         let state = Mutex::new(state);
@@ -118,29 +143,50 @@ impl<O: Operation> BatchQueue<O> {
     pub(crate) async fn call(&self, id: RecordIdRef<'_>, call: impl Call<O>) -> Result<O::Answer, StoreError> {
         let mut slot = None;
         if self.shared.is_batching {
-            slot = self.free_slot(call.is_urgent());
             let bytes = id.principal.len() + id.key.len() + call.bytes();
-            if slot.is_none()
-                && bytes <= SOLO_BYTES
-                && let Reply::Answer(answer) = self.wait(id, call, bytes).await
-            {
+            slot = self.free_slot(call.is_urgent());
+            let has_company = slot.as_ref().is_some_and(|slot| slot.has_company) && bytes <= SOLO_BYTES;
+            if has_company {
+                tokio::task::yield_now().await;
+            }
+            let shares = slot.is_none() && bytes <= SOLO_BYTES || has_company && self.shared.lock().pending() > 0;
+            if shares && let Reply::Answer(answer) = self.wait(id, call, bytes, slot.take()).await {
                 return answer;
             }
         }
+        let begun = Instant::now();
         let answer = call.run_one(id, &self.shared.operation).await;
+        if let Some(slot) = &mut slot {
+            slot.took = answer.is_ok().then(|| begun.elapsed());
+            slot.is_over = true;
+        }
         drop(slot);
         answer
     }
 
-    async fn wait(&self, id: RecordIdRef<'_>, call: impl Call<O>, bytes: usize) -> Reply<O::Answer> {
+    /// Waits for the statement of a worker. A caller that has a slot leaves it to the worker.
+    async fn wait(
+        &self,
+        id: RecordIdRef<'_>,
+        call: impl Call<O>,
+        bytes: usize,
+        slot: Option<Slot<O>>,
+    ) -> Reply<O::Answer> {
         let is_urgent = call.is_urgent();
         let weight = u32::try_from(bytes + CALL_OVERHEAD_BYTES).unwrap_or(u32::MAX);
-        let free_bytes = if is_urgent { &self.shared.free_bytes_urgent } else { &self.shared.free_bytes };
-        // Nobody closes it.
-        let permit = Arc::clone(free_bytes).acquire_many_owned(weight).await.ok();
+        let free_bytes = Arc::clone(if is_urgent { &self.shared.free_bytes_urgent } else { &self.shared.free_bytes });
+        let permit = if slot.is_some() {
+            // Those who have the bytes may be waiting for the slot.
+            let Ok(permit) = free_bytes.try_acquire_many_owned(weight) else { return Reply::RunOne };
+            Some(permit)
+        } else {
+            // Nobody closes it.
+            free_bytes.acquire_many_owned(weight).await.ok()
+        };
         let (reply, answer) = oneshot::channel();
         let (id, args) = (id.to_owned(), call.into());
         self.shared.enter(Pending { id, args, bytes, is_urgent, reply: Some(reply), _permit: permit });
+        drop(slot);
         let mut answer = pin!(answer);
         loop {
             match tokio::time::timeout(STALLED_AFTER, &mut answer).await {
@@ -171,7 +217,8 @@ impl<O: Operation> BatchQueue<O> {
             return None;
         }
         let number = state.begin_statement(is_urgent)?;
-        Some(Slot { shared: Arc::clone(&self.shared), number })
+        let has_company = state.has_company();
+        Some(Slot { shared: Arc::clone(&self.shared), number, has_company, is_over: false, took: None })
     }
 }
 
@@ -224,17 +271,36 @@ impl<O: Operation> State<O> {
         Some(self.last_number)
     }
 
-    fn end_statement(&mut self, number: u64) {
+    /// A statement ends; how long it took is not known of one whose caller has gone, or that was refused.
+    fn end_statement(&mut self, number: u64, took: Option<Duration>) {
         self.on_their_way.retain(|statement| statement.number != number);
+        // Where it stalled, it waited for something that is neither the wire nor the server.
+        if let Some(took) = took.filter(|took| *took < STALLED_AFTER) {
+            self.pace.took(took);
+        }
     }
 
     fn pending(&self) -> usize {
         self.urgent.len() + self.waiting.len()
     }
 
+    /// Whether others are likely to call in the same moment as a caller that has just taken a slot, and slots are few.
+    fn has_company(&self) -> bool {
+        let occupied = self.occupied();
+        2 * occupied > self.slots() && (self.last_batch > 1 || occupied > 1)
+    }
+
+    fn slots(&self) -> usize {
+        let least = if self.pending() < CROWD_THRESHOLD { O::BASE_SLOTS } else { O::SLOTS_WHEN_CROWDED };
+        self.pace.slots().min(self.max_slots).max(least)
+    }
+
     fn has_free_slot(&self) -> bool {
-        let slots = if self.pending() < CROWD_THRESHOLD { O::BASE_SLOTS } else { O::SLOTS_WHEN_CROWDED };
-        self.on_their_way.iter().filter(|statement| statement.since.elapsed() < STALLED_AFTER).count() < slots
+        self.occupied() < self.slots()
+    }
+
+    fn occupied(&self) -> usize {
+        self.on_their_way.iter().filter(|statement| statement.since.elapsed() < STALLED_AFTER).count()
     }
 
     /// Whoever waits, as far as they fit, sorted.
@@ -259,12 +325,20 @@ impl<O: Operation> State<O> {
 struct Slot<O: Operation> {
     shared: Arc<Shared<O>>,
     number: u64,
+    /// Whether others are likely to call in this moment.
+    has_company: bool,
+    /// Whether its statement was made.
+    is_over: bool,
+    took: Option<Duration>,
 }
 
 impl<O: Operation> Drop for Slot<O> {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
-        state.end_statement(self.number);
+        if self.is_over {
+            state.last_batch = 1;
+        }
+        state.end_statement(self.number, self.took);
         self.shared.serve(state);
     }
 }
@@ -287,22 +361,26 @@ impl<O: Operation> Worker<O> {
     }
 
     async fn work(mut self) {
-        while let Some(batch) = self.next_batch() {
+        let mut took = None;
+        while let Some(batch) = self.next_batch(took) {
+            let begun = Instant::now();
             self.shared.operation.run_many(batch).await;
+            took = Some(begun.elapsed());
         }
     }
 
     /// `None` ends the worker.
-    fn next_batch(&mut self) -> Option<Vec<Pending<O>>> {
+    fn next_batch(&mut self, took: Option<Duration>) -> Option<Vec<Pending<O>>> {
         let mut state = self.shared.lock();
         // The slot is given back and occupied anew: where this statement stalled, another may have taken its place.
-        state.end_statement(self.number);
+        state.end_statement(self.number, took);
         let batch = if state.has_free_slot() { state.take_batch() } else { Vec::new() };
         if batch.is_empty() {
             self.is_over = true;
             return None;
         }
         state.on_their_way.push(Statement { number: self.number, since: Instant::now() });
+        state.last_batch = batch.len();
         drop(state);
         Some(batch)
     }
@@ -317,7 +395,7 @@ impl<O: Operation> Drop for Worker<O> {
         }
         let (urgent, waiting) = {
             let mut state = self.shared.lock();
-            state.end_statement(self.number);
+            state.end_statement(self.number, None);
             (std::mem::take(&mut state.urgent), std::mem::take(&mut state.waiting))
         };
         urgent.into_iter().chain(waiting).for_each(Pending::let_run_one);

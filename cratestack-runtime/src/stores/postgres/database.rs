@@ -34,6 +34,12 @@ impl Database {
         |error| store_error(Dialect::Postgres, &self.table, error)
     }
 
+    /// How many statements of one operation may be on their way, however far the server is: reservations and outcomes
+    /// each have half of the pool's connections.
+    pub(super) fn max_slots(&self) -> usize {
+        usize::try_from(self.pool.options().get_max_connections() / 2).unwrap_or(usize::MAX).max(1)
+    }
+
     /// The number that stands for a key of the table.
     pub(super) fn lock_of(&self, id: RecordIdRef<'_>) -> i64 {
         lock_of(self.table.table(), id)
