@@ -69,7 +69,9 @@ impl Operation for Server {
 
     async fn run_many(&self, batch: Vec<Pending<Self>>) {
         self.work(batch.len()).await;
-        batch.into_iter().for_each(|call| call.answer(Ok(())));
+        for call in batch {
+            call.answer(Ok(()));
+        }
     }
 }
 
