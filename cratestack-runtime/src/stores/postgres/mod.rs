@@ -87,7 +87,9 @@ use crate::stores::status::recordable;
 /// together. A longer one is refused with an error, as is one that contains a NUL character.
 ///
 /// By default sqlx pings a connection each time it is taken from the pool, a round trip as long as a reservation's own;
-/// `PgPoolOptions::test_before_acquire(false)` saves it.
+/// `PgPoolOptions::test_before_acquire(false)` saves it. It also pings each connection that is given back, which no
+/// option saves. Nobody waits for the answer to that, but until it is there the connection is nobody else's: over a
+/// network a pool has to be as much larger. A statement that calls share, and a transaction, take one connection once.
 ///
 /// ```no_run
 /// use cratestack_runtime::PostgresStore;
@@ -151,7 +153,10 @@ impl PostgresStore {
     /// Whether calls that arrive while a statement is on its way share the next one, and its commit. Default: they do.
     ///
     /// A call that finds no statement on its way is made at once, by itself: there is no timer, and a service with
-    /// little to do notices nothing. With many requests at once this is several times the throughput, on few
+    /// little to do notices nothing. Where a statement is most of its time on the wire, waiting for the one before it
+    /// gains nothing, so the further the server is, the more of them may be on their way at once: of reservations, and
+    /// of outcomes, as many as take half of the pool's connections, and at most 16. How far it is the store sees from
+    /// how long its statements take. With many requests at once this is several times the throughput, on few
     /// connections. Each caller gets its own answer, whatever becomes of those beside it: where one row makes the
     /// database refuse a statement, or is locked by somebody for a quarter of a second, every call of that statement is
     /// made by itself.
