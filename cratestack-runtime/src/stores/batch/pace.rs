@@ -21,6 +21,9 @@
 //! statements fill the server, one after the other. It has twice as many slots, less one: so that it has the next one
 //! at hand, and as it works on several at a time. A server that has too much to do takes longer, and so has fewer.
 //!
+//! A disk that takes long to flush, or a standby that is waited for, counts as wire. That is as well: the server has
+//! nothing to do meanwhile either, and commits that wait at the same time share a flush.
+//!
 //! [`Operation::SERVER_TIME`]: super::operation::Operation::SERVER_TIME
 
 use std::time::Duration;

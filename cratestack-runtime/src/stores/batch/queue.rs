@@ -37,7 +37,6 @@
 //!   get an error, as nobody knows what became of their calls. Those who wait for a later batch make their calls
 //!   themselves.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -48,24 +47,9 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 
 use super::operation::{Call, Operation, Pending, Reply};
-use super::pace::Pace;
+use super::state::{STALLED_AFTER, State, Statement};
 use crate::store::{RecordId, RecordIdRef, StoreError};
 use crate::util;
-
-/// From this many waiting calls on, an operation has its `SLOTS_WHEN_CROWDED`. With fewer calls another slot would only
-/// split one batch into two short ones.
-const CROWD_THRESHOLD: usize = 32;
-
-/// A statement that is on its way for longer than this no longer occupies its slot: those who wait need not wait for
-/// it.
-const STALLED_AFTER: Duration = Duration::from_millis(250);
-
-/// With so many statements on their way, stalled ones included, no slot is free. Statements without a slot do not
-/// count.
-const MAX_STATEMENTS: usize = 16;
-
-/// The same for an urgent call, so that the others' stalled statements leave it some slots.
-const MAX_STATEMENTS_WHEN_URGENT: usize = 2 * MAX_STATEMENTS;
 
 /// How many bytes the calls take up that wait or are in a batch: the urgent ones so many, and all others as many again.
 /// A call that exceeds them waits before it is copied.
@@ -77,9 +61,6 @@ const CALL_OVERHEAD_BYTES: usize = 1024;
 /// A call of more bytes than this makes its own statement: sending it takes longer than the commit that it could share,
 /// and the calls beside it would wait for that.
 const SOLO_BYTES: usize = 64 * 1024;
-
-/// A batch that has so many bytes takes no further call. Its last one may exceed them, by up to [`SOLO_BYTES`].
-const MAX_BATCH_BYTES: usize = 1024 * 1024;
 
 /// Where the calls of one operation meet. A clone is the same queue.
 pub(crate) struct BatchQueue<O: Operation> {
@@ -95,37 +76,11 @@ struct Shared<O: Operation> {
     free_bytes_urgent: Arc<Semaphore>,
 }
 
-struct State<O: Operation> {
-    /// The statements that have a slot, stalled ones included.
-    on_their_way: Vec<Statement>,
-    pace: Pace,
-    max_slots: usize,
-    /// How many calls the statement before was for.
-    last_batch: usize,
-    last_number: u64,
-    urgent: VecDeque<Pending<O>>,
-    waiting: VecDeque<Pending<O>>,
-}
-
-struct Statement {
-    number: u64,
-    since: Instant,
-}
-
 impl<O: Operation> BatchQueue<O> {
     pub(crate) fn new(operation: O, is_batching: bool) -> Self {
-        let state = State {
-            on_their_way: Vec::new(),
-            pace: Pace::new(O::SERVER_TIME),
-            max_slots: operation.max_slots(),
-            last_batch: 0,
-            last_number: 0,
-            urgent: VecDeque::new(),
-            waiting: VecDeque::new(),
-        };
         let bytes = || Arc::new(Semaphore::new(QUEUE_BYTES));
         let (free_bytes, free_bytes_urgent) = (bytes(), bytes());
-        let state = Mutex::new(state);
+        let state = Mutex::new(State::new(&operation));
         Self { shared: Arc::new(Shared { operation, is_batching, state, free_bytes, free_bytes_urgent }) }
     }
 
@@ -256,67 +211,6 @@ impl<O: Operation> Shared<O> {
             drop(state);
             Worker::start(self, number);
         }
-    }
-}
-
-impl<O: Operation> State<O> {
-    /// Occupies a slot, where one is free.
-    fn begin_statement(&mut self, is_urgent: bool) -> Option<u64> {
-        let max = if is_urgent { MAX_STATEMENTS_WHEN_URGENT } else { MAX_STATEMENTS };
-        if self.on_their_way.len() >= max || !self.has_free_slot() {
-            return None;
-        }
-        self.last_number += 1;
-        self.on_their_way.push(Statement { number: self.last_number, since: Instant::now() });
-        Some(self.last_number)
-    }
-
-    /// A statement ends; how long it took is not known of one whose caller has gone, or that was refused.
-    fn end_statement(&mut self, number: u64, took: Option<Duration>) {
-        self.on_their_way.retain(|statement| statement.number != number);
-        // Where it stalled, it waited for something that is neither the wire nor the server.
-        if let Some(took) = took.filter(|took| *took < STALLED_AFTER) {
-            self.pace.took(took);
-        }
-    }
-
-    fn pending(&self) -> usize {
-        self.urgent.len() + self.waiting.len()
-    }
-
-    /// Whether others are likely to call in the same moment as a caller that has just taken a slot, and slots are few.
-    fn has_company(&self) -> bool {
-        let occupied = self.occupied();
-        2 * occupied > self.slots() && (self.last_batch > 1 || occupied > 1)
-    }
-
-    fn slots(&self) -> usize {
-        let least = if self.pending() < CROWD_THRESHOLD { O::BASE_SLOTS } else { O::SLOTS_WHEN_CROWDED };
-        self.pace.slots().min(self.max_slots).max(least)
-    }
-
-    fn has_free_slot(&self) -> bool {
-        self.occupied() < self.slots()
-    }
-
-    fn occupied(&self) -> usize {
-        self.on_their_way.iter().filter(|statement| statement.since.elapsed() < STALLED_AFTER).count()
-    }
-
-    /// Whoever waits, as far as they fit, sorted.
-    fn take_batch(&mut self) -> Vec<Pending<O>> {
-        let mut batch = Vec::with_capacity(self.pending().min(O::MAX_BATCH));
-        let mut bytes = 0;
-        while batch.len() < O::MAX_BATCH && bytes < MAX_BATCH_BYTES {
-            let next = self.urgent.pop_front().or_else(|| self.waiting.pop_front());
-            let Some(pending) = next else { break };
-            if !pending.is_cancelled() {
-                bytes += pending.bytes;
-                batch.push(pending);
-            }
-        }
-        batch.sort_by(|one, other| one.id.as_ref().cmp(&other.id.as_ref()));
-        batch
     }
 }
 

@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::future::{FutureExt as _, join_all, poll_immediate};
 use tokio::sync::Notify;
 
+use super::super::state::{CROWD_THRESHOLD, MAX_STATEMENTS};
 use super::*;
 use crate::store::RecordIdRef;
 

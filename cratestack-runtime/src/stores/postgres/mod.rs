@@ -155,7 +155,7 @@ impl PostgresStore {
     /// A call that finds no statement on its way is made at once, by itself: there is no timer, and a service with
     /// little to do notices nothing. Where a statement is most of its time on the wire, waiting for the one before it
     /// gains nothing, so the further the server is, the more of them may be on their way at once: of reservations, and
-    /// of outcomes, as many as take half of the pool's connections, and at most 16. How far it is the store sees from
+    /// of outcomes, as many as take half of the pool's connections, and at most 12. How far it is the store sees from
     /// how long its statements take. With many requests at once this is several times the throughput, on few
     /// connections. Each caller gets its own answer, whatever becomes of those beside it: where one row makes the
     /// database refuse a statement, or is locked by somebody for a quarter of a second, every call of that statement is

@@ -104,6 +104,10 @@ impl TransactionConnections {
             }
             return Some(taken);
         }
+        if pool.size() >= own.max {
+            // All are open. One that is not idle and has no transaction is on its way back, which takes a ping.
+            return None;
+        }
         // The application may have changed its password meanwhile.
         pool.set_connect_options((*self.pool.connect_options()).clone());
         let (own, pool) = (Arc::clone(own), pool.clone());
