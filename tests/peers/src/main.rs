@@ -7,6 +7,7 @@
 //! cargo peers --only growth --rows 1000000
 //! ```
 
+mod crowd;
 mod figure;
 mod figures;
 mod growth;
@@ -84,6 +85,13 @@ struct Options {
     /// Live rows of `growth`.
     #[arg(long, default_value_t = 10_000_000)]
     rows: usize,
+    /// Makes this process a client of a figure that has several: it is told by its parent what to do.
+    #[arg(long, hide = true)]
+    client: Option<crowd::Side>,
+    #[arg(long, hide = true)]
+    url: Option<String>,
+    #[arg(long, hide = true)]
+    callers: Option<usize>,
     /// Draws the plot of the `store` figures into this file.
     #[arg(long)]
     plot: Option<PathBuf>,
@@ -102,6 +110,9 @@ fn main() -> ExitCode {
 }
 
 async fn measure(options: &Options) -> Fallible {
+    if let Some(side) = options.client {
+        return crowd::client(side, options).await;
+    }
     let (rounds, lasting) = if options.quick {
         (3, Duration::from_millis(500))
     } else {
@@ -151,7 +162,7 @@ const GROUPS: [&str; 12] = [
     "request-memory",
     "request",
     "body",
-    "processes",
+    "crowd",
     "sqlite",
     "step",
     // Last, as what is known of the server is then known of Redis.
@@ -189,18 +200,9 @@ async fn figures(group: &str, server: &PostgresServer, network: &Network, connec
         "step" => Ok(figures::step(&ours)),
         "request" => Ok(figures::requests(&ours, &theirs)),
         "body" => Ok(figures::bodies(&ours, &theirs)),
-        _ => {
-            let (mut our_processes, mut their_processes) = (Vec::new(), Vec::new());
-            for _ in 0..PROCESSES {
-                our_processes.push(Arc::new(ours.again(connections / PROCESSES).await?));
-                their_processes.push(Arc::new(theirs.again(connections / PROCESSES).await?));
-            }
-            Ok(figures::processes(&our_processes, &their_processes))
-        }
+        _ => crowd::crowd(&ours, &theirs, connections).await,
     }
 }
-
-const PROCESSES: u32 = 4;
 
 impl Options {
     fn wants_group(&self, group: &str) -> bool {

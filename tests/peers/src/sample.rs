@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::network::Passed;
 use crate::server::Usage;
 
 /// The figures of one run.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Sample {
     pub calls: usize,
     /// Per second.
@@ -75,6 +75,20 @@ impl Sample {
             bytes: per_call(|used| used.server.bytes),
             memory: None,
         }
+    }
+
+    /// What clients that ran at the same time came to: the median is the mean of theirs, and the 99th percentile that of
+    /// the slowest.
+    #[allow(clippy::cast_precision_loss)]
+    pub fn together(samples: &[Self]) -> Self {
+        let none = Self::new(Vec::new(), Duration::ZERO, Default::default());
+        samples.iter().fold(none, |sum, sample| Self {
+            calls: sum.calls + sample.calls,
+            throughput: sum.throughput + sample.throughput,
+            p50: sum.p50 + sample.p50 / samples.len() as f64,
+            p99: sum.p99.max(sample.p99),
+            ..sum
+        })
     }
 
     pub fn get(&self, quantity: Quantity) -> f64 {

@@ -19,6 +19,8 @@ use crate::postgres::{PostgresOptions, PostgresServer, TestDatabase};
 pub fn options() -> PostgresOptions {
     PostgresOptions::new()
         .durable()
+        // Enough for the pools of all contenders of a figure.
+        .set("max_connections", "200")
         .set("shared_buffers", "1GB")
         // A checkpoint in the middle of a run would be charged to whoever runs; there is one before each.
         .set("max_wal_size", "16GB")
@@ -152,8 +154,8 @@ const BUSINESS: &str = "CREATE TABLE payments (id BIGSERIAL PRIMARY KEY, amount 
 #[derive(Debug, Clone)]
 pub struct Ours {
     pub pool: PgPool,
-    /// Gone with the last of those that use it.
-    database: Arc<TestDatabase>,
+    /// Gone with the last of those that use it, where it is not another process's.
+    database: Option<Arc<TestDatabase>>,
     /// Where it is found, over the network if there is one.
     url: Arc<str>,
 }
@@ -162,18 +164,27 @@ impl Ours {
     pub async fn create(server: &PostgresServer, network: &Network, connections: u32) -> Fallible<Self> {
         let database = Arc::new(TestDatabase::create_on(server).await);
         let url = network.url(database.url()).into();
-        let ours = Self::on(database, url, connections).await?;
+        let ours = Self::on(Some(database), url, connections).await?;
         ours.store().migrate().await?;
         ours.execute(BUSINESS).await?;
         Ok(ours)
     }
 
-    /// As another process would be: with connections of its own.
+    /// With connections of its own.
     pub async fn again(&self, connections: u32) -> Fallible<Self> {
-        Self::on(Arc::clone(&self.database), Arc::clone(&self.url), connections).await
+        Self::on(self.database.clone(), Arc::clone(&self.url), connections).await
     }
 
-    async fn on(database: Arc<TestDatabase>, url: Arc<str>, connections: u32) -> Fallible<Self> {
+    /// A database that another process has created.
+    pub async fn at(url: &str, connections: u32) -> Fallible<Self> {
+        Self::on(None, url.into(), connections).await
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    async fn on(database: Option<Arc<TestDatabase>>, url: Arc<str>, connections: u32) -> Fallible<Self> {
         let pool = PgPoolOptions::new()
             .min_connections(connections)
             .max_connections(connections)
@@ -203,7 +214,7 @@ impl Ours {
 #[derive(Debug, Clone)]
 pub struct Theirs {
     pub pool: sqlx_08::PgPool,
-    database: Arc<TestDatabase>,
+    database: Option<Arc<TestDatabase>>,
     url: Arc<str>,
 }
 
@@ -211,17 +222,22 @@ impl Theirs {
     pub async fn create(server: &PostgresServer, network: &Network, connections: u32) -> Fallible<Self> {
         let database = Arc::new(TestDatabase::create_on(server).await);
         let url = network.url(database.url()).into();
-        let theirs = Self::on(database, url, connections).await?;
+        let theirs = Self::on(Some(database), url, connections).await?;
         theirs.store().ensure_schema().await?;
         theirs.execute(BUSINESS).await?;
         Ok(theirs)
     }
 
-    pub async fn again(&self, connections: u32) -> Fallible<Self> {
-        Self::on(Arc::clone(&self.database), Arc::clone(&self.url), connections).await
+    /// As [`Ours::at`].
+    pub async fn at(url: &str, connections: u32) -> Fallible<Self> {
+        Self::on(None, url.into(), connections).await
     }
 
-    async fn on(database: Arc<TestDatabase>, url: Arc<str>, connections: u32) -> Fallible<Self> {
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    async fn on(database: Option<Arc<TestDatabase>>, url: Arc<str>, connections: u32) -> Fallible<Self> {
         let pool = sqlx_08::pool::PoolOptions::new()
             .min_connections(connections)
             .max_connections(connections)
@@ -233,7 +249,7 @@ impl Theirs {
 
     /// One connection of our kind to their database, to ask the server about it.
     pub async fn seen_by_us(&self) -> Fallible<Ours> {
-        Ours::on(Arc::clone(&self.database), Arc::clone(&self.url), 1).await
+        Ours::on(self.database.clone(), Arc::clone(&self.url), 1).await
     }
 
     pub fn store(&self) -> SqlxIdempotencyStore {

@@ -9,7 +9,7 @@ use sqlx::Database;
 
 use crate::bank::{ALICE, Bank, eventually, on_postgres, on_sqlite, post};
 
-/// Each test, over each database; `$pool` connections.
+/// Each test, over each database; `$pool` connections. On Postgres also with as many of the store's own.
 macro_rules! over_both {
     ($($name:ident($pool:literal),)*) => {
         mod postgres {
@@ -23,6 +23,27 @@ macro_rules! over_both {
                     let store = cratestack_runtime::PostgresStore::new(pool.clone());
                     store.migrate().await.unwrap();
                     let bank = on_postgres::open(pool, store).await;
+                    super::$name(&bank).await;
+                }
+            )*
+        }
+        mod postgres_on_connections_of_the_stores_own {
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+                async fn $name() {
+                    let database = cratestack_tests::TestDatabase::create().await;
+                    let pool = sqlx::postgres::PgPoolOptions::new().max_connections($pool);
+                    let pool = pool.connect(database.url()).await.unwrap();
+                    let store = cratestack_runtime::PostgresStore::new(pool.clone()).transaction_connections($pool);
+                    store.migrate().await.unwrap();
+                    let bank = on_postgres::open(pool, store).await;
+                    // They are opened beside the first transactions.
+                    for key in 0..10 {
+                        bank.post("/untouched", &format!("warm-{key}")).await;
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                    bank.signs.outcomes.lock().unwrap().clear();
                     super::$name(&bank).await;
                 }
             )*

@@ -6,6 +6,7 @@ mod bank;
 mod either_database;
 mod hidden_causes;
 mod meddling;
+mod messages;
 mod names;
 mod postgres;
 mod unknown;

@@ -1,4 +1,5 @@
 use std::future::Future;
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -17,8 +18,18 @@ pub(crate) trait Operation: Sized + Send + Sync + 'static {
     /// next.
     const BASE_SLOTS: usize = 1;
 
+    /// What a server needs at least for one statement, its commit included: what the shortest take beyond that is the
+    /// wire, see `pace`.
+    const SERVER_TIME: Duration = Duration::from_micros(400);
+
     /// How many slots there are while a crowd waits, see `queue`.
     const SLOTS_WHEN_CROWDED: usize = 2;
+
+    /// The most slots that there are where the server is far, see `pace`. Without more than `BASE_SLOTS` it does not
+    /// matter how far it is.
+    fn max_slots(&self) -> usize {
+        Self::BASE_SLOTS
+    }
 
     /// Answers every call of a batch. They are sorted by their ids; the first that came is the first of those that are
     /// equal.

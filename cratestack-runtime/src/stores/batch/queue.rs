@@ -12,7 +12,19 @@
 //! ```
 //!
 //! - A slot is the right to send a statement. A caller that finds a free one has it for its own statement; a worker,
-//!   which makes the statements of those who wait, has one from batch to batch.
+//!   which makes the statements of those who wait, has one from batch to batch. How many there are depends on how far
+//!   the server is; `pace` says how that is known.
+//! - Those who were answered together come again together, and the first of them would leave all others a whole
+//!   statement behind. So where half of the slots are occupied and there is company, a caller that finds a free slot
+//!   lets every task run that is ready to. If others have come meanwhile, they and the caller are one batch:
+//!
+//! ```text
+//! worker   │ answers A, B and C ───┐
+//! caller A │ wakes, calls: a slot is free, yields ──┬─ others wait: leaves its slot to a worker ─┐
+//! caller B │       wakes, calls: waits ─────────────┤                                            ├─ one statement
+//! caller C │             wakes, calls: waits ───────┘                                            ┘
+//! ```
+//!
 //! - A worker is a task of its own: a caller that goes away takes nobody along, and its call is left out of the batch,
 //!   or its answer is dropped.
 //! - A statement that is on its way for [`STALLED_AFTER`] (a row is locked, a connection is silent) no longer counts as
@@ -25,33 +37,19 @@
 //!   get an error, as nobody knows what became of their calls. Those who wait for a later batch make their calls
 //!   themselves.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
+use tokio::time::Instant;
 
 use super::operation::{Call, Operation, Pending, Reply};
+use super::state::{STALLED_AFTER, State, Statement};
 use crate::store::{RecordId, RecordIdRef, StoreError};
 use crate::util;
-
-/// From this many waiting calls on, an operation has its `SLOTS_WHEN_CROWDED` instead of its `BASE_SLOTS`. With fewer calls another slot would only
-/// split one batch into two short ones.
-const CROWD_THRESHOLD: usize = 32;
-
-/// A statement that is on its way for longer than this no longer occupies its slot: those who wait need not wait for
-/// it.
-const STALLED_AFTER: Duration = Duration::from_millis(250);
-
-/// With so many statements on their way, stalled ones included, no slot is free. Statements without a slot do not
-/// count.
-const MAX_STATEMENTS: usize = 16;
-
-/// The same for an urgent call, so that the others' stalled statements leave it some slots.
-const MAX_STATEMENTS_WHEN_URGENT: usize = 2 * MAX_STATEMENTS;
 
 /// How many bytes the calls take up that wait or are in a batch: the urgent ones so many, and all others as many again.
 /// A call that exceeds them waits before it is copied.
@@ -63,9 +61,6 @@ const CALL_OVERHEAD_BYTES: usize = 1024;
 /// A call of more bytes than this makes its own statement: sending it takes longer than the commit that it could share,
 /// and the calls beside it would wait for that.
 const SOLO_BYTES: usize = 64 * 1024;
-
-/// A batch that has so many bytes takes no further call. Its last one may exceed them, by up to [`SOLO_BYTES`].
-const MAX_BATCH_BYTES: usize = 1024 * 1024;
 
 /// Where the calls of one operation meet. A clone is the same queue.
 pub(crate) struct BatchQueue<O: Operation> {
@@ -81,26 +76,11 @@ struct Shared<O: Operation> {
     free_bytes_urgent: Arc<Semaphore>,
 }
 
-struct State<O: Operation> {
-    /// The statements that have a slot, stalled ones included.
-    on_their_way: Vec<Statement>,
-    last_number: u64,
-    urgent: VecDeque<Pending<O>>,
-    waiting: VecDeque<Pending<O>>,
-}
-
-struct Statement {
-    number: u64,
-    since: Instant,
-}
-
 impl<O: Operation> BatchQueue<O> {
     pub(crate) fn new(operation: O, is_batching: bool) -> Self {
-        let state =
-            State { on_their_way: Vec::new(), last_number: 0, urgent: VecDeque::new(), waiting: VecDeque::new() };
         let bytes = || Arc::new(Semaphore::new(QUEUE_BYTES));
         let (free_bytes, free_bytes_urgent) = (bytes(), bytes());
-        let state = Mutex::new(state);
+        let state = Mutex::new(State::new(&operation));
         Self { shared: Arc::new(Shared { operation, is_batching, state, free_bytes, free_bytes_urgent }) }
     }
 
@@ -118,29 +98,50 @@ impl<O: Operation> BatchQueue<O> {
     pub(crate) async fn call(&self, id: RecordIdRef<'_>, call: impl Call<O>) -> Result<O::Answer, StoreError> {
         let mut slot = None;
         if self.shared.is_batching {
-            slot = self.free_slot(call.is_urgent());
             let bytes = id.principal.len() + id.key.len() + call.bytes();
-            if slot.is_none()
-                && bytes <= SOLO_BYTES
-                && let Reply::Answer(answer) = self.wait(id, call, bytes).await
-            {
+            slot = self.free_slot(call.is_urgent());
+            let has_company = slot.as_ref().is_some_and(|slot| slot.has_company) && bytes <= SOLO_BYTES;
+            if has_company {
+                tokio::task::yield_now().await;
+            }
+            let shares = slot.is_none() && bytes <= SOLO_BYTES || has_company && self.shared.lock().pending() > 0;
+            if shares && let Reply::Answer(answer) = self.wait(id, call, bytes, slot.take()).await {
                 return answer;
             }
         }
+        let begun = Instant::now();
         let answer = call.run_one(id, &self.shared.operation).await;
+        if let Some(slot) = &mut slot {
+            slot.took = answer.is_ok().then(|| begun.elapsed());
+            slot.is_over = true;
+        }
         drop(slot);
         answer
     }
 
-    async fn wait(&self, id: RecordIdRef<'_>, call: impl Call<O>, bytes: usize) -> Reply<O::Answer> {
+    /// Waits for the statement of a worker. A caller that has a slot leaves it to the worker.
+    async fn wait(
+        &self,
+        id: RecordIdRef<'_>,
+        call: impl Call<O>,
+        bytes: usize,
+        slot: Option<Slot<O>>,
+    ) -> Reply<O::Answer> {
         let is_urgent = call.is_urgent();
         let weight = u32::try_from(bytes + CALL_OVERHEAD_BYTES).unwrap_or(u32::MAX);
-        let free_bytes = if is_urgent { &self.shared.free_bytes_urgent } else { &self.shared.free_bytes };
-        // Nobody closes it.
-        let permit = Arc::clone(free_bytes).acquire_many_owned(weight).await.ok();
+        let free_bytes = Arc::clone(if is_urgent { &self.shared.free_bytes_urgent } else { &self.shared.free_bytes });
+        let permit = if slot.is_some() {
+            // Those who have the bytes may be waiting for the slot.
+            let Ok(permit) = free_bytes.try_acquire_many_owned(weight) else { return Reply::RunOne };
+            Some(permit)
+        } else {
+            // Nobody closes it.
+            free_bytes.acquire_many_owned(weight).await.ok()
+        };
         let (reply, answer) = oneshot::channel();
         let (id, args) = (id.to_owned(), call.into());
         self.shared.enter(Pending { id, args, bytes, is_urgent, reply: Some(reply), _permit: permit });
+        drop(slot);
         let mut answer = pin!(answer);
         loop {
             match tokio::time::timeout(STALLED_AFTER, &mut answer).await {
@@ -171,7 +172,8 @@ impl<O: Operation> BatchQueue<O> {
             return None;
         }
         let number = state.begin_statement(is_urgent)?;
-        Some(Slot { shared: Arc::clone(&self.shared), number })
+        let has_company = state.has_company();
+        Some(Slot { shared: Arc::clone(&self.shared), number, has_company, is_over: false, took: None })
     }
 }
 
@@ -212,59 +214,25 @@ impl<O: Operation> Shared<O> {
     }
 }
 
-impl<O: Operation> State<O> {
-    /// Occupies a slot, where one is free.
-    fn begin_statement(&mut self, is_urgent: bool) -> Option<u64> {
-        let max = if is_urgent { MAX_STATEMENTS_WHEN_URGENT } else { MAX_STATEMENTS };
-        if self.on_their_way.len() >= max || !self.has_free_slot() {
-            return None;
-        }
-        self.last_number += 1;
-        self.on_their_way.push(Statement { number: self.last_number, since: Instant::now() });
-        Some(self.last_number)
-    }
-
-    fn end_statement(&mut self, number: u64) {
-        self.on_their_way.retain(|statement| statement.number != number);
-    }
-
-    fn pending(&self) -> usize {
-        self.urgent.len() + self.waiting.len()
-    }
-
-    fn has_free_slot(&self) -> bool {
-        let slots = if self.pending() < CROWD_THRESHOLD { O::BASE_SLOTS } else { O::SLOTS_WHEN_CROWDED };
-        self.on_their_way.iter().filter(|statement| statement.since.elapsed() < STALLED_AFTER).count() < slots
-    }
-
-    /// Whoever waits, as far as they fit, sorted.
-    fn take_batch(&mut self) -> Vec<Pending<O>> {
-        let mut batch = Vec::with_capacity(self.pending().min(O::MAX_BATCH));
-        let mut bytes = 0;
-        while batch.len() < O::MAX_BATCH && bytes < MAX_BATCH_BYTES {
-            let next = self.urgent.pop_front().or_else(|| self.waiting.pop_front());
-            let Some(pending) = next else { break };
-            if !pending.is_cancelled() {
-                bytes += pending.bytes;
-                batch.push(pending);
-            }
-        }
-        batch.sort_by(|one, other| one.id.as_ref().cmp(&other.id.as_ref()));
-        batch
-    }
-}
-
 /// The slot of a caller that makes its own statement. It ends with that, or with the caller; those who came meanwhile
 /// go next.
 struct Slot<O: Operation> {
     shared: Arc<Shared<O>>,
     number: u64,
+    /// Whether others are likely to call in this moment.
+    has_company: bool,
+    /// Whether its statement was made.
+    is_over: bool,
+    took: Option<Duration>,
 }
 
 impl<O: Operation> Drop for Slot<O> {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
-        state.end_statement(self.number);
+        if self.is_over {
+            state.last_batch = 1;
+        }
+        state.end_statement(self.number, self.took);
         self.shared.serve(state);
     }
 }
@@ -287,22 +255,26 @@ impl<O: Operation> Worker<O> {
     }
 
     async fn work(mut self) {
-        while let Some(batch) = self.next_batch() {
+        let mut took = None;
+        while let Some(batch) = self.next_batch(took) {
+            let begun = Instant::now();
             self.shared.operation.run_many(batch).await;
+            took = Some(begun.elapsed());
         }
     }
 
     /// `None` ends the worker.
-    fn next_batch(&mut self) -> Option<Vec<Pending<O>>> {
+    fn next_batch(&mut self, took: Option<Duration>) -> Option<Vec<Pending<O>>> {
         let mut state = self.shared.lock();
         // The slot is given back and occupied anew: where this statement stalled, another may have taken its place.
-        state.end_statement(self.number);
+        state.end_statement(self.number, took);
         let batch = if state.has_free_slot() { state.take_batch() } else { Vec::new() };
         if batch.is_empty() {
             self.is_over = true;
             return None;
         }
         state.on_their_way.push(Statement { number: self.number, since: Instant::now() });
+        state.last_batch = batch.len();
         drop(state);
         Some(batch)
     }
@@ -317,7 +289,7 @@ impl<O: Operation> Drop for Worker<O> {
         }
         let (urgent, waiting) = {
             let mut state = self.shared.lock();
-            state.end_statement(self.number);
+            state.end_statement(self.number, None);
             (std::mem::take(&mut state.urgent), std::mem::take(&mut state.waiting))
         };
         urgent.into_iter().chain(waiting).for_each(Pending::let_run_one);

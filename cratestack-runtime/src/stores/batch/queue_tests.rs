@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::future::{FutureExt as _, join_all, poll_immediate};
 use tokio::sync::Notify;
 
+use super::super::state::{CROWD_THRESHOLD, MAX_STATEMENTS};
 use super::*;
 use crate::store::RecordIdRef;
 
@@ -127,6 +128,37 @@ async fn those_who_come_meanwhile_share_the_next_statement() {
     gate.add_permits(1);
     assert_eq!(others.await.unwrap(), [Ok(3), Ok(3), Ok(3), Ok(99)]);
     assert_eq!(*batches.lock().unwrap(), [["a", "b", "c"]], "sorted, and without the one that has gone");
+}
+
+#[tokio::test]
+async fn those_who_were_answered_together_come_again_together() {
+    let (queue, gate, _, batches) = queue();
+    let (_first, done) = occupy(&queue);
+    tokio::task::yield_now().await;
+    let calls = tokio::spawn(join_all(["a", "b", "c"].map(|key| {
+        let queue = queue.clone();
+        tokio::spawn(async move { [call(&queue, key).await, call(&queue, key).await] })
+    })));
+    tokio::task::yield_now().await;
+    tokio::task::yield_now().await;
+    done.notify_one();
+    gate.add_permits(2);
+    for answers in calls.await.unwrap() {
+        assert_eq!(answers.unwrap(), [Ok(3), Ok(3)]);
+    }
+    assert_eq!(*batches.lock().unwrap(), [["a", "b", "c"], ["a", "b", "c"]]);
+    assert_eq!(call(&queue, "d").await, Ok(ALONE), "who finds nobody is alone again");
+    assert!(queue.shared.lock().on_their_way.is_empty());
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_while_it_looks_for_company_leaves_its_slot() {
+    let (queue, gate, _, _) = queue();
+    queue.shared.lock().last_batch = 3;
+    assert_eq!(poll_immediate(call(&queue, "gone")).await, None, "it lets others run");
+    assert!(queue.shared.lock().on_their_way.is_empty());
+    gate.add_permits(1);
+    assert_eq!(call(&queue, "a").await, Ok(ALONE));
 }
 
 #[tokio::test]

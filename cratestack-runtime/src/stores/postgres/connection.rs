@@ -74,7 +74,8 @@ impl PriorityPool {
 
     async fn acquire_aside(&self, pool_has_given_up: &AtomicBool) -> Result<PriorityConnection, sqlx::Error> {
         let mut turn = Arc::clone(&self.aside).lock_owned().await;
-        let aside = turn.get_or_insert_with(|| beside(&self.pool)).clone();
+        // Whoever comes this way has no time for a connection that is dead, so it is tested before.
+        let aside = turn.get_or_insert_with(|| beside(&self.pool, 1, true)).clone();
         loop {
             // The application may have changed its password meanwhile.
             aside.set_connect_options((*self.pool.connect_options()).clone());
@@ -88,13 +89,12 @@ impl PriorityPool {
 }
 
 /// A pool with the hooks of the application's, which is closed with it.
-fn beside(pool: &PgPool) -> PgPool {
-    let options = pool.options().clone().max_connections(1).min_connections(0);
+pub(super) fn beside(pool: &PgPool, max_connections: u32, test_before_acquire: bool) -> PgPool {
+    let options = pool.options().clone().max_connections(max_connections).min_connections(0);
     let aside = options
         .acquire_timeout(CONNECT_TIMEOUT)
         .idle_timeout(IDLE_TIMEOUT)
-        // Whoever comes this way has no time for a connection that is dead.
-        .test_before_acquire(true)
+        .test_before_acquire(test_before_acquire)
         .connect_lazy_with((*pool.connect_options()).clone());
     let (closing, closed) = (aside.clone(), pool.close_event());
     tokio::spawn(async move {

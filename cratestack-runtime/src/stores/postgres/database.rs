@@ -9,6 +9,7 @@ use sqlx::{PgPool, Postgres, Row as _, SqlStr};
 use super::connection::PriorityPool;
 use super::lock::lock_of;
 use super::timestamptz::Timestamptz;
+use super::transaction::connections::TransactionConnections;
 use crate::store::{ClaimOutcome, RecordIdRef, StoreError};
 use crate::stores::batch::{Operation, Pending};
 use crate::stores::sql::{BatchError, Cause, Row, in_table, store_error};
@@ -19,16 +20,24 @@ pub(super) struct Database {
     pub(super) pool: PgPool,
     /// For what ends or renews a reservation.
     pub(super) priority: PriorityPool,
+    pub(super) transactions: TransactionConnections,
     pub(super) table: Arc<TableName>,
 }
 
 impl Database {
     pub(super) fn new(pool: PgPool, table: TableName) -> Self {
-        Self { priority: PriorityPool::new(pool.clone()), pool, table: Arc::new(table) }
+        let transactions = TransactionConnections::new(pool.clone(), 0);
+        Self { priority: PriorityPool::new(pool.clone()), transactions, pool, table: Arc::new(table) }
     }
 
     pub(super) fn error(&self) -> impl Fn(sqlx::Error) -> StoreError {
         |error| store_error(Dialect::Postgres, &self.table, error)
+    }
+
+    /// How many statements of one operation may be on their way, however far the server is: reservations and outcomes
+    /// each have half of the pool's connections.
+    pub(super) fn max_slots(&self) -> usize {
+        usize::try_from(self.pool.options().get_max_connections() / 2).unwrap_or(usize::MAX).max(1)
     }
 
     /// The number that stands for a key of the table.

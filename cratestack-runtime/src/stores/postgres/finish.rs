@@ -80,6 +80,10 @@ impl Operation for Finish {
     /// Each row may take an advisory lock, of which a server has 64 for each connection (`max_locks_per_transaction`).
     const MAX_BATCH: usize = 64;
 
+    fn max_slots(&self) -> usize {
+        self.database.max_slots()
+    }
+
     async fn run_many(&self, batch: Vec<Pending<Self>>) {
         let (batch, repeats) = split_repeats(batch);
         let statement = about_each(&self.many, batch.iter().map(|call| call.id.as_ref()))

@@ -21,6 +21,7 @@ mod finish;
 mod lock;
 mod migrate;
 mod notify;
+mod operations;
 mod records;
 mod release;
 mod renew;
@@ -40,28 +41,24 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use bytes::Bytes;
 use cratestack_schema::{Dialect, NameError, Report, TableName};
-use sqlx::{PgPool, SqlStr};
+use sqlx::PgPool;
 use uuid::Uuid;
 
 use self::database::{Database, refuse_nul};
-use self::finish::Finish;
 use self::lock::class_of;
 use self::notify::Watcher;
-use self::release::Release;
-use self::renew::{Renew, RenewArgs};
-use self::reserve::{Reserve, ReserveArgs};
+use self::operations::Operations;
+use self::renew::RenewArgs;
+use self::reserve::ReserveArgs;
 use self::session::ServerSession;
-use self::step::Step;
 use self::timestamptz::TICK;
-use self::transaction::begin::Begin;
-use self::transaction::commit::Commit;
+use self::transaction::connections::TransactionConnections;
 use crate::store::{
     Claim, ClaimOutcome, ClockSample, Completion, IdempotencyStore, LeaseState, RecordIdRef, RecordInfo, RecordQuery,
     RecordedStep, Removal, RemovalOutcome, RemovedAll, ReservationOutcome, StepRecord, StoreError, Watch, encode_step,
 };
-use crate::stores::batch::BatchQueue;
 use crate::stores::renewal::renew_in_time;
-use crate::stores::sql::{StepArgs, check, in_table, shared};
+use crate::stores::sql::{StepArgs, check, in_table};
 use crate::stores::status::recordable;
 
 /// Keeps reservations and outcomes in a table of a Postgres database: the store for a fleet.
@@ -81,6 +78,7 @@ use crate::stores::status::recordable;
 /// - One that shows whether the server is still the one that it was, for
 ///   [`Idempotency::replay_cache_bytes`](crate::Idempotency::replay_cache_bytes).
 /// - One for each transaction that is ended from outside, while that lasts.
+/// - As many as [`transaction_connections`](Self::transaction_connections) says, for transactions; none by default.
 ///
 /// The table must be there first: call [`migrate`](Self::migrate) when the program starts, or apply what
 /// `cratestack-schema ddl` prints.
@@ -89,7 +87,9 @@ use crate::stores::status::recordable;
 /// together. A longer one is refused with an error, as is one that contains a NUL character.
 ///
 /// By default sqlx pings a connection each time it is taken from the pool, a round trip as long as a reservation's own;
-/// `PgPoolOptions::test_before_acquire(false)` saves it.
+/// `PgPoolOptions::test_before_acquire(false)` saves it. It also pings each connection that is given back, which no
+/// option saves. Nobody waits for the answer to that, but until it is there the connection is nobody else's: over a
+/// network a pool has to be as much larger. A statement that calls share, and a transaction, take one connection once.
 ///
 /// ```no_run
 /// use cratestack_runtime::PostgresStore;
@@ -108,34 +108,6 @@ pub struct PostgresStore {
     operations: Arc<Operations>,
     watcher: Arc<Watcher>,
     session: Arc<ServerSession>,
-}
-
-#[derive(Debug)]
-struct Operations {
-    reserve: BatchQueue<Reserve>,
-    finish: BatchQueue<Finish>,
-    renew: BatchQueue<Renew>,
-    release: BatchQueue<Release>,
-    step: BatchQueue<Step>,
-    sweep: SqlStr,
-    begin: Begin,
-    commit: Commit,
-}
-
-impl Operations {
-    fn new(database: &Database, is_batching: bool) -> Self {
-        let release = BatchQueue::new(Release::new(database.clone()), is_batching);
-        Self {
-            reserve: BatchQueue::new(Reserve::new(database.clone(), release.clone()), is_batching),
-            finish: BatchQueue::new(Finish::new(database.clone()), is_batching),
-            renew: BatchQueue::new(Renew::new(database.clone()), is_batching),
-            release,
-            step: BatchQueue::new(Step::new(database.clone()), is_batching),
-            sweep: shared(database.table.sweep(Dialect::Postgres)),
-            begin: Begin::new(database.clone()),
-            commit: Commit::new(database.clone()),
-        }
-    }
 }
 
 impl PostgresStore {
@@ -181,7 +153,10 @@ impl PostgresStore {
     /// Whether calls that arrive while a statement is on its way share the next one, and its commit. Default: they do.
     ///
     /// A call that finds no statement on its way is made at once, by itself: there is no timer, and a service with
-    /// little to do notices nothing. With many requests at once this is several times the throughput, on few
+    /// little to do notices nothing. Where a statement is most of its time on the wire, waiting for the one before it
+    /// gains nothing, so the further the server is, the more of them may be on their way at once: of reservations, and
+    /// of outcomes, as many as take half of the pool's connections, and at most 12. How far it is the store sees from
+    /// how long its statements take. With many requests at once this is several times the throughput, on few
     /// connections. Each caller gets its own answer, whatever becomes of those beside it: where one row makes the
     /// database refuse a statement, or is locked by somebody for a quarter of a second, every call of that statement is
     /// made by itself.
@@ -196,6 +171,39 @@ impl PostgresStore {
     #[must_use]
     pub fn group_commit(mut self, on: bool) -> Self {
         self.operations = Arc::new(Operations::new(&self.database, on));
+        self
+    }
+
+    /// How many connections of its own the store may keep for transactions, beside the pool's. Default: none.
+    ///
+    /// Around what an `#[idempotent(transaction)]` handler sends itself there are four messages, each of which waits for
+    /// its answer: one begins and claims the key, one looks for an outcome, one records, one commits. On a connection
+    /// of the store's own the first two are one, which over a network saves a fifth of a small transaction's time; beside
+    /// the database it saves nothing, as their text is planned each time. On the pool's they cannot be one: sqlx has to
+    /// see a transaction begin there, and then shows nothing of what was found.
+    ///
+    /// They have the options and hooks of the pool, except that none is tested before it is used (where one turns out
+    /// to have died, the transaction begins on the pool's), and are closed with it, or after a minute without use. They
+    /// are opened as transactions need them, no more than the pool may have itself. A transaction never waits for one:
+    /// where none is free, it takes one of the pool. A handler that uses nothing but its `Tx` needs none of the pool's
+    /// then, so what is given here can be taken off `max_connections`.
+    ///
+    /// Between two transactions sqlx counts such a connection as being in one, which a hook (`after_release`,
+    /// `before_acquire`) must not begin or end. The principal and the key stand in the text of the first message, and so
+    /// in the server's log where that logs it (by default where the statement fails); outcomes never do. Where one of
+    /// the two is not ASCII and the database not in UTF-8, the transaction takes a connection of the pool.
+    ///
+    /// Clones share them, so this belongs where the store is made.
+    ///
+    /// ```no_run
+    /// # fn make(pool: sqlx::PgPool) {
+    /// let store = cratestack_runtime::PostgresStore::new(pool).transaction_connections(8);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn transaction_connections(mut self, max: u32) -> Self {
+        self.database.transactions = TransactionConnections::new(self.database.pool.clone(), max);
+        self.operations = Arc::new(Operations::new(&self.database, self.operations.reserve.is_batching()));
         self
     }
 

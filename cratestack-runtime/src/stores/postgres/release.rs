@@ -81,6 +81,10 @@ impl Operation for Release {
     const MAX_BATCH: usize = 64;
 
     // A repeated call finds the row gone, so it can stay.
+    fn max_slots(&self) -> usize {
+        self.database.max_slots()
+    }
+
     async fn run_many(&self, batch: Vec<Pending<Self>>) {
         let statement = about_each(&self.many, batch.iter().map(|call| call.id.as_ref()))
             .bind(batch.iter().map(|call| call.args).collect::<Vec<_>>())

@@ -132,6 +132,10 @@ impl Operation for Renew {
 
     const MAX_BATCH: usize = 256;
 
+    fn max_slots(&self) -> usize {
+        self.database.max_slots()
+    }
+
     async fn run_many(&self, batch: Vec<Pending<Self>>) {
         let (batch, repeats) = split_repeats(batch);
         match self.database.priority.acquire().await {

@@ -214,6 +214,10 @@ impl Operation for Reserve {
 
     const MAX_BATCH: usize = 256;
 
+    fn max_slots(&self) -> usize {
+        self.database.max_slots()
+    }
+
     async fn run_many(&self, batch: Vec<Pending<Self>>) {
         let mut groups = by_id(batch);
         for _ in 0..MAX_ATTEMPTS {

@@ -76,6 +76,10 @@ impl Operation for Step {
 
     const MAX_BATCH: usize = 64;
 
+    fn max_slots(&self) -> usize {
+        self.database.max_slots()
+    }
+
     async fn run_many(&self, batch: Vec<Pending<Self>>) {
         let (batch, repeats) = split_repeats(batch);
         let statement = about_each(&self.many, batch.iter().map(|call| call.id.as_ref()))

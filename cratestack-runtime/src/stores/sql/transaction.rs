@@ -5,6 +5,8 @@ use sqlx::pool::PoolConnection;
 use sqlx_core::transaction::TransactionManager as _;
 use tokio::sync::OwnedMutexGuard;
 #[cfg(feature = "postgres")]
+use tokio::sync::OwnedSemaphorePermit;
+#[cfg(feature = "postgres")]
 use uuid::Uuid;
 
 use crate::store::{Begun, ClaimOutcome, StoreError};
@@ -27,6 +29,12 @@ pub struct OpenTransaction<DB: Database> {
     pub(crate) began: i64,
     /// A database with one writer at a time has a queue for them.
     _turn: Option<OwnedMutexGuard<()>>,
+    /// Its place among the connections that the store keeps for transactions, where it is one of them.
+    #[cfg(feature = "postgres")]
+    pub(crate) place: Option<OwnedSemaphorePermit>,
+    /// It was ended by a text of ours, of which sqlx does not know.
+    #[cfg(feature = "postgres")]
+    has_ended: bool,
     /// A commit or a rollback was sent, and its answer is not there.
     in_doubt: bool,
 }
@@ -68,7 +76,11 @@ impl<DB: Database> OpenTransaction<DB> {
             connection.close_on_drop();
             return Err(error);
         }
-        Ok(Self {
+        Ok(Self::new(connection, turn))
+    }
+
+    fn new(connection: PoolConnection<DB>, turn: Option<OwnedMutexGuard<()>>) -> Self {
+        Self {
             connection,
             #[cfg(feature = "postgres")]
             session: SessionId::default(),
@@ -77,8 +89,12 @@ impl<DB: Database> OpenTransaction<DB> {
             #[cfg(feature = "sqlite")]
             began: 0,
             _turn: turn,
+            #[cfg(feature = "postgres")]
+            place: None,
+            #[cfg(feature = "postgres")]
+            has_ended: false,
             in_doubt: false,
-        })
+        }
     }
 
     /// The handler may have begun transactions within this one; all of them are ended when it returns, unless it has
@@ -131,10 +147,58 @@ impl<DB: Database> OpenTransaction<DB> {
     }
 }
 
+/// Of a connection that sqlx counts as being in a transaction also between two of them.
+#[cfg(feature = "postgres")]
+impl OpenTransaction<sqlx::Postgres> {
+    /// Begins by `begin`, which may consist of several statements, and returns the rows of all of them.
+    ///
+    /// To be driven to its end.
+    pub(crate) async fn resume(
+        connection: PoolConnection<sqlx::Postgres>,
+        begin: sqlx::SqlStr,
+    ) -> Result<(Self, Vec<sqlx::postgres::PgRow>), sqlx::Error> {
+        let mut open = Self::new(connection, None);
+        // It may have begun and then failed.
+        open.in_doubt = true;
+        match sqlx::raw_sql(begin).fetch_all(open.connection_mut()).await {
+            Ok(rows) => {
+                open.in_doubt = false;
+                Ok((open, rows))
+            }
+            Err(error) => {
+                if let sqlx::Error::Database(_) = error {
+                    // Where that fails, the connection is closed.
+                    drop(open.end_by("ROLLBACK").await);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Ends it by `end`, `COMMIT` or `ROLLBACK`, and leaves what sqlx counts as it was.
+    pub(crate) async fn end_by(&mut self, end: &'static str) -> Result<(), sqlx::Error> {
+        self.in_doubt = true;
+        while !self.is_outermost() && self.is_within() {
+            <sqlx::Postgres as Database>::TransactionManager::rollback(&mut self.connection).await?;
+        }
+        sqlx::raw_sql(end).execute(self.connection_mut()).await?;
+        (self.in_doubt, self.has_ended) = (false, true);
+        Ok(())
+    }
+
+    fn is_within(&self) -> bool {
+        <sqlx::Postgres as Database>::TransactionManager::get_transaction_depth(&self.connection) > 0
+    }
+}
+
 impl<DB: Database> Drop for OpenTransaction<DB> {
     fn drop(&mut self) {
         if self.in_doubt {
             self.connection.close_on_drop();
+        }
+        #[cfg(feature = "postgres")]
+        if self.has_ended {
+            return;
         }
         // Counted before: SQLite's depth changes once its thread gets to it.
         for _ in 0..DB::TransactionManager::get_transaction_depth(&self.connection) {

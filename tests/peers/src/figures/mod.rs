@@ -15,5 +15,5 @@ pub use replay::replay;
 pub use requests::{guard, request_in_memory, requests, seen};
 pub use sqlite::sqlite;
 pub use step::step;
-pub use store::{bodies, our_round, processes, store, their_round};
+pub use store::{bodies, our_round, our_store, store, their_round, their_store};
 pub use transaction::transaction;

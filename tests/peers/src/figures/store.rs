@@ -1,7 +1,6 @@
 //! Reserve, then complete: what a new request costs the store.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
@@ -26,9 +25,9 @@ pub fn store(ours: &Arc<Ours>, theirs: &Arc<Theirs>) -> Vec<Figure> {
             callers,
             rate: None,
             contenders: vec![
-                our_store("ours", vec![Arc::clone(ours)], true, &BODY),
-                their_store(vec![Arc::clone(theirs)], &BODY),
-                our_store("ours, group commit off", vec![Arc::clone(ours)], false, &BODY),
+                our_store("ours", Arc::clone(ours), true, &BODY),
+                their_store(Arc::clone(theirs), &BODY),
+                our_store("ours, group commit off", Arc::clone(ours), false, &BODY),
             ],
             measures: vec![
                 Measure::ratio(Quantity::Throughput, least.map(Limit::AtLeast)),
@@ -61,10 +60,7 @@ pub fn bodies(ours: &Arc<Ours>, theirs: &Arc<Theirs>) -> Vec<Figure> {
             title: format!("reserve + complete with a body of {size} bytes, callers: {callers}"),
             callers,
             rate: None,
-            contenders: vec![
-                our_store("ours", vec![Arc::clone(ours)], true, &body),
-                their_store(vec![Arc::clone(theirs)], &body),
-            ],
+            contenders: vec![our_store("ours", Arc::clone(ours), true, &body), their_store(Arc::clone(theirs), &body)],
             measures: vec![
                 Measure::ratio(Quantity::Throughput, least.map(Limit::AtLeast)),
                 Measure::ratio(Quantity::P99, None),
@@ -82,33 +78,18 @@ pub fn bodies(ours: &Arc<Ours>, theirs: &Arc<Theirs>) -> Vec<Figure> {
     ]
 }
 
-/// The same callers and connections, spread over several processes: a batch is then a process's own.
-pub fn processes(ours: &[Arc<Ours>], theirs: &[Arc<Theirs>]) -> Vec<Figure> {
-    vec![Figure {
-        name: format!("processes-{}", ours.len()),
-        title: format!("reserve + complete, callers: 64, spread over {} processes", ours.len()),
-        callers: 64,
-        rate: None,
-        contenders: vec![our_store("ours", ours.to_vec(), true, &BODY), their_store(theirs.to_vec(), &BODY)],
-        measures: vec![Measure::ratio(Quantity::Throughput, Limit::AtLeast(2.5)), Measure::ratio(Quantity::P99, None)],
-    }]
+pub fn our_store(name: &'static str, at: Arc<Ours>, group_commit: bool, body: &Bytes) -> Box<dyn Contender> {
+    Box::new(OurStore { name, store: at.store().group_commit(group_commit), at, body: body.clone() })
 }
 
-/// One store for each of `at`.
-fn our_store(name: &'static str, at: Vec<Arc<Ours>>, group_commit: bool, body: &Bytes) -> Box<dyn Contender> {
-    let stores = at.iter().map(|at| at.store().group_commit(group_commit)).collect();
-    Box::new(OurStore { name, at, stores, body: body.clone() })
-}
-
-fn their_store(at: Vec<Arc<Theirs>>, body: &Bytes) -> Box<dyn Contender> {
-    let stores = at.iter().map(|at| at.store()).collect();
-    Box::new(TheirStore { at, stores, body: body.clone() })
+pub fn their_store(at: Arc<Theirs>, body: &Bytes) -> Box<dyn Contender> {
+    Box::new(TheirStore { store: at.store(), at, body: body.clone() })
 }
 
 struct OurStore {
     name: &'static str,
-    at: Vec<Arc<Ours>>,
-    stores: Vec<PostgresStore>,
+    at: Arc<Ours>,
+    store: PostgresStore,
     body: Bytes,
 }
 
@@ -119,15 +100,13 @@ impl Contender for OurStore {
     }
 
     async fn prepare(&self) -> Fallible {
-        self.at[0].empty().await
+        self.at.empty().await
     }
 
     async fn run(&self, load: Load) -> Fallible<Sample> {
-        let (stores, body) = (self.stores.clone(), self.body.clone());
-        let next = Arc::new(AtomicUsize::new(0));
+        let (store, body) = (self.store.clone(), self.body.clone());
         drive(load, move || {
-            let body = body.clone();
-            let store = stores[next.fetch_add(1, Ordering::Relaxed) % stores.len()].clone();
+            let (store, body) = (store.clone(), body.clone());
             async move {
                 let key = new_key();
                 let begun = Instant::now();
@@ -152,8 +131,8 @@ pub async fn our_round(store: &impl IdempotencyStore, key: &str, body: &Bytes) -
 }
 
 struct TheirStore {
-    at: Vec<Arc<Theirs>>,
-    stores: Vec<SqlxIdempotencyStore>,
+    at: Arc<Theirs>,
+    store: SqlxIdempotencyStore,
     body: Bytes,
 }
 
@@ -164,15 +143,13 @@ impl Contender for TheirStore {
     }
 
     async fn prepare(&self) -> Fallible {
-        self.at[0].empty().await
+        self.at.empty().await
     }
 
     async fn run(&self, load: Load) -> Fallible<Sample> {
-        let (stores, body) = (self.stores.clone(), self.body.clone());
-        let next = Arc::new(AtomicUsize::new(0));
+        let (store, body) = (self.store.clone(), self.body.clone());
         drive(load, move || {
-            let body = body.clone();
-            let store = stores[next.fetch_add(1, Ordering::Relaxed) % stores.len()].clone();
+            let (store, body) = (store.clone(), body.clone());
             async move {
                 let key = new_key();
                 let begun = Instant::now();

@@ -1,27 +1,21 @@
 //! Beginning a transaction that claims a key.
 
-use cratestack_schema::TableName;
 use cratestack_schema::columns::{
     ATTEMPT, CREATED_AT, EXPIRES_AT, KEY, PRINCIPAL_FINGERPRINT, REQUEST_HASH, RESPONSE_BODY, RESPONSE_HEADERS,
     RESPONSE_STATUS,
 };
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row as _, SqlSafeStr as _, SqlStr};
 use uuid::Uuid;
 
+use super::begin_at_once::BeginAtOnce;
+use super::connections::{TransactionConnection, has_died};
 use super::rollback::rollback;
+use super::text::{CLAIM, TABLE, begin, claiming, oid, ours};
 use crate::store::{Begun, Claim, ClaimOutcome, Isolation, StoreError};
 use crate::stores::postgres::database::{Database, refuse_nul};
 use crate::stores::postgres::lock::lock_of;
 use crate::stores::sql::{OpenTransaction, SAVEPOINT, SessionId, about, attempt, dead, held, shared};
-
-/// The setting that holds the token; of the transaction alone, so that it ends with it.
-pub(super) const CLAIM: &str = "cratestack.claim";
-
-/// The setting that holds which table the name meant when a transaction without a claim began; of the transaction
-/// alone.
-pub(super) const TABLE: &str = "cratestack.table";
 
 /// Always one row: the key's where there is one, whether this transaction has got the key's lock, its session, the
 /// table that was found by the name, whether the row is dead, and whether this server only follows another one.
@@ -44,16 +38,6 @@ fn look(table: &str, oid: &str) -> String {
     )
 }
 
-/// Which table the name means to this statement: a `search_path` that the handler sets is the transaction's.
-pub(super) fn oid(name: &TableName) -> String {
-    format!("({}::regclass)::oid::bigint", name.regclass())
-}
-
-/// Whether the transaction is still the one that claimed the key.
-pub(super) fn ours(token: &str) -> String {
-    format!("COALESCE(current_setting('{CLAIM}', true) = ({token}::uuid)::text, false)")
-}
-
 /// What `look` says besides the row.
 fn is_claimed(oid: &str) -> String {
     format!("SELECT {}, pg_backend_pid(), {oid}, pg_is_in_recovery()", ours("$1"))
@@ -64,6 +48,7 @@ pub(in crate::stores::postgres) struct Begin {
     database: Database,
     look: SqlStr,
     is_claimed: SqlStr,
+    at_once: BeginAtOnce,
 }
 
 enum Looked {
@@ -74,7 +59,12 @@ enum Looked {
 impl Begin {
     pub(in crate::stores::postgres) fn new(database: Database) -> Self {
         let (table, oid) = (&database.table.sql(), &oid(&database.table));
-        Self { look: shared(look(table, oid)), is_claimed: shared(is_claimed(oid)), database }
+        Self {
+            look: shared(look(table, oid)),
+            is_claimed: shared(is_claimed(oid)),
+            at_once: BeginAtOnce::new(table, oid),
+            database,
+        }
     }
 
     pub(in crate::stores::postgres) async fn run(
@@ -90,18 +80,25 @@ impl Begin {
         let token = Uuid::new_v4();
         // No table's name has a NUL, so this lock is none that a waiter takes.
         let lock = lock_of(&format!("{}\0transaction", self.database.table.table()), claim.id());
-        // Neither an integer nor a UUID can leave its place in the text.
-        let begin = format!(
-            "{begin}; SELECT set_config('{CLAIM}', CASE WHEN pg_try_advisory_xact_lock({lock}) THEN '{token}' ELSE '' END, \
-             true); SAVEPOINT {SAVEPOINT}",
-            begin = begin(isolation),
-        );
+        let connections = &self.database.transactions;
+        let acquired = if connections.can_spell(claim.id()) {
+            connections.acquire().await
+        } else {
+            connections.acquire_of_pool().await
+        };
+        let mut connection = acquired.map_err(self.database.error())?;
+        if connection.is_within_to_sqlx() {
+            if let Some(begun) = self.begin_at_once(connection, isolation, claim, (token, lock)).await? {
+                return Ok(begun);
+            }
+            connection = connections.acquire_of_pool().await.map_err(self.database.error())?;
+        }
+        let begin = format!("{}; {}; SAVEPOINT {SAVEPOINT}", begin(isolation), claiming(token, lock));
         let begin = AssertSqlSafe(begin).into_sql_str();
-        let connection = self.connection().await?;
         if isolation == Isolation::Serializable {
             return self.begin_serializable(connection, begin, claim, (token, lock)).await;
         }
-        let mut open = OpenTransaction::begin(connection, begin, None).await.map_err(self.database.error())?;
+        let mut open = connection.begin(begin).await.map_err(self.database.error())?;
         open.session = SessionId::OfKey { pid: 0, lock };
         let row = self.look(open.connection_mut(), claim, token).await;
         let looked = row.and_then(|row| {
@@ -126,14 +123,45 @@ impl Begin {
             table = self.database.table.regclass(),
         );
         let begin = AssertSqlSafe(begin).into_sql_str();
-        let mut open =
-            OpenTransaction::begin(self.connection().await?, begin, None).await.map_err(self.database.error())?;
+        let mut open = self.database.transactions.begin(begin).await.map_err(self.database.error())?;
         open.session = SessionId::OfLock { lock, mark };
         Ok(open)
     }
 
-    async fn connection(&self) -> Result<PoolConnection<Postgres>, StoreError> {
-        self.database.pool.acquire().await.map_err(self.database.error())
+    /// On a connection whose transaction can be begun by one text; nothing where it turns out to have died.
+    async fn begin_at_once(
+        &self,
+        connection: TransactionConnection,
+        isolation: Isolation,
+        claim: Claim<'_>,
+        (token, lock): (Uuid, i64),
+    ) -> Result<Option<Begun<OpenTransaction<Postgres>>>, StoreError> {
+        let begin = self.at_once.text(isolation, claim, (token, lock));
+        let (mut open, rows) = match connection.resume(begin).await {
+            Ok(resumed) => resumed,
+            Err(error) if has_died(&error) => return Ok(None),
+            Err(error) => return Err(self.database.error()(error)),
+        };
+        open.session = SessionId::OfKey { pid: 0, lock };
+        let found = BeginAtOnce::read(&rows).map_err(self.database.error());
+        let looked = match found {
+            Err(error) => Err(error),
+            Ok(found) => {
+                (open.session, open.table) = (SessionId::OfKey { pid: found.pid, lock }, found.table);
+                if found.is_standby {
+                    Err(standby())
+                } else if found.is_live {
+                    // What there is to tell of it is asked for apart, and comes in binary.
+                    let row = self.look(open.connection_mut(), claim, token).await;
+                    row.and_then(|row| self.judge(&row, &mut open, claim))
+                } else if found.is_ours {
+                    Ok(Looked::Free { attempt: after(found.attempt_before) })
+                } else {
+                    Ok(Looked::Held(ClaimOutcome::InFlight))
+                }
+            }
+        };
+        self.begun(open, token, looked).await.map(Some)
     }
 
     /// Serializable transactions that look into the table are in each other's way where their rows share a page of it,
@@ -143,17 +171,17 @@ impl Begin {
     /// finds that outcome's row, so that nothing of it stays.
     async fn begin_serializable(
         &self,
-        mut connection: PoolConnection<Postgres>,
+        mut connection: TransactionConnection,
         begin: SqlStr,
         claim: Claim<'_>,
         (token, lock): (Uuid, i64),
     ) -> Result<Begun<OpenTransaction<Postgres>>, StoreError> {
-        let row = self.look(&mut connection, claim, token).await?;
+        let row = self.look(&mut connection.connection, claim, token).await?;
         if let Some(outcome) = self.live(&row, claim)? {
             return Ok(held(outcome));
         }
         let attempt = self.attempt(&row)?;
-        let mut open = OpenTransaction::begin(connection, begin, None).await.map_err(self.database.error())?;
+        let mut open = connection.begin(begin).await.map_err(self.database.error())?;
         open.session = SessionId::OfKey { pid: 0, lock };
         let claimed = sqlx::query(self.is_claimed.clone()).bind(token).fetch_one(open.connection_mut()).await;
         let looked = claimed.map_err(self.database.error()).and_then(|row| {
@@ -176,11 +204,7 @@ impl Begin {
     /// A standby lags behind: that it has no row, or has one, says nothing of what the primary has committed.
     fn is_primary(&self, row: &PgRow, column: usize) -> Result<(), StoreError> {
         if row.try_get(column).map_err(self.database.error())? {
-            return Err(StoreError::Unavailable(
-                "the server is a standby in recovery, which does not know what has been committed: give the \
-                 store a pool that connects to the primary"
-                    .to_owned(),
-            ));
+            return Err(standby());
         }
         Ok(())
     }
@@ -206,7 +230,7 @@ impl Begin {
     /// Which attempt comes after the ones of a dead row.
     fn attempt(&self, row: &PgRow) -> Result<u32, StoreError> {
         let of_before: Option<i32> = row.try_get(0).map_err(self.database.error())?;
-        Ok(of_before.map_or(1, |count| attempt(Some(i64::from(count))).saturating_add(1)))
+        Ok(after(of_before))
     }
 
     async fn begun(
@@ -215,21 +239,30 @@ impl Begin {
         token: Uuid,
         looked: Result<Looked, StoreError>,
     ) -> Result<Begun<OpenTransaction<Postgres>>, StoreError> {
-        let held = match looked {
-            Ok(Looked::Free { attempt }) => return Ok(Begun::Reserved { transaction: open, token, attempt }),
-            Ok(Looked::Held(outcome)) => Ok(held(outcome)),
-            Err(error) => Err(error),
-        };
-        rollback(&self.database.pool, open).await;
-        held
+        match looked {
+            Ok(Looked::Free { attempt }) => Ok(Begun::Reserved { transaction: open, token, attempt }),
+            Ok(Looked::Held(outcome)) => {
+                // Whoever asks next is told by the row, though this one may have the lock, so nobody waits for its end.
+                let pool = self.database.pool.clone();
+                tokio::spawn(async move { rollback(&pool, open).await });
+                Ok(held(outcome))
+            }
+            Err(error) => {
+                rollback(&self.database.pool, open).await;
+                Err(error)
+            }
+        }
     }
 }
 
-fn begin(isolation: Isolation) -> &'static str {
-    match isolation {
-        Isolation::Default => "BEGIN",
-        Isolation::ReadCommitted => "BEGIN ISOLATION LEVEL READ COMMITTED",
-        Isolation::RepeatableRead => "BEGIN ISOLATION LEVEL REPEATABLE READ",
-        Isolation::Serializable => "BEGIN ISOLATION LEVEL SERIALIZABLE",
-    }
+fn after(attempt_before: Option<i32>) -> u32 {
+    attempt_before.map_or(1, |count| attempt(Some(i64::from(count))).saturating_add(1))
+}
+
+fn standby() -> StoreError {
+    StoreError::Unavailable(
+        "the server is a standby in recovery, which does not know what has been committed: give the store a pool that \
+         connects to the primary"
+            .to_owned(),
+    )
 }

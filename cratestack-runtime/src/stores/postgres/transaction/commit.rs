@@ -4,9 +4,9 @@ use cratestack_schema::lease_end;
 use sqlx::{AssertSqlSafe, Postgres, SqlStr};
 use tokio::time::error::Elapsed;
 
-use super::begin::{CLAIM, TABLE, oid, ours};
 use super::prepared::{COMMIT_TIMEOUT, late, what_became_of};
 use super::rollback::rollback;
+use super::text::{CLAIM, TABLE, oid, ours};
 use crate::store::{CommitError, Ending, StepRecord, StoreError, encode_step};
 use crate::stores::postgres::database::{Database, refuse_nul};
 use crate::stores::postgres::lock::class_of;
@@ -205,7 +205,7 @@ impl Commit {
 
     /// The commit itself.
     async fn end(&self, open: OpenTransaction<Postgres>) -> Result<(), CommitError> {
-        let committed = tokio::time::timeout(COMMIT_TIMEOUT, open.commit()).await;
+        let committed = tokio::time::timeout(COMMIT_TIMEOUT, commit(open)).await;
         let Ok(committed) = committed else { return Err(CommitError::Unknown(late("the commit"))) };
         committed.map_err(|error| {
             let cause = Cause::of_sqlx(&error);
@@ -231,6 +231,19 @@ impl Commit {
             }
         }
     }
+}
+
+async fn commit(mut open: OpenTransaction<Postgres>) -> Result<(), sqlx::Error> {
+    if open.place.is_none() {
+        return open.commit().await;
+    }
+    let committed = open.end_by("COMMIT").await;
+    if let Err(sqlx::Error::Database(_)) = committed {
+        // The server lets go of a refused transaction's locks after it has told of it. The next statement waits for
+        // that; where it fails, the connection is closed.
+        drop(open.end_by("ROLLBACK").await);
+    }
+    committed
 }
 
 /// Whether a statement has failed that the database does not let the transaction go on after.

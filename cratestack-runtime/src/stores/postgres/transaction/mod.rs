@@ -10,9 +10,12 @@
 //! ended the transaction by itself, so that the record can tell.
 
 pub(super) mod begin;
+mod begin_at_once;
 pub(super) mod commit;
+pub(super) mod connections;
 mod prepared;
 mod rollback;
+mod text;
 
 use async_trait::async_trait;
 use sqlx::Postgres;

@@ -16,7 +16,7 @@ const TERMINATION_TIMEOUT: Duration = Duration::from_secs(10);
 const TERMINATION_POLL: Duration = Duration::from_millis(5);
 
 pub(in crate::stores::postgres) async fn rollback(pool: &PgPool, mut open: OpenTransaction<Postgres>) {
-    let rolled_back = tokio::time::timeout(ROLLBACK_TIMEOUT, open.rollback()).await;
+    let rolled_back = tokio::time::timeout(ROLLBACK_TIMEOUT, undo(&mut open)).await;
     if let Ok(Ok(())) = rolled_back {
         return;
     }
@@ -25,6 +25,13 @@ pub(in crate::stores::postgres) async fn rollback(pool: &PgPool, mut open: OpenT
     // whatever else is locked, must not wait for that.
     if rolled_back.is_err() {
         terminate(pool, open.session).await;
+    }
+}
+
+async fn undo(open: &mut OpenTransaction<Postgres>) -> Result<(), sqlx::Error> {
+    match open.place {
+        Some(_) => open.end_by("ROLLBACK").await,
+        None => open.rollback().await,
     }
 }
 
