@@ -9,6 +9,7 @@
 
 mod figure;
 mod figures;
+mod footprint;
 mod growth;
 #[path = "../../src/keeper.rs"]
 #[allow(dead_code, clippy::pedantic, clippy::unwrap_used)]
@@ -84,6 +85,10 @@ struct Options {
     /// Live rows of `growth`.
     #[arg(long, default_value_t = 10_000_000)]
     rows: usize,
+    /// A database for `growth-rows` on a server of your own: filled where it has fewer than `--rows` rows, and left as
+    /// it is for the next run.
+    #[arg(long, value_name = "URL")]
+    grown: Option<String>,
     /// Draws the plot of the `store` figures into this file.
     #[arg(long)]
     plot: Option<PathBuf>,
@@ -188,7 +193,7 @@ async fn figures(group: &str, server: &PostgresServer, network: &Network, connec
         "transaction" => Ok(figures::transaction(&ours, &theirs)),
         "step" => Ok(figures::step(&ours)),
         "request" => Ok(figures::requests(&ours, &theirs)),
-        "body" => Ok(figures::bodies(&ours, &theirs)),
+        "body" => figures::bodies(&ours, &theirs).await,
         _ => {
             let (mut our_processes, mut their_processes) = (Vec::new(), Vec::new());
             for _ in 0..PROCESSES {

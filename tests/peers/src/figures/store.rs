@@ -49,39 +49,6 @@ pub fn store(ours: &Arc<Ours>, theirs: &Arc<Theirs>) -> Vec<Figure> {
     ]
 }
 
-/// What larger outcomes cost.
-pub fn bodies(ours: &Arc<Ours>, theirs: &Arc<Theirs>) -> Vec<Figure> {
-    const KIB: usize = 1024;
-    let figure = |size: usize, callers: usize, least: Option<f64>| {
-        // Text that does not compress well, as JSON with identifiers in it does not.
-        let body: String = (0..size).map(|_| char::from(b'a' + uuid::Uuid::new_v4().as_bytes()[0] % 26)).collect();
-        let body = Bytes::from(body);
-        Figure {
-            name: format!("body-{size}-{callers}"),
-            title: format!("reserve + complete with a body of {size} bytes, callers: {callers}"),
-            callers,
-            rate: None,
-            contenders: vec![
-                our_store("ours", vec![Arc::clone(ours)], true, &body),
-                their_store(vec![Arc::clone(theirs)], &body),
-            ],
-            measures: vec![
-                Measure::ratio(Quantity::Throughput, least.map(Limit::AtLeast)),
-                Measure::ratio(Quantity::P99, None),
-                Measure::ratio(Quantity::ServerCpu, None),
-            ],
-        }
-    };
-    vec![
-        figure(0, 16, None),
-        figure(KIB, 16, None),
-        figure(16 * KIB, 16, Some(1.3)),
-        figure(16 * KIB, 64, None),
-        figure(256 * KIB, 16, None),
-        figure(256 * KIB, 64, None),
-    ]
-}
-
 /// The same callers and connections, spread over several processes: a batch is then a process's own.
 pub fn processes(ours: &[Arc<Ours>], theirs: &[Arc<Theirs>]) -> Vec<Figure> {
     vec![Figure {
@@ -95,12 +62,17 @@ pub fn processes(ours: &[Arc<Ours>], theirs: &[Arc<Theirs>]) -> Vec<Figure> {
 }
 
 /// One store for each of `at`.
-fn our_store(name: &'static str, at: Vec<Arc<Ours>>, group_commit: bool, body: &Bytes) -> Box<dyn Contender> {
+pub(super) fn our_store(
+    name: &'static str,
+    at: Vec<Arc<Ours>>,
+    group_commit: bool,
+    body: &Bytes,
+) -> Box<dyn Contender> {
     let stores = at.iter().map(|at| at.store().group_commit(group_commit)).collect();
     Box::new(OurStore { name, at, stores, body: body.clone() })
 }
 
-fn their_store(at: Vec<Arc<Theirs>>, body: &Bytes) -> Box<dyn Contender> {
+pub(super) fn their_store(at: Vec<Arc<Theirs>>, body: &Bytes) -> Box<dyn Contender> {
     let stores = at.iter().map(|at| at.store()).collect();
     Box::new(TheirStore { at, stores, body: body.clone() })
 }
