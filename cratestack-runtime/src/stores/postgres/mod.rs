@@ -15,6 +15,7 @@
 //! statement. That is what tells that the implicit transaction has committed, so an answer that is given then is
 //! durable.
 
+mod compression;
 mod connection;
 mod database;
 mod finish;
