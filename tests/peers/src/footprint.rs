@@ -160,7 +160,10 @@ async fn hour_of(who: &str, store: &impl Kept, view: &View, facts: &mut Vec<Fact
     tokio::time::sleep(Duration::from_secs(2)).await;
     let stat = "FROM pg_stat_user_tables WHERE relname = 'cratestack_idempotency'";
     let hot = "SELECT 100.0 * n_tup_hot_upd / GREATEST(n_tup_upd, 1)";
-    let mut add = |what, value| facts.push(Fact { what, of: who.to_owned(), value });
+    let mut add = |what, value| {
+        eprintln!("{what}: {value:.1}");
+        facts.push(Fact { what, of: who.to_owned(), value });
+    };
     add("after an hour's worth of traffic: seconds it took", begun.elapsed().as_secs_f64() - 2.0);
     #[allow(clippy::cast_precision_loss)]
     add("… bytes of WAL per request", (view.number(WRITTEN_SO_FAR).await? - wal_before) / REQUESTS as f64);

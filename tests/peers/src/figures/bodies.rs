@@ -36,7 +36,7 @@ impl Kind {
         while body.len() < size {
             let id = uuid::Uuid::new_v4();
             match self {
-                Self::Noise => body.extend(id.as_bytes().iter().map(|byte| char::from(b'a' + byte % 26))),
+                Self::Noise => body.push(char::from(b'a' + id.as_bytes()[0] % 26)),
                 Self::Json => {
                     let separator = if body.is_empty() { '[' } else { ',' };
                     let amount = id.as_u128() % 100_000;
