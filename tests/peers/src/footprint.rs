@@ -1,4 +1,4 @@
-//! What finished keys leave behind: in WAL, table and indexes, by their bodies and by how the server keeps them.
+//! What each finished key leaves behind: in WAL, table and indexes, by their bodies and by how the server keeps them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! How cost grows: with rows that are there, and beside a sweep. What each finished key leaves behind is in `footprint`.
+//! How cost grows: with rows that are there, and beside a sweep. What each finished key leaves is in `footprint`.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -18,8 +18,8 @@ use crate::stores::sql::{
 };
 use crate::stores::status::recordable;
 
-/// Always one row: the six columns of a row that is live, NULL where none is; how often a reservation was attempted that
-/// is dead but has not expired; and what the time is.
+/// Always one row: the six columns of a row that is live, NULL where none is; how often a reservation was attempted
+/// that is dead but has not expired; and what the time is.
 fn look(table: &str) -> String {
     format!(
         "SELECT live.*, (

@@ -41,7 +41,9 @@ impl Kind {
                     let separator = if body.is_empty() { '[' } else { ',' };
                     let amount = id.as_u128() % 100_000;
                     body.push_str(&format!(
-                        r#"{separator}{{"id":"{id}","amount":{amount},"currency":"EUR","status":"settled","customer":{{"id":"cus_{customer:08x}","country":"DE"}},"created_at":"2026-03-{day:02}T12:{minute:02}:{second:02}Z"}}"#,
+                        "{separator}{{\"id\":\"{id}\",\"amount\":{amount},\"currency\":\"EUR\",\
+                         \"status\":\"settled\",\"customer\":{{\"id\":\"cus_{customer:08x}\",\"country\":\"DE\"}},\
+                         \"created_at\":\"2026-03-{day:02}T12:{minute:02}:{second:02}Z\"}}",
                         customer = id.as_fields().0,
                         day = amount % 28 + 1,
                         minute = amount / 28 % 60,

@@ -1,5 +1,5 @@
-//! On a file: what sharing commits is worth to reserve and complete, what a lone call costs beside one bare `INSERT`, and
-//! what a whole service does whose handlers write to the same file. Published peers have no store for SQLite.
+//! On a file: what sharing commits is worth to reserve and complete, what a lone call costs beside one bare `INSERT`,
+//! and what a whole service does whose handlers write to the same file. Published peers have no store for SQLite.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -123,11 +123,11 @@ enum Work {
     Requests(Router),
 }
 
-const INSERT_ROW: &str = "INSERT INTO cratestack_idempotency (principal_fingerprint, key, request_hash, reservation_id, \
-     response_status, response_headers, response_body, created_at, expires_at) \
+const INSERT_ROW: &str = "INSERT INTO cratestack_idempotency (principal_fingerprint, key, request_hash, \
+     reservation_id, response_status, response_headers, response_body, created_at, expires_at) \
      VALUES (?1, ?2, ?3, randomblob(16), ?4, ?5, ?6, unixepoch() * 1000, unixepoch() * 1000 + 86400000)";
-const UPDATE_ROW: &str = "UPDATE cratestack_idempotency SET response_status = ?3, response_headers = ?4, response_body = ?5 \
-     WHERE principal_fingerprint = ?1 AND key = ?2 AND response_status IS NULL";
+const UPDATE_ROW: &str = "UPDATE cratestack_idempotency SET response_status = ?3, response_headers = ?4, \
+     response_body = ?5 WHERE principal_fingerprint = ?1 AND key = ?2 AND response_status IS NULL";
 
 impl Work {
     async fn once(&self, pool: &SqlitePool, key: &str) -> Fallible {
