@@ -1,22 +1,19 @@
-//! How cost grows: with rows that are there, beside a sweep, and what each finished key leaves behind.
+//! How cost grows: with rows that are there, and beside a sweep. What each finished key leaves is in `footprint`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use cratestack_runtime::{Claim, ClaimOutcome, Completion, Idempotency, IdempotencyStore, PostgresStore, async_trait};
-use futures_util::future::BoxFuture;
 use sqlx::Row as _;
 
 use crate::figure::{Contender, Figure, Limit, Measure, Outcome, Setting};
-use crate::figures::{our_round, their_round};
 use crate::load::{Call, Load, drive};
 use crate::network::Network;
 use crate::report::Fact;
 use crate::sample::{Quantity, Sample};
 use crate::server::{Ours, Theirs};
 use crate::traffic::{BODY, HASH, HEADERS, LEASE, PRINCIPAL, RETENTION, STATUS, new_key, outcomes_of_anyone};
-use crate::{Fallible, Options, server};
+use crate::{Fallible, Options, footprint, server};
 
 /// Requests a second of the figures: well below what the machine can do, so that latencies are those of the table and
 /// not those of a queue.
@@ -37,27 +34,46 @@ pub async fn growth(
     // What grows is the table, and not the way to it.
     let (near, connections) = (Network::default(), options.connections);
     if options.wants("growth-keys") {
-        keys(
+        footprint::keys(
             &Ours::create(&server, &near, connections).await?,
             &Theirs::create(&server, &near, connections).await?,
             facts,
         )
         .await?;
+    }
+    if options.wants("growth-bodies") {
+        footprint::bodies(&Ours::create(&server, &near, connections).await?, facts).await?;
     }
     if options.wants("growth-hour") {
         // The hour takes about a minute, so autovacuum's minute is a second.
         let server = server::start(server::options().set("autovacuum_naptime", "1s")).await?;
-        hour(
+        footprint::hour(
             &Ours::create(&server, &near, connections).await?,
             &Theirs::create(&server, &near, connections).await?,
             facts,
         )
         .await?;
     }
+    if options.wants("growth-fill") {
+        let server = server::start(server::options().set("autovacuum_naptime", "1s")).await?;
+        footprint::fillfactors(&server, connections, facts).await?;
+    }
     if options.wants("growth-rows") {
-        let full = Arc::new(Ours::create(&server, &near, connections).await?);
-        let empty = Arc::new(Ours::create(&server, &near, connections).await?);
-        fill(&full, TOMORROW, options.rows).await?;
+        let (full, empty) = match &options.grown {
+            None => {
+                let full = Ours::create(&server, &near, connections).await?;
+                (full, Ours::create(&server, &near, connections).await?)
+            }
+            Some(url) => {
+                server::observe_postgres(url).await?;
+                (Ours::at(url, connections).await?, Ours::create_beside(url, &near, connections).await?)
+            }
+        };
+        if rows(&full).await? < options.rows {
+            fill(&full, TOMORROW, options.rows).await?;
+        }
+        warm(&full).await?;
+        let (full, empty) = (Arc::new(full), Arc::new(empty));
         for (part, limit) in [(Part::Reserve, Some(Limit::AtMost(1.5))), (Part::Complete, None)] {
             let side = |name: String, at: &Arc<Ours>, keeps: bool| {
                 Box::new(Rows { name, at: Arc::clone(at), keeps, part }) as Box<dyn Contender>
@@ -96,7 +112,17 @@ pub async fn growth(
     Ok(())
 }
 
-/// Fills the table with finished outcomes, indexes last.
+/// How many rows the table had when it was last analyzed.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+async fn rows(at: &Ours) -> Fallible<usize> {
+    // An estimate is a little less than what was filled in.
+    let view = View(at.clone());
+    let rows = view.number("SELECT reltuples FROM pg_class WHERE relname = 'cratestack_idempotency'").await?;
+    Ok((rows * 1.01).max(0.0) as usize)
+}
+
+/// Fills the table with finished outcomes, indexes last. Their bodies are short, as what a reservation meets are the
+/// indexes.
 async fn fill(at: &Ours, expires_at: &str, rows: usize) -> Fallible {
     eprintln!("filling a table with {rows} rows");
     let begun = Instant::now();
@@ -117,6 +143,19 @@ async fn fill(at: &Ours, expires_at: &str, rows: usize) -> Fallible {
     at.execute("CHECKPOINT").await?;
     eprintln!("filled in {:.0?}", begun.elapsed());
     Ok(())
+}
+
+/// Has the key's index read into memory, as it is where a service has lived with its table, and the server has the
+/// memory for it. Where it has not, each reservation waits for the disk to read a page.
+async fn warm(at: &Ours) -> Fallible {
+    at.execute(
+        "BEGIN;
+         SET LOCAL enable_seqscan = off;
+         SET LOCAL enable_bitmapscan = off;
+         SELECT count(*) FROM cratestack_idempotency WHERE principal_fingerprint > '';
+         COMMIT",
+    )
+    .await
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,158 +241,15 @@ impl Contender for Swept {
     }
 }
 
-/// Runs `count` calls by sixteen callers, as fast as they go.
-async fn repeat<F>(count: usize, call: F) -> Fallible
-where
-    F: Fn(usize) -> BoxFuture<'static, Fallible> + Clone + Send + 'static,
-{
-    let next = Arc::new(AtomicUsize::new(0));
-    let mut callers = tokio::task::JoinSet::new();
-    for _ in 0..CALLERS {
-        let (call, next) = (call.clone(), Arc::clone(&next));
-        callers.spawn(async move {
-            loop {
-                let n = next.fetch_add(1, Ordering::Relaxed);
-                if n >= count {
-                    return Fallible::Ok(());
-                }
-                call(n).await?;
-            }
-        });
-    }
-    while let Some(ended) = callers.join_next().await {
-        ended??;
-    }
-    Ok(())
-}
-
-/// Bytes of WAL, table and indexes for each finished key.
-async fn keys(ours: &Ours, theirs: &Theirs, facts: &mut Vec<Fact>) -> Fallible {
-    const KEYS: usize = 100_000;
-    let store = ours.store();
-    let our_call = move |_| -> BoxFuture<'static, Fallible> {
-        let store = store.clone();
-        Box::pin(async move { our_round(&store, &new_key(), &BODY).await })
-    };
-    let store = theirs.store();
-    let their_call = move |_| -> BoxFuture<'static, Fallible> {
-        let store = store.clone();
-        Box::pin(async move { their_round(&store, &new_key(), &BODY).await })
-    };
-    let their_view = View::of(theirs).await?;
-    let our_view = View(ours.clone());
-    for (who, view) in [("ours", &our_view), ("cratestack-sqlx", &their_view)] {
-        eprintln!("growth-keys: {KEYS} keys, {who}");
-        view.0.execute("CHECKPOINT").await?;
-        let before = view.number("SELECT pg_current_wal_insert_lsn() - '0/0'").await?;
-        if who == "ours" {
-            repeat(KEYS, our_call.clone()).await?;
-        } else {
-            repeat(KEYS, their_call.clone()).await?;
-        }
-        let wal = view.number("SELECT pg_current_wal_insert_lsn() - '0/0'").await? - before;
-        let table = view.number("SELECT pg_table_size('cratestack_idempotency')").await?;
-        let indexes = view.number("SELECT pg_indexes_size('cratestack_idempotency')").await?;
-        #[allow(clippy::cast_precision_loss)]
-        for (what, bytes) in [
-            ("bytes of WAL per finished key", wal),
-            ("bytes of table per finished key", table),
-            ("bytes of indexes per finished key", indexes),
-        ] {
-            facts.push(Fact { what, of: who.to_owned(), value: bytes / KEYS as f64 });
-        }
-    }
-    Ok(())
-}
-
-/// An hour of 100 requests a second, as fast as it goes: each twentieth is retried, outcomes are kept for five seconds,
-/// what has expired is swept every second, and autovacuum looks every second.
-async fn hour(ours: &Ours, theirs: &Theirs, facts: &mut Vec<Fact>) -> Fallible {
-    const REQUESTS: usize = 360_000;
-    const KEPT: Duration = Duration::from_secs(5);
-    let their_view = View::of(theirs).await?;
-    for (who, view) in [("ours", &View(ours.clone())), ("cratestack-sqlx", &their_view)] {
-        eprintln!("growth-hour: {REQUESTS} requests, {who}");
-        let begun = Instant::now();
-        let (our_store, their_store) = (ours.store(), theirs.store());
-        let is_ours = who == "ours";
-        let sweeping = {
-            let (ours, theirs) = (our_store.clone(), their_store.clone());
-            tokio::spawn(async move {
-                let idempotency = Idempotency::new(ours);
-                loop {
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                    let swept = if is_ours {
-                        idempotency.sweep().await.map_err(|error| error.to_string())
-                    } else {
-                        theirs.garbage_collect().await.map_err(|error| error.to_string())
-                    };
-                    if let Err(error) = swept {
-                        eprintln!("sweeping: {error}");
-                    }
-                }
-            })
-        };
-        repeat(REQUESTS, move |n| {
-            let (ours, theirs) = (our_store.clone(), their_store.clone());
-            Box::pin(async move {
-                let key = new_key();
-                for _ in 0..=usize::from(n.is_multiple_of(20)) {
-                    if is_ours {
-                        one_of_ours(&ours, &key, KEPT).await?;
-                    } else {
-                        one_of_theirs(&theirs, &key, KEPT).await?;
-                    }
-                }
-                Ok(())
-            })
-        })
-        .await?;
-        sweeping.abort();
-        // The server's statistics are a second behind.
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        let stat = "FROM pg_stat_user_tables WHERE relname = 'cratestack_idempotency'";
-        let hot = "SELECT 100.0 * n_tup_hot_upd / GREATEST(n_tup_upd, 1)";
-        let mut add = |what, value| facts.push(Fact { what, of: who.to_owned(), value });
-        add("after an hour's worth of traffic: seconds it took", begun.elapsed().as_secs_f64() - 2.0);
-        add("… dead tuples", view.number(&format!("SELECT n_dead_tup {stat}")).await?);
-        add("… live tuples", view.number(&format!("SELECT n_live_tup {stat}")).await?);
-        add("… HOT updates, %", view.number(&format!("{hot} {stat}")).await?);
-        add("… runs of autovacuum", view.number(&format!("SELECT autovacuum_count {stat}")).await?);
-        add("… bytes of table", view.number("SELECT pg_table_size('cratestack_idempotency')").await?);
-        add("… bytes of indexes", view.number("SELECT pg_indexes_size('cratestack_idempotency')").await?);
-    }
-    Ok(())
-}
-
-async fn one_of_ours(store: &PostgresStore, key: &str, kept: Duration) -> Fallible {
-    let claim = Claim { principal: PRINCIPAL, key, request_hash: HASH, lease: kept, retention: kept };
-    if let ClaimOutcome::Reserved { token, .. } = store.reserve(claim).await? {
-        let completion =
-            Completion { principal: PRINCIPAL, key, token, status: STATUS, headers: &HEADERS, body: &BODY };
-        store.finish(completion).await?;
-    }
-    Ok(())
-}
-
-async fn one_of_theirs(store: &cratestack_sqlx::SqlxIdempotencyStore, key: &str, kept: Duration) -> Fallible {
-    use cratestack_axum::idempotency::{IdempotencyStore as _, ReservationOutcome};
-    let expires_at = std::time::SystemTime::now() + kept;
-    if let ReservationOutcome::Reserved { token } = store.reserve_or_fetch(PRINCIPAL, key, HASH, expires_at).await? {
-        store.complete(PRINCIPAL, key, token, STATUS, &HEADERS, &BODY).await?;
-    }
-    Ok(())
-}
-
 /// Questions to the server about either's database.
-struct View(Ours);
+pub struct View(pub Ours);
 
 impl View {
-    async fn of(theirs: &Theirs) -> Fallible<Self> {
+    pub async fn of(theirs: &Theirs) -> Fallible<Self> {
         Ok(Self(theirs.seen_by_us().await?))
     }
 
-    async fn number(&self, sql: &str) -> Fallible<f64> {
+    pub async fn number(&self, sql: &str) -> Fallible<f64> {
         let sql = format!("SELECT ({sql})::float8");
         Ok(sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_one(&self.0.pool).await?.try_get(0)?)
     }

@@ -10,6 +10,7 @@
 mod crowd;
 mod figure;
 mod figures;
+mod footprint;
 mod growth;
 #[path = "../../src/keeper.rs"]
 #[allow(dead_code, clippy::pedantic, clippy::unwrap_used)]
@@ -92,6 +93,10 @@ struct Options {
     url: Option<String>,
     #[arg(long, hide = true)]
     callers: Option<usize>,
+    /// A database for `growth-rows` on a server of your own: filled where it has fewer than `--rows` rows, and left as
+    /// it is for the next run.
+    #[arg(long, value_name = "URL")]
+    grown: Option<String>,
     /// Draws the plot of the `store` figures into this file.
     #[arg(long)]
     plot: Option<PathBuf>,
@@ -199,7 +204,7 @@ async fn figures(group: &str, server: &PostgresServer, network: &Network, connec
         "transaction" => Ok(figures::transaction(&ours, &theirs)),
         "step" => Ok(figures::step(&ours)),
         "request" => Ok(figures::requests(&ours, &theirs)),
-        "body" => Ok(figures::bodies(&ours, &theirs)),
+        "body" => figures::bodies(&ours, &theirs).await,
         _ => crowd::crowd(&ours, &theirs, connections).await,
     }
 }

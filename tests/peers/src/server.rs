@@ -55,9 +55,19 @@ pub struct Usage {
 /// When it does not answer.
 pub async fn start(options: PostgresOptions) -> Fallible<PostgresServer> {
     let server = options.start().await;
-    let admin = PgPoolOptions::new().max_connections(1).connect(&server.url()).await?;
-    *OBSERVED.lock().await = Some(Observed::Postgres(admin));
+    observe_postgres(&server.url()).await?;
     Ok(server)
+}
+
+/// From here on [`usage`] is about the server at `url`.
+///
+/// # Errors
+///
+/// When it does not answer.
+pub async fn observe_postgres(url: &str) -> Fallible {
+    let admin = PgPoolOptions::new().max_connections(1).connect(url).await?;
+    *OBSERVED.lock().await = Some(Observed::Postgres(admin));
+    Ok(())
 }
 
 /// From here on [`usage`] is about these.
@@ -154,7 +164,7 @@ const BUSINESS: &str = "CREATE TABLE payments (id BIGSERIAL PRIMARY KEY, amount 
 #[derive(Debug, Clone)]
 pub struct Ours {
     pub pool: PgPool,
-    /// Gone with the last of those that use it, where it is not another process's.
+    /// Gone with the last of those that use it. `None` where it was there before.
     database: Option<Arc<TestDatabase>>,
     /// Where it is found, over the network if there is one.
     url: Arc<str>,
@@ -162,22 +172,41 @@ pub struct Ours {
 
 impl Ours {
     pub async fn create(server: &PostgresServer, network: &Network, connections: u32) -> Fallible<Self> {
-        let database = Arc::new(TestDatabase::create_on(server).await);
+        Self::create_beside(&server.url(), network, connections).await
+    }
+
+    /// On the server at `url`.
+    pub async fn create_beside(url: &str, network: &Network, connections: u32) -> Fallible<Self> {
+        let database = Arc::new(TestDatabase::create_at(url).await);
         let url = network.url(database.url()).into();
+        Self::new(database, url, connections).await
+    }
+
+    async fn new(database: Arc<TestDatabase>, url: Arc<str>, connections: u32) -> Fallible<Self> {
         let ours = Self::on(Some(database), url, connections).await?;
         ours.store().migrate().await?;
         ours.execute(BUSINESS).await?;
         Ok(ours)
     }
 
+    /// A database that is there, and stays.
+    pub async fn at(url: &str, connections: u32) -> Fallible<Self> {
+        let ours = Self::on(None, url.into(), connections).await?;
+        ours.store().migrate().await?;
+        Ok(ours)
+    }
+
+    /// Another database of the same kind on the same server.
+    pub async fn another(&self) -> Fallible<Self> {
+        // Its address is in that of this one, and with it the network between.
+        let database = Arc::new(TestDatabase::create_at(&self.url).await);
+        let url = database.url().into();
+        Self::new(database, url, self.pool.options().get_max_connections()).await
+    }
+
     /// With connections of its own.
     pub async fn again(&self, connections: u32) -> Fallible<Self> {
         Self::on(self.database.clone(), Arc::clone(&self.url), connections).await
-    }
-
-    /// A database that another process has created.
-    pub async fn at(url: &str, connections: u32) -> Fallible<Self> {
-        Self::on(None, url.into(), connections).await
     }
 
     pub fn url(&self) -> &str {

@@ -36,15 +36,16 @@ pub fn recorded_key(n: usize) -> String {
 
 /// A statement that inserts `count` outcomes into either's table, as if they had been recorded.
 pub fn recorded(count: usize) -> String {
-    outcomes("'8e03978e-40d5-43dd-bc93-' || lpad(n::text, 12, '0')", "NOW() + INTERVAL '1 day'", count)
+    outcomes("'8e03978e-40d5-43dd-bc93-' || lpad(n::text, 12, '0')", "NOW() + INTERVAL '1 day'", &BODY, count)
 }
 
-/// A statement that inserts `count` outcomes under random keys.
+/// A statement that inserts `count` outcomes under random keys, with a short body.
 pub fn outcomes_of_anyone(expires_at: &str, count: usize) -> String {
-    outcomes("gen_random_uuid()::text", expires_at, count)
+    // Each at a time of its own: an index keeps many rows of one value in few bytes.
+    outcomes("gen_random_uuid()::text", &format!("{expires_at} + n * INTERVAL '1 millisecond'"), b"{}", count)
 }
 
-fn outcomes(key: &str, expires_at: &str, count: usize) -> String {
+fn outcomes(key: &str, expires_at: &str, body: &[u8], count: usize) -> String {
     let hex = |bytes: &[u8]| {
         bytes.iter().fold(String::new(), |mut hex, byte| {
             // Writing to a string cannot fail.
@@ -60,7 +61,7 @@ fn outcomes(key: &str, expires_at: &str, count: usize) -> String {
          FROM generate_series(0, {last}) AS n",
         hash = hex(&HASH),
         headers = hex(&HEADERS),
-        body = hex(&BODY),
+        body = hex(body),
         last = count - 1,
     )
 }

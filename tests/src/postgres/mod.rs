@@ -64,7 +64,11 @@ impl TestDatabase {
         Self::create_at(&server.url()).await
     }
 
-    async fn create_at(admin_url: &str) -> Self {
+    /// On the server that this role of it may create databases on.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    pub async fn create_at(admin_url: &str) -> Self {
         let name = unique_name();
         // `template1` cannot be copied while anybody is connected to it; nobody can connect to `template0`.
         execute(admin_url, format!("CREATE DATABASE {name} TEMPLATE template0"))

@@ -9,6 +9,7 @@ mod connections;
 mod damage;
 mod databases;
 mod hangups;
+mod large_outcomes;
 mod load;
 mod operator;
 mod replay_cache;

@@ -76,8 +76,16 @@ impl Database {
         &self,
         statement: Query<'_, Postgres, PgArguments>,
     ) -> Result<Option<PgRow>, StoreError> {
-        let mut priority = self.priority.acquire().await.map_err(self.error())?;
-        statement.fetch_optional(&mut *priority.connection).await.map_err(self.error())
+        self.try_fetch_with_priority(statement).await.map_err(self.error())
+    }
+
+    /// The same, with the error as the database told it.
+    pub(super) async fn try_fetch_with_priority(
+        &self,
+        statement: Query<'_, Postgres, PgArguments>,
+    ) -> Result<Option<PgRow>, sqlx::Error> {
+        let mut priority = self.priority.acquire().await?;
+        statement.fetch_optional(&mut *priority.connection).await
     }
 
     /// Answers each call of a batch by the row that bears its ordinal, and by `otherwise` where there is none.

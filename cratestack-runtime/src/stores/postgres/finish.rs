@@ -6,6 +6,7 @@ use cratestack_schema::columns::{
 use sqlx::SqlStr;
 use uuid::Uuid;
 
+use super::compression::{Lz4, by_lz4};
 use super::database::{Database, about_each, count_of};
 use super::lock::class_of;
 use super::sql::{asked, in_flight, notifying, notifying_each};
@@ -14,22 +15,27 @@ use crate::stores::batch::{Call, Operation, Pending, split_repeats};
 use crate::stores::sql::{OwnedCompletion, about, shared};
 
 /// Touches no indexed column, so that the update stays within its page (HOT).
-fn one(table: &str, class: i32) -> String {
+fn one(table: &str, class: i32, lz4: bool) -> String {
     let finish = format!(
         "UPDATE {table} SET {RESPONSE_STATUS} = $4, {RESPONSE_HEADERS} = $5, {RESPONSE_BODY} = $6,
             {STEPS} = NULL, {STEPS_TOKEN} = NULL
-        WHERE {PRINCIPAL_FINGERPRINT} = $1 AND {KEY} = $2 AND {RESERVATION_ID} = $3 AND {RESPONSE_STATUS} IS NULL"
+        WHERE {PRINCIPAL_FINGERPRINT} = $1 AND {KEY} = $2 AND {RESERVATION_ID} = $3 AND {RESPONSE_STATUS} IS NULL{lz4}",
+        lz4 = and_by_lz4(lz4, "$6"),
     );
     notifying(&finish, class, "$7::bigint")
 }
 
-fn many(table: &str, class: i32) -> String {
+fn and_by_lz4(lz4: bool, body: &str) -> String {
+    if lz4 { format!("\n        AND {}", by_lz4(body)) } else { String::new() }
+}
+
+fn many(table: &str, class: i32, lz4: bool) -> String {
     let finish = format!(
         "UPDATE {table} AS held SET
             {RESPONSE_STATUS} = asked.status, {RESPONSE_HEADERS} = asked.headers, {RESPONSE_BODY} = asked.body,
             {STEPS} = NULL, {STEPS_TOKEN} = NULL
         FROM ({asked}) AS asked
-        WHERE {held}",
+        WHERE {held}{lz4}",
         asked = asked(&[
             ("principal", "text"),
             ("name", "text"),
@@ -40,6 +46,7 @@ fn many(table: &str, class: i32) -> String {
             ("lock", "bigint"),
         ]),
         held = in_flight("held"),
+        lz4 = and_by_lz4(lz4, "asked.body"),
     );
     notifying_each(&finish, class)
 }
@@ -51,9 +58,22 @@ fn of_token(table: &str) -> String {
 #[derive(Debug)]
 pub(super) struct Finish {
     database: Database,
+    by_lz4: Statements,
+    by_default: Statements,
+    lz4: Lz4,
+    of_token: SqlStr,
+}
+
+#[derive(Debug)]
+struct Statements {
     one: SqlStr,
     many: SqlStr,
-    of_token: SqlStr,
+}
+
+impl Statements {
+    fn new(table: &str, class: i32, lz4: bool) -> Self {
+        Self { one: shared(one(table, class, lz4)), many: shared(many(table, class, lz4)) }
+    }
 }
 
 impl Call<Finish> for Completion<'_> {
@@ -61,14 +81,21 @@ impl Call<Finish> for Completion<'_> {
         self.headers.len() + self.body.len()
     }
 
-    async fn run_one(self, id: RecordIdRef<'_>, Finish { database, one, .. }: &Finish) -> Result<bool, StoreError> {
-        let finish = about(one, id)
-            .bind(self.token)
-            .bind(i32::from(self.status))
-            .bind(self.headers)
-            .bind(&**self.body)
-            .bind(database.lock_of(id));
-        Ok(database.fetch_with_priority(finish).await?.is_some())
+    async fn run_one(self, id: RecordIdRef<'_>, finish: &Finish) -> Result<bool, StoreError> {
+        let database = &finish.database;
+        loop {
+            let (statements, asks_for_lz4) = finish.statements();
+            let statement = about(&statements.one, id)
+                .bind(self.token)
+                .bind(i32::from(self.status))
+                .bind(self.headers)
+                .bind(&**self.body)
+                .bind(database.lock_of(id));
+            match database.try_fetch_with_priority(statement).await {
+                Err(error) if asks_for_lz4 && finish.lz4.was_refused(&error) => {}
+                found => return Ok(found.map_err(database.error())?.is_some()),
+            }
+        }
     }
 }
 
@@ -86,7 +113,7 @@ impl Operation for Finish {
 
     async fn run_many(&self, batch: Vec<Pending<Self>>) {
         let (batch, repeats) = split_repeats(batch);
-        let statement = about_each(&self.many, batch.iter().map(|call| call.id.as_ref()))
+        let statement = about_each(&self.statements().0.many, batch.iter().map(|call| call.id.as_ref()))
             .bind(batch.iter().map(|call| call.args.token).collect::<Vec<_>>())
             .bind(batch.iter().map(|call| i32::from(call.args.status)).collect::<Vec<_>>())
             .bind(batch.iter().map(|call| &*call.args.headers).collect::<Vec<_>>())
@@ -102,8 +129,13 @@ impl Operation for Finish {
 impl Finish {
     pub(super) fn new(database: Database) -> Self {
         let (table, class) = (&database.table.sql(), class_of(database.table.table()));
-        let (one, many) = (shared(one(table, class)), shared(many(table, class)));
-        Self { one, many, of_token: shared(of_token(table)), database }
+        let [by_lz4, by_default] = [true, false].map(|lz4| Statements::new(table, class, lz4));
+        Self { by_lz4, by_default, lz4: Lz4::default(), of_token: shared(of_token(table)), database }
+    }
+
+    /// Those to use, and whether they ask for `lz4`.
+    fn statements(&self) -> (&Statements, bool) {
+        if self.lz4.is_refused() { (&self.by_default, false) } else { (&self.by_lz4, true) }
     }
 
     /// Whether the row bears this token, in flight or finished.

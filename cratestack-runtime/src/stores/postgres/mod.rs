@@ -15,6 +15,7 @@
 //! statement. That is what tells that the implicit transaction has committed, so an answer that is given then is
 //! durable.
 
+mod compression;
 mod connection;
 mod database;
 mod finish;
@@ -68,6 +69,10 @@ use crate::stores::status::recordable;
 ///
 /// Where many requests come at once, their calls share statements and commits; see
 /// [`group_commit`](Self::group_commit).
+///
+/// The server compresses outcomes of more than some 2 kB, by `lz4` where it has that; unless a method was chosen for
+/// the column (`ALTER TABLE … ALTER COLUMN response_body SET COMPRESSION pglz`), or another default for the server.
+/// What a [`transaction`](crate::TransactionalStore) records is compressed by the server's default.
 ///
 /// A store and its clones may have these connections beside the pool's `max_connections`:
 ///

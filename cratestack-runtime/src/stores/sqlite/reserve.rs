@@ -20,7 +20,8 @@ use crate::store::{Claim, ClaimOutcome, RecordIdRef, StoreError};
 use crate::stores::sql::{about, attempt, dead, inherited_steps, shared};
 use crate::stores::time::Times;
 
-fn live(table: &str) -> String {
+/// A live row, in the order in which `Database::classify` reads its columns.
+pub(super) fn live(table: &str) -> String {
     format!(
         "SELECT {REQUEST_HASH}, {RESPONSE_STATUS}, {RESPONSE_HEADERS}, {RESPONSE_BODY}, {CREATED_AT}, {EXPIRES_AT}
         FROM {table} AS held

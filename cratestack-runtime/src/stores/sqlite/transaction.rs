@@ -9,6 +9,7 @@ use sqlx::{AssertSqlSafe, Row as _, SqlSafeStr as _, SqlStr, Sqlite};
 use uuid::Uuid;
 
 use super::database::{Database, NOW, TICK};
+use super::reserve::live;
 use super::write::Statements;
 use crate::store::{Begun, Claim, CommitError, Ending, StepRecord, StoreError, encode_step};
 
@@ -17,22 +18,31 @@ use crate::stores::sql::{
 };
 use crate::stores::status::recordable;
 
-/// Always one row: how often a reservation was attempted that is dead but has not expired, and what the time is.
-fn attempted(table: &str) -> String {
+/// Always one row: the six columns of a row that is live, NULL where none is; how often a reservation was attempted
+/// that is dead but has not expired; and what the time is.
+fn look(table: &str) -> String {
     format!(
-        "SELECT (
+        "SELECT live.*, (
             SELECT COALESCE({ATTEMPT}, 1) FROM {table} AS held
             WHERE {PRINCIPAL_FINGERPRINT} = ?1 AND {KEY} = ?2 AND {EXPIRES_AT} > {NOW} AND {dead}
-        ), {NOW}",
+        ), {NOW}
+        FROM (SELECT 1) LEFT JOIN ({live}) AS live ON TRUE",
         dead = dead("held", NOW, "?3"),
+        live = live(table),
     )
 }
+
+/// The columns of the look behind those of a live row.
+const DEAD_ATTEMPTS: usize = 6;
+const TIME: usize = 7;
 
 #[derive(Debug)]
 pub(super) struct Transactions {
     database: Database,
     statements: Arc<Statements>,
-    attempted: SqlStr,
+    /// Each statement is a trip to the connection's thread and back, while nobody else may write: so as few as can be.
+    begin: SqlStr,
+    look: SqlStr,
     record: SqlStr,
 }
 
@@ -40,7 +50,13 @@ impl Transactions {
     pub(super) fn new(database: Database, statements: Arc<Statements>) -> Self {
         let table = &database.table.sql();
         let values = "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?10, ?10 + ?8, ?9)";
-        Self { attempted: shared(attempted(table)), record: shared(record(table, values, "?10")), database, statements }
+        Self {
+            begin: shared(format!("BEGIN IMMEDIATE; SAVEPOINT {SAVEPOINT}")),
+            look: shared(look(table)),
+            record: shared(record(table, values, "?10")),
+            database,
+            statements,
+        }
     }
 
     pub(super) async fn begin(&self, claim: Option<Claim<'_>>) -> Result<Begun<OpenTransaction<Sqlite>>, StoreError> {
@@ -56,16 +72,16 @@ impl Transactions {
         }
         drop(connection);
         let mut open = self.open().await?;
-        if let Some(outcome) = reserve.live(database, open.connection_mut(), &claim).await? {
-            return Ok(held(outcome));
-        }
-        let row = about(&self.attempted, claim.id())
+        let row = about(&self.look, claim.id())
             .bind(claim.request_hash.as_slice())
             .fetch_one(open.connection_mut())
             .await
             .map_err(database.error())?;
-        open.began = row.try_get(1).map_err(database.error())?;
-        let dead: Option<i64> = row.try_get(0).map_err(database.error())?;
+        if row.try_get::<Option<&[u8]>, _>(0).map_err(database.error())?.is_some() {
+            return Ok(held(database.classify(&row, &claim)?));
+        }
+        open.began = row.try_get(TIME).map_err(database.error())?;
+        let dead: Option<i64> = row.try_get(DEAD_ATTEMPTS).map_err(database.error())?;
         let attempt = dead.map_or(1, |count| attempt(Some(count)).saturating_add(1));
         Ok(Begun::Reserved { transaction: open, token: Uuid::new_v4(), attempt })
     }
@@ -73,10 +89,7 @@ impl Transactions {
     async fn open(&self) -> Result<OpenTransaction<Sqlite>, StoreError> {
         let turn = self.database.turn.take().await;
         let connection = self.database.acquire().await?;
-        let begin = SqlStr::from_static("BEGIN IMMEDIATE");
-        let mut open = OpenTransaction::begin(connection, begin, Some(turn)).await.map_err(self.database.error())?;
-        on_savepoint(&mut open, "SAVEPOINT").await.map_err(self.database.error())?;
-        Ok(open)
+        OpenTransaction::begin(connection, self.begin.clone(), Some(turn)).await.map_err(self.database.error())
     }
 
     pub(super) async fn commit(

@@ -48,36 +48,6 @@ pub fn store(ours: &Arc<Ours>, theirs: &Arc<Theirs>) -> Vec<Figure> {
     ]
 }
 
-/// What larger outcomes cost.
-pub fn bodies(ours: &Arc<Ours>, theirs: &Arc<Theirs>) -> Vec<Figure> {
-    const KIB: usize = 1024;
-    let figure = |size: usize, callers: usize, least: Option<f64>| {
-        // Text that does not compress well, as JSON with identifiers in it does not.
-        let body: String = (0..size).map(|_| char::from(b'a' + uuid::Uuid::new_v4().as_bytes()[0] % 26)).collect();
-        let body = Bytes::from(body);
-        Figure {
-            name: format!("body-{size}-{callers}"),
-            title: format!("reserve + complete with a body of {size} bytes, callers: {callers}"),
-            callers,
-            rate: None,
-            contenders: vec![our_store("ours", Arc::clone(ours), true, &body), their_store(Arc::clone(theirs), &body)],
-            measures: vec![
-                Measure::ratio(Quantity::Throughput, least.map(Limit::AtLeast)),
-                Measure::ratio(Quantity::P99, None),
-                Measure::ratio(Quantity::ServerCpu, None),
-            ],
-        }
-    };
-    vec![
-        figure(0, 16, None),
-        figure(KIB, 16, None),
-        figure(16 * KIB, 16, Some(1.3)),
-        figure(16 * KIB, 64, None),
-        figure(256 * KIB, 16, None),
-        figure(256 * KIB, 64, None),
-    ]
-}
-
 pub fn our_store(name: &'static str, at: Arc<Ours>, group_commit: bool, body: &Bytes) -> Box<dyn Contender> {
     Box::new(OurStore { name, store: at.store().group_commit(group_commit), at, body: body.clone() })
 }
