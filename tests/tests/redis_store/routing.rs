@@ -98,7 +98,7 @@ async fn a_slot_that_is_being_migrated_keeps_at_most_once() {
             ClaimOutcome::Reserved { .. } => assert!(reserved.insert(key.clone()), "{key} is reserved twice"),
             ClaimOutcome::Replay(_) => assert!(keys[..5].contains(&key), "{key} has no outcome"),
             ClaimOutcome::InFlight => {}
-            other => panic!("{key}: {other:?}"),
+            conflict @ ClaimOutcome::Conflict => panic!("{key}: {conflict:?}"),
         }
     }
     assert_eq!(reserved, keys[20..].iter().cloned().collect(), "those that nobody had");

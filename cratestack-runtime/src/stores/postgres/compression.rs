@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// From how many bytes on: less is seldom compressed at all, as a row of up to 2 kB is left as it is.
 const LARGE_BYTES: usize = 1024;
 
-/// invalid_parameter_value
+/// `invalid_parameter_value`
 const REFUSED: &str = "22023";
 
 /// A condition that is always true. Where it is met before the row is written, `body` is compressed by `lz4`.
@@ -38,7 +38,7 @@ impl Lz4 {
 
     /// Whether a statement that asked for it may have been refused for that.
     pub(super) fn was_refused(&self, error: &sqlx::Error) -> bool {
-        let code = error.as_database_error().and_then(|refused| refused.code());
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
         let is_refused = code.as_deref() == Some(REFUSED);
         self.is_refused.fetch_or(is_refused, Ordering::Relaxed);
         is_refused

@@ -35,7 +35,6 @@ pub(super) struct Scripts {
 }
 
 /// What a call of a script comes to.
-#[expect(clippy::large_enum_variant, reason = "most answers are reservations")]
 pub(super) enum Answer {
     Claim(Claimed),
     Value(Value),
