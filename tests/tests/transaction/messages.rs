@@ -172,12 +172,12 @@ impl World {
     ) {
         let mut last = Vec::new();
         for _ in 0..100 {
-            let (answered, sent) = send().await;
-            assert_eq!(answered, status, "{case}: {sent:?}");
-            if sent == expected {
+            let (answered, messages) = send().await;
+            assert_eq!(answered, status, "{case}: {messages:?}");
+            if messages == expected {
                 return;
             }
-            last = sent;
+            last = messages;
         }
         panic!("{case}: {last:?} instead of {expected:?}");
     }
@@ -455,7 +455,7 @@ async fn no_outcome_is_in_the_servers_log_whatever_fails() {
         }
         let log = server.log();
         for secret in [BODY, HEADER] {
-            let digits: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+            let digits = secret.bytes().fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"));
             assert!(!log.contains(secret) && !log.contains(&digits), "{secret} is in the log");
         }
     }
