@@ -7,34 +7,41 @@ use crate::figure::Outcome;
 use crate::sample::Spread;
 
 const WIDTH: f64 = 760.0;
-const HEIGHT: f64 = 330.0;
+/// The names of the contenders, above all rows.
+const HEAD: f64 = 26.0;
+/// Two panels side by side, for one round trip.
+const ROW: f64 = 272.0;
+/// What the axis is, below all rows.
+const FOOT: f64 = 30.0;
 const PANEL: f64 = 280.0;
-const TOP: f64 = 62.0;
-const BOTTOM: f64 = 274.0;
+/// Of a panel within its row.
+const TOP: f64 = 36.0;
+const BOTTOM: f64 = 240.0;
 const OURS: &str = "ours";
 const THEIRS: &str = "theirs";
 
-/// Of the figures `store-…`.
+/// Of the figures `store-…`, a row for each round trip.
 ///
 /// # Errors
 ///
 /// Where a run without them has nothing to draw.
 pub fn svg(outcomes: &[Outcome]) -> Fallible<String> {
-    let mut store: Vec<_> = outcomes.iter().filter(|outcome| outcome.name.starts_with("store-")).collect();
-    store.sort_by_key(|outcome| outcome.callers);
-    if store.len() < 2 {
-        return Err("the plot needs the figures `store`".into());
+    let mut rows: Vec<Vec<&Outcome>> = Vec::new();
+    for outcome in outcomes.iter().filter(|outcome| outcome.name.starts_with("store-")) {
+        match rows.iter_mut().find(|row| row[0].round_trip.total_cmp(&outcome.round_trip).is_eq()) {
+            Some(row) => row.push(outcome),
+            None => rows.push(vec![outcome]),
+        }
     }
-    let callers: Vec<usize> = store.iter().map(|outcome| outcome.callers).collect();
-    let of = |index: usize, of: fn(&crate::figure::Measured) -> Spread, scale: f64| -> Vec<Spread> {
-        let scaled =
-            |spread: Spread| Spread { min: spread.min * scale, median: spread.median * scale, max: spread.max * scale };
-        store.iter().map(|outcome| scaled(of(&outcome.contenders[index]))).collect()
-    };
+    if rows.is_empty() || rows.iter().any(|row| row.len() < 2) {
+        return Err("the plot needs the figures `store`, two of them or more for each round trip".into());
+    }
     let mut svg = String::new();
+    #[allow(clippy::cast_precision_loss)]
+    let height = HEAD + ROW * rows.len() as f64 + FOOT;
     write!(
         svg,
-        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" font-family="system-ui, sans-serif" font-size="12" role="img" aria-label="Reserve and complete: throughput and 99th percentile of latency over the number of callers">
+        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" font-family="system-ui, sans-serif" font-size="12" role="img" aria-label="Reserve and complete: throughput and 99th percentile of latency over the number of callers, for each round trip to the server">
 <style>
 text {{ fill: #57606a; }} .title {{ fill: #1f2328; font-weight: 600; font-size: 13px; }}
 .grid {{ stroke: #d0d7de; stroke-width: 1; }}
@@ -48,19 +55,41 @@ text {{ fill: #9198a1; }} .title {{ fill: #f0f6fc; }} .grid {{ stroke: #3d444d; 
 </style>
 "#
     )?;
-    let (ours, theirs) = (of(0, |measured| measured.throughput, 1.0), of(1, |measured| measured.throughput, 1.0));
-    panel(&mut svg, 60.0, "finished keys per second", &callers, &ours, &theirs)?;
-    let (ours, theirs) = (of(0, |measured| measured.p99, 0.001), of(1, |measured| measured.p99, 0.001));
-    panel(&mut svg, 440.0, "p99 of reserve + complete, ms", &callers, &ours, &theirs)?;
+    writeln!(svg, r#"<text class="ours-name" x="60" y="20">cratestack-runtime</text>"#)?;
+    writeln!(svg, r#"<text class="theirs-name" x="220" y="20">cratestack-sqlx 0.8.15</text>"#)?;
+    for (index, row) in rows.iter_mut().enumerate() {
+        row.sort_by_key(|outcome| outcome.callers);
+        #[allow(clippy::cast_precision_loss)]
+        let top = HEAD + ROW * index as f64;
+        writeln!(svg, r#"<g transform="translate(0 {top})">"#)?;
+        panels(&mut svg, row)?;
+        svg.push_str("</g>\n");
+    }
     writeln!(
         svg,
         r#"<text x="60" y="{}">callers, each with one key at a time; bands from the slowest to the fastest round</text>"#,
-        HEIGHT - 10.0
+        height - 10.0
     )?;
-    writeln!(svg, r#"<text class="ours-name" x="60" y="20">cratestack-runtime</text>"#)?;
-    writeln!(svg, r#"<text class="theirs-name" x="220" y="20">cratestack-sqlx 0.8.15</text>"#)?;
     svg.push_str("</svg>\n");
     Ok(svg)
+}
+
+/// Throughput and latency over one round trip.
+fn panels(svg: &mut String, row: &[&Outcome]) -> std::fmt::Result {
+    let callers: Vec<usize> = row.iter().map(|outcome| outcome.callers).collect();
+    let of = |index: usize, of: fn(&crate::figure::Measured) -> Spread, scale: f64| -> Vec<Spread> {
+        let scaled =
+            |spread: Spread| Spread { min: spread.min * scale, median: spread.median * scale, max: spread.max * scale };
+        row.iter().map(|outcome| scaled(of(&outcome.contenders[index]))).collect()
+    };
+    let way = match row[0].round_trip {
+        0.0 => "on loopback".to_owned(),
+        round_trip => format!("over {round_trip} ms"),
+    };
+    let (ours, theirs) = (of(0, |measured| measured.throughput, 1.0), of(1, |measured| measured.throughput, 1.0));
+    panel(svg, 60.0, &format!("finished keys per second, {way}"), &callers, &ours, &theirs)?;
+    let (ours, theirs) = (of(0, |measured| measured.p99, 0.001), of(1, |measured| measured.p99, 0.001));
+    panel(svg, 440.0, &format!("p99 of reserve + complete, ms, {way}"), &callers, &ours, &theirs)
 }
 
 fn panel(

@@ -143,7 +143,7 @@ impl RedisStore {
     /// ```
     pub fn cluster(nodes: impl IntoIterator<Item = Client>) -> Result<Self, StoreError> {
         let cluster = Cluster::new(nodes.into_iter().collect()).map_err(|error| store_error(&error))?;
-        Ok(Self::over(Server::Cluster(Arc::new(cluster))))
+        Ok(Self::over(Server::Cluster(cluster)))
     }
 
     fn over(server: Server) -> Self {

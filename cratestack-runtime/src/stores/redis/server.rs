@@ -16,7 +16,7 @@ use crate::store::StoreError;
 
 pub(super) enum Server {
     Node(Arc<Node>),
-    Cluster(Arc<Cluster>),
+    Cluster(Cluster),
 }
 
 /// An answer, and why its caller is not to rely on what it says was written.
@@ -55,7 +55,7 @@ impl Server {
     pub(super) fn anew(&self) -> Self {
         match self {
             Self::Node(node) => Self::Node(Arc::new(node.anew())),
-            Self::Cluster(cluster) => Self::Cluster(Arc::new(cluster.anew())),
+            Self::Cluster(cluster) => Self::Cluster(cluster.anew()),
         }
     }
 
@@ -63,7 +63,7 @@ impl Server {
     pub(super) fn telling(&self, pushes: mpsc::UnboundedSender<PushInfo>) -> Self {
         match self {
             Self::Node(node) => Self::Node(Arc::new(node.anew().telling(pushes))),
-            Self::Cluster(cluster) => Self::Cluster(Arc::new(cluster.anew().telling(pushes))),
+            Self::Cluster(cluster) => Self::Cluster(cluster.telling(pushes)),
         }
     }
 

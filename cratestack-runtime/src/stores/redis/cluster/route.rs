@@ -16,7 +16,7 @@ use redis::cluster_routing::Slot;
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 
 use super::super::error::code;
-use super::Cluster;
+use super::nodes::Nodes;
 use super::slots::{Member, redirected};
 
 /// So many redirects are followed at once. After that two nodes may each take the other for the owner of a slot.
@@ -62,6 +62,51 @@ impl Way {
         Self { slot, asking: None, last: None, until: Instant::now() + patience, attempts: 0 }
     }
 
+    pub(super) async fn hop(&mut self, nodes: &Nodes) -> RedisResult<Hop> {
+        let hop = if let Some(member) = self.asking.take() {
+            Hop { member, is_asking: true }
+        } else {
+            let owner = nodes.owner(self.slot).await;
+            // Of a Cluster that has never answered, the caller is told at once.
+            if owner.is_err() && !nodes.is_known() {
+                self.until = Instant::now();
+            }
+            Hop { member: owner?, is_asking: false }
+        };
+        self.last = Some(Arc::clone(&hop.member));
+        Ok(hop)
+    }
+
+    /// Returns once the call is to be sent again, and the error where it is not.
+    pub(super) async fn after(&mut self, nodes: &Arc<Nodes>, error: RedisError) -> RedisResult<()> {
+        let verdict = Verdict::of(&error, self.last.as_deref());
+        if verdict == Verdict::Final || Instant::now() >= self.until {
+            return Err(error);
+        }
+        self.attempts += 1;
+        let is_prompt = match verdict {
+            Verdict::Moved(address) => {
+                nodes.learn(self.slot, &address);
+                self.attempts <= PROMPT_REDIRECTS
+            }
+            Verdict::Ask(address) => {
+                self.asking = Some(nodes.member(&address));
+                self.attempts <= PROMPT_REDIRECTS
+            }
+            Verdict::Anew => {
+                // Where nobody tells, the next attempt does.
+                let _ = nodes.refresh().await;
+                let owner = nodes.known_owner(self.slot);
+                matches!((owner, &self.last), (Some(owner), Some(last)) if !Arc::ptr_eq(&owner, last))
+            }
+            Verdict::Later | Verdict::Final => false,
+        };
+        if !is_prompt {
+            tokio::time::sleep(self.pause()).await;
+        }
+        Ok(())
+    }
+
     fn pause(&self) -> Duration {
         (SHORTEST_PAUSE * 2_u32.saturating_pow(self.attempts.min(8))).min(LONGEST_PAUSE)
     }
@@ -71,53 +116,6 @@ impl Hop {
     pub(super) async fn run_one(&self, command: &Cmd) -> RedisResult<Value> {
         let node = &self.member.node;
         if self.is_asking { node.run_asking(command).await } else { node.run_one(command).await }
-    }
-}
-
-impl Cluster {
-    pub(super) async fn hop(&self, way: &mut Way) -> RedisResult<Hop> {
-        let hop = if let Some(member) = way.asking.take() {
-            Hop { member, is_asking: true }
-        } else {
-            let owner = self.owner(way.slot).await;
-            // Of a Cluster that has never answered, the caller is told at once.
-            if owner.is_err() && !self.is_known() {
-                way.until = Instant::now();
-            }
-            Hop { member: owner?, is_asking: false }
-        };
-        way.last = Some(Arc::clone(&hop.member));
-        Ok(hop)
-    }
-
-    /// Returns once the call is to be sent again, and the error where it is not.
-    pub(super) async fn after(self: &Arc<Self>, way: &mut Way, error: RedisError) -> RedisResult<()> {
-        let verdict = Verdict::of(&error, way.last.as_deref());
-        if verdict == Verdict::Final || Instant::now() >= way.until {
-            return Err(error);
-        }
-        way.attempts += 1;
-        let is_prompt = match verdict {
-            Verdict::Moved(address) => {
-                self.learn(way.slot, &address);
-                way.attempts <= PROMPT_REDIRECTS
-            }
-            Verdict::Ask(address) => {
-                way.asking = Some(self.member(&address));
-                way.attempts <= PROMPT_REDIRECTS
-            }
-            Verdict::Anew => {
-                // Where nobody tells, the next attempt does.
-                let _ = self.refresh().await;
-                let owner = self.known_owner(way.slot);
-                matches!((owner, &way.last), (Some(owner), Some(last)) if !Arc::ptr_eq(&owner, last))
-            }
-            Verdict::Later | Verdict::Final => false,
-        };
-        if !is_prompt {
-            tokio::time::sleep(way.pause()).await;
-        }
-        Ok(())
     }
 }
 
