@@ -306,6 +306,19 @@ async fn on_a_connection_of_the_stores_own_three_messages_stand_around_the_handl
     world.expect("without a key", 201, &["begin and claim", own, "has it failed", commit], without).await;
 }
 
+/// A namespace stands before each key with a sign that is not ASCII.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn names_that_are_never_ascii_open_connections_of_the_stores_own_all_the_same() {
+    let world = World::with(4).await;
+    let idempotency =
+        Idempotency::transactional(world.store.clone()).replay_cache_bytes(0).namespace("orders").unwrap();
+    let app = App { idempotency, signs: Arc::clone(&world.signs) };
+    let router = Router::new().route("/pay", on_post(pay)).with_state(app);
+    let expected = ["begin, claim and look", "the handler's", "record", "commit"];
+    let send = async || world.sent(&router, "/pay", Some(&world.key()), "1").await;
+    world.expect("in a namespace", 201, &expected, send).await;
+}
+
 /// Text that a setting could make something else of, or end early.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn whatever_a_key_is_called_and_a_session_is_set_to_it_is_the_same_key() {

@@ -48,7 +48,8 @@ impl Acknowledgement {
             },
             Value::ServerError(error) => {
                 let error = redis::RedisError::from(error.clone());
-                return Some(if self.synced {
+                // What is no code of its own is an unknown command, or a server without an append-only file.
+                return Some(if self.synced && super::error::code(&error) == Some("ERR") {
                     StoreError::Database(format!(
                         "{error}. `RedisStore::synced_to_disk` needs a server from 7.2 on with `appendonly yes`"
                     ))

@@ -23,7 +23,8 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::sentinel::SentinelClient;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, ProtocolVersion, PushInfo, RedisError, RedisResult, Value,
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, ProtocolVersion, PushInfo, PushKind, RedisError,
+    RedisResult, Value,
 };
 use tokio::sync::{Semaphore, mpsc};
 
@@ -179,8 +180,8 @@ impl Node {
 
     /// The same on a connection of its own, and what came of the acknowledgement that follows.
     ///
-    /// Where a connection is new, `WAIT` has waited for what this pipeline has written on it, and for nothing else: a
-    /// pipeline is written to one connection as a whole.
+    /// `WAIT` stands in the pipeline of its scripts, so it is about their connection, also where that was made anew for a
+    /// second try.
     pub(super) async fn run_acknowledged(
         &self,
         commands: &[&Cmd],
@@ -241,7 +242,13 @@ impl Node {
     fn give_back(&self, connection: Connection, error: Option<&RedisError>) {
         let is_usable = !error.is_some_and(is_of_the_connection);
         match connection {
-            Connection::Shared(shared) if !is_usable => self.shared.give_up(shared.number),
+            Connection::Shared(shared) if !is_usable => {
+                self.shared.give_up(shared.number);
+                // Nobody hears of a connection's end where its last user drops it.
+                if let Some(pushes) = &self.pushes {
+                    let _ = pushes.send(PushInfo { kind: PushKind::Disconnection, data: Vec::new() });
+                }
+            }
             Connection::Shared(_) => {}
             // The others are to the same server.
             Connection::Alone(_) if !is_usable => util::lock(&self.idle).clear(),

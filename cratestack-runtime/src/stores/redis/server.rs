@@ -134,6 +134,10 @@ impl Server {
         commands: &[&Command],
         acknowledgement: Acknowledgement,
     ) -> Vec<Option<Outcome>> {
+        // A connection sends all of them without waiting for an answer.
+        if !acknowledgement.is_asked_for() {
+            return commands.iter().map(|_| None).collect();
+        }
         let all: Vec<_> = (0..commands.len()).collect();
         let mut answers: Vec<_> = commands.iter().map(|_| None).collect();
         let unknown = self.send_many(commands, &all, false, acknowledgement, &mut answers).await;

@@ -81,12 +81,11 @@ impl Begin {
         // No table's name has a NUL, so this lock is none that a waiter takes.
         let lock = lock_of(&format!("{}\0transaction", self.database.table.table()), claim.id());
         let connections = &self.database.transactions;
-        let acquired = if connections.can_spell(claim.id()) {
-            connections.acquire().await
-        } else {
-            connections.acquire_of_pool().await
-        };
-        let mut connection = acquired.map_err(self.database.error())?;
+        let mut connection = connections.acquire().await.map_err(self.database.error())?;
+        if connection.is_within_to_sqlx() && !connections.can_spell(claim.id()) {
+            drop(connection);
+            connection = connections.acquire_of_pool().await.map_err(self.database.error())?;
+        }
         if connection.is_within_to_sqlx() {
             if let Some(begun) = self.begin_at_once(connection, isolation, claim, (token, lock)).await? {
                 return Ok(begun);
