@@ -89,7 +89,7 @@ fn panels(svg: &mut String, row: &[&Outcome]) -> std::fmt::Result {
     let (ours, theirs) = (of(0, |measured| measured.throughput, 1.0), of(1, |measured| measured.throughput, 1.0));
     panel(svg, 60.0, &format!("finished keys per second, {way}"), &callers, &ours, &theirs)?;
     let (ours, theirs) = (of(0, |measured| measured.p99, 0.001), of(1, |measured| measured.p99, 0.001));
-    panel(svg, 440.0, &format!("p99 of reserve + complete, ms, {way}"), &callers, &ours, &theirs)
+    panel(svg, 440.0, &format!("p99 of the two, ms, {way}"), &callers, &ours, &theirs)
 }
 
 fn panel(
