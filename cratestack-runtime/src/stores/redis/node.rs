@@ -244,8 +244,10 @@ impl Node {
         match connection {
             Connection::Shared(shared) if !is_usable => {
                 self.shared.give_up(shared.number);
-                // Nobody hears of a connection's end where its last user drops it.
-                if let Some(pushes) = &self.pushes {
+                // The client tells of a connection that breaks, and of none that is dropped because it is silent.
+                if let Some(pushes) = &self.pushes
+                    && error.is_some_and(RedisError::is_timeout)
+                {
                     let _ = pushes.send(PushInfo { kind: PushKind::Disconnection, data: Vec::new() });
                 }
             }
