@@ -72,7 +72,7 @@ impl<O: Operation> State<O> {
         Some(self.last_number)
     }
 
-    /// A statement ends; how long it took is not known of one whose caller has gone, or that was refused.
+    /// A statement ends. How long it took is not told of one whose caller has gone, nor of a lone call that was refused.
     pub(super) fn end_statement(&mut self, number: u64, took: Option<Duration>) {
         self.on_their_way.retain(|statement| statement.number != number);
         // Where it stalled, it waited for something that is neither the wire nor the server.

@@ -34,8 +34,8 @@ impl Database {
         |error| store_error(Dialect::Postgres, &self.table, error)
     }
 
-    /// How many statements of one operation may be on their way, however far the server is: reservations and outcomes
-    /// each have half of the pool's connections.
+    /// How many statements of one operation may be on their way, however far the server is: half of the pool's
+    /// connections, so that reservations, which come in crowds, leave outcomes the other half.
     pub(super) fn max_slots(&self) -> usize {
         usize::try_from(self.pool.options().get_max_connections() / 2).unwrap_or(usize::MAX).max(1)
     }

@@ -70,3 +70,28 @@ impl Acknowledgement {
         )))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str, synced: bool) -> StoreError {
+        let answer = redis::parse_redis_value(format!("-{text}\r\n").as_bytes()).unwrap();
+        Acknowledgement { replicas: 1, synced }.refusal(&answer).unwrap()
+    }
+
+    /// `Unavailable` has the reservation given back.
+    #[test]
+    fn a_primary_that_is_demoted_meanwhile_is_not_there_whatever_was_waited_for() {
+        for synced in [false, true] {
+            let error = refused("UNBLOCKED force unblock from blocking operation", synced);
+            assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_cannot_wait_for_a_disk_is_told_of_with_what_it_takes() {
+        let error = refused("ERR unknown command 'WAITAOF'", true).to_string();
+        assert!(error.contains("needs a server from 7.2 on with `appendonly yes`"), "{error}");
+    }
+}

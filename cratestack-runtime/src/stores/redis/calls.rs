@@ -40,7 +40,8 @@ pub(super) enum Answer {
     Value(Value),
 }
 
-/// What a reservation has come to, on the way to its caller. Dropped before it is taken, it gives back what was reserved.
+/// What a reservation has come to, on the way to its caller. Dropped before it is taken, it gives back what was reserved,
+/// as `Grant` does for the SQL stores, whose release is a statement that is there already.
 pub(super) struct Claimed {
     outcome: ClaimOutcome,
     /// Where it is a reservation that nobody has taken.

@@ -17,7 +17,6 @@ use super::keyspace::{Keyspace, TICK};
 use super::node::Node;
 use super::outcome::{bytes, number};
 use super::script::SHOW;
-
 use crate::store::{
     RecordIdRef, RecordInfo, RecordQuery, RecordState, Removal, RemovalOutcome, RemovedAll, StoreError,
 };

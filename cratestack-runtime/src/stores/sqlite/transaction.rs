@@ -12,7 +12,6 @@ use super::database::{Database, NOW, TICK};
 use super::reserve::live;
 use super::write::Statements;
 use crate::store::{Begun, Claim, CommitError, Ending, StepRecord, StoreError, encode_step};
-
 use crate::stores::sql::{
     Cause, OpenTransaction, SAVEPOINT, StepArgs, about, attempt, dead, held, never_ended, record, shared,
 };

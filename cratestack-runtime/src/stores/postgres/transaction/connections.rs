@@ -92,12 +92,12 @@ impl TransactionConnections {
     async fn acquire_own(&self) -> Option<TransactionConnection> {
         let own = self.own.as_ref()?;
         let place = Arc::clone(&own.places).try_acquire_owned().ok()?;
-        // One that has died shows it when it is to begin a transaction by its text, and then there is the application's
-        // pool. Before its first transaction it is asked.
         let pool = own.pool.get_or_init(|| beside(&self.pool, own.max, false));
         if pool.num_idle() > 0 {
             let connection = pool.acquire().await.ok()?;
             let mut taken = TransactionConnection { connection, place: Some(place) };
+            // Its first transaction is begun as sqlx does, which would tell the caller that it has died. So it is pinged
+            // before that; later ones begin by a text, and where that finds it dead, on the application's pool.
             if !taken.is_within_to_sqlx() && taken.connection.ping().await.is_err() {
                 taken.connection.close_on_drop();
                 return None;

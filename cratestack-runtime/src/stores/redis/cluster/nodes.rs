@@ -130,13 +130,14 @@ impl Nodes {
         if self.will_ask.swap(true, Ordering::Relaxed) {
             return;
         }
-        let nodes = Arc::clone(self);
+        let will_ask = WillAsk(Arc::clone(self));
         tokio::spawn(async move {
+            let nodes = Arc::clone(&will_ask.0);
             let last = nodes.asking.lock().await.last;
             if let Some(last) = last {
                 tokio::time::sleep(MIN_IDLE_REFRESH_INTERVAL.saturating_sub(last.elapsed())).await;
             }
-            nodes.will_ask.store(false, Ordering::Relaxed);
+            drop(will_ask);
             // Where nobody tells, the next redirect asks again.
             let _ = nodes.refresh().await;
         });
@@ -225,6 +226,15 @@ impl Nodes {
             node = node.telling(pushes.clone());
         }
         Arc::new(Member { address, node: Arc::new(node) })
+    }
+}
+
+/// Somebody will ask for the slots, unless the runtime that was to do so ends before.
+struct WillAsk(Arc<Nodes>);
+
+impl Drop for WillAsk {
+    fn drop(&mut self) {
+        self.0.will_ask.store(false, Ordering::Relaxed);
     }
 }
 

@@ -266,6 +266,20 @@ mod tests {
     }
 
     #[test]
+    fn a_primary_keeps_its_number_whichever_is_told_first() {
+        let whole = |first: &str, second: &str| Topology {
+            slots: vec![(0..=8_000, at(first, 1)), (8_001..=16_383, at(second, 1))],
+            replicas: Vec::new(),
+        };
+        let number = |map: &SlotMap, slot| map.owner(Slot::new(slot).unwrap()).unwrap().0;
+        let mut map = SlotMap::default();
+        map.replace(whole("a", "b"), open);
+        let (a, b) = (number(&map, 0), number(&map, 16_383));
+        map.replace(whole("b", "a"), open);
+        assert_eq!((number(&map, 0), number(&map, 16_383)), (b, a));
+    }
+
+    #[test]
     fn a_slot_that_nobody_has_any_more_has_no_primary() {
         let mut map = SlotMap::default();
         map.replace(Topology { slots: vec![(0..=9, at("a", 1))], replicas: Vec::new() }, open);
