@@ -21,6 +21,11 @@
 //! statements fill the server, one after the other. It has twice as many slots, less one: so that it has the next one
 //! at hand, and as it works on several at a time. A server that has too much to do takes longer, and so has fewer.
 //!
+//! Where calls are few, there is no batch to wait for: two or three statements side by side, on several processors and
+//! with one flush, are done before one for the first call and one for the others. So [`FEW`] calls at once have a slot
+//! each, wherever the server is. How many come at once is the most of late: those who were answered by one batch come
+//! back one by one, and the first of them are not few.
+//!
 //! A disk that takes long to flush, or a standby that is waited for, counts as wire. That is as well: the server has
 //! nothing to do meanwhile either, and commits that wait at the same time share a flush.
 //!
@@ -37,9 +42,17 @@ const WINDOW: Duration = Duration::from_secs(10);
 /// The weight of a statement in the average. So few are enough, as a slot too many or too few costs little.
 const WEIGHT: f64 = 1.0 / 16.0;
 
-/// How long the statements of an operation take.
+/// So many calls at once have a slot each.
+const FEW: usize = 4;
+
+/// The weight of a call that finds fewer at once than others did of late.
+const FEWER_WEIGHT: f64 = 1.0 / 64.0;
+
+/// How long the statements of an operation take, and how many calls come at once.
 #[derive(Debug)]
 pub(super) struct Pace {
+    /// How many calls there are at once, those whose statements are on their way among them: the most of late.
+    at_once: f64,
     server_time: f64,
     average: f64,
     shortest: f64,
@@ -51,12 +64,19 @@ impl Pace {
     pub(super) fn new(server_time: Duration) -> Self {
         let server_time = server_time.as_secs_f64();
         Self {
+            at_once: 0.0,
             server_time,
             average: server_time,
             shortest: f64::INFINITY,
             shortest_before: f64::INFINITY,
             window_began: None,
         }
+    }
+
+    /// A call comes, and with it there are so many.
+    pub(super) fn comes(&mut self, calls: usize) {
+        let calls = f64::from(u32::try_from(calls).unwrap_or(u32::MAX));
+        self.at_once = calls.max(self.at_once + (calls - self.at_once) * FEWER_WEIGHT);
     }
 
     /// A statement has taken so long.
@@ -77,12 +97,13 @@ impl Pace {
     /// How many statements may be on their way. At least one, and not bounded.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive whole number")]
     pub(super) fn slots(&self) -> usize {
+        let least = if self.at_once.round() as usize <= FEW { FEW } else { 1 };
         if self.window_began.is_none() {
-            return 1;
+            return least;
         }
         let wire = (self.shortest.min(self.shortest_before) - self.server_time).max(0.0);
         let server = (self.average - wire).max(self.server_time.min(self.average)).max(f64::EPSILON);
-        (2.0 * self.average / server - 1.0).round().max(1.0) as usize
+        ((2.0 * self.average / server - 1.0).round() as usize).max(least)
     }
 }
 

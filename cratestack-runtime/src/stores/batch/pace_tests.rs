@@ -128,7 +128,7 @@ async fn per_cent(wire_micros: u64, callers: usize) -> (usize, Done) {
 
 #[tokio::test(start_paused = true)]
 async fn near_a_server_few_slots_make_long_batches() {
-    for (callers, least) in [(1, 100), (16, 150), (64, 400), (256, 500)] {
+    for (callers, least) in [(1, 100), (4, 100), (16, 150), (64, 400), (256, 500)] {
         let (per_cent, shared) = per_cent(0, callers).await;
         assert!(per_cent >= least, "{callers} callers have {per_cent} %");
         assert!(shared.most <= 4, "{callers} callers had {} statements on their way", shared.most);
@@ -153,8 +153,12 @@ async fn far_from_a_server_a_crowd_keeps_its_gain() {
     }
 }
 
+/// So many calls at once that those of late do not make them few.
+const CROWD: usize = 100;
+
 fn pace(took: impl IntoIterator<Item = u64>) -> Pace {
     let mut pace = Pace::new(Duration::from_micros(400));
+    pace.comes(CROWD);
     took.into_iter().for_each(|micros| pace.took(Duration::from_micros(micros)));
     pace
 }
@@ -167,6 +171,18 @@ async fn slots_are_as_many_as_fill_the_server() {
     assert_eq!(pace([3_400; 50]).slots(), 16, "3 ms of wire, and 0.4 ms of the server's time");
     assert_eq!(pace((0..50).flat_map(|_| [3_400, 5_000])).slots(), 6, "it has more to do");
     assert_eq!(pace([3_400].into_iter().chain([30_000; 100])).slots(), 1, "it has far too much to do");
+}
+
+#[tokio::test(start_paused = true)]
+async fn few_calls_have_a_slot_each() {
+    let mut pace = pace([300; 50]);
+    assert_eq!(pace.slots(), 1, "a crowd");
+    (0..100).for_each(|_| pace.comes(2));
+    assert_eq!(pace.slots(), 1, "the first of a crowd that come back");
+    (0..300).for_each(|n| pace.comes(n % FEW + 1));
+    assert_eq!(pace.slots(), FEW);
+    pace.comes(FEW + 1);
+    assert_eq!(pace.slots(), 1, "one more");
 }
 
 #[tokio::test(start_paused = true)]

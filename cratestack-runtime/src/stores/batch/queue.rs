@@ -13,7 +13,7 @@
 //!
 //! - A slot is the right to send a statement. A caller that finds a free one has it for its own statement; a worker,
 //!   which makes the statements of those who wait, has one from batch to batch. How many there are depends on how far
-//!   the server is; `pace` says how that is known.
+//!   the server is, and on whether the calls are few; `pace` says how that is known.
 //! - Those who were answered together come again together, and the first of them would leave all others a whole
 //!   statement behind. So where half of the slots are occupied and there is company, a caller that finds a free slot
 //!   lets every task run that is ready to. If others have come meanwhile, they and the caller are one batch:
@@ -166,6 +166,7 @@ impl<O: Operation> BatchQueue<O> {
 
     fn free_slot(&self, is_urgent: bool) -> Option<Slot<O>> {
         let mut state = self.shared.lock();
+        state.call_comes();
         // While others wait, a slot may be free all the same, where a statement has stalled since. It is theirs: this
         // call goes behind them, and its coming starts the worker that takes them all.
         if !state.urgent.is_empty() || !(is_urgent || state.waiting.is_empty()) {
@@ -273,7 +274,7 @@ impl<O: Operation> Worker<O> {
             self.is_over = true;
             return None;
         }
-        state.on_their_way.push(Statement { number: self.number, since: Instant::now() });
+        state.on_their_way.push(Statement { number: self.number, since: Instant::now(), calls: batch.len() });
         state.last_batch = batch.len();
         drop(state);
         Some(batch)

@@ -316,11 +316,11 @@ async fn what_is_urgent_is_in_the_next_statement_whoever_waits() {
 async fn what_is_urgent_does_not_stand_behind_stalled_statements() {
     let (queue, _gate, _, _) = queue();
     let now = Instant::now();
-    queue
-        .shared
-        .lock()
-        .on_their_way
-        .extend((0..MAX_STATEMENTS as u64).map(|number| Statement { number: 100 + number, since: now }));
+    queue.shared.lock().on_their_way.extend((0..MAX_STATEMENTS as u64).map(|number| Statement {
+        number: 100 + number,
+        since: now,
+        calls: 1,
+    }));
     tokio::time::sleep(STALLED_AFTER).await;
     assert_eq!(poll_immediate(call(&queue, "another")).await, None, "there are enough statements on their way");
     assert_eq!(poll_immediate(call_urgently(&queue, "a renewal")).await, Some(Ok(ALONE)));

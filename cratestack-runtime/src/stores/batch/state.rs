@@ -46,6 +46,8 @@ pub(super) struct State<O: Operation> {
 pub(super) struct Statement {
     pub(super) number: u64,
     pub(super) since: Instant,
+    /// How many calls it is for.
+    pub(super) calls: usize,
 }
 
 impl<O: Operation> State<O> {
@@ -61,6 +63,12 @@ impl<O: Operation> State<O> {
         }
     }
 
+    /// A call comes, which is not among those that wait yet.
+    pub(super) fn call_comes(&mut self) {
+        let on_their_way: usize = self.on_their_way.iter().map(|statement| statement.calls).sum();
+        self.pace.comes(on_their_way + self.pending() + 1);
+    }
+
     /// Occupies a slot, where one is free.
     pub(super) fn begin_statement(&mut self, is_urgent: bool) -> Option<u64> {
         let max = if is_urgent { MAX_STATEMENTS_WHEN_URGENT } else { MAX_STATEMENTS };
@@ -68,7 +76,7 @@ impl<O: Operation> State<O> {
             return None;
         }
         self.last_number += 1;
-        self.on_their_way.push(Statement { number: self.last_number, since: Instant::now() });
+        self.on_their_way.push(Statement { number: self.last_number, since: Instant::now(), calls: 1 });
         Some(self.last_number)
     }
 
