@@ -4,15 +4,17 @@
 //! `operation` what a store says of them, and `grant` how a reservation reaches a caller who may have gone. None of them
 //! knows what the store speaks.
 
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod grant;
 mod operation;
 mod pace;
 mod queue;
 mod state;
 
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[cfg(feature = "redis")]
+pub(crate) use grant::GiveBack;
 pub(crate) use grant::Grant;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(crate) use grant::ReleaseIn;
 #[cfg(feature = "postgres")]
 pub(crate) use operation::split_repeats;
 pub(crate) use operation::{Call, Operation, Pending};

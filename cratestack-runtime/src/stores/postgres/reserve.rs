@@ -32,7 +32,7 @@ use super::database::{Database, about_each, count_of, ordinal};
 use super::release::Release;
 use super::sql::{CLOCK, after, asked};
 use crate::store::{ClaimOutcome, RecordId, RecordIdRef, StoreError};
-use crate::stores::batch::{BatchQueue, Call, Grant, Operation, Pending};
+use crate::stores::batch::{BatchQueue, Call, Grant, Operation, Pending, ReleaseIn};
 use crate::stores::sql::{BatchError, Cause, about, attempt, dead, inherited_steps, shared};
 use crate::stores::time::Times;
 
@@ -177,7 +177,7 @@ impl Call<Reserve> for ReserveArgs {
         self,
         id: RecordIdRef<'_>,
         Reserve { database, one, .. }: &Reserve,
-    ) -> Result<Grant<Release>, StoreError> {
+    ) -> Result<Grant<ReleaseIn<Release>>, StoreError> {
         let token = Uuid::new_v4();
         let mut attempts = 1;
         loop {
@@ -210,7 +210,7 @@ impl Call<Reserve> for ReserveArgs {
 
 impl Operation for Reserve {
     type Args = ReserveArgs;
-    type Answer = Grant<Release>;
+    type Answer = Grant<ReleaseIn<Release>>;
 
     const MAX_BATCH: usize = 256;
 
@@ -332,7 +332,7 @@ impl Reserve {
             }
         }
         let mut grant = Grant::taken(ClaimOutcome::Reserved { token, attempt });
-        grant.give_back_by(&self.releases, &first.id, token);
+        grant.give_back_by(ReleaseIn { queue: self.releases.clone(), id: first.id.clone(), args: token });
         first.answer(Ok(grant));
     }
 

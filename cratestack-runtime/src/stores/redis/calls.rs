@@ -18,7 +18,7 @@ use super::outcome::claim_outcome;
 use super::server::{Answered, Server};
 use super::to_the_end::ToTheEnd;
 use crate::store::{ClaimOutcome, RecordId, RecordIdRef, StoreError};
-use crate::stores::batch::{BatchQueue, Call, Operation, Pending};
+use crate::stores::batch::{BatchQueue, Call, GiveBack, Grant, Operation, Pending};
 
 /// The most commands of one pipeline. The server answers them in one go, so a long one holds up others.
 const MAX_BATCH: usize = 128;
@@ -36,44 +36,27 @@ pub(super) struct Scripts {
 
 /// What a call of a script comes to.
 pub(super) enum Answer {
-    Claim(Claimed),
+    Claim(Grant<LateRelease>),
     Value(Value),
 }
 
-/// What a reservation has come to, on the way to its caller. Dropped before it is taken, it gives back what was reserved,
-/// as `Grant` does for the SQL stores, whose release is a statement that is there already.
-pub(super) struct Claimed {
-    outcome: ClaimOutcome,
-    /// Where it is a reservation that nobody has taken.
-    give_back: Option<GiveBack>,
-}
-
-/// The release itself is put together where it is needed, which is rare.
-struct GiveBack {
+/// How a reservation is given back. The release is put together where it is needed, which is rare.
+pub(super) struct LateRelease {
     scripts: Scripts,
     id: RecordId,
     token: Uuid,
 }
 
-impl Claimed {
-    fn take(mut self) -> ClaimOutcome {
-        self.give_back = None;
-        std::mem::replace(&mut self.outcome, ClaimOutcome::InFlight)
-    }
-}
-
-impl Drop for Claimed {
-    fn drop(&mut self) {
-        if let Some(GiveBack { scripts, id, token }) = self.give_back.take() {
-            scripts.give_back(id, token);
-        }
+impl GiveBack for LateRelease {
+    fn give_back(self) {
+        self.scripts.give_back(self.id, self.token);
     }
 }
 
 impl Answer {
     pub(super) fn into_claim(self) -> Result<ClaimOutcome, StoreError> {
         match self {
-            Self::Claim(claimed) => Ok(claimed.take()),
+            Self::Claim(grant) => Ok(grant.take()),
             Self::Value(value) => Err(super::error::unexpected(&value)),
         }
     }
@@ -190,8 +173,11 @@ impl Scripts {
         }
         let outcome = claim_outcome(answered?, &asked, id)?;
         let is_reserved = matches!(outcome, ClaimOutcome::Reserved { .. });
-        let give_back = || GiveBack { scripts: self.clone(), id: id(), token: asked.token };
-        Ok(Answer::Claim(Claimed { outcome, give_back: is_reserved.then(give_back) }))
+        let mut grant = Grant::taken(outcome);
+        if is_reserved {
+            grant.give_back_by(LateRelease { scripts: self.clone(), id: id(), token: asked.token });
+        }
+        Ok(Answer::Claim(grant))
     }
 
     fn give_back(&self, id: RecordId, token: Uuid) {

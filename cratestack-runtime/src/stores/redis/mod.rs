@@ -21,7 +21,7 @@ mod script;
 mod server;
 mod session;
 mod shared;
-#[cfg(feature = "testing")]
+#[cfg(all(feature = "axum", feature = "testing"))]
 mod testing;
 mod to_the_end;
 mod watch;

@@ -51,7 +51,7 @@ impl Server {
     }
 
     /// The same servers, and nothing else in common.
-    #[cfg(feature = "testing")]
+    #[cfg(all(feature = "axum", feature = "testing"))]
     pub(super) fn anew(&self) -> Self {
         match self {
             Self::Node(node) => Self::Node(Arc::new(node.anew())),

@@ -38,7 +38,7 @@ use super::reserve::{Reserve, ReserveArgs};
 use super::step::Step;
 use super::throttle::Throttle;
 use crate::store::{Completion, RecordId, RecordIdRef, StoreError};
-use crate::stores::batch::{BatchQueue, Call, Grant, Operation, Pending};
+use crate::stores::batch::{BatchQueue, Call, Grant, Operation, Pending, ReleaseIn};
 use crate::stores::sql::{BatchError, Cause, OpenTransaction, OwnedCompletion, OwnedStep, StepArgs};
 use crate::stores::time::Times;
 
@@ -95,7 +95,7 @@ impl OwnedWrite {
 /// An answer on its way to its caller, for when it is committed.
 pub(super) enum WriteAnswer {
     /// `None` where somebody else has been quicker: its caller looks again.
-    Reserved(Option<Box<Grant<Writer>>>),
+    Reserved(Option<Box<Grant<ReleaseIn<Writer>>>>),
     /// Whether the outcome was recorded.
     Finished(bool),
     /// Whether the step was.
@@ -221,7 +221,7 @@ impl Operation for Writer {
                     if let (WriteAnswer::Reserved(Some(grant)), Some(releases), Some(release)) =
                         (&mut answer, &self.releases, call.args.release())
                     {
-                        grant.give_back_by(releases, &call.id, release);
+                        grant.give_back_by(ReleaseIn { queue: releases.clone(), id: call.id.clone(), args: release });
                     }
                     call.answer(Ok(answer));
                 }

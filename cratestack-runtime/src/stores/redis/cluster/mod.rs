@@ -59,7 +59,7 @@ impl Cluster {
     }
 
     /// The same Cluster, and nothing else in common.
-    #[cfg(feature = "testing")]
+    #[cfg(all(feature = "axum", feature = "testing"))]
     pub(super) fn anew(&self) -> Self {
         Self::over(self.nodes.anew(None))
     }
