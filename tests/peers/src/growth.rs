@@ -93,16 +93,27 @@ pub async fn growth(
         }
     }
     if options.wants("growth-sweep") {
-        let swept = Arc::new(Ours::create(&server, &near, connections).await?);
-        let left = Arc::new(Ours::create(&server, &near, connections).await?);
-        fill(&left, YESTERDAY, EXPIRED).await?;
+        let (swept, left) = match &options.grown {
+            None => {
+                let left = Ours::create(&server, &near, connections).await?;
+                fill(&left, YESTERDAY, EXPIRED).await?;
+                (Ours::create(&server, &near, connections).await?, left)
+            }
+            Some(url) => {
+                server::observe_postgres(url).await?;
+                let full = Ours::at(url, connections).await?;
+                warm(&full).await?;
+                (full.clone(), full)
+            }
+        };
+        let (swept, left) = (Arc::new(swept), Arc::new(left));
         let figure = Figure {
             name: "growth-sweep".to_owned(),
             title: format!("reserve while {EXPIRED} expired rows are swept against none, {RATE} requests a second"),
             callers: CALLERS,
             rate: Some(RATE),
             contenders: vec![
-                Box::new(Swept { at: swept }),
+                Box::new(Swept { at: swept, is_grown: options.grown.is_some() }),
                 Box::new(Rows { name: "no sweep".to_owned(), at: left, keeps: true, part: Part::Reserve }),
             ],
             measures: vec![Measure::ratio(Quantity::P50, None), Measure::ratio(Quantity::P99, Limit::AtMost(1.2))],
@@ -213,6 +224,8 @@ async fn part_of_a_round(store: PostgresStore, load: Load, part: Part) -> Fallib
 /// A table whose expired rows are swept meanwhile.
 struct Swept {
     at: Arc<Ours>,
+    /// Whether there are other rows, which stay.
+    is_grown: bool,
 }
 
 #[async_trait]
@@ -222,7 +235,11 @@ impl Contender for Swept {
     }
 
     async fn prepare(&self) -> Fallible {
-        fill(&self.at, YESTERDAY, EXPIRED).await
+        if !self.is_grown {
+            return fill(&self.at, YESTERDAY, EXPIRED).await;
+        }
+        self.at.execute(&outcomes_of_anyone(YESTERDAY, EXPIRED)).await?;
+        self.at.execute("CHECKPOINT").await
     }
 
     async fn run(&self, load: Load) -> Fallible<Sample> {

@@ -10,7 +10,7 @@ async fn sentinels_promote_a_replica_and_tell_clients_of_it() {
     let mut client = SentinelClient::build(all.urls(), all.name(), None, SentinelServerType::Master).unwrap();
     let mut connection = client.get_async_connection().await.unwrap();
     connection.set::<_, _, ()>("kept", 7).await.unwrap();
-    assert_eq!(redis::cmd("WAIT").arg(2).arg(5000).query_async::<i32>(&mut connection).await.unwrap(), 2);
+    super::wait_for_replicas(&mut connection, 2).await;
 
     assert_eq!(all.primary().await, 0);
     all.servers()[0].kill().await;

@@ -36,7 +36,7 @@ async fn replicas_and_sentinels_speak_tls() {
         .unwrap();
     let mut connection = client.get_async_connection().await.unwrap();
     connection.set::<_, _, ()>("kept", 7).await.unwrap();
-    assert_eq!(redis::cmd("WAIT").arg(1).arg(5000).query_async::<i32>(&mut connection).await.unwrap(), 1);
+    super::wait_for_replicas(&mut connection, 1).await;
     assert_eq!(all.servers()[1].tell::<i32>("GET kept").await, 7);
 }
 
