@@ -1,6 +1,6 @@
 //! Calls that share a statement: each gets the answer that it would have got alone.
 //!
-//! These tests run on one thread, so that all calls have been made before the slot that they wait for comes free.
+//! These tests run on one thread, so that all calls have been made before the slots that they wait for come free.
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -63,7 +63,7 @@ async fn reserved(store: &PostgresStore, key: &str) -> Uuid {
     token(&reserve(store, key, 1).await)
 }
 
-/// The operation whose slot is occupied.
+/// The operation whose slots are occupied.
 #[derive(Clone, Copy)]
 enum Operation {
     Reserve,
@@ -72,39 +72,53 @@ enum Operation {
     Release,
 }
 
-/// Makes a call of this kind that waits for a lock until the transaction ends.
+/// So many calls at once have a slot each, where that is not more than half of the pool.
+const FEW: u32 = 4;
+
+/// Makes calls of this kind that wait for locks until the transaction ends: as many as have a slot each, so that all who
+/// come after them wait for each other's company. The store has as many connections as the pool.
 async fn occupy(pool: &PgPool, store: &PostgresStore, operation: Operation) -> Transaction<'static, Postgres> {
-    let key = Uuid::new_v4().to_string();
-    let held = match operation {
-        Operation::Reserve => Uuid::nil(),
-        _ => reserved(store, &key).await,
-    };
+    let slots = (pool.options().get_max_connections() / 2).clamp(1, FEW);
+    let keys: Vec<_> = (0..slots).map(|_| Uuid::new_v4().to_string()).collect();
+    let mut held = Vec::new();
+    for key in &keys {
+        held.push(match operation {
+            Operation::Reserve => Uuid::nil(),
+            _ => reserved(store, key).await,
+        });
+    }
     let mut other = pool.begin().await.unwrap();
     let lock = match operation {
         Operation::Reserve => {
             "INSERT INTO cratestack_idempotency (principal_fingerprint, key, request_hash, reservation_id, expires_at)
-             VALUES ('p', $1, sha256(''), gen_random_uuid(), NOW() + INTERVAL '1 day')"
+             SELECT 'p', key, sha256(''), gen_random_uuid(), NOW() + INTERVAL '1 day' FROM UNNEST($1) AS key"
         }
-        _ => "SELECT 1 FROM cratestack_idempotency WHERE key = $1 FOR UPDATE",
+        _ => "SELECT 1 FROM cratestack_idempotency WHERE key = ANY($1) FOR UPDATE",
     };
-    sqlx::query(lock).bind(&key).execute(&mut *other).await.unwrap();
-    match operation {
-        Operation::Reserve => drop(tokio::spawn(reserve(store, &key, 1))),
-        Operation::Finish => drop(tokio::spawn(finish(store, &key, held, "blocker"))),
-        Operation::Renew => drop(tokio::spawn(renew(store, &key, held))),
-        Operation::Release => drop(tokio::spawn(release(store, &key, held))),
+    sqlx::query(lock).bind(&keys).execute(&mut *other).await.unwrap();
+    let before = waiting_alone(pool).await;
+    for (key, held) in keys.iter().zip(held) {
+        match operation {
+            Operation::Reserve => drop(tokio::spawn(reserve(store, key, 1))),
+            Operation::Finish => drop(tokio::spawn(finish(store, key, held, "blocker"))),
+            Operation::Renew => drop(tokio::spawn(renew(store, key, held))),
+            Operation::Release => drop(tokio::spawn(release(store, key, held))),
+        }
     }
-    until("the slot is occupied", async || {
-        sqlx::query_scalar(
-            "SELECT EXISTS (SELECT FROM pg_stat_activity
-             WHERE datname = current_database() AND wait_event_type = 'Lock' AND query NOT LIKE '%asked%')",
-        )
-        .fetch_one(pool)
-        .await
-        .unwrap()
-    })
-    .await;
+    let occupied = before + i64::from(slots);
+    until("all slots are occupied", async || waiting_alone(pool).await == occupied).await;
     other
+}
+
+/// How many statements for one key wait for a lock.
+async fn waiting_alone(pool: &PgPool) -> i64 {
+    sqlx::query_scalar(
+        "SELECT count(*) FROM pg_stat_activity
+         WHERE datname = current_database() AND wait_event_type = 'Lock' AND query NOT LIKE '%asked%'",
+    )
+    .fetch_one(pool)
+    .await
+    .unwrap()
 }
 
 async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
@@ -123,7 +137,7 @@ async fn polled_once() {
     }
 }
 
-/// Makes the calls while the slot is occupied, so that they go together.
+/// Makes the calls while all slots are occupied, so that they go together.
 async fn together<T: Send + 'static>(
     pool: &PgPool,
     store: &PostgresStore,
@@ -473,7 +487,7 @@ async fn muting(url: &str) -> (String, Arc<AtomicBool>) {
 async fn a_lost_answer_reserves_for_nobody() {
     let (database, pool, _) = postgres(8).await;
     let (url, muted) = muting(database.url()).await;
-    let store = PostgresStore::new(postgres_pool(&url, 4).await);
+    let store = PostgresStore::new(postgres_pool(&url, 8).await);
     objecting(&pool, "IF NEW.key = 'slow' THEN PERFORM pg_sleep(0.3); END IF;").await;
     let other = occupy(&pool, &store, Operation::Reserve).await;
     let calls: Vec<_> = ["a", "slow", "z"].map(|key| tokio::spawn(reserve(&store, key, 1))).into_iter().collect();

@@ -6,9 +6,11 @@
 //! caller │ waits ── has gone ─────────────────────┴─ nobody takes the grant: dropped, it gives the reservation back
 //! ```
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+use super::{operation::Operation, queue::BatchQueue};
 use crate::store::ClaimOutcome;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-use crate::{store::RecordId, stores::batch::BatchQueue, stores::batch::Operation};
+use crate::store::RecordId;
 
 /// How a reservation is given back that nobody has taken.
 pub(crate) trait GiveBack {
