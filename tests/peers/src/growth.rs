@@ -69,10 +69,7 @@ pub async fn growth(
                 (Ours::at(url, connections).await?, Ours::create_beside(url, &near, connections).await?)
             }
         };
-        if rows(&full).await? < options.rows {
-            fill(&full, TOMORROW, options.rows).await?;
-        }
-        warm(&full).await?;
+        grow(&full, options.rows).await?;
         let (full, empty) = (Arc::new(full), Arc::new(empty));
         for (part, limit) in [(Part::Reserve, Some(Limit::AtMost(1.5))), (Part::Complete, None)] {
             let side = |name: String, at: &Arc<Ours>, keeps: bool| {
@@ -102,14 +99,17 @@ pub async fn growth(
             Some(url) => {
                 server::observe_postgres(url).await?;
                 let full = Ours::at(url, connections).await?;
-                warm(&full).await?;
+                grow(&full, options.rows).await?;
                 (full.clone(), full)
             }
         };
         let (swept, left) = (Arc::new(swept), Arc::new(left));
         let figure = Figure {
             name: "growth-sweep".to_owned(),
-            title: format!("reserve while {EXPIRED} expired rows are swept against none, {RATE} requests a second"),
+            title: format!(
+                "reserve while {EXPIRED} expired rows are swept{} against none, {RATE} requests a second",
+                options.grown.as_ref().map_or_else(String::new, |_| format!(" beside {} live ones", options.rows)),
+            ),
             callers: CALLERS,
             rate: Some(RATE),
             contenders: vec![
@@ -121,6 +121,14 @@ pub async fn growth(
         outcomes.push(figure.measure(setting).await?);
     }
     Ok(())
+}
+
+/// Has the table filled with live rows where it has fewer, and its index in memory.
+async fn grow(at: &Ours, live: usize) -> Fallible {
+    if rows(at).await? < live {
+        fill(at, TOMORROW, live).await?;
+    }
+    warm(at).await
 }
 
 /// How many rows the table had when it was last analyzed.

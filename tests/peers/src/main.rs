@@ -93,8 +93,8 @@ struct Options {
     url: Option<String>,
     #[arg(long, hide = true)]
     callers: Option<usize>,
-    /// A database for `growth-rows` on a server of your own: filled where it has fewer than `--rows` rows, and left as
-    /// it is for the next run.
+    /// A database for `growth-rows` and `growth-sweep` on a server of your own: filled where it has fewer than `--rows`
+    /// rows, and kept for the next run. `growth-sweep` leaves expired rows behind that it had no time to sweep.
     #[arg(long, value_name = "URL")]
     grown: Option<String>,
     /// Draws the plot of the `store` figures into this file.

@@ -25,8 +25,8 @@ pub(crate) trait Operation: Sized + Send + Sync + 'static {
     /// How many slots there are while a crowd waits, see `queue`.
     const SLOTS_WHEN_CROWDED: usize = 2;
 
-    /// The most slots that there are where the server is far, see `pace`. Without more than `BASE_SLOTS` it does not
-    /// matter how far it is.
+    /// The most slots that there are where the server is far or calls are few, see `pace`. Without more than `BASE_SLOTS`
+    /// neither matters.
     fn max_slots(&self) -> usize {
         Self::BASE_SLOTS
     }

@@ -22,9 +22,9 @@
 //! at hand, and as it works on several at a time. A server that has too much to do takes longer, and so has fewer.
 //!
 //! Where calls are few, there is no batch to wait for: two or three statements side by side, on several processors and
-//! with one flush, are done before one for the first call and one for the others. So [`FEW`] calls at once have a slot
-//! each, wherever the server is. How many come at once is the most of late: those who were answered by one batch come
-//! back one by one, and the first of them are not few.
+//! with one flush, are done before one for the first call and one for the others. So up to [`FEW`] calls at once have a
+//! slot each, wherever the server is, as far as the operation may have so many. How many there are at once is the most
+//! of late: those who were answered by one batch come back one by one, and the first of them are not few.
 //!
 //! A disk that takes long to flush, or a standby that is waited for, counts as wire. That is as well: the server has
 //! nothing to do meanwhile either, and commits that wait at the same time share a flush.
@@ -42,7 +42,7 @@ const WINDOW: Duration = Duration::from_secs(10);
 /// The weight of a statement in the average. So few are enough, as a slot too many or too few costs little.
 const WEIGHT: f64 = 1.0 / 16.0;
 
-/// So many calls at once have a slot each.
+/// So many calls at once, or fewer, have a slot each.
 const FEW: usize = 4;
 
 /// The weight of a call that finds fewer at once than others did of late.

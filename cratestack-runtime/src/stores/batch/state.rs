@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use super::operation::{Operation, Pending};
 use super::pace::Pace;
 
-/// From this many waiting calls on, an operation has its `SLOTS_WHEN_CROWDED`. With fewer calls another slot would only
-/// split one batch into two short ones.
+/// From this many waiting calls on, an operation has its `SLOTS_WHEN_CROWDED`. With fewer calls that wait, another slot
+/// would only split one batch into two short ones.
 pub(super) const CROWD_THRESHOLD: usize = 32;
 
 /// A statement that is on its way for longer than this no longer occupies its slot: those who wait need not wait for
